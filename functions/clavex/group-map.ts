@@ -1,0 +1,53 @@
+import { cached, type Reading } from "../cached.ts";
+import type { AdminApi } from "./admin-api.ts";
+
+/** Who is in which of the groups that matter, at one time. */
+export interface GroupMap {
+  /** The names of every group that matters, empty ones included. */
+  names: ReadonlySet<string>;
+  /** The names of a person's groups, sorted. */
+  of(subject: string): readonly string[];
+}
+
+/** Reads the map, or shares a reading that began at `notBefore` (milliseconds since the epoch) or later. */
+export type ReadGroupMap = (notBefore: number) => Promise<Reading<GroupMap>>;
+
+const CONCURRENT_MEMBER_READS = 4;
+
+/**
+ * The group map of one organization: Clavex has no way to ask for one user's groups, so it is built from all groups and
+ * their members, and shared.
+ *
+ * @param relevant whether a group of this name matters to the organization; others are not read
+ */
+export function createGroupMap(
+  api: AdminApi,
+  relevant: (name: string) => boolean,
+  now: () => number = Date.now,
+): ReadGroupMap {
+  return cached(async () => {
+    const names = new Set<string>();
+    const waiting: { id: string; name: string }[] = [];
+    for await (const page of api.groups()) {
+      for (const group of page) {
+        if (!relevant(group.name)) continue;
+        names.add(group.name);
+        if (group.memberCount > 0) waiting.push(group);
+      }
+    }
+    const groupsOf = new Map<string, string[]>();
+    const readNext = async (): Promise<void> => {
+      for (let group = waiting.pop(); group; group = waiting.pop()) {
+        for (const subject of await api.members(group.id)) {
+          const groups = groupsOf.get(subject);
+          if (groups) groups.push(group.name);
+          else groupsOf.set(subject, [group.name]);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: CONCURRENT_MEMBER_READS }, readNext));
+    for (const groups of groupsOf.values()) groups.sort();
+    const none: string[] = [];
+    return { names, of: (subject) => groupsOf.get(subject) ?? none };
+  }, now);
+}

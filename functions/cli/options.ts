@@ -1,0 +1,21 @@
+import { existsSync } from "node:fs";
+import { Option } from "commander";
+
+/** Where a local pipeline's configuration and state are; the same names as `npm start` has. */
+export interface LocalOptions {
+  organizations: string;
+  state: string;
+}
+
+export const organizationsOption = (): Option =>
+  new Option("--organizations <folder>", "folder with one JSON file per organization")
+    .env("CLAVEX_NEXTCLOUD_ORGANIZATIONS")
+    .default("organizations/local");
+
+export const stateOption = (): Option =>
+  new Option("--state <folder>", "where queue and ledger are kept").env("CLAVEX_NEXTCLOUD_STATE").default(".local");
+
+/** Reads secrets that were put into `.env` in this folder, as `npm start` does; what is set already stays. */
+export function loadEnvironmentFile(): void {
+  if (existsSync(".env")) process.loadEnvFile(".env");
+}

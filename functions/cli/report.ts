@@ -1,0 +1,27 @@
+import { ConfigurationError } from "../config/errors.ts";
+import { Failure } from "../failure.ts";
+import { printable } from "../telemetry/log.ts";
+
+/** A command that cannot go on: the message says what is wrong, and what to do about it. */
+export class CommandError extends Error {
+  override name = "CommandError";
+}
+
+/** Ends a command with exit code 1 and a message on stderr that a person can act on; a stack only for our own mistakes. */
+export function reportAndExit(error: unknown): void {
+  process.exitCode = 1;
+  for (const line of describe(error)) console.error(line);
+}
+
+function describe(error: unknown): string[] {
+  if (error instanceof CommandError) return [printable(error.message)];
+  if (error instanceof ConfigurationError) {
+    return [
+      "The configuration cannot be used:",
+      ...error.problems.map((problem) => `  ${printable(problem)}`),
+      error.fix ?? "",
+    ];
+  }
+  if (error instanceof Failure) return [printable(error.message), ...(error.fix === undefined ? [] : [error.fix])];
+  return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+}

@@ -1,0 +1,206 @@
+import * as z from "zod";
+import { InvalidQuota, parseQuota } from "../nextcloud/quota.ts";
+import { ConfigurationError } from "./errors.ts";
+
+const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** True for a text that can be an organization's slug: `a-z0-9-`, at most 63 characters. */
+export function isSlug(text: string): boolean {
+  return SLUG.test(text);
+}
+
+const baseUrl = z.string().transform((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const problem = baseUrlProblem(url);
+  if (url && problem === undefined) return url.href.replace(/\/+$/, "");
+  context.addIssue({ code: "custom", message: problem ?? "is not a URL" });
+  return z.NEVER;
+});
+
+function baseUrlProblem(url: URL | undefined): string | undefined {
+  if (!url) return "is not a URL, such as https://nextcloud.example.org";
+  if (url.username || url.password) return "must not hold credentials";
+  if (url.search || url.hash) return "must not have a query or a fragment";
+  if (url.protocol === "https:") return undefined;
+  const loopback =
+    url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(url.hostname);
+  if (url.protocol === "http:" && loopback) return undefined;
+  return "must be https: (http: only for this machine's loopback addresses)";
+}
+
+const secret = z
+  .string()
+  .regex(
+    /^(?:ssm|env):[A-Za-z0-9_.-]+$/,
+    'must be a reference, never a secret itself: "ssm:NAME", or "env:NAME" on one machine',
+  );
+
+const quota = z.string().transform((text, context) => {
+  try {
+    return parseQuota(text);
+  } catch (error) {
+    if (!(error instanceof InvalidQuota)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+    return z.NEVER;
+  }
+});
+
+const text = z.string().min(1);
+const patterns = z.array(text);
+const action = z.enum(["disable", "delete", "keep"]);
+
+const userOidc = z
+  .strictObject({
+    scheme: z.literal("user_oidc"),
+    providerId: z.int().positive(),
+    uniqueUserIds: z.boolean().default(true),
+    providerBasedIds: z.boolean().default(false),
+    providerIdentifier: text.optional(),
+  })
+  .refine((identity) => !identity.providerBasedIds || identity.providerIdentifier !== undefined, {
+    path: ["providerIdentifier"],
+    message: "is needed with providerBasedIds: the provider's identifier as Nextcloud shows it",
+  });
+
+const identity = z.preprocess(
+  (value) => (isRecord(value) && value.scheme === undefined ? { scheme: "user_oidc", ...value } : value),
+  z.discriminatedUnion("scheme", [
+    userOidc,
+    z.strictObject({ scheme: z.literal("database") }),
+    z.strictObject({ scheme: z.literal("sociallogin"), providerName: text.regex(/^[A-Za-z0-9_.@-]+$/) }),
+  ]),
+);
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** An organization's document: what docs/configuration.md describes, with every default filled in. */
+export const organizationSchema = z
+  .strictObject({
+    slug: z.string().regex(SLUG, "must be a-z, 0-9 and -, at most 63 characters, not at the ends -"),
+    organizationId: z.guid("must be the organization's UUID in Clavex").toLowerCase(),
+    clavex: z.strictObject({
+      baseUrl,
+      webhookSecrets: z.array(secret).min(1, "needs at least one reference"),
+      apiKey: secret.optional(),
+    }),
+    nextcloud: z.strictObject({ baseUrl, username: text, password: secret }),
+    identity,
+    scope: z.strictObject({ groups: patterns.default([]) }).prefault({}),
+    groups: z
+      .strictObject({
+        managed: patterns.default(["*"]),
+        never: patterns.default([]),
+        always: z.array(text.refine((gid) => gid !== "admin", "must not make everybody an administrator")).default([]),
+        prefix: z.string().default(""),
+        adopt: z.array(text).default([]),
+      })
+      .prefault({}),
+    quota: z
+      .strictObject({
+        default: quota.optional(),
+        byGroup: z.record(text, quota).default({}),
+        attribute: text.default("nextcloud_quota"),
+      })
+      .prefault({}),
+    deprovision: z
+      .strictObject({
+        suspended: action.default("disable"),
+        deleted: action.default("disable"),
+        outOfScope: action.default("disable"),
+        graceDays: z.int().min(0).max(3650).default(30),
+      })
+      .prefault({}),
+    reconcile: z
+      .strictObject({
+        maxDeprovisions: z
+          .strictObject({ count: z.int().min(0).default(10), percent: z.number().min(0).max(100).default(5) })
+          .prefault({}),
+      })
+      .prefault({}),
+  })
+  .refine((organization) => organization.scope.groups.length === 0 || organization.clavex.apiKey !== undefined, {
+    path: ["scope", "groups"],
+    message: "needs clavex.apiKey: without it nobody's groups can be read",
+  });
+
+/** One organization's configuration, validated, with all defaults. */
+export type Organization = z.output<typeof organizationSchema>;
+
+/** A document as it was found: its text, and where (a file's path or a parameter's name) for messages. */
+export interface OrganizationDocument {
+  source: string;
+  text: string;
+}
+
+/** Where secrets may come from: `env` on one machine, `ssm` on AWS. */
+export type SecretScheme = "env" | "ssm";
+
+/**
+ * Validates one document.
+ *
+ * @param document the JSON text and where it was found
+ * @param secrets the kind of secret references that can be resolved where this runs
+ * @returns the organization, or every problem as `source: path: message`
+ */
+export function parseOrganization(
+  document: OrganizationDocument,
+  secrets: SecretScheme,
+): { organization: Organization; problems?: never } | { problems: string[]; organization?: never } {
+  let json: unknown;
+  try {
+    json = JSON.parse(document.text);
+  } catch (error) {
+    return { problems: [`${document.source}: is not JSON: ${(error as Error).message}`] };
+  }
+  const result = organizationSchema.safeParse(json);
+  const problems = result.success ? foreignReferences(result.data, secrets) : result.error.issues.map(describe);
+  if (!result.success || problems.length > 0)
+    return { problems: problems.map((problem) => `${document.source}: ${problem}`) };
+  return { organization: result.data };
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map(String).join(".");
+  if (issue.code === "unrecognized_keys") {
+    return `${path === "" ? "" : `${path}: `}unknown key ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}`;
+  }
+  return path === "" ? issue.message : `${path}: ${issue.message}`;
+}
+
+function foreignReferences(organization: Organization, secrets: SecretScheme): string[] {
+  const references: [string, string | undefined][] = [
+    ...organization.clavex.webhookSecrets.map((value, index): [string, string] => [
+      `clavex.webhookSecrets.${index}`,
+      value,
+    ]),
+    ["clavex.apiKey", organization.clavex.apiKey],
+    ["nextcloud.password", organization.nextcloud.password],
+  ];
+  const advice = secrets === "env" ? 'on one machine write "env:NAME"' : 'on AWS write "ssm:NAME"';
+  return references
+    .filter(([, value]) => value !== undefined && !value.startsWith(`${secrets}:`))
+    .map(([path, value]) => `${path}: ${JSON.stringify(value)} cannot be read here; ${advice}`);
+}
+
+/**
+ * Validates a set of documents together.
+ *
+ * @throws {ConfigurationError} with every problem of every document at once, slugs and ids used twice included
+ */
+export function parseOrganizations(documents: OrganizationDocument[], secrets: SecretScheme): Organization[] {
+  const parsed = documents.map((document) => ({ source: document.source, ...parseOrganization(document, secrets) }));
+  const problems = parsed.flatMap((result) => result.problems ?? []);
+  const seen = new Map<string, string>();
+  for (const { source, organization } of parsed) {
+    if (!organization) continue;
+    for (const key of [`slug ${organization.slug}`, `organizationId ${organization.organizationId}`]) {
+      const first = seen.get(key);
+      if (first !== undefined) problems.push(`${source}: ${key} is also that of ${first}`);
+      seen.set(key, source);
+    }
+  }
+  if (problems.length > 0) throw new ConfigurationError("organizations-invalid", problems);
+  return parsed.flatMap(({ organization }) => (organization ? [organization] : []));
+}

@@ -1,0 +1,34 @@
+/** What becomes of a job that fails; the three classes of docs/operations.md. */
+export type FailureClass = "transient" | "configuration" | "permanent";
+
+export interface FailureDetails {
+  /** The least time to wait before the next attempt, when the server names one. */
+  retryAfterSeconds?: number;
+  /** One sentence: what an operator has to do. Configuration failures always carry it. */
+  fix?: string;
+  /** True when every job that needs the same server would fail too, so that the worker pauses that server. */
+  serverWide?: boolean;
+  cause?: unknown;
+}
+
+/**
+ * The base of every error that a job can end with. Each room has one subclass per cause; `code` is its stable name for
+ * logs, metrics and dead letters. Messages hold ids and server sentences, never secrets or e-mail addresses.
+ */
+export class Failure extends Error {
+  readonly failureClass: FailureClass;
+  readonly code: string;
+  readonly retryAfterSeconds: number | undefined;
+  readonly fix: string | undefined;
+  readonly serverWide: boolean;
+
+  constructor(failureClass: FailureClass, code: string, message: string, details: FailureDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.failureClass = failureClass;
+    this.code = code;
+    this.retryAfterSeconds = details.retryAfterSeconds;
+    this.fix = details.fix;
+    this.serverWide = details.serverWide ?? false;
+  }
+}

@@ -1,0 +1,86 @@
+import { type Dispatcher, Pool } from "undici";
+
+/** How long a request may take, in milliseconds. */
+export interface Timeouts {
+  connect: number;
+  headers: number;
+  body: number;
+}
+
+/** An answer, read whole. `body` is text. */
+export interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: string;
+}
+
+/** An answer that is larger than anything these servers send. */
+export class AnswerTooLarge extends Error {
+  override name = "AnswerTooLarge";
+}
+
+const LARGEST_ANSWER = 64 * 1024 * 1024;
+
+/**
+ * One keep-alive connection pool for an origin. Requests on it never follow a redirect (undici does not), so credentials
+ * stay with the origin they were meant for.
+ *
+ * @param connections how many requests may be under way at once; more wait for a free connection
+ */
+export function createPool(baseUrl: string, connections: number, timeouts: Timeouts): Pool {
+  return new Pool(new URL(baseUrl).origin, {
+    connections,
+    connect: { timeout: timeouts.connect },
+    headersTimeout: timeouts.headers,
+    bodyTimeout: timeouts.body,
+    keepAliveTimeout: 30_000,
+  });
+}
+
+/**
+ * Sends one request and reads the whole answer.
+ *
+ * @throws undici's and Node's network errors, and AnswerTooLarge
+ */
+export async function send(
+  pool: Dispatcher,
+  request: { method: Dispatcher.HttpMethod; path: string; headers: Record<string, string>; body?: string },
+): Promise<Answer> {
+  const response = await pool.request({ ...request, body: request.body ?? null });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    size += (chunk as Buffer).length;
+    if (size > LARGEST_ANSWER) {
+      response.body.destroy();
+      throw new AnswerTooLarge(`answer to ${request.method} is larger than ${LARGEST_ANSWER} bytes`);
+    }
+    chunks.push(chunk as Buffer);
+  }
+  return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks).toString("utf8") };
+}
+
+/** The path of a base URL, without a slash at its end: what goes before every path of a server that lives in a folder. */
+export function pathPrefix(baseUrl: string): string {
+  return new URL(baseUrl).pathname.replace(/\/+$/, "");
+}
+
+/** `Retry-After` in seconds, from either of its two forms; undefined when absent or unreadable. */
+export function retryAfter(headers: Answer["headers"], now: number = Date.now()): number | undefined {
+  const value = headers["retry-after"];
+  if (typeof value !== "string") return undefined;
+  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1000);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
+}
+
+/** A short name for a network error, for messages: its code, never its text (which can hold addresses). */
+export function networkErrorName(error: unknown): string {
+  if (!(error instanceof Error)) return "unknown error";
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return code ?? (error.cause instanceof Error ? networkErrorName(error.cause) : error.name);
+}
+
+/** Whether a network error's name is that of a certificate that is not trusted, expired or for another name. */
+export function isCertificateError(name: string): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/.test(name);
+}

@@ -1,0 +1,29 @@
+import { Failure } from "../failure.ts";
+
+/** The table did not answer: throttled, unreachable, or not permitted. */
+export class LedgerUnavailable extends Failure {
+  constructor(cause: unknown) {
+    const name = cause instanceof Error ? cause.name : "unknown error";
+    const setup = name === "ResourceNotFoundException" || name === "AccessDeniedException";
+    super(setup ? "configuration" : "transient", "ledger-unavailable", `the ledger cannot be used (${name})`, {
+      cause,
+      ...(setup ? { fix: "Deploy the stack again: the table or the permission for it is missing." } : {}),
+    });
+  }
+}
+
+/** Two workers had the same subject (a visibility timeout ran out): the slower one tries again and finds what was done. */
+export class LedgerConflict extends Failure {
+  constructor(organization: string, subject: string) {
+    super("transient", "ledger-conflict", `another worker wrote subject ${subject} of ${organization} in between`);
+  }
+}
+
+/** `identity` differs from the one the organization's accounts were made with. */
+export class IdentityChanged extends Failure {
+  constructor(organization: string) {
+    super("configuration", "identity-changed", `the identity of organization ${organization} has changed`, {
+      fix: "Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one.",
+    });
+  }
+}

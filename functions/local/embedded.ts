@@ -1,0 +1,168 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  CreateTableCommand,
+  DescribeTableCommand,
+  DynamoDBClient,
+  ResourceInUseException,
+} from "@aws-sdk/client-dynamodb";
+import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
+import dynalite from "dynalite";
+import { startFauxqs } from "fauxqs";
+import { TABLE_KEYS } from "../ledger/ledger.ts";
+import { QUEUE_LIMITS } from "../queue/limits.ts";
+import { lockFolder } from "./lock.ts";
+
+/** Where the embedded services listen, and the names in them: all that another process needs to use them. */
+export interface Endpoints {
+  sqs: string;
+  dynamodb: string;
+  queueUrl: string;
+  deadLetterQueueUrl: string;
+  tableName: string;
+}
+
+/** SQS and DynamoDB in this process, reached through the real AWS SDK. */
+export interface Embedded {
+  endpoints: Endpoints;
+  clients: LocalClients;
+  stop(): Promise<void>;
+}
+
+export interface LocalClients {
+  sqs: SQSClient;
+  dynamodb: DynamoDBClient;
+  destroy(): void;
+}
+
+const HOST = "127.0.0.1";
+const REGION = "eu-central-1";
+const QUEUE = "clavex-nextcloud-jobs.fifo";
+const DEAD_LETTER_QUEUE = "clavex-nextcloud-dead.fifo";
+const TABLE = "clavex-nextcloud-ledger";
+
+/** AWS SDK clients for embedded services. The credentials are not secret: the services accept any. */
+export function localClients(endpoints: Pick<Endpoints, "sqs" | "dynamodb">): LocalClients {
+  const common = { region: REGION, credentials: { accessKeyId: "local", secretAccessKey: "local" } };
+  // Queue URLs are persisted with the port of an earlier run: the endpoint, not the URL, says where the queue is.
+  const sqs = new SQSClient({ ...common, endpoint: endpoints.sqs, useQueueUrlAsEndpoint: false });
+  const dynamodb = new DynamoDBClient({ ...common, endpoint: endpoints.dynamodb });
+  return {
+    sqs,
+    dynamodb,
+    destroy() {
+      sqs.destroy();
+      dynamodb.destroy();
+    },
+  };
+}
+
+export interface EmbeddedOptions {
+  /** Keeps queue and ledger there over restarts; without it they are gone at the end. */
+  stateFolder: string | undefined;
+  /** Keeps the queue, but begins with an empty ledger: for simulated systems, which forget too. */
+  forgetLedger?: boolean;
+  visibilitySeconds: number;
+}
+
+/**
+ * Starts the embedded queue (fauxqs, SQLite) and table (dynalite, LevelDB), and makes what is missing in them.
+ *
+ * @throws {ConfigurationError} when another process uses the state folder
+ */
+export async function startEmbedded({
+  stateFolder,
+  forgetLedger = false,
+  visibilitySeconds,
+}: EmbeddedOptions): Promise<Embedded> {
+  const folder = stateFolder === undefined ? undefined : join(stateFolder, "queue");
+  if (folder !== undefined) await mkdir(folder, { recursive: true });
+  const ledgerFolder = stateFolder === undefined || forgetLedger ? undefined : join(stateFolder, "ledger");
+  const unlock = stateFolder === undefined ? () => undefined : await lockFolder(stateFolder);
+  const table = await startDynalite(ledgerFolder);
+  const queue = await startFauxqs({
+    port: 0,
+    logger: false,
+    host: HOST,
+    defaultRegion: REGION,
+    ...(folder === undefined ? {} : { dataDir: folder }),
+  });
+  const addresses = { sqs: `http://${HOST}:${queue.port}`, dynamodb: table.address };
+  const clients = localClients(addresses);
+  try {
+    const urls = await createQueues(clients.sqs, visibilitySeconds);
+    await createTable(clients.dynamodb);
+    return {
+      endpoints: { ...addresses, ...urls, tableName: TABLE },
+      clients,
+      async stop() {
+        clients.destroy();
+        await queue.stop();
+        await table.stop();
+        unlock();
+      },
+    };
+  } catch (error) {
+    clients.destroy();
+    await queue.stop();
+    await table.stop();
+    unlock();
+    throw error;
+  }
+}
+
+async function createQueues(sqs: SQSClient, visibilitySeconds: number) {
+  const create = async (name: string, attributes: Record<string, string>): Promise<string> => {
+    const common = { FifoQueue: "true", MessageRetentionPeriod: String(QUEUE_LIMITS.retentionSeconds) };
+    const { QueueUrl } = await sqs.send(
+      new CreateQueueCommand({ QueueName: name, Attributes: { ...common, ...attributes } }),
+    );
+    if (QueueUrl === undefined) throw new Error(`queue ${name} was not made`);
+    return QueueUrl;
+  };
+  const deadLetterQueueUrl = await create(DEAD_LETTER_QUEUE, {});
+  const queueUrl = await create(QUEUE, {
+    VisibilityTimeout: String(visibilitySeconds),
+    RedrivePolicy: JSON.stringify({
+      deadLetterTargetArn: `arn:aws:sqs:${REGION}:000000000000:${DEAD_LETTER_QUEUE}`,
+      maxReceiveCount: QUEUE_LIMITS.maxReceiveCount,
+    }),
+  });
+  return { queueUrl, deadLetterQueueUrl };
+}
+
+async function createTable(dynamodb: DynamoDBClient): Promise<void> {
+  const create = new CreateTableCommand({
+    TableName: TABLE,
+    BillingMode: "PAY_PER_REQUEST",
+    AttributeDefinitions: Object.values(TABLE_KEYS).map((name) => ({ AttributeName: name, AttributeType: "S" })),
+    KeySchema: [
+      { AttributeName: TABLE_KEYS.partition, KeyType: "HASH" },
+      { AttributeName: TABLE_KEYS.sort, KeyType: "RANGE" },
+    ],
+  });
+  await dynamodb.send(create).catch((error) => {
+    if (!(error instanceof ResourceInUseException)) throw error;
+  });
+  for (;;) {
+    const { Table } = await dynamodb.send(new DescribeTableCommand({ TableName: TABLE }));
+    if (Table?.TableStatus === "ACTIVE") return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+async function startDynalite(folder: string | undefined): Promise<{ address: string; stop(): Promise<void> }> {
+  const server = dynalite({ createTableMs: 0, ...(folder === undefined ? {} : { path: folder }) });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, HOST, () => resolve());
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the embedded table has no port");
+  const stop = () =>
+    new Promise<void>((resolve, reject) => {
+      server.close((error) => (error ? reject(error) : resolve()));
+      server.closeAllConnections();
+    });
+  return { address: `http://${HOST}:${address.port}`, stop };
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+import { Command, InvalidArgumentError, Option } from "commander";
+import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "../cli/options.ts";
+import { reportAndExit } from "../cli/report.ts";
+import { organizationsFromFolder } from "../config/organizations.ts";
+import { environmentSecrets } from "../config/secrets.ts";
+import { startDemoSystems } from "./demo-systems.ts";
+import { type Pipeline, startPipeline } from "./pipeline.ts";
+import { forgetPipeline, rememberPipeline } from "./running.ts";
+import { terminalLog } from "./terminal-log.ts";
+
+interface Options extends LocalOptions {
+  port: number;
+  host: string;
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 0 && number <= 65_535) return number;
+  throw new InvalidArgumentError("must be a number from 0 (any free port) to 65535");
+}
+
+const program = new Command("npm start --")
+  .description("Runs the whole pipeline on this machine: webhook endpoint, embedded queue, worker, ledger.")
+  .addOption(
+    new Option("--port <number>", "port of the webhook endpoint")
+      .env("CLAVEX_NEXTCLOUD_PORT")
+      .default(8787)
+      .argParser(port),
+  )
+  .addOption(new Option("--host <address>", "address to listen on").env("CLAVEX_NEXTCLOUD_HOST").default("127.0.0.1"))
+  .addOption(organizationsOption())
+  .addOption(stateOption())
+  .action(run);
+
+async function run(options: Options): Promise<void> {
+  loadEnvironmentFile();
+  const print = (line: string) => console.log(line);
+  const organizations = await organizationsFromFolder(options.organizations);
+  const demo = organizations.length === 0 ? await startDemoSystems() : undefined;
+  let pipeline: Pipeline;
+  try {
+    pipeline = await startPipeline({
+      organizations: demo ? [demo.organization] : organizations,
+      secrets: demo ? demo.secrets : environmentSecrets(process.env),
+      log: terminalLog(print),
+      port: options.port,
+      host: options.host,
+      stateFolder: options.state,
+      forgetLedger: demo !== undefined,
+    });
+  } catch (error) {
+    await demo?.close();
+    throw error;
+  }
+  await rememberPipeline(options.state, { url: pipeline.url, endpoints: pipeline.endpoints, demo: demo !== undefined });
+  if (demo) {
+    print(
+      `No organization files in ${options.organizations}: running the demo organization "${demo.organization.slug}"`,
+    );
+    print(`  simulated Clavex     ${demo.clavex.url}`);
+    print(`  simulated Nextcloud  ${demo.nextcloud.url}`);
+    print(`  try it               npx clavex-nextcloud send user.created --organization ${demo.organization.slug}`);
+  }
+  for (const { slug } of demo ? [demo.organization] : organizations)
+    print(`webhook of ${slug}: ${webhookUrl(pipeline, slug)}`);
+  print(`listening on ${pipeline.url}`);
+
+  await stopSignal();
+  print("stopping: finishing what is under way (again to stop at once)");
+  await forgetPipeline(options.state);
+  await pipeline.stop();
+  await demo?.close();
+}
+
+function webhookUrl(pipeline: Pipeline, slug: string): string {
+  return `${pipeline.url}/webhooks/clavex/${slug}`;
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once, as it would without a handler. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
+  });
+}
+
+await program.parseAsync().catch(reportAndExit);

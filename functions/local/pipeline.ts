@@ -1,0 +1,154 @@
+import type { Server } from "node:http";
+import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
+import { serve } from "@hono/node-server";
+import { ConfigurationError } from "../config/errors.ts";
+import type { Organization } from "../config/organization.ts";
+import { fixedOrganizations } from "../config/organizations.ts";
+import type { Secrets } from "../config/secrets.ts";
+import { createDocumentClient } from "../ledger/client.ts";
+import { createLedger, type Ledger } from "../ledger/ledger.ts";
+import { createProvision } from "../provision/provision.ts";
+import { createRetryDelay, type RetryDelay } from "../provision/retry.ts";
+import { createWorker } from "../provision/worker.ts";
+import { createQueue, type Queue } from "../queue/queue.ts";
+import { createReceiver } from "../receive/app.ts";
+import { createSystems, type SystemsOptions } from "../systems.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Counters } from "../telemetry/metrics.ts";
+import { type Endpoints, startEmbedded } from "./embedded.ts";
+import { startPoller } from "./poller.ts";
+
+export interface PipelineOptions {
+  organizations: Organization[];
+  secrets: Secrets;
+  log: Log;
+  /** 0 for any free port. */
+  port: number;
+  host?: string;
+  /** Where queue and ledger are kept; undefined keeps them in memory. */
+  stateFolder?: string | undefined;
+  /** Begin with an empty ledger, for simulated systems that forget too. */
+  forgetLedger?: boolean;
+  retryDelay?: RetryDelay;
+  visibilitySeconds?: number;
+  timeouts?: SystemsOptions["timeouts"];
+}
+
+/** The whole pipeline, running in this process. */
+export interface Pipeline {
+  url: string;
+  endpoints: Endpoints;
+  ledger: Ledger;
+  queue: Queue;
+  /** Resolves when no job is waiting, delayed or under way. */
+  idle(): Promise<void>;
+  /** Stops taking deliveries, finishes what is under way, and closes everything. */
+  stop(): Promise<void>;
+}
+
+const VISIBILITY_SECONDS = 30;
+const BATCHES = 2;
+const CONCURRENT_SUBJECTS = 4;
+const NEXTCLOUD_CONNECTIONS = 4;
+const IDLE_POLL_MS = 50;
+
+/**
+ * Starts the same receiver and worker that run on Lambda, on an embedded queue and table.
+ *
+ * @throws {ConfigurationError} when the port or the state folder is taken
+ */
+export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
+  const { secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
+  const embedded = await startEmbedded({
+    stateFolder: options.stateFolder,
+    forgetLedger: options.forgetLedger ?? false,
+    visibilitySeconds,
+  });
+  const { endpoints, clients } = embedded;
+  const organizations = fixedOrganizations(options.organizations);
+  const counters: Counters = { count: () => undefined, flush: () => undefined };
+  const queue = createQueue(clients.sqs, endpoints.queueUrl);
+  const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
+  const systems = createSystems({
+    secrets,
+    nextcloudConnections: NEXTCLOUD_CONNECTIONS,
+    ...(options.timeouts ? { timeouts: options.timeouts } : {}),
+  });
+
+  const receiver = createReceiver({ organizations, secrets, queue, log, counters });
+  let web: Awaited<ReturnType<typeof listen>>;
+  try {
+    web = await listen(receiver.fetch, host, options.port);
+  } catch (error) {
+    await embedded.stop();
+    throw error;
+  }
+  const provision = createProvision({ organizations, systems, ledger });
+  const poller = startPoller({
+    sqs: clients.sqs,
+    queueUrl: endpoints.queueUrl,
+    queue,
+    createWorker: (workersQueue) =>
+      createWorker({
+        provision,
+        queue: workersQueue,
+        retryDelay: options.retryDelay ?? createRetryDelay(),
+        log,
+        counters,
+        concurrency: CONCURRENT_SUBJECTS,
+      }),
+    visibilitySeconds,
+    batches: BATCHES,
+    log,
+  });
+
+  return {
+    url: web.url,
+    endpoints,
+    ledger,
+    queue,
+    async idle() {
+      const command = new GetQueueAttributesCommand({ QueueUrl: endpoints.queueUrl, AttributeNames: ["All"] });
+      for (;;) {
+        const { Attributes = {} } = await clients.sqs.send(command);
+        const waiting = [
+          Attributes.ApproximateNumberOfMessages,
+          Attributes.ApproximateNumberOfMessagesNotVisible,
+          Attributes.ApproximateNumberOfMessagesDelayed,
+        ];
+        if (waiting.every((count) => Number(count ?? 0) === 0)) return;
+        await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
+      }
+    },
+    async stop() {
+      await web.close();
+      await poller.stop();
+      await systems.close();
+      await embedded.stop();
+    },
+  };
+}
+
+async function listen(fetch: Parameters<typeof serve>[0]["fetch"], hostname: string, port: number) {
+  return new Promise<{ url: string; close(): Promise<void> }>((resolve, reject) => {
+    const server = serve({ fetch, hostname, port }, (address) => {
+      resolve({ url: `http://${hostname}:${address.port}`, close: () => close(server as Server) });
+    });
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === "EADDRINUSE"
+          ? new ConfigurationError("port-in-use", [`port ${port} on ${hostname} is in use`], {
+              fix: "Choose another with --port.",
+            })
+          : error,
+      );
+    });
+  });
+}
+
+async function close(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,172 @@
+import { randomBytes } from "node:crypto";
+import * as z from "zod";
+import {
+  IdentityMismatch,
+  NextcloudForbidden,
+  NextcloudMisrouted,
+  NextcloudServerError,
+  OcsRefusal,
+} from "./errors.ts";
+import { type Ocs, pathSegment } from "./ocs.ts";
+import { type Quota, quotaFromAnswer, quotaText } from "./quota.ts";
+
+/** An account as Nextcloud holds it. `quota` is undefined when the answer shows none that can be compared. */
+export interface ActualAccount {
+  id: string;
+  enabled: boolean;
+  /** `Database` for a local account, `user_oidc` for one that belongs to an OIDC provider. */
+  backend: string;
+  displayName: string;
+  email: string;
+  quota: Quota | undefined;
+  groups: string[];
+}
+
+/** What an account is made with. Empty texts are not sent: Nextcloud would ignore them. */
+export interface Profile {
+  displayName: string;
+  email: string;
+  quota: Quota | undefined;
+}
+
+const accountSchema = z
+  .object({
+    id: z.string(),
+    enabled: z.boolean(),
+    backend: z.string(),
+    displayname: z.string().nullish(),
+    email: z.string().nullish(),
+    quota: z.object({ quota: z.unknown() }).nullish(),
+    groups: z.array(z.string()).nullish(),
+  })
+  .transform(
+    (account): ActualAccount => ({
+      id: account.id,
+      enabled: account.enabled,
+      backend: account.backend,
+      displayName: account.displayname ?? "",
+      email: account.email ?? "",
+      quota: quotaFromAnswer(account.quota?.quota),
+      groups: account.groups ?? [],
+    }),
+  );
+
+const isRefusal = (error: unknown, ...codes: number[]): boolean =>
+  error instanceof OcsRefusal && codes.includes(error.status);
+
+/** The account with this id, or undefined. The look-up ignores letter case: compare the answer's `id`. */
+export async function getAccount(ocs: Ocs, id: string): Promise<ActualAccount | undefined> {
+  let data: unknown;
+  try {
+    data = await ocs.call("GET", `cloud/users/${pathSegment(id)}`);
+  } catch (error) {
+    if (isRefusal(error, 404)) return undefined;
+    // An account that is not an administrator's sees other people as 998, the same as "not found" elsewhere.
+    if (isRefusal(error, 998)) throw new NextcloudForbidden("other people's accounts cannot be read");
+    throw error;
+  }
+  const account = accountSchema.safeParse(data);
+  if (!account.success) throw new NextcloudMisrouted("Nextcloud's answer for an account has an unexpected form");
+  return account.data;
+}
+
+/**
+ * Makes or updates the account of a subject through user_oidc's pre-provisioning endpoint: one call for name, e-mail and
+ * quota, which computes the account id itself.
+ *
+ * @throws {IdentityMismatch} when user_oidc computes another id than `expectedId`
+ */
+export async function upsertOidcAccount(
+  ocs: Ocs,
+  providerId: number,
+  subject: string,
+  profile: Partial<Profile>,
+  expectedId: string,
+): Promise<void> {
+  let data: unknown;
+  try {
+    data = await ocs.call("POST", "apps/user_oidc/api/v1/user", {
+      providerId: String(providerId),
+      userId: subject,
+      displayName: profile.displayName || undefined,
+      email: profile.email || undefined,
+      quota: profile.quota === undefined ? undefined : quotaText(profile.quota),
+    });
+  } catch (error) {
+    if (isRefusal(error, 404, 998) || error instanceof NextcloudMisrouted) {
+      throw new NextcloudMisrouted(
+        "Nextcloud has no user_oidc pre-provisioning endpoint",
+        "Enable the app user_oidc in Nextcloud, or choose another identity.scheme.",
+      );
+    }
+    throw error;
+  }
+  const made = z.object({ user_id: z.string() }).safeParse(data);
+  if (!made.success) throw new NextcloudMisrouted("user_oidc's answer names no account id");
+  if (made.data.user_id !== expectedId) throw new IdentityMismatch(expectedId, made.data.user_id);
+}
+
+/**
+ * Makes a core ("Database") account with its groups in one call. Its password is random and kept nowhere.
+ *
+ * @returns false when an account of this id is there after all (made by a race or by a half-failed earlier call)
+ */
+export async function createCoreAccount(ocs: Ocs, id: string, profile: Profile, groups: string[]): Promise<boolean> {
+  try {
+    await ocs.call("POST", "cloud/users", {
+      userid: id,
+      // Long enough for any password policy, and with every kind of character that one may ask for.
+      password: `${randomBytes(30).toString("base64url")}aA1!`,
+      displayName: profile.displayName || undefined,
+      email: profile.email || undefined,
+      quota: profile.quota === undefined ? undefined : quotaText(profile.quota),
+      groups,
+    });
+    return true;
+  } catch (error) {
+    // 101 and 102 mean "bad request" as well as "exists already": only looking tells.
+    if (isRefusal(error, 101, 102) && (await getAccount(ocs, id))) return false;
+    throw error;
+  }
+}
+
+/** Changes one field of a core account. Limited to 50 calls in ten minutes: use it where no other call does it. */
+export async function editAccount(
+  ocs: Ocs,
+  id: string,
+  key: "displayname" | "email" | "quota",
+  value: string,
+): Promise<void> {
+  await ocs.call("PUT", `cloud/users/${pathSegment(id)}`, { key, value });
+}
+
+/** Enables or disables an account; idempotent. Disabling ends live sessions at their next request. */
+export async function setAccountEnabled(ocs: Ocs, id: string, enabled: boolean): Promise<void> {
+  await ocs.call("PUT", `cloud/users/${pathSegment(id)}/${enabled ? "enable" : "disable"}`);
+}
+
+/**
+ * Makes an account a member of a group; idempotent.
+ *
+ * @returns false when the group does not exist
+ */
+export async function joinGroup(ocs: Ocs, id: string, gid: string): Promise<boolean> {
+  const join = () => ocs.call("POST", `cloud/users/${pathSegment(id)}/groups`, { groupid: gid });
+  try {
+    // Parallel joins of one group sometimes fail with 500; joining again is harmless.
+    await join().catch((error) => (error instanceof NextcloudServerError ? join() : Promise.reject(error)));
+    return true;
+  } catch (error) {
+    if (isRefusal(error, 102)) return false;
+    throw error;
+  }
+}
+
+/** Ends an account's membership of a group; idempotent, also when the group is gone. */
+export async function leaveGroup(ocs: Ocs, id: string, gid: string): Promise<void> {
+  try {
+    await ocs.call("DELETE", `cloud/users/${pathSegment(id)}/groups`, { groupid: gid });
+  } catch (error) {
+    if (!isRefusal(error, 102)) throw error;
+  }
+}

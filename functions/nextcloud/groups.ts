@@ -1,0 +1,22 @@
+import { OcsRefusal } from "./errors.ts";
+import { type Ocs, pathSegment } from "./ocs.ts";
+
+/** Whether a group of this id exists (letter case matters). */
+export async function groupExists(ocs: Ocs, gid: string): Promise<boolean> {
+  try {
+    await ocs.call("GET", `cloud/groups/${pathSegment(gid)}`);
+    return true;
+  } catch (error) {
+    if (error instanceof OcsRefusal && error.status === 404) return false;
+    throw error;
+  }
+}
+
+/** Makes a group; one that is there already (102) is success, as after a race. */
+export async function createGroup(ocs: Ocs, gid: string, displayName: string): Promise<void> {
+  try {
+    await ocs.call("POST", "cloud/groups", { groupid: gid, displayname: displayName });
+  } catch (error) {
+    if (!(error instanceof OcsRefusal && error.status === 102)) throw error;
+  }
+}

@@ -1,0 +1,158 @@
+import type { Dispatcher } from "undici";
+import {
+  type Answer,
+  isCertificateError,
+  networkErrorName,
+  pathPrefix,
+  retryAfter,
+  send,
+  type Timeouts,
+} from "../http.ts";
+import {
+  NextcloudCertificate,
+  NextcloudForbidden,
+  NextcloudMisrouted,
+  NextcloudRateLimited,
+  NextcloudServerError,
+  NextcloudUnauthorized,
+  NextcloudUnavailable,
+  OcsRefusal,
+} from "./errors.ts";
+import { Session } from "./session.ts";
+
+/** Parameters of a call; always texts, because the server fails on JSON numbers. An array becomes `name[]=...` repeated. */
+export type OcsParameters = Record<string, string | string[] | undefined>;
+
+/** The OCS API of one Nextcloud server. */
+export interface Ocs {
+  /**
+   * Makes one call and returns `ocs.data`.
+   *
+   * @param path below `/ocs/v2.php/`, with ids already encoded (see `pathSegment`)
+   * @param parameters sent in the query for GET and DELETE, else as a form
+   * @throws {OcsRefusal} when Nextcloud says no with an OCS code, and the other errors of this room
+   */
+  call(method: Dispatcher.HttpMethod, path: string, parameters?: OcsParameters): Promise<unknown>;
+}
+
+export interface OcsOptions {
+  baseUrl: string;
+  username: string;
+  /** The app password. Asked for at every request, so that a rotated one works at once. */
+  password: () => Promise<string>;
+  /** The connections to that server. */
+  pool: Dispatcher;
+}
+
+/** A PHP server under load takes its time: making a core account took up to two seconds with eight at once. */
+export const NEXTCLOUD_TIMEOUTS: Timeouts = { connect: 10_000, headers: 60_000, body: 30_000 };
+
+/** An id as a segment of a path. Nextcloud decodes a path twice, so it is encoded twice. */
+export function pathSegment(id: string): string {
+  return encodeURIComponent(encodeURIComponent(id));
+}
+
+/** A client for one server and one acting user, with one session. */
+export function createOcs(options: OcsOptions): Ocs {
+  const root = `${pathPrefix(options.baseUrl)}/ocs/v2.php/`;
+  const session = new Session();
+
+  return {
+    async call(method, path, parameters = {}) {
+      const form = encode(parameters);
+      const inQuery = method === "GET" || method === "DELETE";
+      const credentials = Buffer.from(`${options.username}:${await options.password()}`).toString("base64");
+      const cookie = session.header();
+      const headers: Record<string, string> = {
+        authorization: `Basic ${credentials}`,
+        "ocs-apirequest": "true",
+        accept: "application/json",
+        ...(cookie === undefined ? {} : { cookie }),
+        ...(inQuery || form === "" ? {} : { "content-type": "application/x-www-form-urlencoded" }),
+      };
+      const query = inQuery && form !== "" ? `&${form}` : "";
+      let answer: Answer;
+      try {
+        answer = await send(options.pool, {
+          method,
+          path: `${root}${path}?format=json${query}`,
+          headers,
+          ...(inQuery ? {} : { body: form }),
+        });
+      } catch (error) {
+        throw unreachable(error);
+      }
+      session.update(answer.headers["set-cookie"]);
+      return interpret(answer, `${method} ${path.split("/").slice(0, 2).join("/")}`);
+    },
+  };
+}
+
+function encode(parameters: OcsParameters): string {
+  const form = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (Array.isArray(value)) for (const item of value) form.append(`${name}[]`, item);
+    else if (value !== undefined) form.append(name, value);
+  }
+  return form.toString();
+}
+
+const CONNECT_ERRORS = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+function unreachable(error: unknown): Error {
+  const name = networkErrorName(error);
+  if (isCertificateError(name)) return new NextcloudCertificate(name);
+  return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, {
+    cause: error,
+    serverWide: CONNECT_ERRORS.has(name),
+  });
+}
+
+/** What an answer means. The HTTP status comes first: some errors are XML, an empty body or a web page, whatever was asked for. */
+function interpret(answer: Answer, call: string): unknown {
+  const { status } = answer;
+  const ocs = readOcs(answer.body);
+  const seconds = retryAfter(answer.headers);
+  const wait = seconds === undefined ? {} : { retryAfterSeconds: seconds };
+
+  if (answer.headers["x-nextcloud-maintenance-mode"] === "1") {
+    throw new NextcloudUnavailable("Nextcloud is in maintenance mode", { ...wait, serverWide: true });
+  }
+  if (status === 401 || ocs?.code === 997) throw new NextcloudUnauthorized();
+  if (status === 403 || ocs?.code === 403) throw new NextcloudForbidden(ocs?.message ?? "");
+  if (status === 429) throw new NextcloudRateLimited(wait);
+  if (status === 500) throw new NextcloudServerError(`Nextcloud answers HTTP 500 to ${call}`);
+  if (status > 500) throw new NextcloudUnavailable(`Nextcloud answers HTTP ${status}`, wait);
+  if (status >= 300 && status < 400) {
+    throw new NextcloudMisrouted(`Nextcloud answers HTTP ${status}, a redirect that is not followed`);
+  }
+  if (!ocs) {
+    const page = String(answer.headers["content-type"] ?? "").includes("html") || status >= 400;
+    if (page) throw new NextcloudMisrouted(`HTTP ${status} for ${call}, but not an OCS answer`);
+    throw new NextcloudUnavailable(`an answer to ${call} that is cut or not OCS (HTTP ${status})`);
+  }
+  if (ocs.code === 100 || ocs.code === 200) return ocs.data;
+  throw new OcsRefusal(ocs.code, ocs.message, call);
+}
+
+function readOcs(body: string): { code: number; message: string; data: unknown } | undefined {
+  try {
+    const { meta, data } = (
+      JSON.parse(body) as { ocs: { meta: { statuscode: unknown; message: unknown }; data: unknown } }
+    ).ocs;
+    const message = typeof meta.message === "string" ? meta.message.trim() : "";
+    return typeof meta.statuscode === "number" ? { code: meta.statuscode, message, data } : undefined;
+  } catch {
+    const code = /<statuscode>(\d+)<\/statuscode>/.exec(body)?.[1];
+    const message = /<message>([^<]*)<\/message>/.exec(body)?.[1]?.trim() ?? "";
+    return code === undefined ? undefined : { code: Number(code), message, data: undefined };
+  }
+}

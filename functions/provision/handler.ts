@@ -1,0 +1,45 @@
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
+import { settings } from "../config/environment.ts";
+import { organizationsFromParameters } from "../config/organizations.ts";
+import { parameterSecrets } from "../config/secrets.ts";
+import { createDocumentClient } from "../ledger/client.ts";
+import { createLedger } from "../ledger/ledger.ts";
+import { createQueue } from "../queue/queue.ts";
+import { createSystems } from "../systems.ts";
+import { createLog } from "../telemetry/log.ts";
+import { createCounters } from "../telemetry/metrics.ts";
+import { createProvision } from "./provision.ts";
+import { createRetryDelay } from "./retry.ts";
+import { createWorker, type Worker } from "./worker.ts";
+
+/** One connection to each Nextcloud: the function's concurrency is what limits the load on it. */
+const NEXTCLOUD_CONNECTIONS = 1;
+const CONCURRENT_SUBJECTS = 4;
+
+function build(): Worker {
+  const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
+  const ssm = new SSMClient();
+  return createWorker({
+    provision: createProvision({
+      organizations: organizationsFromParameters(ssm, stage),
+      systems: createSystems({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
+      ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
+    }),
+    queue: createQueue(new SQSClient(), queueUrl),
+    retryDelay: createRetryDelay(),
+    log: createLog("provision"),
+    counters: createCounters("provision"),
+    concurrency: CONCURRENT_SUBJECTS,
+  });
+}
+
+let worker: Worker | undefined;
+
+/** The Lambda that consumes the job queue. */
+export async function handler(event: SQSEvent): Promise<SQSBatchResponse> {
+  worker ??= build();
+  return worker(event);
+}

@@ -1,0 +1,111 @@
+import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
+import { Failure } from "../failure.ts";
+import type { Job } from "../queue/job.ts";
+import { parseJob, type Queue } from "../queue/queue.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Counters } from "../telemetry/metrics.ts";
+import type { Outcome, Provision } from "./provision.ts";
+import type { RetryDelay } from "./retry.ts";
+
+export interface WorkerDependencies {
+  provision: Provision;
+  queue: Pick<Queue, "setVisibility">;
+  retryDelay: RetryDelay;
+  log: Log;
+  counters: Counters;
+  /** How many subjects are worked on at the same time. */
+  concurrency: number;
+}
+
+/** Takes a batch of the FIFO queue; the answer names the messages that stay in the queue. */
+export type Worker = (event: SQSEvent) => Promise<SQSBatchResponse>;
+
+/**
+ * The queue consumer: different subjects at the same time, one subject's jobs in order. When a job fails, the later jobs of
+ * its subject in the batch fail with it and wait as long; otherwise SQS would keep them locked for the whole visibility
+ * timeout, or hand them out before the first.
+ */
+export function createWorker(dependencies: WorkerDependencies): Worker {
+  const { provision, queue, retryDelay, log, counters, concurrency } = dependencies;
+
+  /** Works on one subject's messages in order. Returns those that stay, with their delays. */
+  async function work(records: SQSRecord[]): Promise<Waiting[]> {
+    for (const [index, record] of records.entries()) {
+      const started = performance.now();
+      try {
+        const job = parseJob(record.body);
+        const outcome = await provision(job, Number(record.attributes.SentTimestamp));
+        counters.count(outcome.result === "applied" ? "JobsApplied" : "JobsUnchanged");
+        log.info("job", line(job, outcome, record, started));
+      } catch (error) {
+        const seconds = fail(record, error);
+        return records.slice(index).map((waiting) => ({ record: waiting, seconds }));
+      }
+    }
+    return [];
+  }
+
+  function fail(record: SQSRecord, error: unknown): number {
+    const failure = error instanceof Failure ? error : undefined;
+    const attempt = Number(record.attributes.ApproximateReceiveCount);
+    const seconds = retryDelay(attempt, failure?.retryAfterSeconds);
+    counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
+    log.error("job failed", {
+      ...identify(record),
+      class: failure?.failureClass ?? "transient",
+      code: failure?.code ?? "unexpected",
+      // The text of an error that no room knows may hold anything: its name must do.
+      problem: failure?.message ?? (error instanceof Error ? error.name : "unknown error"),
+      fix: failure?.fix,
+      attempt,
+      retryInSeconds: seconds,
+    });
+    if (!failure) log.debug("unexpected error", { stack: error instanceof Error ? error.stack : String(error) });
+    return seconds;
+  }
+
+  return async (event) => {
+    const subjects = [...Map.groupBy(event.Records, groupOf).values()];
+    const waiting: Waiting[] = [];
+    const next = subjects.values();
+    const runner = async (): Promise<void> => {
+      for (const records of next) waiting.push(...(await work(records)));
+    };
+    await Promise.all(Array.from({ length: Math.min(concurrency, subjects.length) }, runner));
+    await queue.setVisibility(waiting.map(({ record, seconds }) => ({ receiptHandle: record.receiptHandle, seconds })));
+    counters.flush();
+    return { batchItemFailures: waiting.map(({ record }) => ({ itemIdentifier: record.messageId })) };
+  };
+}
+
+interface Waiting {
+  record: SQSRecord;
+  seconds: number;
+}
+
+function groupOf(record: SQSRecord): string {
+  return record.attributes.MessageGroupId ?? record.messageId;
+}
+
+/** What can be told of a message that may not even be readable. */
+function identify(record: SQSRecord): Record<string, unknown> {
+  return { messageId: record.messageId, group: groupOf(record) };
+}
+
+function line(job: Job, outcome: Outcome, record: SQSRecord, started: number): Record<string, unknown> {
+  const { trigger } = job;
+  return {
+    organization: job.organization,
+    subject: job.subject,
+    accountId: outcome.accountId,
+    trigger: trigger.kind,
+    event: trigger.event,
+    deliveryId: trigger.deliveryId,
+    result: outcome.result,
+    state: outcome.state,
+    operations: outcome.operations,
+    ...(outcome.notes.length > 0 ? { notes: outcome.notes } : {}),
+    attempt: Number(record.attributes.ApproximateReceiveCount),
+    milliseconds: Math.round(performance.now() - started),
+  };
+}

@@ -1,0 +1,24 @@
+import { Failure } from "../failure.ts";
+
+/** SQS did not take a job. */
+export class QueueUnavailable extends Failure {
+  constructor(cause: unknown) {
+    super(
+      "transient",
+      "queue-unavailable",
+      `the queue did not take the job (${cause instanceof Error ? cause.name : "unknown error"})`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** A message that is not a job of a version this code knows. */
+export class UnreadableJob extends Failure {
+  constructor(problem: string) {
+    super("configuration", "job-unreadable", `a queue message cannot be read: ${problem}`, {
+      fix: "It was written by another version: deploy that version again, or look at the message in the SQS dead-letter queue.",
+    });
+  }
+}

@@ -1,0 +1,66 @@
+import { ChangeMessageVisibilityBatchCommand, SendMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
+import { QueueUnavailable, UnreadableJob } from "./errors.ts";
+import { deduplicationId, type Job, jobSchema, messageGroupId } from "./job.ts";
+
+/** The job queue, as the parts of the pipeline use it. */
+export interface Queue {
+  /**
+   * Sends a job.
+   *
+   * @param source what the job is deduplicated by, together with its subject (see `deduplicationId`)
+   * @throws {QueueUnavailable} when SQS did not take it
+   */
+  send(job: Job, source: string): Promise<void>;
+  /** Sets how long messages stay invisible from now on. Failures are ignored: the queue's own timeout then applies. */
+  setVisibility(messages: { receiptHandle: string; seconds: number }[]): Promise<void>;
+}
+
+/** The longest an SQS message can be made invisible (12 hours). */
+const LONGEST_VISIBILITY = 43_200;
+
+/** @param timeoutMs after which a send is given up; the receiver has to answer Clavex within ten seconds */
+export function createQueue(client: SQSClient, queueUrl: string, timeoutMs = 7_000): Queue {
+  return {
+    async send(job, source) {
+      const command = new SendMessageCommand({
+        QueueUrl: queueUrl,
+        MessageBody: JSON.stringify(job),
+        MessageGroupId: messageGroupId(job),
+        MessageDeduplicationId: deduplicationId(source, job.subject),
+      });
+      await client.send(command, { abortSignal: AbortSignal.timeout(timeoutMs) }).catch((error) => {
+        throw new QueueUnavailable(error);
+      });
+    },
+    async setVisibility(messages) {
+      const Entries = messages.map(({ receiptHandle, seconds }, index) => ({
+        Id: String(index),
+        ReceiptHandle: receiptHandle,
+        VisibilityTimeout: Math.min(LONGEST_VISIBILITY, Math.max(1, Math.round(seconds))),
+      }));
+      if (Entries.length === 0) return;
+      await client
+        .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries }))
+        .catch(() => undefined);
+    },
+  };
+}
+
+/**
+ * Reads the body of a queue message.
+ *
+ * @throws {UnreadableJob} when it is not a job
+ */
+export function parseJob(body: string): Job {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    throw new UnreadableJob("not JSON");
+  }
+  const result = jobSchema.safeParse(json);
+  if (result.success) return result.data;
+  throw new UnreadableJob(
+    result.error.issues.map((issue) => `${issue.path.map(String).join(".")}: ${issue.message}`).join("; "),
+  );
+}

@@ -1,0 +1,128 @@
+import { type Context, Hono } from "hono";
+import { ForeignOrganization, type Hint, MalformedDelivery, parseDelivery } from "../clavex/events.ts";
+import { SIGNATURE_HEADER, verifySignature } from "../clavex/signature.ts";
+import { isDeletion, snapshotOf } from "../clavex/snapshot.ts";
+import type { Organization } from "../config/organization.ts";
+import type { Organizations } from "../config/organizations.ts";
+import type { Secrets } from "../config/secrets.ts";
+import { Failure } from "../failure.ts";
+import type { Job } from "../queue/job.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Counters } from "../telemetry/metrics.ts";
+import { readBody } from "./body.ts";
+
+export interface ReceiverDependencies {
+  organizations: Organizations;
+  secrets: Secrets;
+  queue: Pick<Queue, "send">;
+  log: Log;
+  counters: Counters;
+  now?: () => number;
+}
+
+/** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
+const SECRET_REFRESH_MS = 60_000;
+const RETRY_AFTER_SECONDS = "30";
+
+/**
+ * The webhook endpoint: verifies a delivery, classifies it, and queues a job for the subject it is about. Nothing is looked
+ * up beyond the configuration, so that Clavex gets its answer at once; what the delivery says is not believed but a hint.
+ */
+export function createReceiver(dependencies: ReceiverDependencies): Hono {
+  const { organizations, log, counters } = dependencies;
+  const verify = createVerifier(dependencies.secrets, dependencies.now ?? Date.now);
+  const app = new Hono();
+
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  app.post("/webhooks/clavex/:organization", async (c) => {
+    const started = performance.now();
+    const slug = c.req.param("organization");
+    const outcome = await receive(slug, c).catch((error): Outcome => {
+      if (!(error instanceof Failure)) throw error;
+      counters.count(error.failureClass === "configuration" ? "ConfigurationErrors" : "QueueFailures");
+      log.error("delivery not accepted", {
+        organization: slug,
+        code: error.code,
+        problem: error.message,
+        fix: error.fix,
+      });
+      return { status: 503, body: { error: "try again later" } };
+    });
+    if (outcome.status === 503) c.header("Retry-After", RETRY_AFTER_SECONDS);
+    const { deliveryId, event } = outcome.hint ?? {};
+    const milliseconds = Math.round(performance.now() - started);
+    // A made-up organization is foreign text, and one line for each would be a way to fill the log.
+    if (outcome.status !== 401)
+      log.info("delivery", { organization: slug, deliveryId, event, ...outcome.body, milliseconds });
+    return c.json(outcome.body, outcome.status);
+  });
+  app.all("/webhooks/clavex/:organization", (c) => c.json({ error: "method not allowed" }, 405, { Allow: "POST" }));
+  app.all("/healthz", (c) => c.json({ error: "method not allowed" }, 405, { Allow: "GET" }));
+  app.notFound((c) => c.json({ error: "not found" }, 404));
+  app.onError((error, c) => {
+    log.error("receiver failed", { error: error.name, problem: error.message });
+    c.header("Retry-After", RETRY_AFTER_SECONDS);
+    return c.json({ error: "try again later" }, 503);
+  });
+
+  async function receive(slug: string, c: Context): Promise<Outcome> {
+    const body = await readBody(c.req.raw);
+    if (!body) return { status: 413, body: { error: "the body is larger than 256 KiB" } };
+    const organization = await organizations.get(slug);
+    if (!organization || !(await verify(organization, body, c.req.header(SIGNATURE_HEADER)))) {
+      counters.count("SignatureFailures");
+      log.debug("signature or organization refused");
+      return { status: 401, body: { error: "unauthorized" } };
+    }
+    let hint: Hint;
+    try {
+      hint = parseDelivery(body, organization.organizationId);
+    } catch (error) {
+      if (!(error instanceof MalformedDelivery || error instanceof ForeignOrganization)) throw error;
+      counters.count("DeliveriesMalformed");
+      return { status: 400, body: { error: error.message } };
+    }
+    const decision = decide(hint, organization);
+    if ("reason" in decision) {
+      counters.count("DeliveriesIgnored");
+      return { status: 202, body: { status: "ignored", reason: decision.reason }, hint };
+    }
+    await dependencies.queue.send(decision.job, hint.deliveryId);
+    counters.count("DeliveriesQueued");
+    return { status: 202, body: { status: "queued" }, hint };
+  }
+
+  return app;
+}
+
+interface Outcome {
+  status: 202 | 400 | 401 | 413 | 503;
+  body: Record<string, string>;
+  hint?: Hint;
+}
+
+/** What a hint leads to: a job, or a reason why there is none. */
+export function decide(hint: Hint, organization: Organization): { job: Job } | { reason: string } {
+  if (hint.concerns === "ignored") return { reason: hint.reason };
+  if (hint.concerns === "group") return { reason: "group changes are found by reconciliation" };
+  const { event, deliveryId, occurredAt, subject } = hint;
+  const trigger = { kind: "webhook", event, deliveryId, occurredAt } as const;
+  const job: Job = { version: 1, organization: organization.slug, subject, trigger };
+  if (organization.clavex.apiKey !== undefined || isDeletion(event)) return { job };
+  const snapshot = snapshotOf(hint.data, organization.quota.attribute);
+  if (!snapshot) return { reason: `event ${event} carries no user, and without clavex.apiKey none can be read` };
+  return { job: { ...job, snapshot } };
+}
+
+function createVerifier(secrets: Secrets, now: () => number) {
+  const refreshed = new Map<string, number>();
+  return async (organization: Organization, body: Uint8Array, signature: string | undefined): Promise<boolean> => {
+    if (signature === undefined) return false;
+    if (verifySignature(body, signature, await secrets.webhook(organization))) return true;
+    const time = now();
+    if (time - (refreshed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) < SECRET_REFRESH_MS) return false;
+    refreshed.set(organization.slug, time);
+    return verifySignature(body, signature, await secrets.webhook(organization, time));
+  };
+}

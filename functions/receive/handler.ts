@@ -1,0 +1,36 @@
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
+import { settings } from "../config/environment.ts";
+import { organizationsFromParameters } from "../config/organizations.ts";
+import { parameterSecrets } from "../config/secrets.ts";
+import { createQueue } from "../queue/queue.ts";
+import { createLog } from "../telemetry/log.ts";
+import { createCounters } from "../telemetry/metrics.ts";
+import { createReceiver } from "./app.ts";
+
+function build() {
+  const { stage, queueUrl } = settings(["stage", "queueUrl"]);
+  const ssm = new SSMClient();
+  const counters = createCounters("receive");
+  const app = createReceiver({
+    organizations: organizationsFromParameters(ssm, stage),
+    secrets: parameterSecrets(ssm, stage),
+    queue: createQueue(new SQSClient(), queueUrl),
+    log: createLog("receive"),
+    counters,
+  });
+  return { handle: handle(app), counters };
+}
+
+let receiver: ReturnType<typeof build> | undefined;
+
+/** The Lambda behind the webhook endpoint (API Gateway HTTP API, payload format 2.0). */
+export async function handler(event: LambdaEvent, context: LambdaContext) {
+  receiver ??= build();
+  try {
+    return await receiver.handle(event, context);
+  } finally {
+    receiver.counters.flush();
+  }
+}

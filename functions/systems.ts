@@ -1,0 +1,93 @@
+import type { Pool } from "undici";
+import { type AdminApi, CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-api.ts";
+import { createGroupMap, type ReadGroupMap } from "./clavex/group-map.ts";
+import type { Organization } from "./config/organization.ts";
+import type { Secrets } from "./config/secrets.ts";
+import { createPool, type Timeouts } from "./http.ts";
+import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
+import { isRelevant } from "./provision/desired.ts";
+
+/** The systems on both sides of one organization. `clavex` is undefined without an API key. */
+export interface OrganizationSystems {
+  clavex: { api: AdminApi; groupMap: ReadGroupMap } | undefined;
+  ocs: Ocs;
+  /** Names the Nextcloud in the ledger and for pauses: its base URL. */
+  nextcloudOrigin: string;
+}
+
+/** The systems of all organizations of this process. */
+export interface Systems {
+  of(organization: Organization): OrganizationSystems;
+  close(): Promise<void>;
+}
+
+export interface SystemsOptions {
+  secrets: Secrets;
+  /** Connections to each Nextcloud. One per Lambda container: the number of containers is the limit there. */
+  nextcloudConnections: number;
+  now?: () => number;
+  timeouts?: { clavex?: Timeouts; nextcloud?: Timeouts };
+}
+
+const CLAVEX_CONNECTIONS = 4;
+
+/**
+ * Makes the clients of each organization once, on first use, and again when its configuration has changed. Organizations on
+ * the same server share its connections.
+ */
+export function createSystems(options: SystemsOptions): Systems {
+  const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
+  const pools = new Map<string, Pool>();
+  const made = new Map<string, { organization: Organization; systems: OrganizationSystems }>();
+
+  const pool = (baseUrl: string, connections: number, limits: Timeouts): Pool => {
+    const { origin } = new URL(baseUrl);
+    const existing = pools.get(origin);
+    if (existing) return existing;
+    const created = createPool(baseUrl, connections, limits);
+    pools.set(origin, created);
+    return created;
+  };
+
+  const make = (organization: Organization): OrganizationSystems => {
+    const { clavex, nextcloud } = organization;
+    const ocs = createOcs({
+      baseUrl: nextcloud.baseUrl,
+      username: nextcloud.username,
+      password: () => secrets.api(organization, nextcloud.password),
+      pool: pool(nextcloud.baseUrl, nextcloudConnections, timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS),
+    });
+    const nextcloudOrigin = nextcloud.baseUrl;
+    const { apiKey } = clavex;
+    if (apiKey === undefined) return { clavex: undefined, ocs, nextcloudOrigin };
+    const api = createAdminApi({
+      baseUrl: clavex.baseUrl,
+      organizationId: organization.organizationId,
+      apiKey: () => secrets.api(organization, apiKey),
+      pool: pool(clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
+    });
+    return {
+      clavex: { api, groupMap: createGroupMap(api, (name) => isRelevant(organization, name), now) },
+      ocs,
+      nextcloudOrigin,
+    };
+  };
+
+  return {
+    of(organization) {
+      const known = made.get(organization.slug);
+      if (known?.organization === organization) return known.systems;
+      // A new reading of the same parameter gives a new object: only a change of content needs new clients.
+      if (known && JSON.stringify(known.organization) === JSON.stringify(organization)) {
+        known.organization = organization;
+        return known.systems;
+      }
+      const systems = make(organization);
+      made.set(organization.slug, { organization, systems });
+      return systems;
+    },
+    async close() {
+      await Promise.all(Array.from(pools.values(), (each) => each.close()));
+    },
+  };
+}

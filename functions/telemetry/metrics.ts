@@ -1,0 +1,34 @@
+import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
+
+/** What the pipeline counts; the alarms of the stack are made of these. */
+export type Counter =
+  | "DeliveriesQueued"
+  | "DeliveriesIgnored"
+  | "DeliveriesMalformed"
+  | "SignatureFailures"
+  | "QueueFailures"
+  | "JobsApplied"
+  | "JobsUnchanged"
+  | "JobsRetried"
+  | "JobsParked"
+  | "ConfigurationErrors"
+  | "BrakeHeld";
+
+/** Counts, written out once per invocation. */
+export interface Counters {
+  count(counter: Counter): void;
+  flush(): void;
+}
+
+/** CloudWatch metrics in embedded metric format: no request, one log line that CloudWatch reads. */
+export function createCounters(service: string): Counters {
+  const metrics = new Metrics({ namespace: "ClavexNextcloud", serviceName: service });
+  return {
+    count: (counter) => {
+      metrics.addMetric(counter, MetricUnit.Count, 1);
+    },
+    flush: () => {
+      if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();
+    },
+  };
+}
