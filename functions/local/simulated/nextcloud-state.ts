@@ -1,0 +1,455 @@
+import { createHash } from "node:crypto";
+import { computerFileSize, effectiveQuota, humanFileSize } from "./nextcloud-quota.ts";
+import { InternalServerError, OcsError } from "./ocs-answer.ts";
+
+export type Backend = "Database" | "user_oidc";
+
+/** A provider of user_oidc with the settings that decide ids and logins (facts, sections 1 and 6). */
+export interface Provider {
+  id: number;
+  identifier: string;
+  uniqueUid: boolean;
+  providerBasedId: boolean;
+  groupProvisioning?: boolean;
+  groupWhitelistRegex?: string;
+}
+
+/** config.php's `user_oidc` flags (facts, section 6). */
+export interface LoginFlags {
+  autoProvision: boolean;
+  softAutoProvision: boolean;
+  disableAccountCreation: boolean;
+}
+
+/** The row of an account in the users table of one backend. */
+export interface Row {
+  id: string;
+  displayName: string;
+  /** Database only; an empty one cannot log in. */
+  password: string;
+}
+
+/**
+ * All that belongs to one account id. Preferences, groups and the home belong to the id and not to a backend's row:
+ * that is why a second row of the same id ("shadow") shares them.
+ */
+export interface Account {
+  rows: Map<Backend, Row>;
+  email: string | null;
+  /** As the server writes it down: human-readable, `none`, `default`, or empty. */
+  quota: string;
+  enabled: boolean;
+  language: string;
+  locale: string;
+  manager: string;
+  profile: Record<string, string>;
+  lastLogin: number;
+  homeExists: boolean;
+  groups: Set<string>;
+}
+
+export interface Group {
+  gid: string;
+  displayName: string;
+  /** Keys of accounts: lower-case ids. */
+  members: Set<string>;
+}
+
+export interface Page {
+  search: string;
+  limit?: number | undefined;
+  offset: number;
+}
+
+const PASSWORD_TOO_COMMON = "Password is among the 1,000,000 most common ones. Please make it unique.";
+const PASSWORD_TOO_SHORT = "Password needs to be at least 10 characters long.";
+const COMMON_PASSWORDS = new Set(["abc", "12345678", "1234567890", "password", "password123", "qwertyuiop"]);
+const LANGUAGES = new Set(
+  "ca cs da de de_DE el en en_GB es eu fi fr gl hu is it ja ko lt_LT nb nl pl pt_BR pt_PT ru sk sl sr sv tr uk".split(
+    " ",
+  ),
+);
+const PROFILE_FIELDS = [
+  "phone",
+  "address",
+  "website",
+  "twitter",
+  "fediverse",
+  "organisation",
+  "role",
+  "headline",
+  "biography",
+];
+
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/**
+ * The accounts and groups of a simulated Nextcloud: what the database of the real one holds, and the rules that
+ * the controllers and user_oidc apply to it. Refusals are thrown as OcsError or InternalServerError.
+ */
+export class NextcloudState {
+  readonly providers: Provider[];
+  readonly flags: LoginFlags;
+  readonly #accounts = new Map<string, Account>();
+  readonly #groups = new Map<string, Group>();
+  /** Sorted ids, made when first needed and dropped when an id comes or goes. */
+  readonly #sortedIds = new Map<Backend, string[]>();
+  #sortedGids: string[] | undefined;
+
+  constructor(providers: Provider[], flags: LoginFlags) {
+    this.providers = providers;
+    this.flags = flags;
+    this.createGroup("admin");
+  }
+
+  // Accounts
+
+  /** The account of an id in any letter case. */
+  account(id: string): Account | undefined {
+    return this.#accounts.get(id.toLowerCase());
+  }
+
+  accounts(): IterableIterator<Account> {
+    return this.#accounts.values();
+  }
+
+  /** The row that look-ups see: user_oidc's before the Database's (the real one depends on a cache; facts, section 2). */
+  shown(account: Account): { backend: Backend; row: Row } | undefined {
+    for (const backend of ["user_oidc", "Database"] as const) {
+      const row = account.rows.get(backend);
+      if (row !== undefined) return { backend, row };
+    }
+    return undefined;
+  }
+
+  /**
+   * Core's list of ids: every backend is searched with the same limit and offset, then the lists are merged and sorted;
+   * so a page can hold twice the limit (facts, section 5).
+   */
+  searchIds({ search, limit, offset }: Page): string[] {
+    const found = new Set<string>();
+    for (const backend of ["Database", "user_oidc"] as const) {
+      const ids = this.#idsOf(backend).filter(
+        (id) => search === "" || this.#matches(id, backend, search.toLowerCase()),
+      );
+      for (const id of ids.slice(offset, limit === undefined ? undefined : offset + limit)) found.add(id);
+    }
+    return [...found].sort((a, b) => byText(a.toLowerCase(), b.toLowerCase()));
+  }
+
+  /** Core's POST of a user (facts, section 2 B): a refusal after the account was made leaves it behind. */
+  createDatabaseAccount(fields: {
+    id: string;
+    password: string;
+    displayName: string;
+    email: string;
+    groups: string[];
+    quota: string;
+    language: string;
+    manager: string;
+  }): void {
+    const { id, password, displayName, email, groups, quota, language, manager } = fields;
+    if (this.account(id) !== undefined) throw new OcsError(102, "User already exists");
+    const missing = groups.find((gid) => !this.#groups.has(gid));
+    if (missing !== undefined) throw new OcsError(104, `group ${missing} does not exist`);
+    if (password.length > 469) throw new OcsError(101, "Invalid password value");
+    if (password === "" && email === "") {
+      throw new OcsError(108, "To send a password link to the user an email address is required.");
+    }
+    const problem = idProblem(id);
+    if (problem !== undefined) throw new OcsError(101, problem);
+    const weakness = password === "" ? undefined : passwordProblem(password);
+    if (weakness !== undefined) throw new OcsError(107, weakness);
+    if (id.length > 64) throw new OcsError(101, "Bad request");
+
+    const account = this.addRow(id, "Database", { displayName: id, password });
+    for (const gid of groups) this.addMember(id, gid);
+    if (displayName.length > 64) {
+      this.deleteAccount(id);
+      throw new OcsError(101, "Invalid displayname");
+    }
+    if (displayName !== "") this.#row(account, "Database").displayName = displayName;
+    if (quota !== "") this.setCoreQuota(account, quota, (message) => new OcsError(101, message));
+    if (language !== "") this.setLanguage(account, language);
+    account.manager = manager;
+    if (email !== "") this.setEmail(account, email);
+  }
+
+  /** user_oidc's pre-provisioning POST (facts, section 2 A): an upsert that ignores empty values. Returns the id. */
+  upsertOidcAccount(fields: {
+    providerId: number;
+    sub: string;
+    displayName: string;
+    email: string;
+    quota: string;
+  }): string {
+    const id = this.accountIdOf(fields.providerId, fields.sub);
+    const account = this.addRow(id, "user_oidc", { displayName: "", password: "" });
+    // The real one cannot load an account with an empty id: the row stays behind.
+    if (id === "") throw new InternalServerError();
+    if (isSet(fields.displayName)) {
+      if (fields.displayName.length > 255) throw new InternalServerError();
+      this.#row(account, "user_oidc").displayName = fields.displayName;
+    }
+    if (isSet(fields.email)) this.setEmail(account, fields.email);
+    if (isSet(fields.quota)) this.setOidcQuota(account, fields.quota);
+    // The home cannot be made for an id with a slash; all else has been done by then.
+    if (id.includes("/")) throw new InternalServerError();
+    account.homeExists = true;
+    return id;
+  }
+
+  /** Adds a backend's row to an id, or finds it; a new id gets empty preferences. */
+  addRow(id: string, backend: Backend, row: Omit<Row, "id">): Account {
+    const account = this.account(id) ?? emptyAccount();
+    if (!account.rows.has(backend)) {
+      account.rows.set(backend, { id, ...row });
+      this.#accounts.set(id.toLowerCase(), account);
+      this.#sortedIds.delete(backend);
+    }
+    return account;
+  }
+
+  /**
+   * Deletes the row that look-ups see, with the preferences, groups and home of the id; the row of another backend comes
+   * to light again (recordings shadow-*).
+   */
+  deleteAccount(id: string): void {
+    const account = this.account(id);
+    const shown = account && this.shown(account);
+    if (account === undefined || shown === undefined) return;
+    const key = id.toLowerCase();
+    for (const gid of account.groups) this.#groups.get(gid)?.members.delete(key);
+    account.rows.delete(shown.backend);
+    this.#sortedIds.delete(shown.backend);
+    if (account.rows.size === 0) this.#accounts.delete(key);
+    else this.#accounts.set(key, { ...emptyAccount(), rows: account.rows });
+  }
+
+  displayNameOf(account: Account): string {
+    const row = this.shown(account)?.row;
+    return row === undefined || row.displayName === "" ? (row?.id ?? "") : row.displayName;
+  }
+
+  /** One key of core's PUT (facts, section 2): OcsError 103 for what may not be set, 102 for a bad value. */
+  edit(account: Account, key: string, value: string): void {
+    const isDatabase = this.shown(account)?.backend === "Database";
+    switch (key) {
+      case "display":
+      case "displayname":
+        if (!isDatabase) throw new OcsError(103);
+        if (value.length > 64) throw new OcsError(101, "Invalid displayname");
+        if (value !== "") this.#row(account, "Database").displayName = value;
+        return;
+      case "email":
+        if (value !== "" && !/^[^@\s]+@[^@\s]+\.[^@\s.]+$/.test(value)) throw new OcsError(102);
+        this.setEmail(account, value);
+        return;
+      case "quota":
+        this.setCoreQuota(account, value, () => new InternalServerError());
+        return;
+      case "language":
+        this.setLanguage(account, value);
+        return;
+      case "locale":
+        account.locale = value;
+        return;
+      case "manager":
+        account.manager = value;
+        return;
+      case "password":
+        this.#setPassword(account, value);
+        return;
+      case "additional_mail":
+      case "notify_email":
+        throw new OcsError(102);
+      default:
+        if (!PROFILE_FIELDS.includes(key)) throw new OcsError(103);
+        // A value that cannot be parsed is accepted and dropped (recording user-put-phone-abc).
+        if (key !== "phone" || /^\+\d+$/.test(value)) account.profile[key] = value;
+    }
+  }
+
+  /** Core lowers the case of e-mail addresses and takes anything here; only its PUT validates. */
+  setEmail(account: Account, email: string): void {
+    account.email = email === "" ? null : email.trim().toLowerCase();
+  }
+
+  /**
+   * Core's quota (facts, section 3). `negative` makes the error for a value below zero: the POST turns it into 101, the PUT
+   * fails with it.
+   */
+  setCoreQuota(account: Account, value: string, negative: (message: string) => Error): void {
+    if (value === "none" || value === "default") {
+      account.quota = value;
+      return;
+    }
+    const bytes = computerFileSize(value);
+    if (bytes === undefined) throw new OcsError(102, `Invalid quota value ${value}`);
+    if (bytes < 0) throw negative("Failed to set quota to invalid value ?");
+    account.quota = humanFileSize(bytes);
+  }
+
+  /** user_oidc's quota: -1 and the like become 0 bytes, everything else that is not understood fails. */
+  setOidcQuota(account: Account, value: string): void {
+    if (value !== "none" && value !== "default" && !/^-?[\d.]+\s*([kmgtp]?b?)$/i.test(value)) {
+      throw new InternalServerError();
+    }
+    account.quota = value === "none" || value === "default" ? value : humanFileSize(computerFileSize(value) ?? 0);
+  }
+
+  setLanguage(account: Account, language: string): void {
+    if (!LANGUAGES.has(language)) throw new OcsError(102, "Invalid language");
+    account.language = language;
+  }
+
+  #setPassword(account: Account, password: string): void {
+    const row = this.shown(account)?.backend === "Database" ? account.rows.get("Database") : undefined;
+    if (row === undefined) throw new OcsError(103, "Setting the password is not supported by the users backend");
+    const weakness = passwordProblem(password);
+    if (weakness !== undefined) throw new OcsError(103, weakness);
+    row.password = password;
+  }
+
+  #row(account: Account, backend: Backend): Row {
+    const row = account.rows.get(backend);
+    if (row === undefined) throw new Error(`no ${backend} row`);
+    return row;
+  }
+
+  #idsOf(backend: Backend): string[] {
+    const known = this.#sortedIds.get(backend);
+    if (known !== undefined) return known;
+    const ids = [...this.#accounts.values()].flatMap((account) => account.rows.get(backend)?.id ?? []);
+    ids.sort((a, b) => byText(a.toLowerCase(), b.toLowerCase()));
+    this.#sortedIds.set(backend, ids);
+    return ids;
+  }
+
+  #matches(id: string, backend: Backend, search: string): boolean {
+    const account = this.account(id);
+    const texts = [id, account?.rows.get(backend)?.displayName, backend === "Database" ? account?.email : null];
+    return texts.some((text) => text?.toLowerCase().includes(search));
+  }
+
+  // Groups
+
+  /** Group ids are compared exactly, letter case included. */
+  group(gid: string): Group | undefined {
+    return this.#groups.get(gid);
+  }
+
+  searchGroups({ search, limit, offset }: Page): Group[] {
+    this.#sortedGids ??= [...this.#groups.keys()].sort(byText);
+    const wanted = search.toLowerCase();
+    const found = this.#sortedGids.flatMap((gid) => {
+      const group = this.#groups.get(gid);
+      const matches = group && (gid.toLowerCase().includes(wanted) || group.displayName.toLowerCase().includes(wanted));
+      return matches ? [group] : [];
+    });
+    return found.slice(offset, limit === undefined ? undefined : offset + limit);
+  }
+
+  /** The ids of a group's members, sorted. */
+  memberIds(group: Group): string[] {
+    const ids = [...group.members].flatMap((key) => {
+      const account = this.#accounts.get(key);
+      return (account && this.shown(account)?.row.id) ?? [];
+    });
+    return ids.sort((a, b) => byText(a.toLowerCase(), b.toLowerCase()));
+  }
+
+  createGroup(gid: string, displayName = gid): void {
+    if (gid === "" || gid === "0") throw new OcsError(101, "Invalid group name");
+    if (this.#groups.has(gid)) throw new OcsError(102, "group exists");
+    if ([...gid].length > 64) throw new InternalServerError();
+    this.#groups.set(gid, { gid, displayName: displayName === "" ? gid : displayName, members: new Set() });
+    this.#sortedGids = undefined;
+  }
+
+  deleteGroup(gid: string): void {
+    const group = this.#groups.get(gid);
+    if (group === undefined) throw new OcsError(101);
+    if (gid === "admin") throw new OcsError(102);
+    for (const key of group.members) this.#accounts.get(key)?.groups.delete(gid);
+    this.#groups.delete(gid);
+    this.#sortedGids = undefined;
+  }
+
+  addMember(id: string, gid: string): void {
+    this.#groups.get(gid)?.members.add(id.toLowerCase());
+    this.account(id)?.groups.add(gid);
+  }
+
+  removeMember(id: string, gid: string): void {
+    this.#groups.get(gid)?.members.delete(id.toLowerCase());
+    this.account(id)?.groups.delete(gid);
+  }
+
+  // Identity and login
+
+  /** user_oidc's account id of a subject (facts, section 1). */
+  accountIdOf(providerId: number, sub: string): string {
+    const id = this.#localId(providerId, sub);
+    return Buffer.byteLength(id) > 64 ? sha256(id) : id;
+  }
+
+  /** user_oidc's group id of a name in the `groups` claim: the same, but never shortened. */
+  groupIdOf(providerId: number, name: string): string {
+    return this.#localId(providerId, name);
+  }
+
+  /** A provider that does not exist has the default settings, so its ids are hashed. */
+  #localId(providerId: number, value: string): string {
+    const provider = this.providers.find(({ id }) => id === providerId);
+    if (provider?.uniqueUid ?? true) return sha256(`${providerId}_0_${value}`);
+    return provider?.providerBasedId ? `${provider.identifier}-${value}` : value;
+  }
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/** PHP's idea of a value that is there: `"0"` is not. */
+const isSet = (value: string): boolean => value !== "" && value !== "0";
+
+/** The effective quota of an account: bytes, or `none` for unlimited. */
+export function quotaOf(account: Account): number | "none" {
+  return effectiveQuota(account.quota);
+}
+
+function emptyAccount(): Account {
+  return {
+    rows: new Map(),
+    email: null,
+    quota: "",
+    enabled: true,
+    language: "en",
+    locale: "",
+    manager: "",
+    profile: Object.fromEntries(PROFILE_FIELDS.map((field) => [field, ""])),
+    lastLogin: 0,
+    homeExists: false,
+    groups: new Set(),
+  };
+}
+
+/** Why core refuses an id for a new account; texts of the real server. */
+function idProblem(id: string): string | undefined {
+  if (/[^a-zA-Z0-9 _.@'-]/.test(id)) {
+    return `Only the following characters are allowed in a username: "a-z", "A-Z", "0-9", spaces and "_.@-'"`;
+  }
+  if (id.trim() === "") return "A valid username must be provided";
+  if (id !== id.trim()) return "Username contains whitespace at the beginning or at the end";
+  if (/^\.+$/.test(id)) return "Username must not consist of dots only";
+  if (id === "files_external") return "Username is invalid because files already exist for this user";
+  return undefined;
+}
+
+/** What the password policy says; the list of common passwords is a very short one here. */
+function passwordProblem(password: string): string | undefined {
+  const problems = [
+    ...(COMMON_PASSWORDS.has(password.toLowerCase()) ? [PASSWORD_TOO_COMMON] : []),
+    ...(password.length < 10 ? [PASSWORD_TOO_SHORT] : []),
+  ];
+  return problems.length === 0 ? undefined : problems.join(" ");
+}
