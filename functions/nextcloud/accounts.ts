@@ -7,7 +7,7 @@ import {
   NextcloudServerError,
   OcsRefusal,
 } from "./errors.ts";
-import { type Ocs, pathSegment } from "./ocs.ts";
+import { type Ocs, userSegment } from "./ocs.ts";
 import { type Quota, quotaFromAnswer, quotaText } from "./quota.ts";
 
 /** An account as Nextcloud holds it. `quota` is undefined when the answer shows none that can be compared. */
@@ -58,7 +58,7 @@ const isRefusal = (error: unknown, ...codes: number[]): boolean =>
 export async function getAccount(ocs: Ocs, id: string): Promise<ActualAccount | undefined> {
   let data: unknown;
   try {
-    data = await ocs.call("GET", `cloud/users/${pathSegment(id)}`);
+    data = await ocs.call("GET", `cloud/users/${userSegment(id)}`);
   } catch (error) {
     if (isRefusal(error, 404)) return undefined;
     // An account that is not an administrator's sees other people as 998, the same as "not found" elsewhere.
@@ -137,12 +137,12 @@ export async function editAccount(
   key: "displayname" | "email" | "quota",
   value: string,
 ): Promise<void> {
-  await ocs.call("PUT", `cloud/users/${pathSegment(id)}`, { key, value });
+  await ocs.call("PUT", `cloud/users/${userSegment(id)}`, { key, value });
 }
 
 /** Enables or disables an account; idempotent. Disabling ends live sessions at their next request. */
 export async function setAccountEnabled(ocs: Ocs, id: string, enabled: boolean): Promise<void> {
-  await ocs.call("PUT", `cloud/users/${pathSegment(id)}/${enabled ? "enable" : "disable"}`);
+  await ocs.call("PUT", `cloud/users/${userSegment(id)}/${enabled ? "enable" : "disable"}`);
 }
 
 /**
@@ -151,7 +151,7 @@ export async function setAccountEnabled(ocs: Ocs, id: string, enabled: boolean):
  * @returns false when the group does not exist
  */
 export async function joinGroup(ocs: Ocs, id: string, gid: string): Promise<boolean> {
-  const join = () => ocs.call("POST", `cloud/users/${pathSegment(id)}/groups`, { groupid: gid });
+  const join = () => ocs.call("POST", `cloud/users/${userSegment(id)}/groups`, { groupid: gid });
   try {
     // Parallel joins of one group sometimes fail with 500; joining again is harmless.
     await join().catch((error) => (error instanceof NextcloudServerError ? join() : Promise.reject(error)));
@@ -165,7 +165,7 @@ export async function joinGroup(ocs: Ocs, id: string, gid: string): Promise<bool
 /** Ends an account's membership of a group; idempotent, also when the group is gone. */
 export async function leaveGroup(ocs: Ocs, id: string, gid: string): Promise<void> {
   try {
-    await ocs.call("DELETE", `cloud/users/${pathSegment(id)}/groups`, { groupid: gid });
+    await ocs.call("DELETE", `cloud/users/${userSegment(id)}/groups`, { groupid: gid });
   } catch (error) {
     if (!isRefusal(error, 102)) throw error;
   }

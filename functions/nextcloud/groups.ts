@@ -1,10 +1,10 @@
 import { OcsRefusal } from "./errors.ts";
-import { type Ocs, pathSegment } from "./ocs.ts";
+import { groupSegment, type Ocs } from "./ocs.ts";
 
 /** Whether a group of this id exists (letter case matters). */
 export async function groupExists(ocs: Ocs, gid: string): Promise<boolean> {
   try {
-    await ocs.call("GET", `cloud/groups/${pathSegment(gid)}`);
+    await ocs.call("GET", `cloud/groups/${groupSegment(gid)}`);
     return true;
   } catch (error) {
     if (error instanceof OcsRefusal && error.status === 404) return false;

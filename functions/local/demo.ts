@@ -1,0 +1,175 @@
+#!/usr/bin/env node
+import { randomUUID } from "node:crypto";
+import Table from "cli-table3";
+import { request } from "undici";
+import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
+import { reportAndExit } from "../cli/report.ts";
+import { accountId } from "../nextcloud/identity.ts";
+import type { Log } from "../telemetry/log.ts";
+import { DEMO_SLUG, DEMO_WEBHOOK_SECRET, type DemoSystems, startDemoSystems } from "./demo-systems.ts";
+import { type Pipeline, startPipeline } from "./pipeline.ts";
+import type { ClavexUser } from "./simulated/clavex.ts";
+import type { AccountView } from "./simulated/nextcloud.ts";
+
+const GB = 1024 ** 3;
+/** A group of Nextcloud that has nothing to do with Clavex; nobody may lose it. */
+const LOCAL_GROUP = "board";
+
+const print = (line = ""): void => console.log(line);
+
+/** The pipeline's log in few words: what each job changed, and every failure in full. */
+const demoLog: Log = {
+  debug: () => undefined,
+  info: (message, { operations = [], subject } = {}) => {
+    if (message !== "job") return;
+    const changes = (operations as string[]).join(", ");
+    print(`    ${subject}: ${changes === "" ? "nothing to change" : changes}`);
+  },
+  warn: (message, fields) => print(`    ${message} ${JSON.stringify(fields)}`),
+  error: (message, fields) => print(`    ${message} ${JSON.stringify(fields)}`),
+};
+
+/** What shall be true of a person's account in the end. */
+interface Expectation {
+  user: ClavexUser;
+  story: string;
+  displayName: string;
+  quota: number;
+  groups: string[];
+  enabled: boolean;
+}
+
+async function main(): Promise<void> {
+  const systems = await startDemoSystems();
+  const pipeline = await startPipeline({
+    organizations: [systems.organization],
+    secrets: systems.secrets,
+    log: demoLog,
+    port: 0,
+  });
+  try {
+    print("A simulated Clavex and a simulated Nextcloud, with the real pipeline between them.");
+    const expectations = await play(systems, pipeline);
+    report(systems, expectations);
+  } finally {
+    await pipeline.stop();
+    await systems.close();
+  }
+}
+
+async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectation[]> {
+  const { clavex, nextcloud, people } = systems;
+  const { ada, grace, linus } = people;
+  const chapter = async (title: string, ...bodies: string[]): Promise<void> => {
+    print(`\n${title}`);
+    for (const body of bodies) await deliver(pipeline, body);
+    await pipeline.idle();
+  };
+  const group = (name: string) => clavex.groupByName(DEMO_SLUG, name) ?? clavex.addGroup(DEMO_SLUG, name);
+  const about = (event: string, user: ClavexUser): string => JSON.stringify(clavex.delivery(event, user));
+
+  await chapter("Grace and Linus are created in Clavex", about("user.created", grace), about("user.created", linus));
+  nextcloud.addGroup(LOCAL_GROUP, "Board");
+  nextcloud.addMember(LOCAL_GROUP, accountId(systems.organization.identity, grace.id));
+  print(`    (a Nextcloud administrator puts Grace into the local group "${LOCAL_GROUP}")`);
+
+  const joined = about("user.created", ada);
+  await chapter("The joiner: Ada is created in Clavex", joined);
+  await chapter("The duplicate: Clavex sends the same delivery again, in the form of a retry", asRetry(joined));
+  print("    (the queue dropped it: it knows the delivery's id)");
+
+  clavex.setAttributes(DEMO_SLUG, grace.id, { nextcloud_quota: "20 GB" });
+  const renamed = clavex.updateUser(DEMO_SLUG, grace.id, { last_name: "Brewster Hopper" });
+  await chapter("The mover: Grace gets a new name and a larger quota", about("user.updated", renamed));
+  clavex.removeMember(DEMO_SLUG, group("Engineering").id, grace.id);
+  clavex.addMember(DEMO_SLUG, group("Finance").id, grace.id);
+  await chapter("... and moves from Engineering to Finance", membershipHint(grace));
+
+  clavex.deleteUser(DEMO_SLUG, linus.id);
+  await chapter("The leaver: Linus is deleted in Clavex", about("user.deleted", linus));
+
+  return [
+    { user: ada, story: "joined", displayName: "Ada Lovelace", quota: 5 * GB, groups: ["Engineering"], enabled: true },
+    {
+      user: grace,
+      story: "moved",
+      displayName: "Grace Brewster Hopper",
+      quota: 20 * GB,
+      groups: ["Board", "Finance"],
+      enabled: true,
+    },
+    { user: linus, story: "left", displayName: "Linus Pauling", quota: 5 * GB, groups: ["Sales"], enabled: false },
+  ];
+}
+
+async function deliver(pipeline: Pipeline, body: string): Promise<void> {
+  const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, DEMO_WEBHOOK_SECRET) };
+  const answer = await request(`${pipeline.url}/webhooks/clavex/${DEMO_SLUG}`, { method: "POST", headers, body });
+  const text = await answer.body.text();
+  if (answer.statusCode !== 202) throw new Error(`the delivery was answered with ${answer.statusCode} ${text}`);
+}
+
+/** A retried body comes back from a database column: other order of keys, other white space, the same id. */
+function asRetry(body: string): string {
+  const { id, event, occurred_at, data } = JSON.parse(body);
+  return JSON.stringify({ id, data, event, occurred_at }, undefined, 1);
+}
+
+/** Today's Clavex declares this event but does not send it: in its place reconciliation finds the change. */
+function membershipHint(user: ClavexUser): string {
+  return JSON.stringify({
+    id: randomUUID(),
+    event: "group.member.added",
+    occurred_at: new Date().toISOString(),
+    data: { org_id: user.org_id, user_id: user.id },
+  });
+}
+
+function report({ nextcloud, organization }: DemoSystems, expectations: Expectation[]): void {
+  const displayNames = new Map(nextcloud.groups().map((group) => [group.gid, group.displayName]));
+  const groupsOf = (account: AccountView): string[] => account.groups.map((gid) => displayNames.get(gid) ?? gid).sort();
+  const table = new Table({
+    head: ["", "Name in Nextcloud", "Groups", "Quota", "Can log in", ""],
+    style: { head: [], border: [] },
+  });
+  const wrong: string[] = [];
+  for (const expected of expectations) {
+    const id = accountId(organization.identity, expected.user.id);
+    const account = nextcloud.user(id);
+    const right =
+      account !== undefined &&
+      account.displayName === expected.displayName &&
+      account.email === expected.user.email &&
+      account.quota === expected.quota &&
+      account.enabled === expected.enabled &&
+      groupsOf(account).join() === expected.groups.join();
+    if (!right)
+      wrong.push(`${expected.user.email}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(account)}`);
+    table.push([
+      expected.story,
+      account?.displayName ?? "(no account)",
+      account ? groupsOf(account).join(", ") : "",
+      account === undefined || account.quota === "none" ? "unlimited" : `${account.quota / GB} GB`,
+      account?.enabled ? "yes" : "no",
+      right ? "as it should be" : "WRONG",
+    ]);
+  }
+  const accounts = nextcloud.users().filter((account) => account.backend === "user_oidc").length;
+  if (accounts !== expectations.length) wrong.push(`${accounts} accounts were made for ${expectations.length} people`);
+
+  print("\nWhat Nextcloud holds now:\n");
+  print(table.toString());
+  print(
+    `\nEach account has the id that the person's first login will look for, such as\n  Ada: ${accountIdOf(expectations, organization)}`,
+  );
+  if (wrong.length > 0) {
+    print(`\nThis is not right:\n  ${wrong.join("\n  ")}`);
+    process.exitCode = 1;
+  } else print("\nEverything is as it should be.");
+}
+
+function accountIdOf([first]: Expectation[], { identity }: DemoSystems["organization"]): string {
+  return first ? accountId(identity, first.user.id) : "";
+}
+
+await main().catch(reportAndExit);

@@ -1,0 +1,62 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** A program of this repository, run as a process of its own. */
+export interface Program {
+  /** All it has printed so far, stdout and stderr together. */
+  output(): string;
+  /** Resolves to the first match in the output; rejects when the program ends without one. */
+  printed(expression: RegExp): Promise<RegExpExecArray>;
+  kill(signal: NodeJS.Signals): void;
+  /** The exit code, or the signal that ended it. */
+  ended: Promise<number | NodeJS.Signals>;
+}
+
+/** Runs a TypeScript file of the repository with this process's Node. */
+export function run(file: string, args: string[], environment: Record<string, string> = {}): Program {
+  const child: ChildProcess = spawn(process.execPath, [file, ...args], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? "", NO_COLOR: "1", ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  const listeners = new Set<() => void>();
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      for (const listener of listeners) listener();
+    });
+  }
+  const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
+  return {
+    output: () => output,
+    kill: (signal) => void child.kill(signal),
+    ended,
+    printed: (expression) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const match = expression.exec(output);
+          if (match) {
+            listeners.delete(look);
+            resolve(match);
+          }
+        };
+        listeners.add(look);
+        void ended.then((code) => {
+          look();
+          reject(new Error(`ended with ${code} before printing ${expression}:\n${output}`));
+        });
+        look();
+      }),
+  };
+}
+
+/** `npm start` with these arguments, once it is ready; `url` is where it listens. */
+export async function startPipelineProcess(args: string[], environment: Record<string, string> = {}) {
+  const program = run("functions/local/main.ts", ["--port", "0", ...args], environment);
+  const [, url = ""] = await program.printed(/^listening on (http:\S+)$/m);
+  return { ...program, url };
+}
