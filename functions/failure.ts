@@ -1,13 +1,16 @@
 /** What becomes of a job that fails; the three classes of docs/operations.md. */
 export type FailureClass = "transient" | "configuration" | "permanent";
 
+/** Nextcloud, or the organization's Clavex. */
+export type StoppedServer = "nextcloud" | "clavex";
+
 export interface FailureDetails {
   /** The least time to wait before the next attempt, when the server names one. */
   retryAfterSeconds?: number;
   /** One sentence: what an operator has to do. Configuration failures always carry it. */
   fix?: string;
-  /** True when every job that needs the same server would fail too, so that the worker pauses that server. */
-  serverWide?: boolean;
+  /** The server that every other job would fail at too, so that the worker pauses it. */
+  stops?: StoppedServer;
   cause?: unknown;
 }
 
@@ -20,7 +23,7 @@ export class Failure extends Error {
   readonly code: string;
   readonly retryAfterSeconds: number | undefined;
   readonly fix: string | undefined;
-  readonly serverWide: boolean;
+  readonly stops: StoppedServer | undefined;
 
   constructor(failureClass: FailureClass, code: string, message: string, details: FailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -29,6 +32,6 @@ export class Failure extends Error {
     this.code = code;
     this.retryAfterSeconds = details.retryAfterSeconds;
     this.fix = details.fix;
-    this.serverWide = details.serverWide ?? false;
+    this.stops = details.stops;
   }
 }

@@ -84,3 +84,18 @@ export function networkErrorName(error: unknown): string {
 export function isCertificateError(name: string): boolean {
   return /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/.test(name);
 }
+
+const CONNECT_ERRORS = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+/** Whether a network error's name says that the server could not be connected to at all. */
+export function isConnectError(name: string): boolean {
+  return CONNECT_ERRORS.has(name);
+}

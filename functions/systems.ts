@@ -6,13 +6,16 @@ import type { Secrets } from "./config/secrets.ts";
 import { createPool, type Timeouts } from "./http.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
 import { isRelevant } from "./provision/desired.ts";
+import type { PausableServer } from "./provision/pauses.ts";
 
 /** The systems on both sides of one organization. `clavex` is undefined without an API key. */
 export interface OrganizationSystems {
   clavex: { api: AdminApi; groupMap: ReadGroupMap } | undefined;
   ocs: Ocs;
-  /** Names the Nextcloud in the ledger and for pauses: its base URL. */
+  /** Names the Nextcloud in the ledger: its base URL. */
   nextcloudOrigin: string;
+  /** The servers and credentials that a job needs, for pauses. */
+  servers(): Promise<PausableServer[]>;
 }
 
 /** The systems of all organizations of this process. */
@@ -51,25 +54,40 @@ export function createSystems(options: SystemsOptions): Systems {
 
   const make = (organization: Organization): OrganizationSystems => {
     const { clavex, nextcloud } = organization;
+    const password = () => secrets.api(organization, nextcloud.password);
     const ocs = createOcs({
       baseUrl: nextcloud.baseUrl,
       username: nextcloud.username,
-      password: () => secrets.api(organization, nextcloud.password),
+      password,
       pool: pool(nextcloud.baseUrl, nextcloudConnections, timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS),
     });
     const nextcloudOrigin = nextcloud.baseUrl;
+    const nextcloudServer = async (): Promise<PausableServer> => ({
+      kind: "nextcloud",
+      name: `${nextcloud.username} ${nextcloud.baseUrl}`,
+      credentials: await password(),
+    });
     const { apiKey } = clavex;
-    if (apiKey === undefined) return { clavex: undefined, ocs, nextcloudOrigin };
+    if (apiKey === undefined) {
+      return { clavex: undefined, ocs, nextcloudOrigin, servers: async () => [await nextcloudServer()] };
+    }
+    const key = () => secrets.api(organization, apiKey);
+    const clavexServer = async (): Promise<PausableServer> => ({
+      kind: "clavex",
+      name: `${organization.slug} ${clavex.baseUrl}`,
+      credentials: await key(),
+    });
     const api = createAdminApi({
       baseUrl: clavex.baseUrl,
       organizationId: organization.organizationId,
-      apiKey: () => secrets.api(organization, apiKey),
+      apiKey: key,
       pool: pool(clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
     });
     return {
       clavex: { api, groupMap: createGroupMap(api, (name) => isRelevant(organization, name), now) },
       ocs,
       nextcloudOrigin,
+      servers: () => Promise.all([nextcloudServer(), clavexServer()]),
     };
   };
 

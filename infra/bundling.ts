@@ -1,14 +1,13 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { BuildOptions } from "esbuild";
+import { type BuildOptions, buildSync } from "esbuild";
 
 /** The Lambda functions; each has its handler in `functions/NAME/handler.ts`. */
 export const FUNCTIONS = ["receive", "provision"] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
-/** The source file of a function's handler. */
-export function handlerFile(name: FunctionName): string {
-  return fileURLToPath(new URL(`../functions/${name}/handler.ts`, import.meta.url));
-}
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** Some dependencies are CommonJS and ask for Node's own modules with `require`, which an ES module does not have. */
 const REQUIRE_BANNER = 'import{createRequire as __r}from"node:module";const require=__r(import.meta.url);';
@@ -27,3 +26,30 @@ export const BUNDLING = {
   banner: { js: REQUIRE_BANNER },
   logLevel: "warning",
 } satisfies BuildOptions;
+
+/** A file of a bundle: its name in the function's folder, and its bytes. */
+export interface BundledFile {
+  name: string;
+  contents: Uint8Array;
+}
+
+/**
+ * Bundles a function's handler into `index.mjs` and its source map. The bytes do not depend on where the repository is or
+ * where they will be written, so that the same source is the same deployment everywhere.
+ */
+export function bundle(name: FunctionName): BundledFile[] {
+  const { outputFiles } = buildSync({
+    ...BUNDLING,
+    absWorkingDir: ROOT,
+    entryPoints: [`functions/${name}/handler.ts`],
+    outfile: `dist/${name}/index.mjs`,
+    write: false,
+  });
+  return outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }));
+}
+
+/** Writes a bundle's files into a folder, which is made when it is missing. */
+export function writeBundle(files: BundledFile[], folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const { name, contents } of files) writeFileSync(join(folder, name), contents);
+}

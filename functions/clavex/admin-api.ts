@@ -3,6 +3,7 @@ import * as z from "zod";
 import {
   type Answer,
   isCertificateError,
+  isConnectError,
   networkErrorName,
   pathPrefix,
   retryAfter,
@@ -64,7 +65,10 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     } catch (error) {
       const name = networkErrorName(error);
       if (isCertificateError(name)) throw new ClavexCertificate(name);
-      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, { cause: error });
+      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, {
+        cause: error,
+        ...(isConnectError(name) ? { stops: "clavex" } : {}),
+      });
     }
     const { status } = answer;
     if (status === 200 || status === 404) return answer;

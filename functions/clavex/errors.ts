@@ -1,8 +1,8 @@
-import { Failure } from "../failure.ts";
+import { Failure, type FailureDetails } from "../failure.ts";
 
 /** Clavex did not answer, or not in a way that says anything about a person: network, timeout, 429, 5xx, a cut body. */
 export class ClavexUnavailable extends Failure {
-  constructor(message: string, details: { retryAfterSeconds?: number; cause?: unknown } = {}) {
+  constructor(message: string, details: FailureDetails = {}) {
     super("transient", "clavex-unavailable", message, details);
   }
 }
@@ -11,6 +11,7 @@ export class ClavexUnavailable extends Failure {
 export class ClavexKeyRefused extends Failure {
   constructor(message: string) {
     super("configuration", "clavex-key-refused", message, {
+      stops: "clavex",
       fix: "Mint an API key for this organization with the permissions users:read and groups:read, and put it where clavex.apiKey points.",
     });
   }
@@ -32,6 +33,7 @@ export class ClavexMisrouted extends Failure {
 export class ClavexCertificate extends Failure {
   constructor(reason: string) {
     super("configuration", "clavex-certificate", `Clavex's certificate is not trusted (${reason})`, {
+      stops: "clavex",
       fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
     });
   }

@@ -1,11 +1,17 @@
 #!/usr/bin/env node
 import { Command } from "commander";
+import { acceptIdentityCommand } from "./accept-identity.ts";
+import { deadLettersCommand } from "./dead-letters.ts";
+import { provisionCommand } from "./provision.ts";
 import { reportAndExit } from "./report.ts";
 import { sendCommand } from "./send.ts";
 
 const program = new Command("clavex-nextcloud")
   .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
   .showHelpAfterError("(add --help for the options)")
-  .addCommand(sendCommand());
+  .addCommand(sendCommand())
+  .addCommand(provisionCommand())
+  .addCommand(deadLettersCommand())
+  .addCommand(acceptIdentityCommand());
 
 await program.parseAsync().catch(reportAndExit);

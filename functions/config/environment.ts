@@ -4,13 +4,19 @@ import { ConfigurationError } from "./errors.ts";
 export interface Settings {
   stage: string;
   queueUrl: string;
+  deadLetterQueueUrl: string;
   tableName: string;
 }
 
-const VARIABLES = { stage: "STAGE", queueUrl: "QUEUE_URL", tableName: "TABLE_NAME" } as const;
+const VARIABLES = {
+  stage: "STAGE",
+  queueUrl: "QUEUE_URL",
+  deadLetterQueueUrl: "DEAD_LETTER_QUEUE_URL",
+  tableName: "TABLE_NAME",
+} as const;
 
 /**
- * Reads the named settings from environment variables (`STAGE`, `QUEUE_URL`, `TABLE_NAME`).
+ * Reads the named settings from environment variables (`STAGE`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `TABLE_NAME`).
  *
  * @throws {ConfigurationError} with every variable that is missing
  */

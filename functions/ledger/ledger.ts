@@ -1,17 +1,26 @@
 import { createHash } from "node:crypto";
 import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
-import { type DynamoDBDocumentClient, GetCommand, PutCommand } from "@aws-sdk/lib-dynamodb";
+import {
+  DeleteCommand,
+  type DynamoDBDocumentClient,
+  GetCommand,
+  PutCommand,
+  QueryCommand,
+  UpdateCommand,
+} from "@aws-sdk/lib-dynamodb";
 import * as z from "zod";
+import { jobSchema } from "../queue/job.ts";
 import { LedgerConflict, LedgerUnavailable } from "./errors.ts";
 
-/** What a person's account was last brought to. */
-export const subjectStateSchema = z.enum(["active", "suspended", "deleted", "outOfScope"]);
+/** What a person's account can be brought to. */
+const subjectStateSchema = z.enum(["active", "suspended", "deleted", "outOfScope"]);
 export type SubjectState = z.output<typeof subjectStateSchema>;
 
 const subjectEntrySchema = z.object({
   subject: z.string(),
   accountId: z.string(),
-  state: subjectStateSchema,
+  /** What the account was last brought to; `new` while nothing has succeeded yet. */
+  state: z.enum(["new", ...subjectStateSchema.options]),
   /** `updated_at` of the user that was applied, normalised; the order of snapshots without an API key. */
   version: z.string().optional(),
   /** The desired state that was applied, as a hash; see `desiredHash`. */
@@ -24,6 +33,15 @@ const subjectEntrySchema = z.object({
   goneSince: z.number().optional(),
   /** The start of the reading that was applied (milliseconds since the epoch); jobs sent before it are done. */
   readAt: z.number().optional(),
+  /** Set while a dead letter of the person is parked. */
+  parked: z.boolean().optional(),
+  /** The desired state that was refused, as a hash: reconciliation does not send a job for it again. */
+  refusedHash: z.string().optional(),
+  /** How often in a row Nextcloud failed to write this person although it answered otherwise. */
+  serverErrors: z.number().optional(),
+  /** The desired state that a waiting reconciliation job is for, as a hash, and when it was sent. */
+  queuedHash: z.string().optional(),
+  queuedAt: z.number().optional(),
   /** Counts the writes, so that two workers with the same subject cannot overwrite each other. */
   revision: z.number(),
 });
@@ -35,6 +53,39 @@ const groupEntrySchema = z.object({ owner: z.string(), name: z.string() });
 
 /** Which organization made a Nextcloud group, and the group's name in its Clavex. */
 export type GroupEntry = z.output<typeof groupEntrySchema>;
+
+const deadLetterSchema = z.object({
+  organization: z.string(),
+  subject: z.string(),
+  /** The newest job of the subject that was refused. */
+  job: jobSchema,
+  /** The failure's code, and its message (no e-mail address). */
+  reason: z.string(),
+  message: z.string(),
+  attempts: z.number(),
+  /** When the subject was first and last refused (milliseconds since the epoch). */
+  firstAt: z.number(),
+  lastAt: z.number(),
+  /** When it was sent back to the queue; it stays here until that job has succeeded. */
+  replayedAt: z.number().optional(),
+});
+
+/** A job that was parked, because no attempt can succeed until somebody changes something. Does not expire. */
+export type DeadLetter = z.output<typeof deadLetterSchema>;
+
+const brakeSchema = z.object({
+  /** When the hour that is counted began (milliseconds since the epoch), and how many deprovisions passed in it. */
+  hourStart: z.number(),
+  passed: z.number(),
+  /** Set when somebody was held; only an operator releases it. */
+  held: z.boolean(),
+  /** How many more an operator has allowed. */
+  allowed: z.number(),
+  revision: z.number(),
+});
+
+/** The hourly count of an organization's deprovisions. */
+export type BrakeEntry = z.output<typeof brakeSchema>;
 
 /** What the pipeline remembers of what it did. Reads are consistent, writes conditional. Every method throws LedgerUnavailable. */
 export interface Ledger {
@@ -53,6 +104,24 @@ export interface Ledger {
   group(origin: string, gid: string): Promise<GroupEntry | undefined>;
   /** Writes a group down as the organization's, unless somebody has it. Returns who owns it now. */
   claimGroup(origin: string, gid: string, entry: GroupEntry): Promise<{ entry: GroupEntry; written: boolean }>;
+  /** All entries of an organization's subjects, page by page. */
+  subjects(organization: string): AsyncGenerator<SubjectEntry[]>;
+  /** How many of the organization's people have an account that is enabled, as far as the ledger knows. */
+  countActive(organization: string): Promise<number>;
+  /** Writes a dead letter; the time of the first one for this subject is kept. */
+  park(letter: Omit<DeadLetter, "firstAt" | "replayedAt">): Promise<void>;
+  deadLetter(organization: string, subject: string): Promise<DeadLetter | undefined>;
+  /** All dead letters of an organization, page by page. */
+  deadLetters(organization: string): AsyncGenerator<DeadLetter[]>;
+  /** Notes that a dead letter was sent back to the queue; not when it has been parked anew since `lastAt`. */
+  markReplayed(letter: DeadLetter, at: number): Promise<void>;
+  /** Removes a dead letter; one that was parked after `notAfter` stays. */
+  dropDeadLetter(organization: string, subject: string, notAfter?: number): Promise<void>;
+  brake(organization: string): Promise<BrakeEntry | undefined>;
+  /** Writes the brake on top of the one that was read; returns false when somebody else wrote in between. */
+  putBrake(organization: string, brake: Omit<BrakeEntry, "revision">, previous: number | undefined): Promise<boolean>;
+  /** Replaces the identity fingerprint: an operator accepts that every account id changes. */
+  acceptIdentity(organization: string, fingerprint: string): Promise<void>;
   /** The identity fingerprint of the organization; written when there was none. Returns the one that holds. */
   identity(organization: string, fingerprint: string): Promise<string>;
 }
@@ -89,6 +158,33 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     }
   }
 
+  /** Puts an item on top of the revision that was read; returns false when there is another one by now. */
+  function putOnTop(item: Record<string, unknown>, previous: number | undefined): Promise<boolean> {
+    return previous === undefined
+      ? putIf(item, "attribute_not_exists(sort)")
+      : putIf(item, "revision = :previous", { ":previous": previous });
+  }
+
+  function queryOf(partition: string, prefix: string, start: Record<string, unknown> | undefined) {
+    return {
+      TableName: table,
+      ConsistentRead: true,
+      KeyConditionExpression: "#partition = :partition AND begins_with(sort, :prefix)",
+      ExpressionAttributeNames: { "#partition": "partition" },
+      ExpressionAttributeValues: { ":partition": partition, ":prefix": prefix },
+      ...(start === undefined ? {} : { ExclusiveStartKey: start }),
+    };
+  }
+
+  async function* pages<T>(partition: string, prefix: string, schema: z.ZodType<T>): AsyncGenerator<T[]> {
+    let start: Record<string, unknown> | undefined;
+    do {
+      const page = await client.send(new QueryCommand(queryOf(partition, prefix, start))).catch(unavailable);
+      yield (page.Items ?? []).map((item) => schema.parse(item));
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined);
+  }
+
   /** Writes the item if there is none yet, and returns the one that holds. */
   async function putOnce<T>(
     partition: string,
@@ -108,15 +204,81 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     async putSubject(organization, entry, previous) {
       const written = { ...entry, revision: (previous ?? 0) + 1 };
       const item = { partition: organization, sort: `subject#${entry.subject}`, ...written };
-      const done =
-        previous === undefined
-          ? await putIf(item, "attribute_not_exists(sort)")
-          : await putIf(item, "revision = :previous", { ":previous": previous });
+      const done = await putOnTop(item, previous);
       if (!done) throw new LedgerConflict(organization, entry.subject);
       return written;
     },
     group: (origin, gid) => get(`nextcloud#${origin}`, `group#${gid}`, groupEntrySchema),
     claimGroup: (origin, gid, entry) => putOnce(`nextcloud#${origin}`, `group#${gid}`, entry, groupEntrySchema),
+    subjects: (organization) => pages(organization, "subject#", subjectEntrySchema),
+    async countActive(organization) {
+      let count = 0;
+      let start: Record<string, unknown> | undefined;
+      do {
+        const command = new QueryCommand({
+          ...queryOf(organization, "subject#", start),
+          Select: "COUNT",
+          FilterExpression: "#state = :active",
+          ExpressionAttributeNames: { "#state": "state", "#partition": "partition" },
+          ExpressionAttributeValues: { ":partition": organization, ":prefix": "subject#", ":active": "active" },
+        });
+        const page = await client.send(command).catch(unavailable);
+        count += page.Count ?? 0;
+        start = page.LastEvaluatedKey;
+      } while (start !== undefined);
+      return count;
+    },
+    async park(letter) {
+      const { organization, subject, job, reason, message, attempts, lastAt } = letter;
+      const command = new UpdateCommand({
+        TableName: table,
+        Key: { partition: organization, sort: `dead#${subject}` },
+        UpdateExpression:
+          "SET organization = :organization, subject = :subject, job = :job, reason = :reason, message = :message, " +
+          "attempts = :attempts, lastAt = :lastAt, firstAt = if_not_exists(firstAt, :lastAt) REMOVE replayedAt",
+        ExpressionAttributeValues: {
+          ":organization": organization,
+          ":subject": subject,
+          ":job": job,
+          ":reason": reason,
+          ":message": message,
+          ":attempts": attempts,
+          ":lastAt": lastAt,
+        },
+      });
+      await client.send(command).catch(unavailable);
+    },
+    deadLetter: (organization, subject) => get(organization, `dead#${subject}`, deadLetterSchema),
+    deadLetters: (organization) => pages(organization, "dead#", deadLetterSchema),
+    async markReplayed(letter, at) {
+      await putIf(
+        { partition: letter.organization, sort: `dead#${letter.subject}`, ...letter, replayedAt: at },
+        "lastAt = :lastAt",
+        { ":lastAt": letter.lastAt },
+      );
+    },
+    async dropDeadLetter(organization, subject, notAfter) {
+      const command = new DeleteCommand({
+        TableName: table,
+        Key: { partition: organization, sort: `dead#${subject}` },
+        ...(notAfter === undefined
+          ? {}
+          : { ConditionExpression: "lastAt <= :notAfter", ExpressionAttributeValues: { ":notAfter": notAfter } }),
+      });
+      await client.send(command).catch((error) => {
+        if (!(error instanceof ConditionalCheckFailedException)) unavailable(error);
+      });
+    },
+    brake: (organization) => get(organization, "brake", brakeSchema),
+    putBrake: (organization, brake, previous) =>
+      putOnTop({ partition: organization, sort: "brake", ...brake, revision: (previous ?? 0) + 1 }, previous),
+    async acceptIdentity(organization, fingerprint) {
+      const command = new PutCommand({
+        TableName: table,
+        Item: { partition: organization, sort: "identity", fingerprint },
+      });
+      await client.send(command).catch(unavailable);
+    },
     async identity(organization, fingerprint) {
       const { entry } = await putOnce(organization, "identity", { fingerprint }, z.object({ fingerprint: z.string() }));
       return entry.fingerprint;

@@ -1,7 +1,7 @@
 import { type Organization, organizationSchema } from "../config/organization.ts";
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "./simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "./simulated/nextcloud.ts";
+import { DEFAULT_APP_PASSWORD, type SimulatedNextcloud, startSimulatedNextcloud } from "./simulated/nextcloud.ts";
 
 /** The demo organization between a simulated Clavex and a simulated Nextcloud. */
 export interface DemoSystems {
@@ -26,15 +26,20 @@ export const DEMO_PEOPLE = {
 const API_KEY = "clv_demo_key_that_protects_nothing";
 
 /** The demo organization's configuration, as a file for it would hold it. */
-export function demoOrganization(clavexUrl: string, nextcloudUrl: string, username: string): Organization {
+export function demoOrganization(clavexUrl: string, nextcloudUrl: string): Organization {
   return organizationSchema.parse({
     slug: DEMO_SLUG,
     organizationId: DEMO_ORGANIZATION_ID,
     clavex: { baseUrl: clavexUrl, webhookSecrets: ["env:WEBHOOK_SECRET"], apiKey: "env:API_KEY" },
-    nextcloud: { baseUrl: nextcloudUrl, username, password: "env:APP_PASSWORD" },
+    nextcloud: { baseUrl: nextcloudUrl, username: "provisioner", password: "env:APP_PASSWORD" },
     identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
     quota: { default: "5 GB", byGroup: { Finance: "50 GB" } },
   });
+}
+
+/** The demo's secrets; none of them protects anything. */
+export function demoSecrets(): Secrets {
+  return environmentSecrets({ WEBHOOK_SECRET: DEMO_WEBHOOK_SECRET, API_KEY, APP_PASSWORD: DEFAULT_APP_PASSWORD });
 }
 
 /** Starts both simulated systems with three people: Ada has just joined, Grace and Linus have been there for a while. */
@@ -50,12 +55,8 @@ export async function startDemoSystems(): Promise<DemoSystems> {
     return [name, user];
   });
   return {
-    organization: demoOrganization(clavex.url, nextcloud.url, nextcloud.username),
-    secrets: environmentSecrets({
-      WEBHOOK_SECRET: DEMO_WEBHOOK_SECRET,
-      API_KEY,
-      APP_PASSWORD: nextcloud.password,
-    }),
+    organization: demoOrganization(clavex.url, nextcloud.url),
+    secrets: demoSecrets(),
     clavex,
     nextcloud,
     people: Object.fromEntries(people),

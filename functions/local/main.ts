@@ -53,7 +53,11 @@ async function run(options: Options): Promise<void> {
     await demo?.close();
     throw error;
   }
-  await rememberPipeline(options.state, { url: pipeline.url, endpoints: pipeline.endpoints, demo: demo !== undefined });
+  await rememberPipeline(options.state, {
+    url: pipeline.url,
+    endpoints: pipeline.endpoints,
+    ...(demo ? { demo: { clavexUrl: demo.clavex.url, nextcloudUrl: demo.nextcloud.url } } : {}),
+  });
   if (demo) {
     print(
       `No organization files in ${options.organizations}: running the demo organization "${demo.organization.slug}"`,

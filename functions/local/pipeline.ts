@@ -83,7 +83,8 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     await embedded.stop();
     throw error;
   }
-  const provision = createProvision({ organizations, systems, ledger });
+  const retryDelay = options.retryDelay ?? createRetryDelay();
+  const provision = createProvision({ organizations, systems, ledger, pauseDelay: retryDelay });
   const poller = startPoller({
     sqs: clients.sqs,
     queueUrl: endpoints.queueUrl,
@@ -92,7 +93,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       createWorker({
         provision,
         queue: workersQueue,
-        retryDelay: options.retryDelay ?? createRetryDelay(),
+        retryDelay,
         log,
         counters,
         concurrency: CONCURRENT_SUBJECTS,

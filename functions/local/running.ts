@@ -11,8 +11,8 @@ const runningSchema = z.object({
     deadLetterQueueUrl: z.string(),
     tableName: z.string(),
   }),
-  /** True when it runs the demo organization. */
-  demo: z.boolean(),
+  /** Where the simulated systems are, when it runs the demo organization. */
+  demo: z.object({ clavexUrl: z.string(), nextcloudUrl: z.string() }).optional(),
 });
 
 /** What another process needs to know of a running local pipeline. */

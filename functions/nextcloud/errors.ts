@@ -1,16 +1,34 @@
 import { Failure, type FailureDetails } from "../failure.ts";
+import { withoutAddresses } from "../telemetry/log.ts";
 
-/** Nextcloud did not answer usefully: network, timeout, maintenance, 502 to 504. */
+/** Nextcloud did not answer usefully: network, timeout, maintenance, a cut body. */
 export class NextcloudUnavailable extends Failure {
   constructor(message: string, details: FailureDetails = {}) {
     super("transient", "nextcloud-unavailable", message, details);
   }
 }
 
-/** HTTP 500 for one request: a race, a slow database, or data that makes this server fail every time. */
+/** HTTP 5xx for one request: a race, a slow database, or data that makes this server fail every time. */
 export class NextcloudServerError extends Failure {
-  constructor(message: string) {
-    super("transient", "nextcloud-server-error", message);
+  readonly status: number;
+
+  constructor(status: number, call: string, details: FailureDetails = {}) {
+    super("transient", "nextcloud-server-error", `Nextcloud answers HTTP ${status} to ${call}`, details);
+    this.status = status;
+  }
+}
+
+/** The same write for one person failed again and again while Nextcloud answered otherwise: it is the person's data. */
+export class PoisonousWrite extends Failure {
+  constructor(times: number, last: NextcloudServerError) {
+    super(
+      "permanent",
+      "nextcloud-write-fails",
+      `Nextcloud failed ${times} times to write this person: ${last.message}`,
+      {
+        cause: last,
+      },
+    );
   }
 }
 
@@ -25,7 +43,7 @@ export class NextcloudRateLimited extends Failure {
 export class NextcloudUnauthorized extends Failure {
   constructor() {
     super("configuration", "nextcloud-unauthorized", "Nextcloud refuses the user name or app password (HTTP 401)", {
-      serverWide: true,
+      stops: "nextcloud",
       fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points.",
     });
   }
@@ -59,7 +77,7 @@ export class NextcloudMisrouted extends Failure {
 export class NextcloudCertificate extends Failure {
   constructor(reason: string) {
     super("configuration", "nextcloud-certificate", `Nextcloud's certificate is not trusted (${reason})`, {
-      serverWide: true,
+      stops: "nextcloud",
       fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
     });
   }
@@ -87,7 +105,8 @@ export class OcsRefusal extends Failure {
   readonly status: number;
 
   constructor(status: number, message: string, call: string) {
-    super("permanent", `ocs-${status}`, `Nextcloud refuses ${call}: ${message || "no reason given"} (OCS ${status})`);
+    const reason = withoutAddresses(message) || "no reason given";
+    super("permanent", `nextcloud-ocs-${status}`, `Nextcloud refuses ${call}: ${reason} (OCS ${status})`);
     this.status = status;
   }
 }

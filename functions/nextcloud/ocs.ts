@@ -2,6 +2,7 @@ import type { Dispatcher } from "undici";
 import {
   type Answer,
   isCertificateError,
+  isConnectError,
   networkErrorName,
   pathPrefix,
   retryAfter,
@@ -102,22 +103,12 @@ function encode(parameters: OcsParameters): string {
   return form.toString();
 }
 
-const CONNECT_ERRORS = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT",
-]);
-
 function unreachable(error: unknown): Error {
   const name = networkErrorName(error);
   if (isCertificateError(name)) return new NextcloudCertificate(name);
   return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, {
     cause: error,
-    serverWide: CONNECT_ERRORS.has(name),
+    ...(isConnectError(name) ? { stops: "nextcloud" } : {}),
   });
 }
 
@@ -129,13 +120,12 @@ function interpret(answer: Answer, call: string): unknown {
   const wait = seconds === undefined ? {} : { retryAfterSeconds: seconds };
 
   if (answer.headers["x-nextcloud-maintenance-mode"] === "1") {
-    throw new NextcloudUnavailable("Nextcloud is in maintenance mode", { ...wait, serverWide: true });
+    throw new NextcloudUnavailable("Nextcloud is in maintenance mode", { ...wait, stops: "nextcloud" });
   }
   if (status === 401 || ocs?.code === 997) throw new NextcloudUnauthorized();
   if (status === 403 || ocs?.code === 403) throw new NextcloudForbidden(ocs?.message ?? "");
   if (status === 429) throw new NextcloudRateLimited(wait);
-  if (status === 500) throw new NextcloudServerError(`Nextcloud answers HTTP 500 to ${call}`);
-  if (status > 500) throw new NextcloudUnavailable(`Nextcloud answers HTTP ${status}`, wait);
+  if (status >= 500) throw new NextcloudServerError(status, call, wait);
   if (status >= 300 && status < 400) {
     throw new NextcloudMisrouted(`Nextcloud answers HTTP ${status}, a redirect that is not followed`);
   }

@@ -3,9 +3,12 @@ import type { DirectoryUser } from "../clavex/user.ts";
 import { ConfigurationError } from "../config/errors.ts";
 import type { Organization } from "../config/organization.ts";
 import type { Organizations } from "../config/organizations.ts";
+import { Failure } from "../failure.ts";
+import { createBrake } from "../ledger/brake.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
 import { identityFingerprint, type Ledger, type SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
+import { NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
 import { accountId } from "../nextcloud/identity.ts";
 import { UnreadableJob } from "../queue/errors.ts";
 import type { Job } from "../queue/job.ts";
@@ -13,26 +16,32 @@ import type { OrganizationSystems, Systems } from "../systems.ts";
 import { AccountAppeared, createApply } from "./apply.ts";
 import { type DesiredAccount, type DirectoryState, desiredAccount, desiredHash } from "./desired.ts";
 import { createOwnership } from "./ownership.ts";
+import { createPauses } from "./pauses.ts";
 import { type Plan, plan } from "./plan.ts";
+import { createRetryDelay, type RetryDelay } from "./retry.ts";
 
 /**
  * How a job ended. `applied`: Nextcloud was changed. `unchanged`: it was right already. `covered`: a newer reading than the
  * job's message has been applied. `stale`: without an API key, a newer snapshot or a deletion came first. `ignored`: there is
- * nothing to act on.
+ * nothing to act on. `parked`: nothing can succeed until somebody changes something; the job is in the dead letters.
  */
 export interface Outcome {
-  result: "applied" | "unchanged" | "covered" | "stale" | "ignored";
+  result: "applied" | "unchanged" | "covered" | "stale" | "ignored" | "parked";
   accountId?: string;
   state?: DesiredAccount["state"];
   operations: string[];
   /** What is not as desired although the job is done, and why. */
   notes: string[];
+  /** Why the job was parked. */
+  reason?: string;
 }
 
 export interface ProvisionDependencies {
   organizations: Organizations;
   systems: Systems;
   ledger: Ledger;
+  /** How long a server is paused after a failure that every job would meet. */
+  pauseDelay?: RetryDelay;
   now?: () => number;
 }
 
@@ -40,13 +49,17 @@ export interface ProvisionDependencies {
  * Brings one subject up to date.
  *
  * @param sentAt when the job's message was sent (milliseconds since the epoch)
- * @throws {Failure} of whichever room knows the cause
+ * @param attempt how often the message has been received, this time included
+ * @throws {Failure} of whichever room knows the cause; transient or configuration, as permanent ones are parked
  */
-export type Provision = (job: Job, sentAt: number) => Promise<Outcome>;
+export type Provision = (job: Job, sentAt: number, attempt?: number) => Promise<Outcome>;
 
 /** A plain user webhook may rely on group memberships that were read up to a minute before. */
 const GROUP_MAP_AGE_MS = 60_000;
-const MOST_ATTEMPTS = 3;
+/** How often an account may appear between looking and making it. */
+const MOST_LOOKS = 3;
+/** A write that fails so often with 5xx while the same server answers GET is not the server's trouble but the person's data. */
+const POISONOUS = 8;
 
 /** What Clavex says of a person, and since when: nothing that happened after `readAt` is certain to be in it. */
 interface Observation extends DirectoryState {
@@ -60,6 +73,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
   const { organizations, systems, ledger, now = Date.now } = dependencies;
   const ownership = createOwnership(ledger, now);
   const apply = createApply(ownership);
+  const pauses = createPauses(dependencies.pauseDelay ?? createRetryDelay(), now);
+  const brake = createBrake(ledger, now);
   const confirmedIdentities = new Set<string>();
 
   async function requireIdentity(organization: Organization): Promise<void> {
@@ -92,78 +107,84 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     };
   }
 
-  return async (job, sentAt) => {
+  return async (job, sentAt, attempt = 1) => {
     const organization = await organizations.get(job.organization);
     if (!organization) {
       throw new ConfigurationError("organization-unknown", [`there is no organization ${job.organization}`]);
     }
     await requireIdentity(organization);
-    const { subject } = job;
     const system = systems.of(organization);
-    const { clavex } = system;
-    const entry = await ledger.subject(organization.slug, subject);
-    if (clavex && entry?.readAt !== undefined && entry.readAt > sentAt) return finished("covered", entry.accountId);
+    const entry = await ledger.subject(organization.slug, job.subject);
+    const done = system.clavex ? entry?.readAt !== undefined && entry.readAt > sentAt : false;
+    if (done) return finished("covered", entry?.accountId);
+    return pauses.run(await system.servers(), () =>
+      bringUpToDate({ organization, system, job, sentAt, attempt, entry }),
+    );
+  };
 
+  async function bringUpToDate(work: Work): Promise<Outcome> {
+    const { organization, system, job, sentAt, entry } = work;
+    const { subject } = job;
+    const { clavex } = system;
     let snapshot: DirectoryUser | undefined;
     if (!clavex) {
-      const deleted = job.trigger.kind === "webhook" && isDeletion(job.trigger.event);
+      const deleted = job.trigger.kind !== "manual" && isDeletion(job.trigger.event);
       snapshot = deleted ? undefined : parseSnapshot(job.snapshot);
-      if (!deleted && !snapshot)
+      if (!deleted && !snapshot) {
         return finished("ignored", undefined, ["the job carries no user, and without clavex.apiKey none can be read"]);
+      }
       if (snapshot && snapshot.subject !== subject) throw new UnreadableJob("snapshot: is of another subject");
       if (isStale(entry, snapshot)) return finished("stale", entry?.accountId);
     }
 
     const id = accountId(organization.identity, subject);
-    for (let attempt = 1; ; attempt += 1) {
+    for (let looks = 1; ; looks += 1) {
       const readAt = now();
       const [user, actual] = await Promise.all([
         clavex ? clavex.api.user(subject) : snapshot,
         getAccount(system.ocs, id),
       ]);
-      const evaluate = async (observation: Observation) => {
-        const desired = desiredAccount(organization, subject, observation);
+      let desired: DesiredAccount | undefined;
+      const evaluate = async (observation: Observation): Promise<Evaluation> => {
+        desired = desiredAccount(organization, subject, observation);
         const groups = await ownership.resolve(organization, system, desired, actual, observation.names);
         return { observation, desired, plan: plan({ organization, desired, actual, entry, groups }) };
       };
-      const look = (groupsNotBefore: number) =>
+      const look = async (groupsNotBefore: number): Promise<Observation> =>
         clavex
           ? observe(organization, clavex, { value: user, readAt }, groupsNotBefore)
-          : Promise.resolve({ user, groups: undefined, names: undefined, groupsReadAt: undefined, readAt });
-
-      let evaluated = await evaluate(
-        await look(needsFreshGroups(job) ? sentAt : Math.min(sentAt, now() - GROUP_MAP_AGE_MS)),
-      );
-      const { groupsReadAt } = evaluated.observation;
-      if (groupsReadAt !== undefined && groupsReadAt < sentAt && takesAccessAway(evaluated.plan)) {
-        evaluated = await evaluate(await look(sentAt));
-      }
+          : { user, groups: undefined, names: undefined, groupsReadAt: undefined, readAt };
       try {
-        return await carryOut(organization, system, evaluated, actual, entry);
+        const groupsNotBefore = needsFreshGroups(job) ? sentAt : Math.min(sentAt, now() - GROUP_MAP_AGE_MS);
+        let evaluation = await evaluate(await look(groupsNotBefore));
+        const { groupsReadAt } = evaluation.observation;
+        if (groupsReadAt !== undefined && groupsReadAt < sentAt && takesAccessAway(evaluation.plan)) {
+          evaluation = await evaluate(await look(sentAt));
+        }
+        return await carryOut(work, evaluation, actual);
       } catch (error) {
-        if (!(error instanceof AccountAppeared) || attempt === MOST_ATTEMPTS) throw error;
+        if (error instanceof AccountAppeared && looks < MOST_LOOKS) continue;
+        if (error instanceof Failure && error.failureClass === "permanent") return park(work, error, desired);
+        throw error;
       }
     }
-  };
+  }
 
-  async function carryOut(
-    organization: Organization,
-    system: OrganizationSystems,
-    evaluated: { observation: Observation; desired: DesiredAccount; plan: Plan },
-    actual: ActualAccount | undefined,
-    entry: SubjectEntry | undefined,
-  ): Promise<Outcome> {
-    const { observation, desired } = evaluated;
-    const { operations, notes, memberships } = evaluated.plan;
+  async function carryOut(work: Work, evaluation: Evaluation, actual: ActualAccount | undefined): Promise<Outcome> {
+    const { organization, system, entry } = work;
+    const { observation, desired } = evaluation;
+    const { operations, notes, memberships } = evaluation.plan;
     const gids = new Set(desired.groups.filter((group) => group.source === "clavex").map((group) => group.gid));
     const disabling = operations.some((operation) => operation.kind === "disable");
     const joining = operations.some((operation) => operation.kind === "join" || operation.kind === "create");
     let revision = entry?.revision;
 
+    // One who was admitted before is not counted again: that attempt wrote `disabledByUs` and then failed.
+    if (disabling && !entry?.disabledByUs) await brake.admit(organization);
     // Written before the change it speaks of: a crash in between must not leave a membership or a lock that nobody owns.
     if (disabling || joining) {
       const intended = {
-        ...(entry ?? { subject: desired.subject, state: desired.state, disabledByUs: false, groups: [] }),
+        ...(entry ?? newEntry(desired)),
         accountId: desired.accountId,
         groups: [...new Set([...(entry?.groups ?? []), ...(joining ? gids : [])])],
         disabledByUs: disabling || (entry?.disabledByUs ?? false),
@@ -171,7 +192,10 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       revision = (await ledger.putSubject(organization.slug, intended, revision)).revision;
     }
 
-    const applied = await apply(organization, system, desired, operations);
+    const applied = await apply(organization, system, desired, operations).catch(async (error) => {
+      throw error instanceof NextcloudServerError ? await countServerError(work, error) : error;
+    });
+    if (entry?.parked) await ledger.dropDeadLetter(organization.slug, desired.subject);
     const written = {
       subject: desired.subject,
       accountId: desired.accountId,
@@ -180,7 +204,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       desiredHash: desiredHash(desired),
       groups: [...new Set([...memberships, ...applied.joined.filter((gid) => gids.has(gid))])].sort(),
       disabledByUs:
-        disabling || ((entry?.disabledByUs ?? false) && actual?.enabled === false && desired.state !== "active"),
+        disabling || (entry?.disabledByUs === true && actual?.enabled === false && desired.state !== "active"),
       goneSince: desired.state === "deleted" ? (entry?.goneSince ?? now()) : undefined,
       readAt: observation.readAt,
     };
@@ -193,6 +217,62 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       notes: [...notes, ...applied.notes],
     };
   }
+
+  /** Parks a job: first the dead letter, then the mark in the subject's entry; the caller deletes the message after both. */
+  async function park(work: Work, failure: Failure, desired: DesiredAccount | undefined): Promise<Outcome> {
+    const { organization, job, attempt } = work;
+    const { slug } = organization;
+    await ledger.park({
+      organization: slug,
+      subject: job.subject,
+      job,
+      reason: failure.code,
+      message: failure.message,
+      attempts: attempt,
+      lastAt: now(),
+    });
+    const entry = await ledger.subject(slug, job.subject);
+    const { revision, ...kept } = entry ?? { ...newEntry(accountOf(work)), revision: undefined };
+    const refusedHash = desired && desiredHash(desired);
+    await ledger.putSubject(slug, { ...kept, parked: true, refusedHash, serverErrors: undefined }, revision);
+    return { ...finished("parked", kept.accountId, [failure.message]), reason: failure.code };
+  }
+
+  /** A 5xx to a write, while the same server has just answered the same job's GET. Counted until it is plainly the data. */
+  async function countServerError(work: Work, error: NextcloudServerError): Promise<Failure> {
+    const { organization, job } = work;
+    const entry = await ledger.subject(organization.slug, job.subject);
+    const { revision, ...kept } = entry ?? { ...newEntry(accountOf(work)), revision: undefined };
+    const times = (kept.serverErrors ?? 0) + 1;
+    if (times >= POISONOUS) return new PoisonousWrite(times, error);
+    await ledger.putSubject(organization.slug, { ...kept, serverErrors: times }, revision);
+    return error;
+  }
+}
+
+/** One job with all that is known of it before the systems are asked. */
+interface Work {
+  organization: Organization;
+  system: OrganizationSystems;
+  job: Job;
+  sentAt: number;
+  attempt: number;
+  entry: SubjectEntry | undefined;
+}
+
+interface Evaluation {
+  observation: Observation;
+  desired: DesiredAccount;
+  plan: Plan;
+}
+
+function accountOf({ organization, job }: Work): { subject: string; accountId: string } {
+  return { subject: job.subject, accountId: accountId(organization.identity, job.subject) };
+}
+
+/** The entry of a person for whom nothing was done yet. */
+function newEntry({ subject, accountId: id }: { subject: string; accountId: string }): Omit<SubjectEntry, "revision"> {
+  return { subject, accountId: id, state: "new", groups: [], disabledByUs: false };
 }
 
 function finished(result: Outcome["result"], account?: string, notes: string[] = []): Outcome {

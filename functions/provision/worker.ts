@@ -1,9 +1,11 @@
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
 import { Failure } from "../failure.ts";
+import { BrakeHeld } from "../ledger/brake.ts";
 import type { Job } from "../queue/job.ts";
 import { parseJob, type Queue } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Counters } from "../telemetry/metrics.ts";
+import type { Counter, Counters } from "../telemetry/metrics.ts";
+import { ServerPaused } from "./pauses.ts";
 import type { Outcome, Provision } from "./provision.ts";
 import type { RetryDelay } from "./retry.ts";
 
@@ -34,9 +36,10 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
       const started = performance.now();
       try {
         const job = parseJob(record.body);
-        const outcome = await provision(job, Number(record.attributes.SentTimestamp));
-        counters.count(outcome.result === "applied" ? "JobsApplied" : "JobsUnchanged");
-        log.info("job", line(job, outcome, record, started));
+        const outcome = await provision(job, Number(record.attributes.SentTimestamp), receiveCount(record));
+        counters.count(COUNTER[outcome.result]);
+        const level = outcome.result === "parked" ? "error" : "info";
+        log[level]("job", line(job, outcome, record, started));
       } catch (error) {
         const seconds = fail(record, error);
         return records.slice(index).map((waiting) => ({ record: waiting, seconds }));
@@ -47,10 +50,12 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
 
   function fail(record: SQSRecord, error: unknown): number {
     const failure = error instanceof Failure ? error : undefined;
-    const attempt = Number(record.attributes.ApproximateReceiveCount);
+    const attempt = receiveCount(record);
     const seconds = retryDelay(attempt, failure?.retryAfterSeconds);
+    if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
     counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
-    log.error("job failed", {
+    // Jobs of a paused server go back untried, many of them: the one that was tried has told the cause.
+    log[failure instanceof ServerPaused ? "debug" : "error"]("job failed", {
       ...identify(record),
       class: failure?.failureClass ?? "transient",
       code: failure?.code ?? "unexpected",
@@ -83,6 +88,19 @@ interface Waiting {
   seconds: number;
 }
 
+const COUNTER: Record<Outcome["result"], Counter> = {
+  applied: "JobsApplied",
+  unchanged: "JobsUnchanged",
+  covered: "JobsUnchanged",
+  stale: "JobsUnchanged",
+  ignored: "JobsUnchanged",
+  parked: "JobsParked",
+};
+
+function receiveCount(record: SQSRecord): number {
+  return Number(record.attributes.ApproximateReceiveCount);
+}
+
 function groupOf(record: SQSRecord): string {
   return record.attributes.MessageGroupId ?? record.messageId;
 }
@@ -105,7 +123,8 @@ function line(job: Job, outcome: Outcome, record: SQSRecord, started: number): R
     state: outcome.state,
     operations: outcome.operations,
     ...(outcome.notes.length > 0 ? { notes: outcome.notes } : {}),
-    attempt: Number(record.attributes.ApproximateReceiveCount),
+    reason: outcome.reason,
+    attempt: receiveCount(record),
     milliseconds: Math.round(performance.now() - started),
   };
 }

@@ -1,0 +1,40 @@
+import { Command } from "commander";
+import { identityFingerprint } from "../ledger/ledger.ts";
+import { type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { CommandError } from "./report.ts";
+import { confirm, print } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization: string;
+  yes?: boolean;
+  dryRun?: boolean;
+}
+
+/** `accept-identity`: lets an organization go on after its `identity` was changed. */
+export function acceptIdentityCommand(): Command {
+  return withConnection(new Command("accept-identity"))
+    .description("Accepts that an organization's identity was changed, which gives everybody a new account id.")
+    .requiredOption("--organization <slug>", "the organization")
+    .option("--dry-run", "only say whether it has changed")
+    .option("--yes", "do not ask")
+    .action(acceptIdentity);
+}
+
+async function acceptIdentity(options: Options): Promise<void> {
+  const connection = await connect(options);
+  try {
+    const organization = await connection.organizations.get(options.organization);
+    if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+    const fingerprint = identityFingerprint(organization.identity);
+    if ((await connection.ledger.identity(organization.slug, fingerprint)) === fingerprint) {
+      return print(`The identity of ${organization.slug} is the one its accounts were made with.`);
+    }
+    print(`The identity of ${organization.slug} is not the one its accounts were made with.`);
+    if (options.dryRun) return;
+    await confirm("Everybody gets a second, empty account under the new id; the old ones stay. Accept?", options.yes);
+    await connection.ledger.acceptIdentity(organization.slug, fingerprint);
+    print("Accepted. Jobs that wait for it go on with their next attempt.");
+  } finally {
+    connection.close();
+  }
+}

@@ -1,0 +1,174 @@
+import { Command, InvalidArgumentError } from "commander";
+import type { DeadLetter, Filter, Summary } from "../replay/dead-letters.ts";
+import { printable } from "../telemetry/log.ts";
+import { type Connection, type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { CommandError } from "./report.ts";
+import { confirm, print, printJson, progress, table, time } from "./terminal.ts";
+
+interface Options extends ConnectOptions, Filter {
+  json?: boolean;
+  yes?: boolean;
+  dryRun?: boolean;
+}
+
+/** Exit code when dead letters were found, for scripts that watch them. */
+const FOUND = 2;
+
+/** `dead-letters list|show|replay|drop`: what was refused for good, and what to do with it. */
+export function deadLettersCommand(): Command {
+  const command = new Command("dead-letters").description(
+    "Jobs that were refused for good: see them, try them again, or drop them.",
+  );
+  command.addCommand(
+    withFilter(new Command("list"))
+      .description("Lists dead letters with the reason. Exit code 2 when there are any.")
+      .action((options: Options) => withDeadLetters(options, list)),
+  );
+  command.addCommand(
+    withFilter(new Command("show"))
+      .description("Shows everything that is known of the dead letters.")
+      .action((options: Options) => withDeadLetters(options, show)),
+  );
+  command.addCommand(
+    withChange(new Command("replay"))
+      .description("Sends dead letters back to the queue. Each job reads the truth first: nothing old comes back.")
+      .action((options: Options) => withDeadLetters(options, replay)),
+  );
+  command.addCommand(
+    withChange(new Command("drop"))
+      .description("Removes dead letters without another attempt.")
+      .action((options: Options) => withDeadLetters(options, drop)),
+  );
+  return command;
+}
+
+function withFilter(command: Command): Command {
+  return withConnection(command)
+    .option("--organization <slug>", "only this organization's")
+    .option("--user <id>", "only this subject's (UUID)")
+    .option("--event <name>", "only jobs of this event")
+    .option("--reason <code>", "only with this reason, such as nextcloud-ocs-101")
+    .option("--since <time>", "only last refused at this time or later (such as 2026-11-23T08:00Z)", parseTime)
+    .option("--until <time>", "only last refused at this time or earlier", parseTime)
+    .option("--limit <number>", "at most so many", parseLimit)
+    .option("--json", "print JSON");
+}
+
+function withChange(command: Command): Command {
+  return withFilter(command).option("--dry-run", "only show which ones are meant").option("--yes", "do not ask");
+}
+
+function parseTime(text: string): number {
+  const milliseconds = Date.parse(text);
+  if (Number.isNaN(milliseconds)) throw new InvalidArgumentError("must be a time such as 2026-11-23T08:00Z");
+  return milliseconds;
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 1) throw new InvalidArgumentError("must be a number from 1 upwards");
+  return limit;
+}
+
+function filterOf({ organization, user, event, reason, since, until, limit }: Options): Filter {
+  return { organization, user: user?.toLowerCase(), event, reason, since, until, limit };
+}
+
+async function withDeadLetters(
+  options: Options,
+  action: (options: Options, connection: Connection) => Promise<void>,
+): Promise<void> {
+  const connection = await connect(options);
+  try {
+    const slugs = await connection.organizations.slugs();
+    if (options.organization !== undefined && !slugs.includes(options.organization)) {
+      throw new CommandError(`there is no organization ${options.organization}`);
+    }
+    await action(options, connection);
+  } finally {
+    connection.close();
+  }
+}
+
+async function list(options: Options, { deadLetters }: Connection): Promise<void> {
+  const letters = await deadLetters.list(filterOf(options));
+  if (letters.length > 0) process.exitCode = FOUND;
+  if (options.json) return printJson(letters);
+  printLetters(letters);
+}
+
+function printLetters(letters: DeadLetter[]): void {
+  if (letters.length === 0) {
+    print("There are no dead letters.");
+    return;
+  }
+  const rows = letters.map((letter) => [
+    letter.organization,
+    letter.subject,
+    letter.event ?? "",
+    letter.reason + (letter.replayedAt === undefined ? "" : " (sent back, on its way)"),
+    letter.attempts,
+    time(letter.lastAt),
+  ]);
+  print(table(["Organization", "User", "Event", "Reason", "Attempts", "Last refused"], rows));
+  for (const { subject, message } of letters) print(`${printable(subject)}: ${printable(message)}`);
+}
+
+async function show(options: Options, { deadLetters }: Connection): Promise<void> {
+  const letters = await deadLetters.list(filterOf(options));
+  if (options.json) return printJson(letters);
+  for (const letter of letters) {
+    print(
+      [
+        `User          ${printable(letter.subject)} of ${printable(letter.organization)}`,
+        `Reason        ${letter.reason}: ${printable(letter.message)}`,
+        `Refused       first ${time(letter.firstAt)}, last ${time(letter.lastAt)}, attempts ${letter.attempts}`,
+        `Kept in       ${letter.place === "parked" ? "the ledger" : "the SQS dead-letter queue"}`,
+        ...(letter.replayedAt === undefined ? [] : [`Sent back     ${time(letter.replayedAt)}, not done yet`]),
+        `Job           ${printable(JSON.stringify({ ...letter.job, snapshot: letter.job?.snapshot && "(not shown)" }))}`,
+        "",
+      ].join("\n"),
+    );
+  }
+  if (letters.length === 0) print("There are no dead letters.");
+}
+
+async function replay(options: Options, connection: Connection): Promise<void> {
+  const waiting = (letter: DeadLetter) => letter.replayedAt === undefined;
+  await change(options, connection, "Replay", "sent back", waiting, connection.deadLetters.replay);
+}
+
+async function drop(options: Options, connection: Connection): Promise<void> {
+  await change(options, connection, "Drop", "dropped", () => true, connection.deadLetters.drop);
+}
+
+async function change(
+  options: Options,
+  { deadLetters }: Connection,
+  verb: string,
+  done: string,
+  meant: (letter: DeadLetter) => boolean,
+  work: (filter: Filter, options: { onProgress: () => void }) => Promise<Summary>,
+): Promise<void> {
+  const filter = filterOf(options);
+  const letters = (await deadLetters.list(filter)).filter(meant);
+  if (options.dryRun || letters.length === 0) {
+    if (options.json) return printJson({ dryRun: true, letters });
+    printLetters(letters);
+    if (letters.length > 0) print(`${verb} would work on ${letters.length}. Nothing was changed.`);
+    return;
+  }
+  if (!options.json) printLetters(letters);
+  await confirm(`${verb} ${letters.length} dead letters?`, options.yes);
+  const bar = progress(verb, letters.length);
+  const summary = await work(filter, { onProgress: () => bar.advance() });
+  bar.end();
+  if (options.json) printJson(summary);
+  else {
+    print(`${summary.done} ${done}, ${summary.stayed.length} stayed.`);
+    for (const { subject, why } of summary.stayed) print(`  ${printable(subject)}: ${printable(why)}`);
+    if (verb === "Replay" && summary.done > 0)
+      print("A dead letter disappears from the list when its job has succeeded.");
+  }
+  if (summary.stopped) throw new CommandError("It stopped before the end: run it again to go on.");
+}

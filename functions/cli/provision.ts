@@ -1,0 +1,51 @@
+import { randomUUID } from "node:crypto";
+import { Command } from "commander";
+import { uuidSchema } from "../clavex/user.ts";
+import { type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { CommandError } from "./report.ts";
+import { print, printJson } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization: string;
+  user: string;
+  json?: boolean;
+}
+
+/** `provision`: queues a job that brings one person up to date, now. */
+export function provisionCommand(): Command {
+  return withConnection(new Command("provision"))
+    .description("Brings one person up to date: reads Clavex and Nextcloud and applies the difference.")
+    .requiredOption("--organization <slug>", "the organization")
+    .requiredOption("--user <id>", "the person's subject (UUID)")
+    .option("--json", "print JSON")
+    .action(provision);
+}
+
+async function provision(options: Options): Promise<void> {
+  const subject = uuidSchema.safeParse(options.user);
+  if (!subject.success) throw new CommandError(`--user: ${options.user} is not a UUID`);
+  const connection = await connect(options);
+  try {
+    const organization = await connection.organizations.get(options.organization);
+    if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+    if (organization.clavex.apiKey === undefined) {
+      throw new CommandError(
+        `organization ${organization.slug} has no clavex.apiKey: without it nobody can be read from Clavex`,
+      );
+    }
+    const job = {
+      version: 1,
+      organization: organization.slug,
+      subject: subject.data,
+      trigger: { kind: "manual" },
+    } as const;
+    await connection.queue.send(job, randomUUID());
+    if (options.json) printJson({ status: "queued", job });
+    else
+      print(
+        "Queued. If an earlier job of this person waits for another attempt, this one goes after it, up to 20 minutes later.",
+      );
+  } finally {
+    connection.close();
+  }
+}

@@ -1,0 +1,65 @@
+import { createInterface } from "node:readline/promises";
+import Table from "cli-table3";
+import { printable } from "../telemetry/log.ts";
+import { CommandError } from "./report.ts";
+
+/** Prints a line on stdout. */
+export function print(line = ""): void {
+  console.log(line);
+}
+
+/** Prints a value as JSON: with `--json`, stdout holds nothing else. */
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, undefined, 2));
+}
+
+/** A table of texts; foreign ones are made safe for the terminal, none is shortened. */
+export function table(head: string[], rows: (string | number | undefined)[][]): string {
+  const made = new Table({ head, style: { head: [], border: [] } });
+  for (const row of rows) made.push(row.map((cell) => printable(String(cell ?? ""))));
+  return made.toString();
+}
+
+/** A time for people, in UTC to the second. */
+export function time(milliseconds: number): string {
+  return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+}
+
+/**
+ * Asks before something is changed. `--yes` answers for the operator; without a terminal to ask on it is needed.
+ *
+ * @throws {CommandError} when the answer is no
+ */
+export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
+  if (yes) return;
+  if (!process.stdin.isTTY) throw new CommandError(`${question} Say so with --yes.`);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await terminal.question(`${question} [y/N] `);
+  terminal.close();
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError("Nothing was changed.");
+}
+
+/** Shows how far long work is, on stderr, where that is a terminal. */
+export interface Progress {
+  advance(by?: number): void;
+  end(): void;
+}
+
+export function progress(what: string, total: number): Progress {
+  const { stderr } = process;
+  let done = 0;
+  const draw = (): void => {
+    const width = 30;
+    const filled = total === 0 ? width : Math.min(width, Math.floor((done / total) * width));
+    stderr.write(`\r${what} [${"#".repeat(filled)}${"-".repeat(width - filled)}] ${done}/${total}`);
+  };
+  return {
+    advance(by = 1) {
+      done += by;
+      if (stderr.isTTY) draw();
+    },
+    end() {
+      if (stderr.isTTY) stderr.write("\n");
+    },
+  };
+}

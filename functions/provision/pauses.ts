@@ -1,0 +1,100 @@
+import { Failure, type StoppedServer } from "../failure.ts";
+import type { RetryDelay } from "./retry.ts";
+
+/** A server that a job needs: its name among all servers of this process, and the credentials to use there. */
+export interface PausableServer {
+  kind: StoppedServer;
+  name: string;
+  credentials: string;
+}
+
+/** A job that was not tried, because its server is paused. Its class and code are those of what went wrong there. */
+export class ServerPaused extends Failure {
+  constructor(cause: Failure, seconds: number) {
+    super(cause.failureClass, cause.code, `not tried, the server is paused: ${cause.message}`, {
+      retryAfterSeconds: seconds,
+      ...(cause.fix === undefined ? {} : { fix: cause.fix }),
+      cause,
+    });
+  }
+}
+
+/** Keeps jobs away from servers at which every job would fail now. */
+export interface Pauses {
+  /**
+   * Does the work, unless one of its servers is paused. When a pause is over, one job goes first as a probe.
+   *
+   * @throws {ServerPaused} without having tried
+   */
+  run<T>(servers: PausableServer[], work: () => Promise<T>): Promise<T>;
+}
+
+interface Pause {
+  failure: Failure;
+  until: number;
+  /** How often in a row the server failed. */
+  times: number;
+  probing: boolean;
+  credentials: string;
+}
+
+/**
+ * Failed logins make Nextcloud slow for everybody at this address, for hours: credentials that were refused are not tried
+ * again for an hour, unless they have changed.
+ */
+const REFUSED_CREDENTIALS_MS = 60 * 60_000;
+
+/** @param delay how long a server is paused when it failed for the nth time in a row */
+export function createPauses(delay: RetryDelay, now: () => number = Date.now): Pauses {
+  const pauses = new Map<string, Pause>();
+
+  function enter(server: PausableServer): void {
+    const pause = pauses.get(server.name);
+    if (!pause) return;
+    if (pause.failure.failureClass === "configuration" && pause.credentials !== server.credentials) {
+      pauses.delete(server.name);
+      return;
+    }
+    const left = pause.until - now();
+    if (left > 0 || pause.probing) throw new ServerPaused(pause.failure, Math.max(1, Math.ceil(left / 1000)));
+    pause.probing = true;
+  }
+
+  function leave(server: PausableServer, failure: Failure | undefined): void {
+    const pause = pauses.get(server.name);
+    if (failure?.stops === server.kind) {
+      const times = (pause?.times ?? 0) + (pause && !pause.probing ? 0 : 1);
+      const milliseconds =
+        failure.failureClass === "configuration"
+          ? REFUSED_CREDENTIALS_MS
+          : delay(times, failure.retryAfterSeconds) * 1000;
+      const { credentials } = server;
+      pauses.set(server.name, { failure, until: now() + milliseconds, times, probing: false, credentials });
+    } else if (failure && !failure.code.startsWith(server.kind)) {
+      // Something else went wrong: that says nothing about this server, and the next job may probe it.
+      if (pause) pause.probing = false;
+    } else pauses.delete(server.name);
+  }
+
+  return {
+    async run(servers, work) {
+      const entered: PausableServer[] = [];
+      let failure: Failure | undefined;
+      try {
+        for (const server of servers) {
+          enter(server);
+          entered.push(server);
+        }
+        return await work();
+      } catch (error) {
+        failure =
+          error instanceof Failure
+            ? error
+            : new Failure("transient", "unexpected", "unexpected error", { cause: error });
+        throw error;
+      } finally {
+        for (const server of entered) leave(server, failure);
+      }
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import type { Context } from "aws-lambda";
+import * as z from "zod";
+import { settings } from "../config/environment.ts";
+import { organizationsFromParameters } from "../config/organizations.ts";
+import { createDocumentClient } from "../ledger/client.ts";
+import { createLedger } from "../ledger/ledger.ts";
+import { createLog } from "../telemetry/log.ts";
+import { createDeadLetters, type DeadLetters, filterSchema, type Summary } from "./dead-letters.ts";
+
+const eventSchema = z.strictObject({ filter: filterSchema.default({}), dryRun: z.boolean().default(false) });
+
+/** Time that is kept to finish the one dead letter that is under way. */
+const RESERVE_MS = 20_000;
+
+function build() {
+  const { stage, queueUrl, deadLetterQueueUrl, tableName } = settings([
+    "stage",
+    "queueUrl",
+    "deadLetterQueueUrl",
+    "tableName",
+  ]);
+  const organizations = organizationsFromParameters(new SSMClient(), stage);
+  return {
+    log: createLog("replay"),
+    deadLetters: createDeadLetters({
+      ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
+      sqs: new SQSClient(),
+      queueUrl,
+      deadLetterQueueUrl,
+      slugs: organizations.slugs,
+    }),
+  };
+}
+
+let replay: { deadLetters: DeadLetters; log: ReturnType<typeof createLog> } | undefined;
+
+/**
+ * The Lambda that sends dead letters back to the queue: `{"filter": {...}, "dryRun": true}`, both optional. When its time is
+ * over it answers `stopped: true`; invoking it again goes on.
+ */
+export async function handler(event: unknown, context: Pick<Context, "getRemainingTimeInMillis">): Promise<Summary> {
+  replay ??= build();
+  const { deadLetters, log } = replay;
+  const { filter, dryRun } = eventSchema.parse(event ?? {});
+  const summary = dryRun
+    ? { done: (await deadLetters.list(filter)).length, stayed: [], stopped: false }
+    : await deadLetters.replay(filter, { hasTime: () => context.getRemainingTimeInMillis() > RESERVE_MS });
+  log.info("replay", { dryRun, done: summary.done, stayed: summary.stayed.length, stopped: summary.stopped });
+  return summary;
+}
