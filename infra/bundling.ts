@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type BuildOptions, buildSync } from "esbuild";
 
 /** The Lambda functions; each has its handler in `functions/NAME/handler.ts`. */
-export const FUNCTIONS = ["receive", "provision"] as const;
+export const FUNCTIONS = ["receive", "provision", "reconcile", "replay"] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

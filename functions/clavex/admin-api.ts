@@ -24,8 +24,8 @@ export interface DirectoryGroup {
 export interface AdminApi {
   /** The user, or undefined when Clavex itself says that there is none (see `isGone`). */
   user(subject: string): Promise<DirectoryUser | undefined>;
-  /** All users, page by page, sorted by e-mail address. */
-  users(): AsyncGenerator<DirectoryUser[]>;
+  /** All users, or those that match a search text, page by page, sorted by e-mail address. */
+  users(search?: string): AsyncGenerator<DirectoryUser[]>;
   /** All groups, page by page, sorted by name. */
   groups(): AsyncGenerator<DirectoryGroup[]>;
   /** The subjects of a group's direct members. */
@@ -102,13 +102,14 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
   async function* pages<T extends { id?: string; subject?: string }>(
     path: string,
     item: z.ZodType<T>,
+    query = "",
   ): AsyncGenerator<T[]> {
     const seen = new Set<string>();
     let after: string | undefined;
     for (;;) {
       // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may come only once.
       const answer = await get(
-        `${path}?limit=${PAGE}${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`,
+        `${path}?limit=${PAGE}${query}${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`,
       );
       if (answer.status === 404)
         throw new ClavexMisrouted(`Clavex does not know this organization's ${path.slice(1)} (HTTP 404)`);
@@ -157,8 +158,9 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
         throw new ClavexMisrouted("Clavex answers with another user than the one asked for");
       return user;
     },
-    async *users() {
-      for await (const page of pages("/users", userSchema)) yield page.map(ownUser);
+    async *users(search) {
+      const query = search === undefined ? "" : `&q=${encodeURIComponent(search)}`;
+      for await (const page of pages("/users", userSchema, query)) yield page.map(ownUser);
     },
     groups: () => pages("/groups", groupSchema),
     async members(groupId) {

@@ -13,7 +13,7 @@ import { environmentSecrets, parameterSecrets, type Secrets } from "../config/se
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { demoOrganization, demoSecrets } from "../local/demo-systems.ts";
-import { localClients } from "../local/embedded.ts";
+import { localClients, startTable } from "../local/embedded.ts";
 import { findPipeline } from "../local/running.ts";
 import { createQueue, type Queue } from "../queue/queue.ts";
 import { createDeadLetters, type DeadLetters } from "../replay/dead-letters.ts";
@@ -84,6 +84,21 @@ export async function openSources(options: ConnectOptions): Promise<Sources> {
   throw new CommandError(
     `there are no organization files in ${options.organizations}, and no demo runs: start it with "npm start"`,
   );
+}
+
+/**
+ * The sources and the ledger, for commands that only read: locally they work also while the pipeline does not run.
+ */
+export async function openForReading(
+  options: ConnectOptions,
+): Promise<Sources & { ledger: Ledger; close(): Promise<void> }> {
+  if (options.stage !== undefined || (await findPipeline(options.state))) {
+    const connection = await connect(options);
+    return { ...connection, close: async () => connection.close() };
+  }
+  const sources = await openSources(options);
+  const { dynamodb, tableName, stop } = await startTable(options.state);
+  return { ...sources, ledger: createLedger(createDocumentClient(dynamodb), tableName), close: stop };
 }
 
 async function connectLocally(options: ConnectOptions): Promise<Connection> {

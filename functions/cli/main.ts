@@ -2,7 +2,10 @@
 import { Command } from "commander";
 import { acceptIdentityCommand } from "./accept-identity.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
+import { explainCommand } from "./explain.ts";
+import { planCommand } from "./plan.ts";
 import { provisionCommand } from "./provision.ts";
+import { reconcileCommand } from "./reconcile.ts";
 import { reportAndExit } from "./report.ts";
 import { sendCommand } from "./send.ts";
 
@@ -10,6 +13,9 @@ const program = new Command("clavex-nextcloud")
   .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
   .showHelpAfterError("(add --help for the options)")
   .addCommand(sendCommand())
+  .addCommand(planCommand())
+  .addCommand(reconcileCommand())
+  .addCommand(explainCommand())
   .addCommand(provisionCommand())
   .addCommand(deadLettersCommand())
   .addCommand(acceptIdentityCommand());

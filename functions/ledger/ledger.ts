@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
 import {
   DeleteCommand,
@@ -25,6 +25,8 @@ const subjectEntrySchema = z.object({
   version: z.string().optional(),
   /** The desired state that was applied, as a hash; see `desiredHash`. */
   desiredHash: z.string().optional(),
+  /** The names of the person's groups when they were applied, as a hash; see `groupsHash`. */
+  groupsHash: z.string().optional(),
   /** The ids of the groups we put the person in. A superset while a job is under way. */
   groups: z.array(z.string()),
   /** Set while the account is disabled because of us: only then may it be enabled again. */
@@ -120,6 +122,13 @@ export interface Ledger {
   brake(organization: string): Promise<BrakeEntry | undefined>;
   /** Writes the brake on top of the one that was read; returns false when somebody else wrote in between. */
   putBrake(organization: string, brake: Omit<BrakeEntry, "revision">, previous: number | undefined): Promise<boolean>;
+  /**
+   * Takes a lock of the organization.
+   *
+   * @param until when it is over even if nobody gives it back (milliseconds since the epoch)
+   * @returns a function that gives it back, or undefined while somebody else has it
+   */
+  lock(organization: string, name: string, now: number, until: number): Promise<(() => Promise<void>) | undefined>;
   /** Replaces the identity fingerprint: an operator accepts that every account id changes. */
   acceptIdentity(organization: string, fingerprint: string): Promise<void>;
   /** The identity fingerprint of the organization; written when there was none. Returns the one that holds. */
@@ -142,12 +151,14 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     item: Record<string, unknown>,
     condition: string,
     values: Record<string, unknown> | undefined = undefined,
+    names: Record<string, string> | undefined = undefined,
   ): Promise<boolean> {
     const command = new PutCommand({
       TableName: table,
       Item: item,
       ConditionExpression: condition,
       ...(values === undefined ? {} : { ExpressionAttributeValues: values }),
+      ...(names === undefined ? {} : { ExpressionAttributeNames: names }),
     });
     try {
       await client.send(command);
@@ -272,6 +283,31 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     brake: (organization) => get(organization, "brake", brakeSchema),
     putBrake: (organization, brake, previous) =>
       putOnTop({ partition: organization, sort: "brake", ...brake, revision: (previous ?? 0) + 1 }, previous),
+    async lock(organization, name, now, until) {
+      const key = { partition: organization, sort: `lock#${name}` };
+      const token = randomUUID();
+      const taken = await putIf(
+        { ...key, token, until },
+        "attribute_not_exists(sort) OR #until < :now",
+        { ":now": now },
+        {
+          "#until": "until",
+        },
+      );
+      if (!taken) return undefined;
+      return async () => {
+        const command = new DeleteCommand({
+          TableName: table,
+          Key: key,
+          ConditionExpression: "#token = :token",
+          ExpressionAttributeNames: { "#token": "token" },
+          ExpressionAttributeValues: { ":token": token },
+        });
+        await client.send(command).catch((error) => {
+          if (!(error instanceof ConditionalCheckFailedException)) unavailable(error);
+        });
+      };
+    },
     async acceptIdentity(organization, fingerprint) {
       const command = new PutCommand({
         TableName: table,

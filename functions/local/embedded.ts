@@ -111,6 +111,31 @@ export async function startEmbedded({
   }
 }
 
+/**
+ * Opens only the ledger of a pipeline that is not running, for commands that read.
+ *
+ * @throws {ConfigurationError} when another process uses the state folder
+ */
+export async function startTable(
+  stateFolder: string,
+): Promise<{ dynamodb: DynamoDBClient; tableName: string; stop(): Promise<void> }> {
+  const unlock = await lockFolder(stateFolder);
+  const table = await startDynalite(join(stateFolder, "ledger"));
+  const { dynamodb, destroy } = localClients({ sqs: table.address, dynamodb: table.address });
+  const stop = async () => {
+    destroy();
+    await table.stop();
+    unlock();
+  };
+  try {
+    await createTable(dynamodb);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { dynamodb, tableName: TABLE, stop };
+}
+
 async function createQueues(sqs: SQSClient, visibilitySeconds: number) {
   const create = async (name: string, attributes: Record<string, string>): Promise<string> => {
     const common = { FifoQueue: "true", MessageRetentionPeriod: String(QUEUE_LIMITS.retentionSeconds) };

@@ -4,20 +4,31 @@ import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOptio
 import { reportAndExit } from "../cli/report.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
+import { createRetryDelay } from "../provision/retry.ts";
 import { startDemoSystems } from "./demo-systems.ts";
 import { type Pipeline, startPipeline } from "./pipeline.ts";
 import { forgetPipeline, rememberPipeline } from "./running.ts";
+import { DEFAULT_INTERVALS } from "./schedule.ts";
 import { terminalLog } from "./terminal-log.ts";
 
 interface Options extends LocalOptions {
   port: number;
   host: string;
+  firstRetry: number;
+  lightMinutes: number;
+  fullHours: number;
 }
 
 function port(text: string): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 0 && number <= 65_535) return number;
   throw new InvalidArgumentError("must be a number from 0 (any free port) to 65535");
+}
+
+function positive(text: string): number {
+  const number = Number(text);
+  if (number > 0) return number;
+  throw new InvalidArgumentError("must be a number above 0");
 }
 
 const program = new Command("npm start --")
@@ -29,6 +40,27 @@ const program = new Command("npm start --")
       .argParser(port),
   )
   .addOption(new Option("--host <address>", "address to listen on").env("CLAVEX_NEXTCLOUD_HOST").default("127.0.0.1"))
+  .addOption(
+    new Option(
+      "--first-retry <seconds>",
+      "how long a failed job waits the first time; doubled each time, up to 15 minutes",
+    )
+      .env("CLAVEX_NEXTCLOUD_FIRST_RETRY")
+      .default(30)
+      .argParser(positive),
+  )
+  .addOption(
+    new Option("--light-minutes <minutes>", "how often a light reconciliation runs (reads only Clavex)")
+      .env("CLAVEX_NEXTCLOUD_LIGHT_MINUTES")
+      .default(DEFAULT_INTERVALS.lightMinutes)
+      .argParser(positive),
+  )
+  .addOption(
+    new Option("--full-hours <hours>", "how often a full reconciliation runs (reads Nextcloud too)")
+      .env("CLAVEX_NEXTCLOUD_FULL_HOURS")
+      .default(DEFAULT_INTERVALS.fullHours)
+      .argParser(positive),
+  )
   .addOption(organizationsOption())
   .addOption(stateOption())
   .action(run);
@@ -47,6 +79,8 @@ async function run(options: Options): Promise<void> {
       port: options.port,
       host: options.host,
       stateFolder: options.state,
+      retryDelay: createRetryDelay(Math.random, options.firstRetry),
+      intervals: { lightMinutes: options.lightMinutes, fullHours: options.fullHours },
       forgetLedger: demo !== undefined,
     });
   } catch (error) {

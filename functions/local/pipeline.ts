@@ -12,11 +12,13 @@ import { createRetryDelay, type RetryDelay } from "../provision/retry.ts";
 import { createWorker } from "../provision/worker.ts";
 import { createQueue, type Queue } from "../queue/queue.ts";
 import { createReceiver } from "../receive/app.ts";
+import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
 import { createSystems, type SystemsOptions } from "../systems.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { type Endpoints, startEmbedded } from "./embedded.ts";
 import { startPoller } from "./poller.ts";
+import { DEFAULT_INTERVALS, type Intervals, startSchedule } from "./schedule.ts";
 
 export interface PipelineOptions {
   organizations: Organization[];
@@ -30,6 +32,7 @@ export interface PipelineOptions {
   /** Begin with an empty ledger, for simulated systems that forget too. */
   forgetLedger?: boolean;
   retryDelay?: RetryDelay;
+  intervals?: Intervals;
   visibilitySeconds?: number;
   timeouts?: SystemsOptions["timeouts"];
 }
@@ -40,6 +43,7 @@ export interface Pipeline {
   endpoints: Endpoints;
   ledger: Ledger;
   queue: Queue;
+  reconcile: Reconcile;
   /** Resolves when no job is waiting, delayed or under way. */
   idle(): Promise<void>;
   /** Stops taking deliveries, finishes what is under way, and closes everything. */
@@ -84,7 +88,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     throw error;
   }
   const retryDelay = options.retryDelay ?? createRetryDelay();
-  const provision = createProvision({ organizations, systems, ledger, pauseDelay: retryDelay });
+  const provision = createProvision({ organizations, systems, ledger, queue, pauseDelay: retryDelay });
   const poller = startPoller({
     sqs: clients.sqs,
     queueUrl: endpoints.queueUrl,
@@ -103,11 +107,15 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     log,
   });
 
+  const reconcile = createReconcile({ organizations, systems, ledger, queue, log, counters });
+  const stopSchedule = startSchedule(options.intervals ?? DEFAULT_INTERVALS, { organizations, reconcile, log });
+
   return {
     url: web.url,
     endpoints,
     ledger,
     queue,
+    reconcile,
     async idle() {
       const command = new GetQueueAttributesCommand({ QueueUrl: endpoints.queueUrl, AttributeNames: ["All"] });
       for (;;) {
@@ -123,6 +131,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     },
     async stop() {
       await web.close();
+      await stopSchedule();
       await poller.stop();
       await systems.close();
       await embedded.stop();

@@ -170,3 +170,67 @@ export async function leaveGroup(ocs: Ocs, id: string, gid: string): Promise<voi
     if (!isRefusal(error, 102)) throw error;
   }
 }
+
+/** Deletes an account with its files; one that is gone already is success. */
+export async function deleteAccount(ocs: Ocs, id: string): Promise<void> {
+  try {
+    await ocs.call("DELETE", `cloud/users/${userSegment(id)}`);
+  } catch (error) {
+    if (!isRefusal(error, 998, 404)) throw error;
+  }
+}
+
+/** Ids are cheap to list (400 in 42 ms), details are not (4.5 ms each), a GET for one costs 25 to 40 ms. */
+const IDS_PAGE = 10_000;
+const DETAILS_PAGE = 200;
+const GETS_PER_DETAIL = 7;
+
+/**
+ * The accounts of the given ids, by id, in the cheaper of two ways: all accounts' details page by page, or, where only a few
+ * of many are wanted, one GET each.
+ *
+ * @param wanted the ids that matter; other accounts are not looked at
+ */
+export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promise<Map<string, ActualAccount>> {
+  const accounts = new Map<string, ActualAccount>();
+  const present: string[] = [];
+  let total = 0;
+  for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
+    const ids = z.array(z.string()).parse(Array.isArray(page) ? page : Object.values(page));
+    total += ids.length;
+    for (const id of ids) if (wanted.has(id)) present.push(id);
+  }
+  const keep = (account: ActualAccount | undefined): void => {
+    if (account) accounts.set(account.id, account);
+  };
+  if (present.length * GETS_PER_DETAIL < total) {
+    for (const id of present) keep(await getAccount(ocs, id));
+    return accounts;
+  }
+  const missing = new Set(present);
+  for await (const page of pages(ocs, "cloud/users/details", DETAILS_PAGE)) {
+    for (const [id, details] of Object.entries(page)) {
+      const account = wanted.has(id) ? accountSchema.safeParse(details) : undefined;
+      if (!account?.success) continue;
+      keep(account.data);
+      missing.delete(id);
+    }
+  }
+  // Made since, or shown without details: asked for one by one, so that nobody looks as if they had no account.
+  for (const id of missing) keep(await getAccount(ocs, id));
+  return accounts;
+}
+
+/** Walks a list that Nextcloud pages per backend: the offset advances by the limit, and only an empty page is the end. */
+async function* pages(ocs: Ocs, path: string, limit: number): AsyncGenerator<Record<string, unknown> | unknown[]> {
+  for (let offset = 0; ; offset += limit) {
+    const data = await ocs.call("GET", path, { limit: String(limit), offset: String(offset) });
+    const parsed = z
+      .object({ users: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]) })
+      .safeParse(data);
+    if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's list of accounts has an unexpected form");
+    const { users } = parsed.data;
+    if (Object.keys(users).length === 0) return;
+    yield users;
+  }
+}

@@ -1,6 +1,7 @@
 import type { Organization } from "../config/organization.ts";
 import {
   createCoreAccount,
+  deleteAccount,
   editAccount,
   joinGroup,
   leaveGroup,
@@ -118,6 +119,10 @@ export function createApply(ownership: Ownership): Apply {
         case "enable":
           await setAccountEnabled(ocs, id, operation.kind === "enable");
           applied.done.push(operation.kind);
+          break;
+        case "delete":
+          await deleteAccount(ocs, id);
+          applied.done.push("delete");
           break;
         case "leave":
           await leaveGroup(ocs, id, operation.gid);

@@ -153,6 +153,11 @@ function desiredGroups(organization: Organization, names: readonly string[], not
   return [...groups.values()];
 }
 
+/** A hash of the names of a person's groups (sorted): tells whether they have changed. */
+export function groupsHash(names: readonly string[]): string {
+  return createHash("sha256").update(JSON.stringify(names)).digest("hex");
+}
+
 /** A hash of all that is desired for a person: two equal ones need the same account. */
 export function desiredHash(desired: DesiredAccount): string {
   const { accountId: id, state, displayName: name, email, quota, groups } = desired;

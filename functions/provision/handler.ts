@@ -22,13 +22,15 @@ const CONCURRENT_SUBJECTS = 4;
 function build(): Worker {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
   const ssm = new SSMClient();
+  const queue = createQueue(new SQSClient(), queueUrl);
   return createWorker({
     provision: createProvision({
       organizations: organizationsFromParameters(ssm, stage),
       systems: createSystems({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
       ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
+      queue,
     }),
-    queue: createQueue(new SQSClient(), queueUrl),
+    queue,
     retryDelay: createRetryDelay(),
     log: createLog("provision"),
     counters: createCounters("provision"),

@@ -19,6 +19,7 @@ export interface GroupKnowledge {
 /** One change to Nextcloud. A `join` makes the group first where it is missing. */
 export type Operation =
   | { kind: "disable" }
+  | { kind: "delete" }
   | { kind: "leave"; gid: string; name: string }
   | { kind: "upsert"; profile: Profile; changes: string[] }
   | { kind: "create"; profile: Profile; groups: DesiredGroup[] }
@@ -41,6 +42,8 @@ export interface PlanInput {
   entry: SubjectEntry | undefined;
   /** Knowledge of every desired group and of every group the account is in. */
   groups: ReadonlyMap<string, GroupKnowledge>;
+  /** True when the grace days are over and the policy wants the account deleted; see `isDeletable`. */
+  deletable?: boolean;
 }
 
 /**
@@ -96,10 +99,11 @@ function requirePossibleProfile(organization: Organization, desired: DesiredAcco
 }
 
 /** A person who is not active is only disabled: name, quota and groups stay as they are until they are active again. */
-function deprovision({ organization, desired, actual, entry }: PlanInput): Plan {
+function deprovision({ organization, desired, actual, entry, deletable }: PlanInput): Plan {
   const state = desired.state as Exclude<DesiredAccount["state"], "active">;
   const { [state]: action } = organization.deprovision;
   const memberships = entry?.groups ?? [];
+  if (actual && !actual.enabled && deletable) return { operations: [{ kind: "delete" }], memberships: [], notes: [] };
   if (!actual?.enabled) return { operations: [], memberships, notes: [] };
   if (action === "keep") {
     return { operations: [], memberships, notes: [`the account stays as it is: deprovision.${state} is "keep"`] };

@@ -11,10 +11,13 @@ import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
 import { NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
 import { accountId } from "../nextcloud/identity.ts";
 import { UnreadableJob } from "../queue/errors.ts";
-import type { Job } from "../queue/job.ts";
+import { GROUPS_SUBJECT, type Job } from "../queue/job.ts";
+import type { Queue } from "../queue/queue.ts";
+import { sendGroupChanges } from "../reconcile/group-hints.ts";
 import type { OrganizationSystems, Systems } from "../systems.ts";
 import { AccountAppeared, createApply } from "./apply.ts";
-import { type DesiredAccount, type DirectoryState, desiredAccount, desiredHash } from "./desired.ts";
+import { type DesiredAccount, type DirectoryState, desiredAccount, desiredHash, groupsHash } from "./desired.ts";
+import { GRACE_OVER, isDeletable } from "./grace.ts";
 import { createOwnership } from "./ownership.ts";
 import { createPauses } from "./pauses.ts";
 import { type Plan, plan } from "./plan.ts";
@@ -40,6 +43,8 @@ export interface ProvisionDependencies {
   organizations: Organizations;
   systems: Systems;
   ledger: Ledger;
+  /** Takes the jobs that a group's change leads to. */
+  queue: Pick<Queue, "sendAll">;
   /** How long a server is paused after a failure that every job would meet. */
   pauseDelay?: RetryDelay;
   now?: () => number;
@@ -76,6 +81,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
   const pauses = createPauses(dependencies.pauseDelay ?? createRetryDelay(), now);
   const brake = createBrake(ledger, now);
   const confirmedIdentities = new Set<string>();
+  /** When the groups were read that the last look at all people's groups was made with. */
+  const groupsFollowed = new Map<string, number>();
 
   async function requireIdentity(organization: Organization): Promise<void> {
     const fingerprint = identityFingerprint(organization.identity);
@@ -114,6 +121,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     }
     await requireIdentity(organization);
     const system = systems.of(organization);
+    if (job.subject === GROUPS_SUBJECT)
+      return pauses.run(await system.servers(), () => followGroups(organization, system, job, sentAt));
     const entry = await ledger.subject(organization.slug, job.subject);
     const done = system.clavex ? entry?.readAt !== undefined && entry.readAt > sentAt : false;
     if (done) return finished("covered", entry?.accountId);
@@ -121,6 +130,21 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       bringUpToDate({ organization, system, job, sentAt, attempt, entry }),
     );
   };
+
+  /** Some group has changed: queues a job for each person to whom that makes a difference. */
+  async function followGroups(
+    organization: Organization,
+    { clavex }: OrganizationSystems,
+    { trigger }: Job,
+    sentAt: number,
+  ): Promise<Outcome> {
+    if (!clavex) return finished("ignored", undefined, ["without clavex.apiKey no groups can be read"]);
+    if ((groupsFollowed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) > sentAt) return finished("covered");
+    const { value: map, readAt } = await clavex.groupMap(sentAt);
+    const sent = await sendGroupChanges(organization, map, dependencies, `groups#${trigger.deliveryId ?? sentAt}`);
+    groupsFollowed.set(organization.slug, readAt);
+    return { ...finished("unchanged"), notes: [`${sent} people have other groups now: a job was sent for each`] };
+  }
 
   async function bringUpToDate(work: Work): Promise<Outcome> {
     const { organization, system, job, sentAt, entry } = work;
@@ -148,7 +172,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       const evaluate = async (observation: Observation): Promise<Evaluation> => {
         desired = desiredAccount(organization, subject, observation);
         const groups = await ownership.resolve(organization, system, desired, actual, observation.names);
-        return { observation, desired, plan: plan({ organization, desired, actual, entry, groups }) };
+        const deletable = job.trigger.event === GRACE_OVER && isDeletable(organization, desired, entry, now());
+        return { observation, desired, plan: plan({ organization, desired, actual, entry, groups, deletable }) };
       };
       const look = async (groupsNotBefore: number): Promise<Observation> =>
         clavex
@@ -202,10 +227,11 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       state: desired.state,
       version: observation.user?.updatedAt ?? entry?.version,
       desiredHash: desiredHash(desired),
+      groupsHash: observation.groupsReadAt === undefined ? undefined : groupsHash(observation.groups ?? []),
       groups: [...new Set([...memberships, ...applied.joined.filter((gid) => gids.has(gid))])].sort(),
       disabledByUs:
         disabling || (entry?.disabledByUs === true && actual?.enabled === false && desired.state !== "active"),
-      goneSince: desired.state === "deleted" ? (entry?.goneSince ?? now()) : undefined,
+      goneSince: desired.state === "active" ? undefined : (entry?.goneSince ?? now()),
       readAt: observation.readAt,
     };
     await ledger.putSubject(organization.slug, written, revision);
@@ -234,7 +260,11 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     const entry = await ledger.subject(slug, job.subject);
     const { revision, ...kept } = entry ?? { ...newEntry(accountOf(work)), revision: undefined };
     const refusedHash = desired && desiredHash(desired);
-    await ledger.putSubject(slug, { ...kept, parked: true, refusedHash, serverErrors: undefined }, revision);
+    await ledger.putSubject(
+      slug,
+      { ...kept, parked: true, refusedHash, serverErrors: undefined, queuedHash: undefined, queuedAt: undefined },
+      revision,
+    );
     return { ...finished("parked", kept.accountId, [failure.message]), reason: failure.code };
   }
 

@@ -21,6 +21,12 @@ export const jobSchema = z.object({
 
 export type Job = z.output<typeof jobSchema>;
 
+/**
+ * The subject of a job that says "some group changed". They are all in one FIFO group, and each looks at all groups, so that
+ * one look covers every hint that was sent before it.
+ */
+export const GROUPS_SUBJECT = "groups";
+
 /** The FIFO group: jobs of one person are worked on in order, those of different people at the same time. */
 export function messageGroupId(job: Pick<Job, "organization" | "subject">): string {
   return `${job.organization}#${job.subject}`;

@@ -1,4 +1,9 @@
-import { ChangeMessageVisibilityBatchCommand, SendMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
+import {
+  ChangeMessageVisibilityBatchCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+  type SQSClient,
+} from "@aws-sdk/client-sqs";
 import { QueueUnavailable, UnreadableJob } from "./errors.ts";
 import { deduplicationId, type Job, jobSchema, messageGroupId } from "./job.ts";
 
@@ -11,6 +16,12 @@ export interface Queue {
    * @throws {QueueUnavailable} when SQS did not take it
    */
   send(job: Job, source: string): Promise<void>;
+  /**
+   * Sends up to ten jobs in one request.
+   *
+   * @throws {QueueUnavailable} when SQS did not take all of them; sending them again with the same source doubles none
+   */
+  sendAll(jobs: Job[], source: string): Promise<void>;
   /** Sets how long messages stay invisible from now on. Failures are ignored: the queue's own timeout then applies. */
   setVisibility(messages: { receiptHandle: string; seconds: number }[]): Promise<void>;
 }
@@ -18,19 +29,39 @@ export interface Queue {
 /** The longest an SQS message can be made invisible (12 hours). */
 const LONGEST_VISIBILITY = 43_200;
 
+/** How often the messages of a batch that SQS did not take are sent. */
+const MOST_SENDS = 3;
+
+/** A job as an SQS message. */
+function message(job: Job, source: string) {
+  return {
+    MessageBody: JSON.stringify(job),
+    MessageGroupId: messageGroupId(job),
+    MessageDeduplicationId: deduplicationId(source, job.subject),
+  };
+}
+
 /** @param timeoutMs after which a send is given up; the receiver has to answer Clavex within ten seconds */
 export function createQueue(client: SQSClient, queueUrl: string, timeoutMs = 7_000): Queue {
   return {
     async send(job, source) {
-      const command = new SendMessageCommand({
-        QueueUrl: queueUrl,
-        MessageBody: JSON.stringify(job),
-        MessageGroupId: messageGroupId(job),
-        MessageDeduplicationId: deduplicationId(source, job.subject),
-      });
+      const command = new SendMessageCommand({ QueueUrl: queueUrl, ...message(job, source) });
       await client.send(command, { abortSignal: AbortSignal.timeout(timeoutMs) }).catch((error) => {
         throw new QueueUnavailable(error);
       });
+    },
+    async sendAll(jobs, source) {
+      let Entries = jobs.map((job, index) => ({ Id: String(index), ...message(job, source) }));
+      for (let attempt = 1; Entries.length > 0; attempt += 1) {
+        const command = new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries });
+        const { Failed = [] } = await client.send(command).catch((error) => {
+          throw new QueueUnavailable(error);
+        });
+        if (Failed.length > 0 && attempt === MOST_SENDS)
+          throw new QueueUnavailable(new Error(Failed[0]?.Code ?? "refused"));
+        const failed = new Set(Failed.map(({ Id }) => Id));
+        Entries = Entries.filter(({ Id }) => failed.has(Id));
+      }
     },
     async setVisibility(messages) {
       const Entries = messages.map(({ receiptHandle, seconds }, index) => ({

@@ -6,7 +6,7 @@ import type { Organization } from "../config/organization.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { Failure } from "../failure.ts";
-import type { Job } from "../queue/job.ts";
+import { GROUPS_SUBJECT, type Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
@@ -105,11 +105,13 @@ interface Outcome {
 /** What a hint leads to: a job, or a reason why there is none. */
 export function decide(hint: Hint, organization: Organization): { job: Job } | { reason: string } {
   if (hint.concerns === "ignored") return { reason: hint.reason };
-  if (hint.concerns === "group") return { reason: "group changes are found by reconciliation" };
-  const { event, deliveryId, occurredAt, subject } = hint;
+  const { event, deliveryId, occurredAt } = hint;
+  const readable = organization.clavex.apiKey !== undefined;
+  if (hint.concerns === "group" && !readable) return { reason: "without clavex.apiKey no groups can be read" };
+  const subject = hint.concerns === "group" ? GROUPS_SUBJECT : hint.subject;
   const trigger = { kind: "webhook", event, deliveryId, occurredAt } as const;
   const job: Job = { version: 1, organization: organization.slug, subject, trigger };
-  if (organization.clavex.apiKey !== undefined || isDeletion(event)) return { job };
+  if (hint.concerns === "group" || readable || isDeletion(event)) return { job };
   const snapshot = snapshotOf(hint.data, organization.quota.attribute);
   if (!snapshot) return { reason: `event ${event} carries no user, and without clavex.apiKey none can be read` };
   return { job: { ...job, snapshot } };

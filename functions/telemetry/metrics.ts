@@ -12,7 +12,8 @@ export type Counter =
   | "JobsRetried"
   | "JobsParked"
   | "ConfigurationErrors"
-  | "BrakeHeld";
+  | "BrakeHeld"
+  | "ReconcileFailures";
 
 /** Counts, written out once per invocation. */
 export interface Counters {

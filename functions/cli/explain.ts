@@ -1,0 +1,161 @@
+import { Command } from "commander";
+import type { DirectoryUser } from "../clavex/user.ts";
+import type { Organization } from "../config/organization.ts";
+import type { SubjectEntry } from "../ledger/ledger.ts";
+import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
+import { accountId, type Identity } from "../nextcloud/identity.ts";
+import { quotaText } from "../nextcloud/quota.ts";
+import { type DesiredAccount, desiredAccount, isManaged } from "../provision/desired.ts";
+import { createOwnership } from "../provision/ownership.ts";
+import { type Plan, plan } from "../provision/plan.ts";
+import { createSystems, type OrganizationSystems } from "../systems.ts";
+import { printable } from "../telemetry/log.ts";
+import { type ConnectOptions, openForReading, withConnection } from "./connect.ts";
+import { describeDifference } from "./describe.ts";
+import { CommandError } from "./report.ts";
+import { print, printJson, time } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization: string;
+  user: string;
+  json?: boolean;
+}
+
+/** `explain`: everything about one person: why this id, these groups, this quota, and what would be done. */
+export function explainCommand(): Command {
+  return withConnection(new Command("explain"))
+    .description(
+      "Explains one person's account: its id, each group, the quota, what Nextcloud holds, what would be done.",
+    )
+    .requiredOption("--organization <slug>", "the organization")
+    .requiredOption("--user <id|email>", "the person's subject (UUID) or e-mail address in Clavex")
+    .option("--json", "print JSON")
+    .action(explain);
+}
+
+/** All that is known of a person. */
+interface Explanation {
+  organization: Organization;
+  subject: string;
+  user: DirectoryUser | undefined;
+  names: readonly string[];
+  desired: DesiredAccount;
+  actual: ActualAccount | undefined;
+  entry: SubjectEntry | undefined;
+  /** What would be done, or why nothing can be. */
+  plan: Plan | { refusal: string };
+}
+
+async function explain(options: Options): Promise<void> {
+  const { organizations, secrets, ledger, close } = await openForReading(options);
+  const systems = createSystems({ secrets, nextcloudConnections: 1 });
+  try {
+    const organization = await organizations.get(options.organization);
+    if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+    const system = systems.of(organization);
+    if (!system.clavex)
+      throw new CommandError(`organization ${organization.slug} has no clavex.apiKey: nobody can be read from Clavex`);
+    const { subject, user } = await findUser(system.clavex, options.user);
+    const map = (await system.clavex.groupMap(Date.now())).value;
+    const names = user ? map.of(subject) : [];
+    const desired = desiredAccount(organization, subject, { user, groups: names });
+    const actual = await getAccount(system.ocs, desired.accountId);
+    const entry = await ledger.subject(organization.slug, subject);
+    const groups = await createOwnership(ledger).resolve(organization, system, desired, actual, map.names);
+    let made: Explanation["plan"];
+    try {
+      made = plan({ organization, desired, actual, entry, groups });
+    } catch (error) {
+      made = { refusal: error instanceof Error ? error.message : String(error) };
+    }
+    const explanation = { organization, subject, user, names, desired, actual, entry, plan: made };
+    if (options.json) printJson({ ...explanation, organization: organization.slug });
+    else show(explanation);
+  } finally {
+    await systems.close();
+    await close();
+  }
+}
+
+async function findUser(
+  { api }: NonNullable<OrganizationSystems["clavex"]>,
+  text: string,
+): Promise<{ subject: string; user: DirectoryUser | undefined }> {
+  if (!text.includes("@")) {
+    const subject = text.toLowerCase();
+    return { subject, user: await api.user(subject) };
+  }
+  for await (const page of api.users(text)) {
+    const user = page.find(({ email }) => email.toLowerCase() === text.toLowerCase());
+    if (user) return { subject: user.subject, user };
+  }
+  throw new CommandError("Clavex has nobody with this e-mail address; give the UUID of a person who is gone");
+}
+
+function show({ organization, subject, user, names, desired, actual, entry, plan: made }: Explanation): void {
+  const { identity } = organization;
+  const say = (what: string, text: string) => print(`${what.padEnd(12)} ${printable(text)}`);
+  say("Person", user ? `${user.firstName} ${user.lastName}`.trim() || user.email : "not in Clavex (any more)");
+  say("Subject", subject);
+  say("Account id", accountId(identity, subject));
+  say("", `= ${formula(identity)}`);
+  say("State", desired.state);
+  for (const name of names) {
+    const group = desired.groups.find((each) => each.name === name && each.source === "clavex");
+    const why = group
+      ? `joins Nextcloud group ${group.gid}`
+      : isManaged(organization, name)
+        ? "cannot be a Nextcloud group"
+        : "not in groups.managed, or in groups.never";
+    say("Group", `${name}: ${why}`);
+  }
+  for (const group of desired.groups) if (group.source === "always") say("Group", `${group.gid}: in groups.always`);
+  say(
+    "Quota",
+    desired.quota === undefined
+      ? "left alone: no rule gives one"
+      : `${quotaText(desired.quota)} (rule: ${desired.quotaRule})`,
+  );
+  say("Nextcloud", actual ? holds(actual) : "has no account of this id");
+  say("Ledger", entry ? remembers(entry) : "knows nothing of this person");
+  if ("refusal" in made) say("To do", `nothing: ${made.refusal}`);
+  else {
+    const lines = describeDifference({
+      subject,
+      accountId: desired.accountId,
+      name: "",
+      kind: "update",
+      desired,
+      actual,
+      operations: made.operations,
+      hash: "",
+      entry,
+    });
+    for (const line of lines.length > 0 ? lines : ["nothing, everything is as it should be"]) say("To do", line);
+    for (const note of made.notes) say("Note", note);
+  }
+}
+
+function formula(identity: Identity): string {
+  switch (identity.scheme) {
+    case "database":
+      return "the subject";
+    case "sociallogin":
+      return `"${identity.providerName}-" and the subject`;
+    case "user_oidc":
+      if (identity.uniqueUserIds)
+        return `sha256("${identity.providerId}_0_" and the subject), as user_oidc does with unique user ids`;
+      return identity.providerBasedIds ? `"${identity.providerIdentifier}-" and the subject` : "the subject";
+  }
+}
+
+function holds({ enabled, backend, displayName, email, quota, groups }: ActualAccount): string {
+  const size = quota === undefined ? "unknown quota" : `quota ${quotaText(quota)}`;
+  return `${enabled ? "enabled" : "disabled"}, backend ${backend}, ${displayName}, ${email}, ${size}, groups: ${groups.join(", ") || "none"}`;
+}
+
+function remembers({ state, readAt, disabledByUs, groups, parked }: SubjectEntry): string {
+  const read = readAt === undefined ? "never applied" : `applied as of ${time(readAt)}`;
+  const flags = [...(disabledByUs ? ["disabled by us"] : []), ...(parked ? ["has a dead letter"] : [])];
+  return [`${state}, ${read}`, ...flags, `memberships by us: ${groups.join(", ") || "none"}`].join(", ");
+}

@@ -1,0 +1,101 @@
+import { Command } from "commander";
+import type { Organization } from "../config/organization.ts";
+import { type Survey, survey } from "../reconcile/survey.ts";
+import { createSystems } from "../systems.ts";
+import { printable } from "../telemetry/log.ts";
+import { type ConnectOptions, openForReading, withConnection } from "./connect.ts";
+import { describeDifference, MARKS } from "./describe.ts";
+import { CommandError } from "./report.ts";
+import { print, printJson } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization?: string;
+  json?: boolean;
+}
+
+/** Exit code when something is not as it should be. */
+const DIFFERENT = 2;
+const CONNECTIONS = 4;
+
+/** `plan`: what a full reconciliation would do, as a diff for people; changes nothing. */
+export function planCommand(): Command {
+  return withConnection(new Command("plan"))
+    .description(
+      "Shows what a full reconciliation would change in Nextcloud. Changes nothing. Exit code 2 when anything differs.",
+    )
+    .option("--organization <slug>", "only this organization")
+    .option("--json", "print JSON")
+    .action(plan);
+}
+
+async function plan(options: Options): Promise<void> {
+  const { organizations, secrets, ledger, close } = await openForReading(options);
+  const systems = createSystems({ secrets, nextcloudConnections: CONNECTIONS });
+  try {
+    const slugs = options.organization === undefined ? await organizations.slugs() : [options.organization];
+    const surveys: Survey[] = [];
+    for (const slug of slugs) {
+      const organization = await organizations.get(slug);
+      if (!organization) throw new CommandError(`there is no organization ${slug}`);
+      const found = await survey(organization, "full", {
+        ledger,
+        system: systems.of(organization),
+        onProgress: reading(slug),
+      });
+      surveys.push(found);
+      if (!options.json) show(organization, found);
+    }
+    if (options.json) printJson(surveys.map(forMachines));
+    const differs = surveys.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
+    if (differs) process.exitCode = DIFFERENT;
+  } finally {
+    await systems.close();
+    await close();
+  }
+}
+
+/** Says on stderr how far the reading is, where that is a terminal. */
+export function reading(slug: string): (phase: string, count: number) => void {
+  return (phase, count) => {
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${slug}: ${phase}: ${count}`);
+  };
+}
+
+function show({ slug }: Organization, { differences, notes, held, people, accounts }: Survey): void {
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  print(`${slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
+  for (const difference of differences) {
+    print(`  ${MARKS[difference.kind]} ${printable(difference.name)}  ${difference.subject}`);
+    for (const line of describeDifference(difference)) print(`      ${line}`);
+  }
+  if (differences.length > 0) print();
+  if (notes.length > 0) {
+    print("Left as it is:");
+    for (const { subject, note } of notes) print(`  ! ${subject}: ${printable(note)}`);
+    print();
+  }
+  if (held) print(`Held: ${held.explanation}\n`);
+  const count = (kind: string) => differences.filter((difference) => difference.kind === kind).length;
+  const changes = differences.length - count("adopt");
+  print(
+    changes === 0
+      ? `Nothing to change${count("adopt") > 0 ? `; ${count("adopt")} accounts are taken note of` : ""}.`
+      : `Plan: ${count("create")} to make, ${count("update")} to change, ${count("deprovision")} to disable, ${count("delete")} to delete.`,
+  );
+}
+
+/** The survey without what only the pipeline needs. */
+function forMachines({ differences, ...rest }: Survey) {
+  return {
+    ...rest,
+    differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => ({
+      subject,
+      accountId,
+      kind,
+      state: desired.state,
+      operations,
+      desired: { displayName: desired.displayName, email: desired.email, quota: desired.quota, groups: desired.groups },
+      actual,
+    })),
+  };
+}

@@ -1,0 +1,82 @@
+import { Command, InvalidArgumentError } from "commander";
+import { createReconcile, type Run } from "../reconcile/reconcile.ts";
+import { createSystems } from "../systems.ts";
+import { type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { reading } from "./plan.ts";
+import { CommandError } from "./report.ts";
+import { confirm, print, printJson } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization?: string;
+  light?: boolean;
+  allowDeprovisions?: number;
+  json?: boolean;
+  yes?: boolean;
+}
+
+const CONNECTIONS = 4;
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** `reconcile`: finds every difference now and queues a job for each person. */
+export function reconcileCommand(): Command {
+  return withConnection(new Command("reconcile"))
+    .description(
+      "Finds everybody whose account is not as it should be and queues a job for each. See plan for a dry run.",
+    )
+    .option("--organization <slug>", "only this organization")
+    .option("--light", "read only Clavex, and compare with what was applied last")
+    .option("--allow-deprovisions <number>", "let so many people more than the brake's limit lose access", parseNumber)
+    .option("--yes", "do not ask")
+    .option("--json", "print JSON")
+    .action(reconcile);
+}
+
+function parseNumber(text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number > 0) return number;
+  throw new InvalidArgumentError("must be a number from 1 upwards");
+}
+
+async function reconcile(options: Options): Promise<void> {
+  const { allowDeprovisions: allowed } = options;
+  if (allowed !== undefined) {
+    if (options.organization === undefined) throw new CommandError("--allow-deprovisions needs --organization");
+    await confirm(
+      `Let ${allowed} more people of ${options.organization} lose access than the brake does?`,
+      options.yes,
+    );
+  }
+  const connection = await connect(options);
+  const systems = createSystems({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
+  const counters = { count: () => undefined, flush: () => undefined };
+  const run = createReconcile({ ...connection, systems, log: silent, counters });
+  try {
+    const slugs = options.organization === undefined ? await connection.organizations.slugs() : [options.organization];
+    const runs: ({ organization: string } & Omit<Run, "survey">)[] = [];
+    for (const slug of slugs) {
+      const { survey: found, ...result } = await run(slug, options.light ? "light" : "full", {
+        onProgress: reading(slug),
+        ...(allowed === undefined ? {} : { allowDeprovisions: allowed }),
+      });
+      runs.push({ organization: slug, ...result });
+      if (!options.json) show(slug, result, found?.people ?? 0);
+    }
+    if (options.json) printJson(runs);
+    if (runs.some(({ held, result }) => held !== undefined || result === "busy")) process.exitCode = 1;
+  } finally {
+    await systems.close();
+    connection.close();
+  }
+}
+
+function show(slug: string, run: Omit<Run, "survey">, people: number): void {
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  if (run.result === "busy") {
+    print(`${slug}: another reconciliation is under way; nothing was done.`);
+    return;
+  }
+  print(
+    `${slug}: looked at ${people} people, sent ${run.sent} jobs; ${run.waiting} wait already, ${run.refused} were refused before.`,
+  );
+  if (run.held) print(`${slug}: held: ${run.held.explanation}`);
+}

@@ -1,0 +1,46 @@
+import type { Organizations } from "../config/organizations.ts";
+import { Failure } from "../failure.ts";
+import type { Reconcile } from "../reconcile/reconcile.ts";
+import type { Mode } from "../reconcile/survey.ts";
+import type { Log } from "../telemetry/log.ts";
+
+/** How often the reconciliations run. */
+export interface Intervals {
+  lightMinutes: number;
+  fullHours: number;
+}
+
+export const DEFAULT_INTERVALS: Intervals = { lightMinutes: 10, fullHours: 24 };
+
+/**
+ * Runs the reconciliations of all organizations with an API key at their intervals, the first one interval after the start.
+ *
+ * @returns a function that stops them and resolves when the one under way is finished
+ */
+export function startSchedule(
+  { lightMinutes, fullHours }: Intervals,
+  { organizations, reconcile, log }: { organizations: Organizations; reconcile: Reconcile; log: Log },
+): () => Promise<void> {
+  let running: Promise<void> = Promise.resolve();
+
+  async function runAll(mode: Mode): Promise<void> {
+    for (const slug of await organizations.slugs()) {
+      if ((await organizations.get(slug))?.clavex.apiKey === undefined) continue;
+      await reconcile(slug, mode).catch((error) => {
+        const { code, message, fix } =
+          error instanceof Failure ? error : { code: "unexpected", message: error.name, fix: undefined };
+        log.error("reconcile failed", { organization: slug, mode, code, problem: message, fix });
+      });
+    }
+  }
+
+  const every = (milliseconds: number, mode: Mode) =>
+    setInterval(() => {
+      running = running.then(() => runAll(mode));
+    }, milliseconds);
+  const timers = [every(lightMinutes * 60_000, "light"), every(fullHours * 3_600_000, "full")];
+  return async () => {
+    for (const timer of timers) clearInterval(timer);
+    await running;
+  };
+}

@@ -1,0 +1,161 @@
+import { randomUUID } from "node:crypto";
+import { ConfigurationError } from "../config/errors.ts";
+import type { Organizations } from "../config/organizations.ts";
+import { createBrake } from "../ledger/brake.ts";
+import { LedgerConflict } from "../ledger/errors.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { GRACE_OVER } from "../provision/grace.ts";
+import type { Job } from "../queue/job.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Systems } from "../systems.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Counters } from "../telemetry/metrics.ts";
+import { type Difference, type Held, type Mode, type Survey, survey, takesAway } from "./survey.ts";
+
+export interface ReconcileDependencies {
+  organizations: Organizations;
+  systems: Systems;
+  ledger: Ledger;
+  queue: Pick<Queue, "sendAll">;
+  log: Log;
+  counters: Counters;
+  now?: () => number;
+}
+
+export interface ReconcileOptions {
+  /** So many more people than the brake's limit may lose access; an operator has said so. */
+  allowDeprovisions?: number;
+  /** Asked before the jobs that take access away; when false they are left to the next run. */
+  hasTime?: () => boolean;
+  onProgress?: (phase: string, count: number) => void;
+}
+
+/** What a run did. */
+export interface Run {
+  /** `busy`: another run of this organization is under way, and this one did nothing. */
+  result: "done" | "busy";
+  survey: Survey | undefined;
+  /** Jobs that were sent. */
+  sent: number;
+  /** Differences for which a job waits already, or was refused and nothing has changed since. */
+  waiting: number;
+  refused: number;
+  /** Why nobody was deprovisioned, if so. */
+  held: Held | undefined;
+}
+
+/** Finds what is not as it should be in one organization, and sends a job for each person. Writes nothing to Nextcloud. */
+export type Reconcile = (slug: string, mode: Mode, options?: ReconcileOptions) => Promise<Run>;
+
+/** A job cannot be in the queue for longer (SQS keeps a message for 14 days). */
+const QUEUED_MS = 14 * 24 * 60 * 60_000;
+/** Longer than a run may take, so that a killed run does not block the next one for long. */
+const LOCK_MS = 16 * 60_000;
+
+export function createReconcile(dependencies: ReconcileDependencies): Reconcile {
+  const { organizations, systems, ledger, queue, log, counters, now = Date.now } = dependencies;
+  const brake = createBrake(ledger, now);
+
+  return async (slug, mode, options = {}) => {
+    const organization = await organizations.get(slug);
+    if (!organization) throw new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
+    const release = await ledger.lock(slug, "reconcile", now(), now() + LOCK_MS);
+    if (!release) return { result: "busy", survey: undefined, sent: 0, waiting: 0, refused: 0, held: undefined };
+    try {
+      if (options.allowDeprovisions !== undefined) await brake.allow(slug, options.allowDeprovisions);
+      const { onProgress } = options;
+      const system = systems.of(organization);
+      const found = await survey(organization, mode, { ledger, system, now, ...(onProgress ? { onProgress } : {}) });
+      const run = await sendJobs(found, options);
+      report(run, mode, slug);
+      return run;
+    } finally {
+      await release();
+    }
+  };
+
+  async function sendJobs(
+    found: Survey,
+    { hasTime = () => true, onProgress = () => undefined }: ReconcileOptions,
+  ): Promise<Run> {
+    const run: Run = { result: "done", survey: found, sent: 0, waiting: 0, refused: 0, held: found.held };
+    const due = found.differences.filter((difference) => {
+      const { entry, hash } = difference;
+      const waits = entry?.queuedHash === hash && entry.queuedAt !== undefined && now() - entry.queuedAt < QUEUED_MS;
+      // A full survey has looked at the account: what was refused once would have been refused again, and is no difference.
+      const refused = found.mode === "light" && entry?.refusedHash === hash;
+      if (waits) run.waiting += 1;
+      else if (refused) run.refused += 1;
+      return !waits && !refused;
+    });
+    const source = randomUUID();
+    const send = async (differences: Difference[]): Promise<void> => {
+      for (let index = 0; index < differences.length; index += 10) {
+        const batch = differences.slice(index, index + 10);
+        await queue.sendAll(
+          batch.map((difference) => job(found.organization, difference)),
+          source,
+        );
+        await Promise.all(batch.map((difference) => markQueued(found.organization, difference)));
+        run.sent += batch.length;
+        onProgress("jobs sent", run.sent);
+      }
+    };
+    await send(due.filter((difference) => !takesAway(difference)));
+    const leaving = due.filter(takesAway);
+    if (leaving.length > 0 && !run.held && !hasTime()) {
+      run.held = {
+        reason: "partial-read",
+        people: leaving.length,
+        explanation: "the time of this run is over: nobody was deprovisioned",
+      };
+    }
+    if (!run.held) await send(leaving);
+    return run;
+  }
+
+  /** After the send, and only on top of the entry that was read: a job that has ended already leaves no mark behind. */
+  async function markQueued(slug: string, { subject, accountId, hash, entry }: Difference): Promise<void> {
+    const { revision, ...kept } = entry ?? {
+      subject,
+      accountId,
+      state: "new" as const,
+      groups: [],
+      disabledByUs: false,
+      revision: undefined,
+    };
+    await ledger.putSubject(slug, { ...kept, queuedHash: hash, queuedAt: now() }, revision).catch((error) => {
+      if (!(error instanceof LedgerConflict)) throw error;
+    });
+  }
+
+  function report(run: Run, mode: Mode, slug: string): void {
+    const { survey: found, sent, waiting, refused, held } = run;
+    if (held) {
+      counters.count("BrakeHeld");
+      log.error("deprovisioning held", {
+        organization: slug,
+        reason: held.reason,
+        people: held.people,
+        problem: held.explanation,
+      });
+    }
+    log.info("reconcile", {
+      organization: slug,
+      mode,
+      people: found?.people,
+      known: found?.known,
+      accounts: found?.accounts,
+      differences: found?.differences.length,
+      sent,
+      waiting,
+      refused,
+      notes: found?.notes.length,
+    });
+  }
+}
+
+function job(organization: string, { subject, kind }: Difference): Job {
+  const trigger = { kind: "reconcile" as const, ...(kind === "delete" ? { event: GRACE_OVER } : {}) };
+  return { version: 1, organization, subject, trigger };
+}

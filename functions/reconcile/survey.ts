@@ -1,0 +1,217 @@
+import type { DirectoryUser } from "../clavex/user.ts";
+import type { Organization } from "../config/organization.ts";
+import { Failure } from "../failure.ts";
+import { deprovisionLimit } from "../ledger/brake.ts";
+import type { Ledger, SubjectEntry } from "../ledger/ledger.ts";
+import { type ActualAccount, listAccounts } from "../nextcloud/accounts.ts";
+import { accountId } from "../nextcloud/identity.ts";
+import { type DesiredAccount, desiredAccount, desiredHash } from "../provision/desired.ts";
+import { isDeletable } from "../provision/grace.ts";
+import { createOwnership } from "../provision/ownership.ts";
+import { type Operation, plan } from "../provision/plan.ts";
+import type { OrganizationSystems } from "../systems.ts";
+import { type Directory, readDirectory } from "./directory.ts";
+
+/** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
+export type Mode = "light" | "full";
+
+/** One person whose account is not as it should be. */
+export interface Difference {
+  subject: string;
+  accountId: string;
+  /** For people to read: the name in Clavex, or the account's. */
+  name: string;
+  /** `adopt`: the account is right, but the ledger does not know it yet. */
+  kind: "create" | "update" | "deprovision" | "delete" | "adopt";
+  desired: DesiredAccount;
+  actual: ActualAccount | undefined;
+  /** What the worker will do. Empty in a light survey, which does not know the account. */
+  operations: Operation[];
+  hash: string;
+  entry: SubjectEntry | undefined;
+}
+
+/** Why nobody is deprovisioned by this run. */
+export interface Held {
+  reason: "brake" | "empty-directory" | "partial-read";
+  /** One sentence. */
+  explanation: string;
+  people: number;
+}
+
+/** What a look at a whole organization found. Nothing has been changed by it. */
+export interface Survey {
+  organization: string;
+  mode: Mode;
+  /** People in Clavex, people in the ledger, and those of their accounts that Nextcloud has (full only). */
+  people: number;
+  known: number;
+  accounts: number;
+  differences: Difference[];
+  /** Set when deprovisioning must not go ahead; the differences still list who it would be. */
+  held: Held | undefined;
+  /** What stays as it is although it is not as desired, and why. */
+  notes: { subject: string; note: string }[];
+}
+
+export interface SurveyDependencies {
+  ledger: Ledger;
+  system: OrganizationSystems;
+  now?: () => number;
+  onProgress?: (phase: string, count: number) => void;
+}
+
+/**
+ * Looks at all people of an organization and finds those whose account is not as it should be, with the same `desired` and
+ * `plan` as the worker.
+ *
+ * @throws {Failure} when Clavex's groups, Nextcloud or the ledger cannot be read; a broken walk through the users is
+ *   survived, but then nobody is deprovisioned
+ */
+export async function survey(
+  organization: Organization,
+  mode: Mode,
+  dependencies: SurveyDependencies,
+): Promise<Survey> {
+  const { ledger, system, now = Date.now, onProgress = () => undefined } = dependencies;
+  if (!system.clavex) {
+    throw new Failure("configuration", "api-key-missing", `organization ${organization.slug} has no clavex.apiKey`, {
+      fix: "Reconciliation reads the whole directory: give the organization an API key.",
+    });
+  }
+  const directory = await readDirectory(system.clavex, organization, now, (count) =>
+    onProgress("people in Clavex", count),
+  );
+  const entries = new Map<string, SubjectEntry>();
+  for await (const page of ledger.subjects(organization.slug))
+    for (const entry of page) entries.set(entry.subject, entry);
+  onProgress("people in the ledger", entries.size);
+
+  const subjects = new Set([...directory.users.keys(), ...entries.keys()]);
+  const ids = new Map(Array.from(subjects, (subject) => [subject, accountId(organization.identity, subject)]));
+  const accounts = mode === "full" ? await listAccounts(system.ocs, new Set(ids.values())) : undefined;
+  if (accounts) onProgress("accounts in Nextcloud", accounts.size);
+
+  const ownership = createOwnership(ledger, now);
+  const result: Survey = {
+    organization: organization.slug,
+    mode,
+    people: directory.users.size,
+    known: entries.size,
+    accounts: accounts?.size ?? 0,
+    differences: [],
+    held: undefined,
+    notes: [],
+  };
+  for (const [subject, id] of ids) {
+    const user = directory.users.get(subject);
+    // Missing from an incomplete list says nothing of a person.
+    if (!user && !directory.complete) continue;
+    const desired = desiredAccount(organization, subject, { user, groups: user ? directory.map.of(subject) : [] });
+    const person: Person = { subject, user, desired, hash: desiredHash(desired), entry: entries.get(subject) };
+    const found = accounts
+      ? await compareWithNextcloud(person, accounts.get(id))
+      : compareWithLedger(organization, person);
+    if (found)
+      result.differences.push({ ...found, subject, accountId: id, hash: person.hash, entry: person.entry, desired });
+  }
+  result.held = hold(
+    organization,
+    directory,
+    entries,
+    result.differences,
+    (await ledger.brake(organization.slug))?.allowed ?? 0,
+  );
+  return result;
+
+  async function compareWithNextcloud(person: Person, actual: ActualAccount | undefined): Promise<Found | undefined> {
+    const { subject, desired, entry } = person;
+    const name = nameOf(person, actual);
+    try {
+      const groups = await ownership.resolve(organization, system, desired, actual, directory.map.names);
+      const deletable = isDeletable(organization, desired, entry, now());
+      const { operations, notes } = plan({ organization, desired, actual, entry, groups, deletable });
+      for (const note of notes) result.notes.push({ subject, note });
+      if (operations.length > 0) return { kind: kindOf(operations, actual), operations, actual, name };
+      const adopted = actual !== undefined && desired.state === "active" && entry?.desiredHash === undefined;
+      return adopted ? { kind: "adopt", operations, actual, name } : undefined;
+    } catch (error) {
+      // A conflict, or data that Nextcloud cannot hold: reported, untouched.
+      if (!(error instanceof Failure && error.failureClass === "permanent")) throw error;
+      result.notes.push({ subject, note: error.message });
+      return undefined;
+    }
+  }
+}
+
+interface Person {
+  subject: string;
+  user: DirectoryUser | undefined;
+  desired: DesiredAccount;
+  hash: string;
+  entry: SubjectEntry | undefined;
+}
+
+type Found = Pick<Difference, "kind" | "operations" | "actual" | "name">;
+
+/** A light look: whoever shall have something else than what was applied last. */
+function compareWithLedger(organization: Organization, person: Person): Found | undefined {
+  const { desired, entry, hash } = person;
+  const active = desired.state === "active";
+  if (entry?.desiredHash === hash || (!entry && !active)) return undefined;
+  const found = { operations: [], actual: undefined, name: nameOf(person, undefined) };
+  if (!active) {
+    const action = organization.deprovision[desired.state as "suspended" | "deleted" | "outOfScope"];
+    return { ...found, kind: action === "keep" || entry?.state !== "active" ? "update" : "deprovision" };
+  }
+  return { ...found, kind: entry?.desiredHash === undefined ? "create" : "update" };
+}
+
+function nameOf({ user, desired }: Person, actual: ActualAccount | undefined): string {
+  if (desired.displayName !== "") return desired.displayName;
+  return actual?.displayName || (user ? `${user.firstName} ${user.lastName}`.trim() : "") || desired.subject;
+}
+
+function kindOf(operations: Operation[], actual: ActualAccount | undefined): Difference["kind"] {
+  if (operations.some((operation) => operation.kind === "delete")) return "delete";
+  if (operations.some((operation) => operation.kind === "disable")) return "deprovision";
+  return actual ? "update" : "create";
+}
+
+/** Whether a difference takes access or an account away. */
+export function takesAway({ kind }: Difference): boolean {
+  return kind === "deprovision" || kind === "delete";
+}
+
+function hold(
+  organization: Organization,
+  directory: Directory,
+  entries: ReadonlyMap<string, SubjectEntry>,
+  differences: Difference[],
+  allowed: number,
+): Held | undefined {
+  const people = differences.filter(takesAway).length;
+  if (!directory.complete) {
+    return {
+      reason: "partial-read",
+      people,
+      explanation: "the list of people could not be read to its end: nobody is deprovisioned by this run",
+    };
+  }
+  if (people === 0) return undefined;
+  if (directory.users.size === 0) {
+    return {
+      reason: "empty-directory",
+      people,
+      explanation: `Clavex shows no people, but the ledger knows ${entries.size}: nobody is deprovisioned`,
+    };
+  }
+  const known = Array.from(entries.values()).filter((entry) => entry.state === "active").length;
+  const limit = deprovisionLimit(organization, known);
+  if (people <= limit + allowed) return undefined;
+  return {
+    reason: "brake",
+    people,
+    explanation: `${people} people would lose access, more than the ${limit} that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization ${organization.slug} --allow-deprovisions ${people}`,
+  };
+}
