@@ -3,17 +3,15 @@ import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
-import type { Organization } from "../config/organization.ts";
-import { organizationsFromFolder } from "../config/organizations.ts";
-import { environmentSecrets } from "../config/secrets.ts";
 import { networkErrorName } from "../http.ts";
-import { DEMO_ORGANIZATION_ID, DEMO_PEOPLE, DEMO_SLUG, DEMO_WEBHOOK_SECRET } from "../local/demo-systems.ts";
+import { DEMO_PEOPLE } from "../local/demo-systems.ts";
 import { findPipeline } from "../local/running.ts";
 import { printable } from "../telemetry/log.ts";
-import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
+import { type ConnectOptions, openSources, stackOutputs, withConnection } from "./connect.ts";
 import { CommandError } from "./report.ts";
+import { print } from "./terminal.ts";
 
-interface SendOptions extends LocalOptions {
+interface SendOptions extends ConnectOptions {
   organization: string;
   user?: string;
   file?: string;
@@ -22,42 +20,30 @@ interface SendOptions extends LocalOptions {
 
 /** `send`: signs a delivery as Clavex would and posts it; for trying a pipeline out. */
 export function sendCommand(): Command {
-  return new Command("send")
+  return withConnection(new Command("send"))
     .description("Signs a webhook delivery as Clavex does and posts it, to try the pipeline out.")
     .argument("<event>", "the event's name, such as user.created, user.updated or user.deleted")
     .requiredOption("--organization <slug>", "the organization it is for")
     .option("--user <id>", "the subject (UUID) of a user; default: a sample")
     .option("--file <delivery.json>", "send this file's bytes as they are, instead of a sample")
-    .option("--url <url>", "the webhook's URL; default: the running local pipeline's")
-    .addOption(organizationsOption())
-    .addOption(stateOption())
+    .option("--url <url>", "the webhook's URL; default: that of the running local pipeline, or of the stage")
     .action(send);
 }
 
 async function send(event: string, options: SendOptions): Promise<void> {
-  loadEnvironmentFile();
-  const { organizationId, secret } = await identify(options);
-  const body = options.file === undefined ? sample(event, organizationId, options.user) : await read(options.file);
-  const url = options.url ?? (await localUrl(options));
+  const { organizations, secrets } = await openSources(options);
+  const organization = await organizations.get(options.organization);
+  if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+  const [secret = ""] = await secrets.webhook(organization);
+  const body =
+    options.file === undefined ? sample(event, organization.organizationId, options.user) : await read(options.file);
+  const url = options.url ?? `${await webhookBaseUrl(options)}/${organization.slug}`;
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
   const answer = await request(url, { method: "POST", headers, body }).catch((error) => {
     throw new CommandError(`${url} cannot be reached (${networkErrorName(error)})`);
   });
-  console.log(`${answer.statusCode} ${printable(await answer.body.text())}`);
+  print(`${answer.statusCode} ${printable(await answer.body.text())}`);
   if (answer.statusCode < 200 || answer.statusCode > 299) process.exitCode = 1;
-}
-
-async function identify({
-  organizations,
-  organization: slug,
-}: SendOptions): Promise<{ organizationId: string; secret: string }> {
-  const configured = await organizationsFromFolder(organizations);
-  if (configured.length === 0 && slug === DEMO_SLUG)
-    return { organizationId: DEMO_ORGANIZATION_ID, secret: DEMO_WEBHOOK_SECRET };
-  const organization = configured.find((each): each is Organization => each.slug === slug);
-  if (!organization) throw new CommandError(`there is no organization ${slug} in ${organizations}`);
-  const [secret = ""] = await environmentSecrets(process.env).webhook(organization);
-  return { organizationId: organization.organizationId, secret };
 }
 
 async function read(path: string): Promise<Buffer> {
@@ -66,11 +52,19 @@ async function read(path: string): Promise<Buffer> {
   });
 }
 
-async function localUrl({ state, organization }: SendOptions): Promise<string> {
+async function webhookBaseUrl({ stage, state }: SendOptions): Promise<string> {
+  if (stage !== undefined) {
+    const { WebhookBaseUrl } = await stackOutputs(stage);
+    if (WebhookBaseUrl === undefined) throw new CommandError(`the stage ${stage} has no webhook URL: deploy it again`);
+    return WebhookBaseUrl;
+  }
   const running = await findPipeline(state);
-  if (!running)
-    throw new CommandError(`no pipeline runs on the state folder ${state}: start it with "npm start", or give --url`);
-  return `${running.url}/webhooks/clavex/${organization}`;
+  if (!running) {
+    throw new CommandError(
+      `no pipeline runs on the state folder ${state}: start it with "npm start", or give --url or --stage`,
+    );
+  }
+  return `${running.url}/webhooks/clavex`;
 }
 
 function sample(event: string, organizationId: string, subject: string = DEMO_PEOPLE.ada.id): Buffer {
