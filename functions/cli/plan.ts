@@ -37,6 +37,10 @@ async function plan(options: Options): Promise<void> {
     for (const slug of slugs) {
       const organization = await organizations.get(slug);
       if (!organization) throw new CommandError(`there is no organization ${slug}`);
+      if (organization.clavex.apiKey === undefined && options.organization === undefined) {
+        if (!options.json) print(`${slug}: left out, it has no clavex.apiKey to read the directory with`);
+        continue;
+      }
       const found = await survey(organization, "full", {
         ledger,
         system: systems.of(organization),

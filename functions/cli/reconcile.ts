@@ -15,6 +15,7 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
+const WITHOUT_API_KEY = "it has no clavex.apiKey to read the directory with";
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** `reconcile`: finds every difference now and queues a job for each person. */
@@ -71,8 +72,10 @@ async function reconcile(options: Options): Promise<void> {
 
 function show(slug: string, run: Omit<Run, "survey">, people: number): void {
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  if (run.result === "busy") {
-    print(`${slug}: another reconciliation is under way; nothing was done.`);
+  if (run.result !== "done") {
+    print(
+      `${slug}: nothing was done: ${run.result === "busy" ? "another reconciliation is under way" : WITHOUT_API_KEY}`,
+    );
     return;
   }
   print(

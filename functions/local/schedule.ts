@@ -13,7 +13,7 @@ export interface Intervals {
 export const DEFAULT_INTERVALS: Intervals = { lightMinutes: 10, fullHours: 24 };
 
 /**
- * Runs the reconciliations of all organizations with an API key at their intervals, the first one interval after the start.
+ * Runs the reconciliations of all organizations at their intervals, the first one interval after the start.
  *
  * @returns a function that stops them and resolves when the one under way is finished
  */
@@ -25,7 +25,6 @@ export function startSchedule(
 
   async function runAll(mode: Mode): Promise<void> {
     for (const slug of await organizations.slugs()) {
-      if ((await organizations.get(slug))?.clavex.apiKey === undefined) continue;
       await reconcile(slug, mode).catch((error) => {
         const { code, message, fix } =
           error instanceof Failure ? error : { code: "unexpected", message: error.name, fix: undefined };

@@ -86,7 +86,7 @@ export function createOcs(options: OcsOptions): Ocs {
           ...(inQuery ? {} : { body: form }),
         });
       } catch (error) {
-        throw unreachable(error);
+        throw unreachable(error, method);
       }
       session.update(answer.headers["set-cookie"]);
       return interpret(answer, `${method} ${path.split("/").slice(0, 2).join("/")}`);
@@ -103,12 +103,13 @@ function encode(parameters: OcsParameters): string {
   return form.toString();
 }
 
-function unreachable(error: unknown): Error {
+/** A server that lets even a GET hang lets everything hang; a write that hangs may be that one person's. */
+function unreachable(error: unknown, method: Dispatcher.HttpMethod): Error {
   const name = networkErrorName(error);
   if (isCertificateError(name)) return new NextcloudCertificate(name);
   return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, {
     cause: error,
-    ...(isConnectError(name) ? { stops: "nextcloud" } : {}),
+    ...(isConnectError(name) || (method === "GET" && name === "UND_ERR_HEADERS_TIMEOUT") ? { stops: "nextcloud" } : {}),
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Organization } from "../config/organization.ts";
+import { Failure } from "../failure.ts";
 import {
   createCoreAccount,
   deleteAccount,
@@ -15,6 +16,13 @@ import { printable } from "../telemetry/log.ts";
 import type { DesiredAccount, DesiredGroup } from "./desired.ts";
 import type { Ownership } from "./ownership.ts";
 import type { Operation } from "./plan.ts";
+
+/** The time for one job is over; what is left of it is done by the next attempt, so that a slow server holds up nobody else. */
+export class JobOverTime extends Failure {
+  constructor() {
+    super("transient", "job-over-time", "the time for one job was over before all was done");
+  }
+}
 
 /** An account of the id appeared between looking and making it: look and plan again. */
 export class AccountAppeared extends Error {
@@ -36,11 +44,13 @@ export type Apply = (
   systems: { ocs: Ocs; nextcloudOrigin: string },
   desired: DesiredAccount,
   operations: readonly Operation[],
+  /** Asked before each operation. */
+  hasTime: () => boolean,
 ) => Promise<Applied>;
 
 /** @param ownership whom groups belong to; a group is claimed there before it is made */
 export function createApply(ownership: Ownership): Apply {
-  return async (organization, { ocs, nextcloudOrigin }, desired, operations) => {
+  return async (organization, { ocs, nextcloudOrigin }, desired, operations, hasTime) => {
     const id = desired.accountId;
     const applied: Applied = { done: [], notes: [], joined: [] };
 
@@ -114,6 +124,7 @@ export function createApply(ownership: Ownership): Apply {
     };
 
     for (const operation of operations) {
+      if (!hasTime()) throw new JobOverTime();
       switch (operation.kind) {
         case "disable":
         case "enable":

@@ -61,6 +61,8 @@ export type Provision = (job: Job, sentAt: number, attempt?: number) => Promise<
 
 /** A plain user webhook may rely on group memberships that were read up to a minute before. */
 const GROUP_MAP_AGE_MS = 60_000;
+/** After so long a job begins no further operation; the queue's visibility timeout is many times that. */
+const JOB_MS = 60_000;
 /** How often an account may appear between looking and making it. */
 const MOST_LOOKS = 3;
 /** A write that fails so often with 5xx while the same server answers GET is not the server's trouble but the person's data. */
@@ -127,7 +129,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     const done = system.clavex ? entry?.readAt !== undefined && entry.readAt > sentAt : false;
     if (done) return finished("covered", entry?.accountId);
     return pauses.run(await system.servers(), () =>
-      bringUpToDate({ organization, system, job, sentAt, attempt, entry }),
+      bringUpToDate({ organization, system, job, sentAt, attempt, entry, startedAt: now() }),
     );
   };
 
@@ -217,7 +219,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       revision = (await ledger.putSubject(organization.slug, intended, revision)).revision;
     }
 
-    const applied = await apply(organization, system, desired, operations).catch(async (error) => {
+    const hasTime = () => now() < work.startedAt + JOB_MS;
+    const applied = await apply(organization, system, desired, operations, hasTime).catch(async (error) => {
       throw error instanceof NextcloudServerError ? await countServerError(work, error) : error;
     });
     if (entry?.parked) await ledger.dropDeadLetter(organization.slug, desired.subject);
@@ -288,6 +291,7 @@ interface Work {
   sentAt: number;
   attempt: number;
   entry: SubjectEntry | undefined;
+  startedAt: number;
 }
 
 interface Evaluation {

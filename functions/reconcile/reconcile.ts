@@ -32,8 +32,11 @@ export interface ReconcileOptions {
 
 /** What a run did. */
 export interface Run {
-  /** `busy`: another run of this organization is under way, and this one did nothing. */
-  result: "done" | "busy";
+  /**
+   * `busy`: another run of this organization is under way. `unreadable`: it has no API key to read the directory with. Both
+   * did nothing.
+   */
+  result: "done" | "busy" | "unreadable";
   survey: Survey | undefined;
   /** Jobs that were sent. */
   sent: number;
@@ -59,8 +62,9 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
   return async (slug, mode, options = {}) => {
     const organization = await organizations.get(slug);
     if (!organization) throw new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
+    if (organization.clavex.apiKey === undefined) return nothing("unreadable");
     const release = await ledger.lock(slug, "reconcile", now(), now() + LOCK_MS);
-    if (!release) return { result: "busy", survey: undefined, sent: 0, waiting: 0, refused: 0, held: undefined };
+    if (!release) return nothing("busy");
     try {
       if (options.allowDeprovisions !== undefined) await brake.allow(slug, options.allowDeprovisions);
       const { onProgress } = options;
@@ -153,6 +157,10 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
       notes: found?.notes.length,
     });
   }
+}
+
+function nothing(result: Run["result"]): Run {
+  return { result, survey: undefined, sent: 0, waiting: 0, refused: 0, held: undefined };
 }
 
 function job(organization: string, { subject, kind }: Difference): Job {
