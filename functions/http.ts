@@ -19,6 +19,13 @@ export class AnswerTooLarge extends Error {
   override name = "AnswerTooLarge";
 }
 
+/** A header's value that cannot be sent. */
+export class InvalidHeader extends Error {
+  override name = "InvalidHeader";
+}
+
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const LONGEST_REQUEST_MS = 120_000;
 const LARGEST_ANSWER = 64 * 1024 * 1024;
 
 /**
@@ -40,13 +47,18 @@ export function createPool(baseUrl: string, connections: number, timeouts: Timeo
 /**
  * Sends one request and reads the whole answer.
  *
- * @throws undici's and Node's network errors, and AnswerTooLarge
+ * @throws undici's and Node's network errors, AnswerTooLarge and InvalidHeader
  */
 export async function send(
   pool: Dispatcher,
   request: { method: Dispatcher.HttpMethod; path: string; headers: Record<string, string>; body?: string },
 ): Promise<Answer> {
-  const response = await pool.request({ ...request, body: request.body ?? null });
+  // undici would refuse it too, but loses a connection of the pool with each such request.
+  for (const [name, value] of Object.entries(request.headers))
+    if (!HEADER_VALUE.test(value)) throw new InvalidHeader(name);
+  // The pool's limits are for the first byte and for the time between two of them: a trickling answer needs one of its own.
+  const signal = AbortSignal.timeout(LONGEST_REQUEST_MS);
+  const response = await pool.request({ ...request, body: request.body ?? null, signal });
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response.body) {

@@ -2,6 +2,7 @@ import type { Dispatcher } from "undici";
 import * as z from "zod";
 import {
   type Answer,
+  InvalidHeader,
   isCertificateError,
   isConnectError,
   networkErrorName,
@@ -22,7 +23,7 @@ export interface DirectoryGroup {
 
 /** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this room. */
 export interface AdminApi {
-  /** The user, or undefined when Clavex itself says that there is none (see `isGone`). */
+  /** The user, or undefined when Clavex itself says, twice, that there is none. */
   user(subject: string): Promise<DirectoryUser | undefined>;
   /** All users, or those that match a search text, page by page, sorted by e-mail address. */
   users(search?: string): AsyncGenerator<DirectoryUser[]>;
@@ -63,6 +64,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     try {
       answer = await send(options.pool, { method: "GET", path: `${root}${path}`, headers });
     } catch (error) {
+      if (error instanceof InvalidHeader) throw new ClavexKeyRefused("the API key has characters that no key has");
       const name = networkErrorName(error);
       if (isCertificateError(name)) throw new ClavexCertificate(name);
       throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, {
@@ -86,11 +88,12 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
   }
 
   function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
+    if (String(answer.headers["content-type"]).includes("html"))
+      throw new ClavexMisrouted(`a web page in place of Clavex's answer for ${what}`);
     let json: unknown;
     try {
       json = JSON.parse(answer.body);
     } catch (error) {
-      // A body cut by a proxy looks the same as a login page: what is not JSON says nothing, and is asked for again.
       throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, { cause: error });
     }
     const result = schema.safeParse(json);
@@ -99,11 +102,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     throw new ClavexMisrouted(`Clavex's answer for ${what} has an unexpected form (${where})`);
   }
 
-  async function* pages<T extends { id?: string; subject?: string }>(
-    path: string,
-    item: z.ZodType<T>,
-    query = "",
-  ): AsyncGenerator<T[]> {
+  async function* pages<T>(path: string, item: z.ZodType<T>, query = ""): AsyncGenerator<T[]> {
     const seen = new Set<string>();
     let after: string | undefined;
     for (;;) {
@@ -115,7 +114,11 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
         throw new ClavexMisrouted(`Clavex does not know this organization's ${path.slice(1)} (HTTP 404)`);
       const page = parse(answer, pageSchema(item), path.slice(1));
       yield page.items;
-      if (!page.next_cursor) return;
+      if (!page.next_cursor) {
+        if (page.has_more)
+          throw new ClavexMisrouted(`Clavex says that there are more ${path.slice(1)}, but not how to read them`);
+        return;
+      }
       if (seen.has(page.next_cursor)) throw new ClavexMisrouted(`Clavex's paging of ${path.slice(1)} does not advance`);
       seen.add(page.next_cursor);
       after = page.next_cursor;
@@ -128,18 +131,12 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
   }
 
   /**
-   * Whether a 404 may be believed: only Clavex's own JSON error counts, and only while the same key can still list this
-   * organization's users. A wrong organization id or a misrouting proxy must never look like a departure.
+   * Whether a 404 may be believed: only Clavex's own JSON error counts, only while the same key can still list this
+   * organization's users, and only if the same is said twice, because Clavex answers 404 also when its database fails for
+   * that one query. A wrong organization id or a misrouting proxy must never look like a departure.
    */
   async function believe(answer: Answer): Promise<void> {
-    const error = z.object({ error: z.string() });
-    let own = false;
-    try {
-      own = error.safeParse(JSON.parse(answer.body)).success;
-    } catch {
-      own = false;
-    }
-    if (!own) throw new ClavexMisrouted("HTTP 404 for a user, but not Clavex's own");
+    if (!isOwnError(answer)) throw new ClavexMisrouted("HTTP 404 for a user, but not Clavex's own");
     const list = await get("/users?limit=1");
     if (list.status === 404)
       throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
@@ -148,10 +145,12 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
 
   return {
     async user(subject) {
-      const answer = await get(`/users/${encodeURIComponent(subject)}`);
+      const path = `/users/${encodeURIComponent(subject)}`;
+      let answer = await get(path);
       if (answer.status === 404) {
         await believe(answer);
-        return undefined;
+        answer = await get(path);
+        if (answer.status === 404 && isOwnError(answer)) return undefined;
       }
       const user = ownUser(parse(answer, userSchema, "a user"));
       if (user.subject !== subject)
@@ -170,4 +169,12 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       return (parse(answer, membersSchema, "a group's members") ?? []).map((member) => member.id);
     },
   };
+}
+
+function isOwnError(answer: Answer): boolean {
+  try {
+    return z.object({ error: z.string() }).safeParse(JSON.parse(answer.body)).success;
+  } catch {
+    return false;
+  }
 }

@@ -45,7 +45,11 @@ export function createGroupMap(
         }
       }
     };
-    await Promise.all(Array.from({ length: CONCURRENT_MEMBER_READS }, readNext));
+    const readers = Array.from({ length: CONCURRENT_MEMBER_READS }, readNext);
+    await Promise.all(readers).finally(() => {
+      // When one fails the reading is lost: the others ask for no more groups.
+      waiting.length = 0;
+    });
     for (const groups of groupsOf.values()) groups.sort();
     const none: string[] = [];
     return { names, of: (subject) => groupsOf.get(subject) ?? none };

@@ -10,7 +10,11 @@ export function normaliseTimestamp(text: string): string | undefined {
   const match = RFC3339.exec(text);
   if (!match) return undefined;
   const [, date, time, fraction = "", offset] = match;
-  const utc = Date.parse(`${date}T${time}${offset?.toUpperCase()}`);
-  if (Number.isNaN(utc)) return undefined;
-  return `${new Date(utc).toISOString().slice(0, 19)}.${fraction.padEnd(9, "0")}Z`;
+  const milliseconds = Date.parse(`${date}T${time}${offset?.toUpperCase()}`);
+  // Date.parse takes 30 February for 2 March.
+  if (Number.isNaN(milliseconds) || !new Date(`${date}T00:00:00Z`).toISOString().startsWith(`${date}`))
+    return undefined;
+  const utc = new Date(milliseconds).toISOString();
+  // Years of other than four digits would not compare as text.
+  return /^\d{4}-/.test(utc) ? `${utc.slice(0, 19)}.${fraction.padEnd(9, "0")}Z` : undefined;
 }

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
-import type { DeadLetter, Filter, Summary } from "../replay/dead-letters.ts";
+import { type DeadLetter, type Filter, type RunOptions, type Summary, whyItStays } from "../replay/dead-letters.ts";
 import { printable } from "../telemetry/log.ts";
 import { type Connection, type ConnectOptions, connect, withConnection } from "./connect.ts";
 import { CommandError } from "./report.ts";
@@ -134,41 +134,53 @@ async function show(options: Options, { deadLetters }: Connection): Promise<void
 }
 
 async function replay(options: Options, connection: Connection): Promise<void> {
-  const waiting = (letter: DeadLetter) => letter.replayedAt === undefined;
-  await change(options, connection, "Replay", "sent back", waiting, connection.deadLetters.replay);
+  await change(options, connection, "Replay", "sent back", whyItStays, connection.deadLetters.replay);
 }
 
 async function drop(options: Options, connection: Connection): Promise<void> {
-  await change(options, connection, "Drop", "dropped", () => true, connection.deadLetters.drop);
+  await change(options, connection, "Drop", "dropped", () => undefined, connection.deadLetters.drop);
 }
 
+/** Shows what is meant, asks, and does the work. */
 async function change(
   options: Options,
   { deadLetters }: Connection,
   verb: string,
   done: string,
-  meant: (letter: DeadLetter) => boolean,
-  work: (filter: Filter, options: { onProgress: () => void }) => Promise<Summary>,
+  stays: (letter: DeadLetter) => string | undefined,
+  work: (filter: Filter, options: RunOptions) => Promise<Summary>,
 ): Promise<void> {
   const filter = filterOf(options);
-  const letters = (await deadLetters.list(filter)).filter(meant);
-  if (options.dryRun || letters.length === 0) {
-    if (options.json) return printJson({ dryRun: true, letters });
-    printLetters(letters);
-    if (letters.length > 0) print(`${verb} would work on ${letters.length}. Nothing was changed.`);
-    return;
+  // The limit is for those that are worked on: what stays anyway must not use it up.
+  const found = await deadLetters.list({ ...filter, limit: undefined });
+  const meant = found.filter((letter) => stays(letter) === undefined).slice(0, filter.limit);
+  const staying = found.flatMap((letter) => {
+    const why = stays(letter);
+    return why === undefined ? [] : [{ organization: letter.organization, subject: letter.subject, why }];
+  });
+  if (options.dryRun && options.json) return printJson({ dryRun: true, letters: meant, stayed: staying });
+  if (!options.json && (meant.length > 0 || staying.length === 0)) printLetters(meant);
+  if (options.dryRun) {
+    print(`${verb} would work on ${meant.length}. Nothing was changed.`);
+    return printStaying(staying);
   }
-  if (!options.json) printLetters(letters);
-  await confirm(`${verb} ${letters.length} dead letters?`, options.yes);
-  const bar = progress(verb, letters.length);
-  const summary = await work(filter, { onProgress: () => bar.advance() });
-  bar.end();
+  let summary: Summary = { done: 0, stayed: staying, stopped: false };
+  if (meant.length > 0) {
+    await confirm(`${verb} ${meant.length} dead letters?`, options.yes);
+    const bar = progress(verb, meant.length);
+    summary = await work(filter, { onProgress: () => bar.advance() });
+    bar.end();
+  }
   if (options.json) printJson(summary);
-  else {
+  else if (found.length > 0) {
     print(`${summary.done} ${done}, ${summary.stayed.length} stayed.`);
-    for (const { subject, why } of summary.stayed) print(`  ${printable(subject)}: ${printable(why)}`);
+    printStaying(summary.stayed);
     if (verb === "Replay" && summary.done > 0)
       print("A dead letter disappears from the list when its job has succeeded.");
   }
   if (summary.stopped) throw new CommandError("It stopped before the end: run it again to go on.");
+}
+
+function printStaying(stayed: Summary["stayed"]): void {
+  for (const { subject, why } of stayed) print(`  ${printable(subject)}: ${printable(why)}`);
 }

@@ -1,11 +1,12 @@
 import { Command } from "commander";
-import type { DirectoryUser } from "../clavex/user.ts";
+import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
 import type { Organization } from "../config/organization.ts";
 import type { SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
 import { accountId, type Identity } from "../nextcloud/identity.ts";
 import { quotaText } from "../nextcloud/quota.ts";
 import { type DesiredAccount, desiredAccount, isManaged } from "../provision/desired.ts";
+import { isDeletable } from "../provision/grace.ts";
 import { createOwnership } from "../provision/ownership.ts";
 import { type Plan, plan } from "../provision/plan.ts";
 import { createSystems, type OrganizationSystems } from "../systems.ts";
@@ -64,7 +65,8 @@ async function explain(options: Options): Promise<void> {
     const groups = await createOwnership(ledger).resolve(organization, system, desired, actual, map.names);
     let made: Explanation["plan"];
     try {
-      made = plan({ organization, desired, actual, entry, groups });
+      const deletable = isDeletable(organization, desired, entry, Date.now());
+      made = plan({ organization, desired, actual, entry, groups, deletable });
     } catch (error) {
       made = { refusal: error instanceof Error ? error.message : String(error) };
     }
@@ -82,8 +84,9 @@ async function findUser(
   text: string,
 ): Promise<{ subject: string; user: DirectoryUser | undefined }> {
   if (!text.includes("@")) {
-    const subject = text.toLowerCase();
-    return { subject, user: await api.user(subject) };
+    const subject = uuidSchema.safeParse(text);
+    if (!subject.success) throw new CommandError(`--user: ${text} is neither a UUID nor an e-mail address`);
+    return { subject: subject.data, user: await api.user(subject.data) };
   }
   for await (const page of api.users(text)) {
     const user = page.find(({ email }) => email.toLowerCase() === text.toLowerCase());

@@ -28,12 +28,10 @@ function baseUrlProblem(url: URL | undefined): string | undefined {
   return "must be https: (http: only for this machine's loopback addresses)";
 }
 
+const REFERENCE = /^(?:ssm|env):[A-Za-z0-9_.-]+$/;
 const secret = z
   .string()
-  .regex(
-    /^(?:ssm|env):[A-Za-z0-9_.-]+$/,
-    'must be a reference, never a secret itself: "ssm:NAME", or "env:NAME" on one machine',
-  );
+  .regex(REFERENCE, 'must be a reference, never a secret itself: "ssm:NAME", or "env:NAME" on one machine');
 
 const quota = z.string().transform((text, context) => {
   try {
@@ -120,10 +118,19 @@ export const organizationSchema = z
       })
       .prefault({}),
   })
-  .refine((organization) => organization.scope.groups.length === 0 || organization.clavex.apiKey !== undefined, {
+  .refine(needsNoMissingKey, {
     path: ["scope", "groups"],
     message: "needs clavex.apiKey: without it nobody's groups can be read",
+    // Also when something else is wrong: all problems are told at once.
+    when: () => true,
   });
+
+/** Sees documents in which other things are wrong, too. */
+function needsNoMissingKey(document: unknown): boolean {
+  const { scope, clavex } = isRecord(document) ? document : {};
+  const scoped = isRecord(scope) && Array.isArray(scope.groups) && scope.groups.length > 0;
+  return !scoped || !isRecord(clavex) || clavex.apiKey !== undefined;
+}
 
 /** One organization's configuration, validated, with all defaults. */
 export type Organization = z.output<typeof organizationSchema>;
@@ -152,12 +159,13 @@ export function parseOrganization(
   try {
     json = JSON.parse(document.text);
   } catch (error) {
-    return { problems: [`${document.source}: is not JSON: ${(error as Error).message}`] };
+    return { problems: [`${document.source}: is not JSON${position(error)}`] };
   }
   const result = organizationSchema.safeParse(json);
-  const problems = result.success ? foreignReferences(result.data, secrets) : result.error.issues.map(describe);
-  if (!result.success || problems.length > 0)
+  const problems = [...(result.error?.issues.map(describe) ?? []), ...foreignReferences(json, secrets)];
+  if (!result.success || problems.length > 0) {
     return { problems: problems.map((problem) => `${document.source}: ${problem}`) };
+  }
   return { organization: result.data };
 }
 
@@ -169,19 +177,31 @@ function describe(issue: z.core.$ZodIssue): string {
   return path === "" ? issue.message : `${path}: ${issue.message}`;
 }
 
-function foreignReferences(organization: Organization, secrets: SecretScheme): string[] {
-  const references: [string, string | undefined][] = [
-    ...organization.clavex.webhookSecrets.map((value, index): [string, string] => [
+/** Where a JSON error is. Not its message: that quotes the text, in which somebody may have put a secret. */
+function position(error: unknown): string {
+  const match = error instanceof Error ? /\(line \d+ column \d+\)/.exec(error.message) : null;
+  return match ? ` ${match[0]}` : "";
+}
+
+/** References that are well formed, but cannot be read where this runs. */
+function foreignReferences(document: unknown, secrets: SecretScheme): string[] {
+  const { clavex, nextcloud } = isRecord(document) ? document : {};
+  const { webhookSecrets, apiKey } = isRecord(clavex) ? clavex : {};
+  const { password } = isRecord(nextcloud) ? nextcloud : {};
+  const references: [string, unknown][] = [
+    ...(Array.isArray(webhookSecrets) ? webhookSecrets : []).map((value, index): [string, unknown] => [
       `clavex.webhookSecrets.${index}`,
       value,
     ]),
-    ["clavex.apiKey", organization.clavex.apiKey],
-    ["nextcloud.password", organization.nextcloud.password],
+    ["clavex.apiKey", apiKey],
+    ["nextcloud.password", password],
   ];
   const advice = secrets === "env" ? 'on one machine write "env:NAME"' : 'on AWS write "ssm:NAME"';
-  return references
-    .filter(([, value]) => value !== undefined && !value.startsWith(`${secrets}:`))
-    .map(([path, value]) => `${path}: ${JSON.stringify(value)} cannot be read here; ${advice}`);
+  return references.flatMap(([path, value]) =>
+    typeof value === "string" && REFERENCE.test(value) && !value.startsWith(`${secrets}:`)
+      ? [`${path}: ${JSON.stringify(value)} cannot be read here; ${advice}`]
+      : [],
+  );
 }
 
 /**

@@ -1,8 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GetParametersByPathCommand, type SSMClient } from "@aws-sdk/client-ssm";
-import { cached } from "../cached.ts";
 import { ConfigurationError } from "./errors.ts";
+import { kept } from "./kept.ts";
 import {
   isSlug,
   type Organization,
@@ -50,7 +50,12 @@ export async function organizationsFromFolder(folder: string): Promise<Organizat
     .sort()
     .map(async (name): Promise<OrganizationDocument> => {
       const source = join(folder, name);
-      return { source, text: await readFile(source, "utf8") };
+      const text = await readFile(source, "utf8").catch((error: NodeJS.ErrnoException) => {
+        throw new ConfigurationError("organizations-unreadable", [`${source}: cannot be read (${error.code})`], {
+          cause: error,
+        });
+      });
+      return { source, text };
     });
   return parseOrganizations(await Promise.all(documents), "env");
 }
@@ -74,20 +79,8 @@ export function organizationsFromParameters(
   now: () => number = Date.now,
 ): Organizations {
   const path = organizationsPath(stage);
-  let last: Map<string, Organization | ConfigurationError> | undefined;
-  const read = cached(async () => {
-    last = await readParameters(ssm, path);
-    return last;
-  }, now);
-
-  const within = async (milliseconds: number) => {
-    try {
-      return (await read(now() - milliseconds)).value;
-    } catch (error) {
-      if (last) return last;
-      throw error;
-    }
-  };
+  const read = kept(() => readParameters(ssm, path), now);
+  const within = (milliseconds: number) => read(now() - milliseconds);
 
   return {
     async get(slug) {
@@ -112,13 +105,11 @@ async function readParameters(ssm: SSMClient, path: string): Promise<Map<string,
     for (const { Name: name = "", Value: text = "" } of page.Parameters ?? []) {
       const slug = name.slice(path.length);
       const parsed = parseOrganization({ source: name, text }, "ssm");
-      const problems = parsed.problems ?? (parsed.organization.slug === slug ? [] : [`${name}: slug: is not ${slug}`]);
-      organizations.set(
-        slug,
-        parsed.organization && problems.length === 0
-          ? parsed.organization
-          : new ConfigurationError("organization-invalid", problems),
-      );
+      const { organization } = parsed;
+      const problems = [...(parsed.problems ?? [])];
+      if (organization && organization.slug !== slug) problems.push(`${name}: slug: is not ${slug}`);
+      const usable = organization && problems.length === 0;
+      organizations.set(slug, usable ? organization : new ConfigurationError("organization-invalid", problems));
     }
     token = page.NextToken;
   } while (token !== undefined);

@@ -1,7 +1,6 @@
 import { GetParameterCommand, ParameterNotFound, type SSMClient } from "@aws-sdk/client-ssm";
-import { cached } from "../cached.ts";
-import type { Failure } from "../failure.ts";
 import { SecretUnreadable } from "./errors.ts";
+import { kept } from "./kept.ts";
 import type { Organization } from "./organization.ts";
 import { parametersUnavailable } from "./parameters.ts";
 
@@ -20,22 +19,39 @@ export interface Secrets {
 
 const SHORTEST_WEBHOOK_SECRET = 32;
 
-type Read = (
-  organization: Organization,
-  kind: "webhook" | "api",
-  reference: string,
-  notBefore: number,
-) => Promise<string>;
+/** Where the value of a reference is kept, for messages, and the value. */
+interface Kept {
+  place: string;
+  read(notBefore: number): Promise<string | undefined>;
+}
 
-function secrets(read: Read): Secrets {
+/** Finds the place of a reference. */
+type Place = (organization: Organization, kind: "webhook" | "api", reference: string) => Kept;
+
+function secrets(placeOf: Place): Secrets {
+  const read = async (
+    organization: Organization,
+    kind: "webhook" | "api",
+    reference: string,
+    notBefore: number,
+  ): Promise<string> => {
+    const kept = placeOf(organization, kind, reference);
+    // A line end comes with a secret that was written from a file or by echo, and is never a part of it.
+    const secret = (await kept.read(notBefore))?.trim();
+    if (!secret)
+      throw new SecretUnreadable(reference, kept.place, secret === undefined ? "there is none" : "it is empty");
+    if (!/^[\x20-\x7e]+$/.test(secret))
+      throw new SecretUnreadable(reference, kept.place, "it has characters that no secret has");
+    if (kind === "webhook" && secret.length < SHORTEST_WEBHOOK_SECRET) {
+      throw new SecretUnreadable(reference, kept.place, `it is shorter than ${SHORTEST_WEBHOOK_SECRET} characters`);
+    }
+    return secret;
+  };
   return {
     async webhook(organization, notBefore = Number.NEGATIVE_INFINITY) {
+      const { webhookSecrets } = organization.clavex;
       const results = await Promise.allSettled(
-        organization.clavex.webhookSecrets.map(async (reference) => {
-          const secret = await read(organization, "webhook", reference, notBefore);
-          if (secret.length >= SHORTEST_WEBHOOK_SECRET) return secret;
-          throw new SecretUnreadable(reference, reference, `it is shorter than ${SHORTEST_WEBHOOK_SECRET} characters`);
-        }),
+        webhookSecrets.map((reference) => read(organization, "webhook", reference, notBefore)),
       );
       const readable = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       if (readable.length > 0) return readable;
@@ -47,11 +63,9 @@ function secrets(read: Read): Secrets {
 
 /** Secrets in environment variables, for one machine: `env:NAME`. */
 export function environmentSecrets(environment: Record<string, string | undefined>): Secrets {
-  return secrets(async (_organization, _kind, reference) => {
+  return secrets((_organization, _kind, reference) => {
     const name = reference.slice("env:".length);
-    const value = environment[name];
-    if (value) return value;
-    throw new SecretUnreadable(reference, `the environment variable ${name}`, "it is not set");
+    return { place: `the environment variable ${name}`, read: async () => environment[name] };
   });
 }
 
@@ -66,44 +80,34 @@ export function secretParameter(stage: string, slug: string, kind: "webhook" | "
 }
 
 /**
- * Secrets in SSM SecureString parameters, kept for five minutes. While SSM does not answer, the last value stays in use; a
- * parameter that was deleted does not.
+ * Secrets in SSM SecureString parameters, kept for five minutes. While SSM does not answer, the last
+ * value stays in use; a parameter that was deleted does not.
  */
 export function parameterSecrets(ssm: SSMClient, stage: string, now: () => number = Date.now): Secrets {
-  const readings = new Map<string, (notBefore: number) => Promise<string>>();
+  const parameters = new Map<string, (notBefore: number) => Promise<string>>();
 
-  const reading = (name: string, reference: string): ((notBefore: number) => Promise<string>) => {
-    let last: string | undefined;
-    const read = cached(async () => {
+  const parameter = (name: string, reference: string) => {
+    const known = parameters.get(name);
+    if (known) return known;
+    const read = kept(async () => {
       try {
         const { Parameter } = await ssm.send(new GetParameterCommand({ Name: name, WithDecryption: true }));
-        last = Parameter?.Value;
-        if (!last) throw new SecretUnreadable(reference, `SSM parameter ${name}`, "it is empty");
-        return last;
+        return Parameter?.Value ?? "";
       } catch (error) {
-        const failure = unreadable(name, reference, error);
-        if (failure.failureClass === "transient" && last !== undefined) return last;
-        last = undefined;
-        throw failure;
+        throw error instanceof ParameterNotFound
+          ? new SecretUnreadable(reference, `SSM parameter ${name}`, "there is none", error)
+          : parametersUnavailable(name, error);
       }
     }, now);
-    return async (notBefore) => (await read(notBefore)).value;
+    parameters.set(name, read);
+    return read;
   };
 
-  return secrets((organization, kind, reference, notBefore) => {
+  return secrets((organization, kind, reference) => {
     const name = secretParameter(stage, organization.slug, kind, reference);
-    let read = readings.get(name);
-    if (!read) {
-      read = reading(name, reference);
-      readings.set(name, read);
-    }
-    return read(Math.max(notBefore, now() - FRESH_MS));
+    return {
+      place: `SSM parameter ${name}`,
+      read: (notBefore) => parameter(name, reference)(Math.max(notBefore, now() - FRESH_MS)),
+    };
   });
-}
-
-function unreadable(name: string, reference: string, error: unknown): Failure {
-  if (error instanceof SecretUnreadable) return error;
-  if (error instanceof ParameterNotFound)
-    return new SecretUnreadable(reference, `SSM parameter ${name}`, "there is none", error);
-  return parametersUnavailable(name, error);
 }

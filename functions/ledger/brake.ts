@@ -70,7 +70,13 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
     },
     async allow(organization, number) {
       await update(organization, async (current) => ({
-        brake: { ...current, held: false, allowed: current.allowed + number },
+        // The hour begins anew for those who are still held: that the old one is over must not let them slip through.
+        brake: {
+          ...current,
+          ...(current.held ? { hourStart: now() } : {}),
+          held: false,
+          allowed: current.allowed + number,
+        },
         result: undefined,
       }));
     },

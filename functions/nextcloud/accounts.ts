@@ -186,22 +186,24 @@ const DETAILS_PAGE = 200;
 const GETS_PER_DETAIL = 7;
 
 /**
- * The accounts of the given ids, by id, in the cheaper of two ways: all accounts' details page by page, or, where only a few
- * of many are wanted, one GET each.
+ * The accounts of the given ids, by the wanted id, in the cheaper of two ways: all accounts' details page by page, or, where
+ * only a few of many are wanted, one GET each. As in a look-up, letter case is ignored: compare the account's own `id`.
  *
  * @param wanted the ids that matter; other accounts are not looked at
  */
 export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promise<Map<string, ActualAccount>> {
   const accounts = new Map<string, ActualAccount>();
+  const wantedId = new Map(Array.from(wanted, (id) => [id.toLowerCase(), id]));
   const present: string[] = [];
   let total = 0;
   for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
     const ids = z.array(z.string()).parse(Array.isArray(page) ? page : Object.values(page));
     total += ids.length;
-    for (const id of ids) if (wanted.has(id)) present.push(id);
+    for (const id of ids) if (wantedId.has(id.toLowerCase())) present.push(id);
   }
   const keep = (account: ActualAccount | undefined): void => {
-    if (account) accounts.set(account.id, account);
+    const id = account && wantedId.get(account.id.toLowerCase());
+    if (account && id !== undefined) accounts.set(id, account);
   };
   if (present.length * GETS_PER_DETAIL < total) {
     for (const id of present) keep(await getAccount(ocs, id));
@@ -210,7 +212,7 @@ export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promi
   const missing = new Set(present);
   for await (const page of pages(ocs, "cloud/users/details", DETAILS_PAGE)) {
     for (const [id, details] of Object.entries(page)) {
-      const account = wanted.has(id) ? accountSchema.safeParse(details) : undefined;
+      const account = wantedId.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
       if (!account?.success) continue;
       keep(account.data);
       missing.delete(id);

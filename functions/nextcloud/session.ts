@@ -14,7 +14,8 @@ export class Session {
     for (const value of [setCookie].flat()) headers.append("set-cookie", value);
     for (const cookie of getSetCookies(headers)) {
       const expired = cookie.maxAge === 0 || (cookie.expires !== undefined && Number(cookie.expires) <= Date.now());
-      if (expired) this.#cookies.delete(cookie.name);
+      // One that cannot be sent back would make every request fail.
+      if (expired || !/^[\x21-\x7e]*$/.test(cookie.value)) this.#cookies.delete(cookie.name);
       else this.#cookies.set(cookie.name, cookie.value);
     }
   }

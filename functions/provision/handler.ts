@@ -1,10 +1,10 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
-import { SSMClient } from "@aws-sdk/client-ssm";
 import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
+import { createSsmClient } from "../config/ssm.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createQueue } from "../queue/queue.ts";
@@ -21,7 +21,7 @@ const CONCURRENT_SUBJECTS = 4;
 
 function build(): Worker {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
-  const ssm = new SSMClient();
+  const ssm = createSsmClient();
   const queue = createQueue(new SQSClient(), queueUrl);
   return createWorker({
     provision: createProvision({

@@ -1,4 +1,5 @@
 import { Failure, type StoppedServer } from "../failure.ts";
+import { NextcloudUnauthorized } from "../nextcloud/errors.ts";
 import type { RetryDelay } from "./retry.ts";
 
 /** A server that a job needs: its name among all servers of this process, and the credentials to use there. */
@@ -8,11 +9,14 @@ export interface PausableServer {
   credentials: string;
 }
 
-/** A job that was not tried, because its server is paused. Its class and code are those of what went wrong there. */
+/**
+ * A job that was not tried, because its server is paused. Its class and code are those of what went wrong there. What a person
+ * has to mend is asked for again with the usual wait, however long the pause: by then the credentials may be others.
+ */
 export class ServerPaused extends Failure {
   constructor(cause: Failure, seconds: number) {
     super(cause.failureClass, cause.code, `not tried, the server is paused: ${cause.message}`, {
-      retryAfterSeconds: seconds,
+      ...(cause.failureClass === "configuration" ? {} : { retryAfterSeconds: seconds }),
       ...(cause.fix === undefined ? {} : { fix: cause.fix }),
       cause,
     });
@@ -35,45 +39,40 @@ interface Pause {
   /** How often in a row the server failed. */
   times: number;
   probing: boolean;
-  credentials: string;
 }
 
 /**
- * Failed logins make Nextcloud slow for everybody at this address, for hours: credentials that were refused are not tried
- * again for an hour, unless they have changed.
+ * Failed logins make Nextcloud slow for everybody at this address, for hours: a user name and password that it refused are
+ * not tried again for an hour. Others are tried at once, because pauses belong to a server and its credentials.
  */
 const REFUSED_CREDENTIALS_MS = 60 * 60_000;
 
 /** @param delay how long a server is paused when it failed for the nth time in a row */
 export function createPauses(delay: RetryDelay, now: () => number = Date.now): Pauses {
   const pauses = new Map<string, Pause>();
+  const key = ({ name, credentials }: PausableServer): string => `${name} ${credentials}`;
 
   function enter(server: PausableServer): void {
-    const pause = pauses.get(server.name);
+    const pause = pauses.get(key(server));
     if (!pause) return;
-    if (pause.failure.failureClass === "configuration" && pause.credentials !== server.credentials) {
-      pauses.delete(server.name);
-      return;
-    }
     const left = pause.until - now();
     if (left > 0 || pause.probing) throw new ServerPaused(pause.failure, Math.max(1, Math.ceil(left / 1000)));
     pause.probing = true;
   }
 
   function leave(server: PausableServer, failure: Failure | undefined): void {
-    const pause = pauses.get(server.name);
+    const pause = pauses.get(key(server));
     if (failure?.stops === server.kind) {
       const times = (pause?.times ?? 0) + (pause && !pause.probing ? 0 : 1);
       const milliseconds =
-        failure.failureClass === "configuration"
+        failure instanceof NextcloudUnauthorized
           ? REFUSED_CREDENTIALS_MS
           : delay(times, failure.retryAfterSeconds) * 1000;
-      const { credentials } = server;
-      pauses.set(server.name, { failure, until: now() + milliseconds, times, probing: false, credentials });
+      pauses.set(key(server), { failure, until: now() + milliseconds, times, probing: false });
     } else if (failure && !failure.code.startsWith(server.kind)) {
       // Something else went wrong: that says nothing about this server, and the next job may probe it.
       if (pause) pause.probing = false;
-    } else pauses.delete(server.name);
+    } else pauses.delete(key(server));
   }
 
   return {

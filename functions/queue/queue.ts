@@ -32,10 +32,18 @@ const LONGEST_VISIBILITY = 43_200;
 /** How often the messages of a batch that SQS did not take are sent. */
 const MOST_SENDS = 3;
 
+/**
+ * A job as JSON in the characters that a queue takes: SQS refuses U+FFFE and U+FFFF, and the embedded queue everything beyond
+ * the basic plane, such as an emoji in a name.
+ */
+function messageBody(job: Job): string {
+  return JSON.stringify(job).replaceAll(/[\ud800-\udfff\ufffe\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`);
+}
+
 /** A job as an SQS message. */
 function message(job: Job, source: string) {
   return {
-    MessageBody: JSON.stringify(job),
+    MessageBody: messageBody(job),
     MessageGroupId: messageGroupId(job),
     MessageDeduplicationId: deduplicationId(source, job.subject),
   };

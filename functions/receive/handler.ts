@@ -1,9 +1,9 @@
 import { SQSClient } from "@aws-sdk/client-sqs";
-import { SSMClient } from "@aws-sdk/client-ssm";
 import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
+import { createSsmClient } from "../config/ssm.ts";
 import { createQueue } from "../queue/queue.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
@@ -11,7 +11,7 @@ import { createReceiver } from "./app.ts";
 
 function build() {
   const { stage, queueUrl } = settings(["stage", "queueUrl"]);
-  const ssm = new SSMClient();
+  const ssm = createSsmClient();
   const counters = createCounters("receive");
   const app = createReceiver({
     organizations: organizationsFromParameters(ssm, stage),

@@ -5,6 +5,9 @@ import { groupsHash } from "../provision/desired.ts";
 import type { Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
 
+/** What is applied where no group matters to the organization: nobody's groups are read then. */
+const NO_GROUPS = groupsHash([]);
+
 /**
  * Sends a job for each person whose groups in the directory are not those that were applied last. People that the ledger
  * does not know yet are left to their own event, or to reconciliation.
@@ -23,7 +26,7 @@ export async function sendGroupChanges(
   let sent = 0;
   for await (const page of ledger.subjects(organization.slug)) {
     const changed = page.filter(
-      ({ subject, state, groupsHash: applied }) =>
+      ({ subject, state, groupsHash: applied = NO_GROUPS }) =>
         // Whoever is suspended or gone keeps what they have; for the others scope and quota may hang on groups too.
         (state === "active" || state === "outOfScope") && applied !== groupsHash(map.of(subject)),
     );

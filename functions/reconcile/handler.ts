@@ -1,12 +1,12 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { InvokeCommand, LambdaClient } from "@aws-sdk/client-lambda";
 import { SQSClient } from "@aws-sdk/client-sqs";
-import { SSMClient } from "@aws-sdk/client-ssm";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
+import { createSsmClient } from "../config/ssm.ts";
 import { Failure } from "../failure.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger } from "../ledger/ledger.ts";
@@ -24,7 +24,7 @@ const RESERVE_MS = 60_000;
 
 function build() {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
-  const ssm = new SSMClient();
+  const ssm = createSsmClient();
   const organizations = organizationsFromParameters(ssm, stage);
   const log = createLog("reconcile");
   const counters = createCounters("reconcile");

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { ConfigurationError } from "../config/errors.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { createBrake } from "../ledger/brake.ts";
-import { LedgerConflict } from "../ledger/errors.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import { IdentityChanged, LedgerConflict } from "../ledger/errors.ts";
+import { identityFingerprint, type Ledger } from "../ledger/ledger.ts";
 import { GRACE_OVER } from "../provision/grace.ts";
 import type { Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -25,7 +25,7 @@ export interface ReconcileDependencies {
 export interface ReconcileOptions {
   /** So many more people than the brake's limit may lose access; an operator has said so. */
   allowDeprovisions?: number;
-  /** Asked before the jobs that take access away; when false they are left to the next run. */
+  /** Asked again and again: when false, a run that still reads fails, and one that sends leaves the rest to the next run. */
   hasTime?: () => boolean;
   onProgress?: (phase: string, count: number) => void;
 }
@@ -63,13 +63,22 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     const organization = await organizations.get(slug);
     if (!organization) throw new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
     if (organization.clavex.apiKey === undefined) return nothing("unreadable");
+    // Every id would be another one: the worker could only keep the jobs waiting, for everybody.
+    const fingerprint = identityFingerprint(organization.identity);
+    if ((await ledger.identity(slug, fingerprint)) !== fingerprint) throw new IdentityChanged(slug);
     const release = await ledger.lock(slug, "reconcile", now(), now() + LOCK_MS);
     if (!release) return nothing("busy");
     try {
       if (options.allowDeprovisions !== undefined) await brake.allow(slug, options.allowDeprovisions);
-      const { onProgress } = options;
+      const { onProgress, hasTime } = options;
       const system = systems.of(organization);
-      const found = await survey(organization, mode, { ledger, system, now, ...(onProgress ? { onProgress } : {}) });
+      const found = await survey(organization, mode, {
+        ledger,
+        system,
+        now,
+        ...(onProgress ? { onProgress } : {}),
+        ...(hasTime ? { hasTime } : {}),
+      });
       const run = await sendJobs(found, options);
       report(run, mode, slug);
       return run;
@@ -93,8 +102,17 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
       return !waits && !refused;
     });
     const source = randomUUID();
+    const leaving = due.filter(takesAway);
     const send = async (differences: Difference[]): Promise<void> => {
       for (let index = 0; index < differences.length; index += 10) {
+        if (!hasTime()) {
+          run.held ??= {
+            reason: "time-over",
+            people: leaving.length,
+            explanation: "the time of this run is over: what was not sent is left to the next one",
+          };
+          return;
+        }
         const batch = differences.slice(index, index + 10);
         await queue.sendAll(
           batch.map((difference) => job(found.organization, difference)),
@@ -106,14 +124,6 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
       }
     };
     await send(due.filter((difference) => !takesAway(difference)));
-    const leaving = due.filter(takesAway);
-    if (leaving.length > 0 && !run.held && !hasTime()) {
-      run.held = {
-        reason: "partial-read",
-        people: leaving.length,
-        explanation: "the time of this run is over: nobody was deprovisioned",
-      };
-    }
     if (!run.held) await send(leaving);
     return run;
   }

@@ -33,7 +33,7 @@ export interface Difference {
 
 /** Why nobody is deprovisioned by this run. */
 export interface Held {
-  reason: "brake" | "empty-directory" | "partial-read";
+  reason: "brake" | "empty-directory" | "partial-read" | "time-over";
   /** One sentence. */
   explanation: string;
   people: number;
@@ -59,33 +59,56 @@ export interface SurveyDependencies {
   system: OrganizationSystems;
   now?: () => number;
   onProgress?: (phase: string, count: number) => void;
+  /** Asked again and again; see `ReconcileOptions`. */
+  hasTime?: () => boolean;
+}
+
+/** The organization is too large, or a server too slow, for one run. */
+export class RunOverTime extends Failure {
+  constructor(organization: string) {
+    super(
+      "transient",
+      "reconcile-over-time",
+      `the time of the run was over before ${organization} had been looked at`,
+      {
+        fix: "Nothing was sent. If it happens again, run it without a limit: clavex-nextcloud reconcile.",
+      },
+    );
+  }
 }
 
 /**
  * Looks at all people of an organization and finds those whose account is not as it should be, with the same `desired` and
  * `plan` as the worker.
  *
- * @throws {Failure} when Clavex's groups, Nextcloud or the ledger cannot be read; a broken walk through the users is
- *   survived, but then nobody is deprovisioned
+ * @throws {Failure} when Clavex's groups, Nextcloud or the ledger cannot be read, or the time is over; a broken walk
+ *   through the users is survived, but then nobody is deprovisioned
  */
 export async function survey(
   organization: Organization,
   mode: Mode,
   dependencies: SurveyDependencies,
 ): Promise<Survey> {
-  const { ledger, system, now = Date.now, onProgress = () => undefined } = dependencies;
+  const { ledger, system, now = Date.now, onProgress = () => undefined, hasTime = () => true } = dependencies;
+  const requireTime = (): void => {
+    if (!hasTime()) throw new RunOverTime(organization.slug);
+  };
   if (!system.clavex) {
     throw new Failure("configuration", "api-key-missing", `organization ${organization.slug} has no clavex.apiKey`, {
       fix: "Reconciliation reads the whole directory: give the organization an API key.",
     });
   }
-  const directory = await readDirectory(system.clavex, organization, now, (count) =>
-    onProgress("people in Clavex", count),
-  );
+  // The ledger first: whoever joins during the reading must not be in it and look as if they were gone from Clavex.
   const entries = new Map<string, SubjectEntry>();
-  for await (const page of ledger.subjects(organization.slug))
+  for await (const page of ledger.subjects(organization.slug)) {
+    requireTime();
     for (const entry of page) entries.set(entry.subject, entry);
+  }
   onProgress("people in the ledger", entries.size);
+  const directory = await readDirectory(system.clavex, organization, now, (count) => {
+    requireTime();
+    onProgress("people in Clavex", count);
+  });
 
   const subjects = new Set([...directory.users.keys(), ...entries.keys()]);
   const ids = new Map(Array.from(subjects, (subject) => [subject, accountId(organization.identity, subject)]));
@@ -104,6 +127,7 @@ export async function survey(
     notes: [],
   };
   for (const [subject, id] of ids) {
+    requireTime();
     const user = directory.users.get(subject);
     // Missing from an incomplete list says nothing of a person.
     if (!user && !directory.complete) continue;
@@ -157,14 +181,19 @@ type Found = Pick<Difference, "kind" | "operations" | "actual" | "name">;
 /** A light look: whoever shall have something else than what was applied last. */
 function compareWithLedger(organization: Organization, person: Person): Found | undefined {
   const { desired, entry, hash } = person;
-  const active = desired.state === "active";
-  if (entry?.desiredHash === hash || (!entry && !active)) return undefined;
+  if (entry?.desiredHash === hash || (!entry && desired.state !== "active")) return undefined;
   const found = { operations: [], actual: undefined, name: nameOf(person, undefined) };
-  if (!active) {
-    const action = organization.deprovision[desired.state as "suspended" | "deleted" | "outOfScope"];
-    return { ...found, kind: action === "keep" || entry?.state !== "active" ? "update" : "deprovision" };
+  if (desired.state !== "active") {
+    const takesAccess = organization.deprovision[desired.state] !== "keep" && hasAccess(organization, entry);
+    return { ...found, kind: takesAccess ? "deprovision" : "update" };
   }
   return { ...found, kind: entry?.desiredHash === undefined ? "create" : "update" };
+}
+
+/** Whether the person can use the account, as far as the ledger knows: they are active, or what they are now lets them keep it. */
+function hasAccess({ deprovision }: Organization, entry: SubjectEntry | undefined): boolean {
+  if (!entry || entry.state === "new") return false;
+  return entry.state === "active" || (deprovision[entry.state] === "keep" && !entry.disabledByUs);
 }
 
 function nameOf({ user, desired }: Person, actual: ActualAccount | undefined): string {

@@ -1,4 +1,10 @@
-import { DeleteMessageCommand, type Message, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageCommand,
+  type Message,
+  ReceiveMessageCommand,
+  type SQSClient,
+} from "@aws-sdk/client-sqs";
 import * as z from "zod";
 import type { Ledger, DeadLetter as ParkedJob } from "../ledger/ledger.ts";
 import type { Job } from "../queue/job.ts";
@@ -54,7 +60,9 @@ export interface DeadLettersDependencies {
 }
 
 export interface RunOptions {
-  /** Called after each dead letter that was worked on. */
+  /** Only finds out what would be done. */
+  dryRun?: boolean;
+  /** Called after each dead letter that was sent back or dropped. */
   onProgress?: () => void;
   /** Asked before each one; stops the run when it says false. */
   hasTime?: () => boolean;
@@ -65,7 +73,8 @@ export interface DeadLetters {
   list(filter: Filter): Promise<DeadLetter[]>;
   /**
    * Sends dead letters back to the queue. A parked job stays in the ledger until its subject has succeeded; one that is on
-   * its way is not sent twice. A replayed job reads the truth first, so it cannot bring back an old state.
+   * its way is not sent twice. A replayed job reads the truth first, so it cannot bring back an old state. The filter's limit
+   * is for those that are sent; those that stay do not use it up.
    */
   replay(filter: Filter, options?: RunOptions): Promise<Summary>;
   /** Removes dead letters without another attempt. */
@@ -76,6 +85,14 @@ export interface DeadLetters {
 const GONE_FROM_QUEUE_MS = 14 * 24 * 60 * 60_000;
 /** While a run holds messages of the dead-letter queue; FIFO queues show no later message of the same subject meanwhile. */
 const HOLD_SECONDS = 120;
+/** Without waiting SQS asks only some of its servers, and a message may not be found although it is there. */
+const WAIT_SECONDS = 1;
+
+/** Why a dead letter cannot be sent back now, or undefined when it can. */
+export function whyItStays({ job, replayedAt }: Pick<DeadLetter, "job" | "replayedAt">): string | undefined {
+  if (!job) return "it cannot be read; look at it with show, and drop it";
+  return replayedAt === undefined ? undefined : "it is on its way already";
+}
 
 interface Found {
   letter: DeadLetter;
@@ -86,7 +103,6 @@ interface Found {
 export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLetters {
   const { ledger, sqs, queueUrl, deadLetterQueueUrl, slugs, now = Date.now } = dependencies;
   const jobs: Queue = createQueue(sqs, queueUrl);
-  const dead: Queue = createQueue(sqs, deadLetterQueueUrl);
 
   async function* parked(filter: Filter): AsyncGenerator<Found> {
     const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
@@ -114,15 +130,16 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
       const command = new ReceiveMessageCommand({
         QueueUrl: deadLetterQueueUrl,
         MaxNumberOfMessages: 10,
+        WaitTimeSeconds: WAIT_SECONDS,
         VisibilityTimeout: HOLD_SECONDS,
         MessageSystemAttributeNames: ["All"],
       });
       const { Messages = [] } = await sqs.send(command);
       const fresh = Messages.filter((message) => !seen.has(message.MessageId));
       if (fresh.length === 0) return;
+      held.push(...fresh);
       for (const message of fresh) {
         seen.add(message.MessageId);
-        held.push(message);
         yield { letter: describe(message), message };
       }
     }
@@ -131,7 +148,6 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   /** Calls `visit` for each dead letter that matches, and gives back the messages that were only looked at. */
   async function each(filter: Filter, visit: (found: Found) => Promise<"kept" | "gone" | "stop">): Promise<void> {
     const held: Message[] = [];
-    let left = filter.limit ?? Number.POSITIVE_INFINITY;
     const all = async function* () {
       yield* parked(filter);
       yield* queued(held);
@@ -139,17 +155,24 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     try {
       for await (const found of all()) {
         if (!matches(filter, found.letter)) continue;
-        if (left <= 0) return;
-        left -= 1;
         const result = await visit(found);
         if (result === "stop") return;
         if (result === "gone" && found.message) held.splice(held.indexOf(found.message), 1);
       }
     } finally {
-      for (let index = 0; index < held.length; index += 10) {
-        const batch = held.slice(index, index + 10);
-        await dead.setVisibility(batch.map(({ ReceiptHandle = "" }) => ({ receiptHandle: ReceiptHandle, seconds: 1 })));
-      }
+      await giveBack(held);
+    }
+  }
+
+  /** Makes messages visible at once. Those for which that fails become visible when their hold is over. */
+  async function giveBack(messages: Message[]): Promise<void> {
+    for (let index = 0; index < messages.length; index += 10) {
+      const Entries = messages
+        .slice(index, index + 10)
+        .map(({ ReceiptHandle }, place) => ({ Id: String(place), ReceiptHandle, VisibilityTimeout: 0 }));
+      await sqs
+        .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: deadLetterQueueUrl, Entries }))
+        .catch(() => undefined);
     }
   }
 
@@ -157,13 +180,11 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     await sqs.send(new DeleteMessageCommand({ QueueUrl: deadLetterQueueUrl, ReceiptHandle: message.ReceiptHandle }));
   }
 
-  /** Sends one back. Returns why it stays, or undefined. The order of steps makes stopping in between harmless. */
-  async function replayOne({ letter, parked: parkedJob, message }: Found): Promise<string | undefined> {
-    const { job } = letter;
-    if (!job) return "it cannot be read; look at it with show, and drop it";
+  /** Sends one back. The order of steps makes stopping in between harmless. */
+  async function replayOne({ letter: { job }, parked: parkedJob, message }: Found): Promise<void> {
+    if (!job) return;
     const replayed: Job = { ...job, trigger: { ...job.trigger, kind: "replay" } };
     if (parkedJob) {
-      if (letter.replayedAt !== undefined) return "it is on its way already";
       // Fresh for each parking, but the same when a stopped replay is resumed: SQS drops the double.
       await jobs.send(replayed, `replay#${parkedJob.lastAt}`);
       await ledger.markReplayed(parkedJob, now());
@@ -171,30 +192,37 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
       await jobs.send(replayed, `replay#${message.MessageId}`);
       await deleteMessage(message);
     }
-    return undefined;
   }
 
-  async function dropOne({ letter, parked: parkedJob, message }: Found): Promise<undefined> {
+  async function dropOne({ letter, parked: parkedJob, message }: Found): Promise<void> {
     if (parkedJob) await ledger.dropDeadLetter(letter.organization, letter.subject, parkedJob.lastAt);
     else if (message) await deleteMessage(message);
   }
 
   async function run(
     filter: Filter,
-    { onProgress = () => undefined, hasTime = () => true }: RunOptions,
-    work: (found: Found) => Promise<string | undefined>,
+    { dryRun = false, onProgress = () => undefined, hasTime = () => true }: RunOptions,
+    stays: (letter: DeadLetter) => string | undefined,
+    work: (found: Found) => Promise<void>,
   ): Promise<Summary> {
+    const { limit = Number.POSITIVE_INFINITY } = filter;
     const summary: Summary = { done: 0, stayed: [], stopped: false };
     await each(filter, async (found) => {
+      if (summary.done >= limit) return "stop";
       if (!hasTime()) {
         summary.stopped = true;
         return "stop";
       }
-      const why = await work(found);
-      if (why === undefined) summary.done += 1;
-      else summary.stayed.push({ organization: found.letter.organization, subject: found.letter.subject, why });
+      const { organization, subject } = found.letter;
+      const why = stays(found.letter);
+      if (why !== undefined) {
+        summary.stayed.push({ organization, subject, why });
+        return "kept";
+      }
+      if (!dryRun) await work(found);
+      summary.done += 1;
       onProgress();
-      return why === undefined ? "gone" : "kept";
+      return dryRun ? "kept" : "gone";
     });
     return summary;
   }
@@ -204,12 +232,12 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
       const letters: DeadLetter[] = [];
       await each(filter, async ({ letter }) => {
         letters.push(letter);
-        return "kept";
+        return letters.length === filter.limit ? "stop" : "kept";
       });
       return letters;
     },
-    replay: (filter, options = {}) => run(filter, options, replayOne),
-    drop: (filter, options = {}) => run(filter, options, dropOne),
+    replay: (filter, options = {}) => run(filter, options, whyItStays, replayOne),
+    drop: (filter, options = {}) => run(filter, options, () => undefined, dropOne),
   };
 }
 

@@ -1,10 +1,10 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
-import { SSMClient } from "@aws-sdk/client-ssm";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
+import { createSsmClient } from "../config/ssm.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -22,7 +22,7 @@ function build() {
     "deadLetterQueueUrl",
     "tableName",
   ]);
-  const organizations = organizationsFromParameters(new SSMClient(), stage);
+  const organizations = organizationsFromParameters(createSsmClient(), stage);
   return {
     log: createLog("replay"),
     deadLetters: createDeadLetters({
@@ -38,16 +38,15 @@ function build() {
 let replay: { deadLetters: DeadLetters; log: ReturnType<typeof createLog> } | undefined;
 
 /**
- * The Lambda that sends dead letters back to the queue: `{"filter": {...}, "dryRun": true}`, both optional. When its time is
- * over it answers `stopped: true`; invoking it again goes on.
+ * The Lambda that sends dead letters back to the queue: `{"filter": {...}, "dryRun": true}`, both optional; a dry run answers
+ * what would be done. When its time is over it answers `stopped: true`; invoking it again goes on.
  */
 export async function handler(event: unknown, context: Pick<Context, "getRemainingTimeInMillis">): Promise<Summary> {
   replay ??= build();
   const { deadLetters, log } = replay;
   const { filter, dryRun } = eventSchema.parse(event ?? {});
-  const summary = dryRun
-    ? { done: (await deadLetters.list(filter)).length, stayed: [], stopped: false }
-    : await deadLetters.replay(filter, { hasTime: () => context.getRemainingTimeInMillis() > RESERVE_MS });
+  const hasTime = () => context.getRemainingTimeInMillis() > RESERVE_MS;
+  const summary = await deadLetters.replay(filter, { dryRun, hasTime });
   log.info("replay", { dryRun, done: summary.done, stayed: summary.stayed.length, stopped: summary.stopped });
   return summary;
 }

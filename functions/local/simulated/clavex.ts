@@ -8,6 +8,13 @@ import {
   type UserChange,
 } from "./clavex-directory.ts";
 import {
+  emptyManagement,
+  type ManagementAnswer,
+  type ManagementState,
+  managementRoutes,
+  registerClient,
+} from "./clavex-management.ts";
+import {
   type Answer,
   jsonAnswer,
   jsonObject,
@@ -38,6 +45,10 @@ export interface SimulatedClavexOptions {
   /** The zone of the timestamps in minutes east of UTC; default 120, so that they carry an offset. */
   zoneMinutes?: number;
   serviceTime?: (request: RecordedRequest) => number;
+  /** An administrator's token, for every organization; default `DEFAULT_ADMIN_TOKEN`. */
+  adminToken?: string;
+  /** The secret that new webhook subscriptions get; default: a random one each, as the real server does. */
+  webhookSecret?: string;
 }
 
 /** The body of a webhook request, before it is turned into JSON. */
@@ -54,6 +65,9 @@ export interface WebhookDelivery {
  */
 export interface SimulatedClavex extends SimulatedServer {
   readonly organizations: readonly ClavexOrganization[];
+  readonly adminToken: string;
+  /** Keys, webhooks, sinks, clients and mappers of an organization; may be changed. */
+  management(organization: string): ManagementState;
   addUser(organization: string, user: NewUser): ClavexUser;
   user(organization: string, userId: string): ClavexUser | undefined;
   updateUser(organization: string, userId: string, change: UserChange): ClavexUser;
@@ -75,6 +89,9 @@ export const DEFAULT_ORGANIZATION: ClavexOrganization = {
   slug: "acme",
   apiKey: "clv_simulated_0123456789abcdef",
 };
+
+/** Protects nothing: a simulated Clavex holds only made-up people. */
+export const DEFAULT_ADMIN_TOKEN = "simulated-admin-token-that-protects-nothing";
 
 const PAGE = { default: 50, most: 200 };
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -118,28 +135,70 @@ const routes: Route[] = [
 export async function startSimulatedClavex(options: SimulatedClavexOptions = {}): Promise<SimulatedClavex> {
   const { organizations = [DEFAULT_ORGANIZATION], now = Date.now, zoneMinutes = 120 } = options;
   const clock = databaseClock(now, zoneMinutes);
+  const { adminToken = DEFAULT_ADMIN_TOKEN } = options;
   const directories = new Map(organizations.map(({ id }) => [id, new ClavexDirectory(id, clock)]));
+  const managements = new Map(organizations.map(({ id }) => [id, emptyManagement()]));
 
   function answer(request: RecordedRequest): Answer {
     const { pathname } = new URL(`http://127.0.0.1${request.path}`);
     const [, organizationId = "", path = ""] = /^\/api\/v1\/organizations\/([^/]+)(\/.*)$/.exec(pathname) ?? [];
-    const matching = routes.filter(({ pattern }) => pattern.test(path));
+    if (organizationId === "") return outsideApi(request, pathname);
+    const matching = [...routes, ...managementRoutes].filter(({ pattern }) => pattern.test(path));
     if (matching.length === 0) return failure(404);
     const route = matching.find(({ method }) => method === request.method);
     if (route === undefined) return failure(405);
-    const owner = organizations.find(({ apiKey }) => apiKey === request.headers["x-api-key"]);
-    if (owner === undefined) return failure(401);
+    const actor = actorOf(request, organizationId);
+    if (actor === undefined) return failure(401);
     const directory = directories.get(organizationId);
-    if (owner.id !== organizationId || directory === undefined) return failure(403);
-    if (owner.permissions?.includes(route.needs) === false) return failure(403);
-    const ids = route.pattern.exec(path)?.slice(1) ?? [];
+    const management = managements.get(organizationId);
+    if (actor.organizationId !== organizationId || directory === undefined || management === undefined) {
+      return failure(403);
+    }
+    if (actor.permissions?.includes(route.needs) === false) return failure(403);
+    const ids = (route.pattern.exec(path)?.slice(1) ?? []).map(decodeURIComponent);
+    const call = { ids, query: queryOf(request.path), body: jsonObject(request.body) };
+    if ("manages" in route) {
+      return managed(route.run({ ...call, state: management, webhookSecret: options.webhookSecret }));
+    }
     if (ids.some((id) => !UUID.test(id))) return failure(400);
     try {
-      return route.run({ directory, ids, query: queryOf(request.path), body: jsonObject(request.body) });
+      return route.run({ ...call, directory });
     } catch (error) {
       if (error instanceof DirectoryError) return failure(error.status);
       throw error;
     }
+  }
+
+  /** Who asks: the owner of an API key, configured or minted, or an administrator of the organization asked for. */
+  function actorOf(
+    request: RecordedRequest,
+    organizationId: string,
+  ): { organizationId: string; permissions?: readonly string[] } | undefined {
+    if (request.headers.authorization === `Bearer ${adminToken}`) return { organizationId };
+    const key = request.headers["x-api-key"];
+    const owner = organizations.find(({ apiKey }) => apiKey === key);
+    if (owner) return { organizationId: owner.id, ...(owner.permissions ? { permissions: owner.permissions } : {}) };
+    for (const [id, { apiKeys }] of managements) {
+      const minted = apiKeys.find((each) => each.key === key);
+      if (minted) return { organizationId: id, permissions: minted.permissions };
+    }
+    return undefined;
+  }
+
+  /** What needs no credentials: discovery, keys and dynamic registration of each organization. */
+  function outsideApi(request: RecordedRequest, pathname: string): Answer {
+    const [, slug = "", path = ""] = /^\/([^/]+)(\/.*)$/.exec(pathname) ?? [];
+    const organization = organizations.find((each) => each.slug === slug);
+    if (organization === undefined) return failure(404);
+    const issuer = `http://${request.headers.host}/${slug}`;
+    if (path === "/.well-known/openid-configuration" && request.method === "GET") {
+      return jsonAnswer(200, discoveryDocument(issuer));
+    }
+    if (path === "/.well-known/jwks.json" && request.method === "GET") return jsonAnswer(200, { keys: [SIGNING_KEY] });
+    if (path === "/register" && request.method === "POST") {
+      return managed(registerClient(managements.get(organization.id) ?? emptyManagement(), jsonObject(request.body)));
+    }
+    return failure(404);
   }
 
   const server = await startServer({
@@ -158,6 +217,8 @@ export async function startSimulatedClavex(options: SimulatedClavexOptions = {})
   return {
     ...server,
     organizations,
+    adminToken,
+    management: (organization) => managements.get(of(organization).organizationId) ?? emptyManagement(),
     addUser: (organization, user) => of(organization).addUser(user),
     user: (organization, userId) => of(organization).user(userId),
     updateUser: (organization, userId, change) => of(organization).updateUser(userId, change),
@@ -254,6 +315,39 @@ function removeMember({ directory, ids }: Call): Answer {
   directory.removeMember(ids[0] ?? "", ids[1] ?? "");
   return { status: 204 };
 }
+
+/** A management route's answer; statuses from 400 with the error body that all of Clavex has. */
+function managed([status, body]: ManagementAnswer): Answer {
+  if (status >= 400 && body === undefined) return failure(status);
+  return body === undefined ? { status } : jsonAnswer(status, body);
+}
+
+/** The fields of the real document that clients and Nextcloud look at; PS256 is the default of id tokens. */
+function discoveryDocument(issuer: string): Record<string, unknown> {
+  return {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/token`,
+    userinfo_endpoint: `${issuer}/userinfo`,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    registration_endpoint: `${issuer}/register`,
+    end_session_endpoint: `${issuer}/logout`,
+    response_types_supported: ["code"],
+    subject_types_supported: ["public"],
+    id_token_signing_alg_values_supported: ["PS256", "RS256", "ES256"],
+    scopes_supported: ["openid", "profile", "email", "groups", "offline_access"],
+    code_challenge_methods_supported: ["S256"],
+  };
+}
+
+/** A public key in the form of a key set; nothing is signed with it here. */
+const SIGNING_KEY = {
+  kty: "RSA",
+  use: "sig",
+  kid: "simulated-1",
+  n: "sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri",
+  e: "AQAB",
+};
 
 function limitOf(query: URLSearchParams): number {
   const limit = Number.parseInt(query.get("limit") ?? "", 10);

@@ -12,6 +12,17 @@ export interface Provider {
   providerBasedId: boolean;
   groupProvisioning?: boolean;
   groupWhitelistRegex?: string;
+  clientId?: string;
+  clientSecret?: string;
+  discoveryEndpoint?: string;
+  scope?: string;
+  /** Names of claims; what is not set is user_oidc's default. */
+  mappingUid?: string;
+  mappingDisplayName?: string;
+  mappingEmail?: string;
+  mappingQuota?: string;
+  mappingGroups?: string;
+  mappingAvatar?: string;
 }
 
 /** config.php's `user_oidc` flags (facts, section 6). */

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type Login, type LoginResult, login } from "./nextcloud-login.ts";
 import { type Call, decode, type Route, routes } from "./nextcloud-routes.ts";
+import { type NextcloudSettings, settingsRoutes } from "./nextcloud-settings.ts";
 import {
   type Account,
   type Backend,
@@ -83,6 +84,8 @@ export interface SimulatedNextcloudOptions {
   /** Default: one provider, id 1, unique user ids. */
   providers?: Provider[];
   flags?: Partial<LoginFlags>;
+  /** The enabled apps with their versions. Default: user_oidc 6.4.0; from 8.5.0 it has routes for providers. */
+  apps?: Record<string, string>;
   /** Groups and local users that are there from the start. */
   groups?: { gid: string; displayName?: string }[];
   users?: LocalUser[];
@@ -100,6 +103,14 @@ export interface SimulatedNextcloud extends SimulatedServer {
   readonly password: string;
   /** Maintenance mode: while true every call gets 503. */
   maintenance: boolean;
+  /** Like some versions of Nextcloud 34: app passwords do not pass password confirmation. */
+  refusesAppPasswords: boolean;
+  /** The enabled apps with their versions; may be changed. */
+  readonly apps: Map<string, string>;
+  /** The app config, `app/key` -> value, apart from what belongs to providers. */
+  readonly appConfig: Map<string, string>;
+  /** user_oidc's providers; may be changed. */
+  readonly providers: Provider[];
   /** How many sessions were opened; a client that sends the cookies back opens one. */
   readonly sessionsOpened: number;
   /** Forgets all sessions, as when they expire. */
@@ -138,20 +149,26 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
   const credentials = [...(options.credentials ?? [{ username: "provisioner", password: DEFAULT_APP_PASSWORD }])];
   const {
     providers = [{ id: 1, identifier: "clavex", uniqueUid: true, providerBasedId: false }],
+    apps = { provisioning_api: "1.17.0", user_oidc: "6.4.0" },
     flags = {},
     now = Date.now,
     bruteForce = false,
   } = options;
-  const state = new NextcloudState(providers, {
-    autoProvision: true,
-    softAutoProvision: true,
-    disableAccountCreation: false,
-    ...flags,
-  });
+  const state = new NextcloudState(
+    providers.map((each) => ({ ...each })),
+    {
+      autoProvision: true,
+      softAutoProvision: true,
+      disableAccountCreation: false,
+      ...flags,
+    },
+  );
+  const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map() };
   const sessions = new Set<string>();
   const failedLogins: number[] = [];
   const limitedCalls = new Map<string, number[]>();
   let maintenance = false;
+  let refusesAppPasswords = false;
   let sessionsOpened = 0;
 
   for (const { username, admin = true, loginPassword = "" } of credentials) {
@@ -200,9 +217,13 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
 
   /** The checks in the order of the real server: route, login, admin, password confirmation, OCS header, rate limit. */
   function dispatch(request: RecordedRequest, form: OcsForm, path: string, actor: Actor | undefined): Answer {
-    if (path === "/cloud/capabilities" && request.method === "GET") return ok(form, capabilities(actor));
+    if (path === "/cloud/capabilities" && request.method === "GET") {
+      return ok(form, capabilities(actor, bruteForceDelay()));
+    }
     if (path === "/core/getapppassword" && request.method === "GET") return ok(form, appPassword(actor));
-    const matching = routes.filter(({ pattern }) => pattern.test(path));
+    const matching = [...routes, ...settingsRoutes(settings)].filter(({ pattern }) => pattern.test(path));
+    const app = /^\/apps\/([^/]+)\//.exec(path)?.[1];
+    if (app !== undefined && !settings.apps.has(app)) return unknownRoute(form);
     const route = matching.find(({ method }) => method === request.method);
     if (matching.length === 0) return unknownRoute(form);
     if (route === undefined) return { status: 405, headers: { "content-type": "text/xml; charset=UTF-8" } };
@@ -222,7 +243,8 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     if (!actor.isAdmin && route.needs === "subadmin") {
       throw new OcsError(403, "Logged in user must be at least a sub admin");
     }
-    if (route.confirmsPassword && actor.kind === "bearer") throw new OcsError(403, "Password confirmation is required");
+    const confirms = actor.kind !== "bearer" && !(refusesAppPasswords && actor.kind === "app password");
+    if (route.confirmsPassword && !confirms) throw new OcsError(403, "Password confirmation is required");
     return actor;
   }
 
@@ -234,9 +256,18 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     return true;
   }
 
+  /** 100 ms, doubled with each failure, up to 25 s (facts, section 4). */
+  function bruteForceDelay(): number {
+    const failures = bruteForce ? recentFailures() : 0;
+    return failures === 0 ? 0 : Math.min(25_000, 100 * 2 ** failures);
+  }
+
+  function recentFailures(): number {
+    return failedLogins.filter((at) => at > now() - BRUTE_FORCE.periodMs).length;
+  }
+
   function authenticate(header: string): Actor | "wrong" | "blocked" {
-    const recentFailures = failedLogins.filter((at) => at > now() - BRUTE_FORCE.periodMs).length;
-    if (bruteForce && recentFailures > BRUTE_FORCE.failures) return "blocked";
+    if (bruteForce && recentFailures() > BRUTE_FORCE.failures) return "blocked";
     const actor = actorOf(header);
     if (actor !== undefined) return actor;
     failedLogins.push(now());
@@ -350,6 +381,15 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     set maintenance(on: boolean) {
       maintenance = on;
     },
+    get refusesAppPasswords() {
+      return refusesAppPasswords;
+    },
+    set refusesAppPasswords(on: boolean) {
+      refusesAppPasswords = on;
+    },
+    apps: settings.apps,
+    appConfig: settings.config,
+    providers: state.providers,
     get sessionsOpened() {
       return sessionsOpened;
     },
@@ -395,8 +435,8 @@ function formOf(request: RecordedRequest, path: string): OcsForm {
 }
 
 /** Anonymous callers see less; user_oidc shows up in neither. */
-function capabilities(actor: Actor | undefined): unknown {
-  const open = { bruteforce: { delay: 0, "allow-listed": false }, theming: { name: "Nextcloud" } };
+function capabilities(actor: Actor | undefined, delay: number): unknown {
+  const open = { bruteforce: { delay, "allow-listed": false }, theming: { name: "Nextcloud" } };
   const closed = {
     core: { pollinterval: 60, "webdav-root": "remote.php/webdav" },
     provisioning_api: {

@@ -200,7 +200,7 @@ export function queryOf(path: string): URLSearchParams {
 
 /**
  * The parameters of a request as PHP would collect them: the query, then the form or JSON body over it. A form's
- * `name[]=a&name[]=b` becomes an array; of a repeated plain name the last one counts.
+ * `name[]=a&name[]=b` becomes an array, `name[field]=a` an object; of a repeated plain name the last one counts.
  */
 export function parametersOf(request: RecordedRequest): Map<string, unknown> {
   const parameters = phpForm(queryOf(request.path));
@@ -217,13 +217,14 @@ export function parametersOf(request: RecordedRequest): Map<string, unknown> {
 function phpForm(pairs: URLSearchParams): Map<string, unknown> {
   const parameters = new Map<string, unknown>();
   for (const [key, value] of pairs) {
-    const name = /^(.+)\[[^\]]*\]$/.exec(key)?.[1];
+    const [, name, field = ""] = /^(.+)\[([^\]]*)\]$/.exec(key) ?? [];
     if (name === undefined) {
       parameters.set(key, value);
       continue;
     }
     const before = parameters.get(name);
-    parameters.set(name, Array.isArray(before) ? [...before, value] : [value]);
+    if (/^\d*$/.test(field)) parameters.set(name, Array.isArray(before) ? [...before, value] : [value]);
+    else parameters.set(name, { ...(typeof before === "object" ? before : {}), [field]: value });
   }
   return parameters;
 }

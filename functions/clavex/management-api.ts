@@ -1,0 +1,262 @@
+import type { Dispatcher } from "undici";
+import * as z from "zod";
+import { Failure } from "../failure.ts";
+import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
+import { ClavexCertificate, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+
+/** Clavex refuses the token, or what it may do (401, 403). */
+export class ClavexTokenRefused extends Failure {
+  readonly status: number;
+
+  constructor(status: number, what: string) {
+    super("configuration", "clavex-token-refused", `Clavex refuses ${what} (HTTP ${status})`, {
+      fix: "Use the token of an administrator of this organization, or an API key that may do this.",
+    });
+    this.status = status;
+  }
+}
+
+/** Clavex understands the request and refuses its content (400, 404, 409, 422). */
+export class ClavexRefusal extends Failure {
+  readonly status: number;
+
+  constructor(status: number, what: string, message: string) {
+    super("permanent", "clavex-refusal", `Clavex refuses ${what}: ${message || "no reason given"} (HTTP ${status})`, {
+      fix: "Check clavex.baseUrl, slug and organizationId.",
+    });
+    this.status = status;
+  }
+}
+
+const text = z.string();
+const texts = z
+  .array(z.string())
+  .nullish()
+  .transform((list) => list ?? []);
+
+const apiKeySchema = z.object({ id: text, name: text, permissions: texts });
+const webhookSchema = z.object({ id: text, url: text, events: texts, is_active: z.boolean() });
+const deliverySchema = z.object({
+  event: text,
+  status: text,
+  http_status: z.number().nullish(),
+  attempted_at: text,
+});
+const sinkSchema = z.object({
+  id: text,
+  name: text,
+  sink_type: text,
+  is_active: z.boolean(),
+  config: z.record(z.string(), z.unknown()).nullish(),
+});
+const clientSchema = z.object({
+  client_id: text,
+  name: text,
+  redirect_uris: texts,
+  grant_types: texts,
+  response_types: texts,
+  scopes: texts,
+  is_active: z.boolean(),
+  id_token_signed_response_alg: text.nullish(),
+});
+const mapperSchema = z.object({
+  id: text,
+  name: text,
+  mapper_type: text,
+  claim_name: text,
+  claim_value: text.nullish(),
+  attribute_name: text.nullish(),
+  add_to_access_token: z.boolean(),
+});
+const registrationSchema = z.object({ client_id: text, client_secret: text });
+
+export type ApiKey = z.output<typeof apiKeySchema>;
+export type Webhook = z.output<typeof webhookSchema>;
+/** One attempt of a delivery; `status` is `pending`, `success` or `failed`, newest first in the list. */
+export type Delivery = z.output<typeof deliverySchema>;
+export type AuditSink = z.output<typeof sinkSchema>;
+/** An OIDC client. An empty `id_token_signed_response_alg` means the server's default, PS256. */
+export type OidcClient = z.output<typeof clientSchema>;
+/** What puts a claim into a client's tokens; without `add_to_access_token` Clavex skips it everywhere. */
+export type Mapper = z.output<typeof mapperSchema>;
+export type NewMapper = Omit<Mapper, "id"> & { add_to_id_token: boolean; add_to_userinfo: boolean };
+/** What dynamic registration asks for (`POST /{slug}/register`). */
+export interface NewClient {
+  client_name: string;
+  redirect_uris: string[];
+  grant_types: string[];
+  response_types: string[];
+  scope: string;
+  token_endpoint_auth_method: string;
+  id_token_signed_response_alg: string;
+}
+
+/** What can be set up in Clavex for one organization. Every method throws the errors of this room. */
+export interface ManagementApi {
+  apiKeys(): Promise<ApiKey[]>;
+  /** Mints a key; it is shown only in this answer. */
+  createApiKey(name: string, permissions: string[]): Promise<string>;
+  deleteApiKey(id: string): Promise<void>;
+  webhooks(): Promise<Webhook[]>;
+  /** Subscribes; the secret is the server's and shown only in this answer. */
+  createWebhook(url: string, events: string[]): Promise<{ id: string; secret: string }>;
+  updateWebhook(id: string, change: { events?: string[]; is_active?: boolean }): Promise<void>;
+  deleteWebhook(id: string): Promise<void>;
+  deliveries(webhookId: string, limit: number): Promise<Delivery[]>;
+  sinks(): Promise<AuditSink[]>;
+  createSink(sink: { name: string; url: string; secret: string; actions: string[] }): Promise<void>;
+  deleteSink(id: string): Promise<void>;
+  clients(): Promise<OidcClient[]>;
+  /** Registers a client dynamically: the only way to choose how its id tokens are signed. */
+  registerClient(slug: string, client: NewClient): Promise<{ clientId: string; clientSecret: string }>;
+  updateClient(clientId: string, change: { redirect_uris?: string[] }): Promise<void>;
+  /** Gives the client a new secret; the old one stops working. */
+  rotateClientSecret(clientId: string): Promise<string>;
+  deleteClient(clientId: string): Promise<void>;
+  mappers(clientId: string): Promise<Mapper[]>;
+  createMapper(clientId: string, mapper: NewMapper): Promise<void>;
+  deleteMapper(clientId: string, id: string): Promise<void>;
+}
+
+export interface ManagementApiOptions {
+  baseUrl: string;
+  organizationId: string;
+  /** An administrator's token, or an API key (`clv_...`). */
+  token: () => Promise<string>;
+  pool: Dispatcher;
+}
+
+const PAGE = 200;
+
+/** A client for the parts of the Admin API that set things up (facts: "Admin API", "Webhook deliveries", "Audit sink"). */
+export function createManagementApi(options: ManagementApiOptions): ManagementApi {
+  const prefix = pathPrefix(options.baseUrl);
+  const root = `/api/v1/organizations/${options.organizationId}`;
+
+  async function call<T>(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    schema: z.ZodType<T>,
+    body?: unknown,
+  ): Promise<T> {
+    const what = `${method} ${path.replace(root, "").replace(/\?.*/, "")}`;
+    const token = await options.token();
+    const credentials: Record<string, string> = token.startsWith("clv_")
+      ? { "x-api-key": token }
+      : { authorization: `Bearer ${token}` };
+    let answer: Answer;
+    try {
+      answer = await send(options.pool, {
+        method,
+        path: `${prefix}${path}`,
+        headers: {
+          accept: "application/json",
+          ...credentials,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      const name = networkErrorName(error);
+      if (isCertificateError(name)) throw new ClavexCertificate(name);
+      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, { cause: error });
+    }
+    return read(answer, schema, what);
+  }
+
+  const org = <T>(method: Dispatcher.HttpMethod, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> =>
+    call(method, `${root}${path}`, schema, body);
+
+  return {
+    apiKeys: () => org("GET", "/api-keys", list(apiKeySchema)),
+    async createApiKey(name, permissions) {
+      // Clavex enforces `permissions` only; `scope` is what its console shows.
+      const body = { name, scope: "read-only", permissions };
+      return (await org("POST", "/api-keys", z.object({ key: text }), body)).key;
+    },
+    deleteApiKey: (id) => org("DELETE", `/api-keys/${segment(id)}`, nothing),
+    async webhooks() {
+      const found: Webhook[] = [];
+      const page = z.object({ items: z.array(webhookSchema), next_cursor: text.nullish() });
+      const seen = new Set<string>();
+      for (let after: string | undefined; ; ) {
+        const query = after === undefined ? "" : `&after=${segment(after)}`;
+        const { items, next_cursor: next } = await org("GET", `/webhooks?limit=${PAGE}${query}`, page);
+        found.push(...items);
+        if (!next || seen.has(next)) return found;
+        seen.add(next);
+        after = next;
+      }
+    },
+    createWebhook: (url, events) =>
+      org("POST", "/webhooks", z.object({ id: text, secret: text }), { url, events, event_filter: [] }),
+    updateWebhook: (id, change) => org("PATCH", `/webhooks/${segment(id)}`, nothing, change),
+    deleteWebhook: (id) => org("DELETE", `/webhooks/${segment(id)}`, nothing),
+    deliveries: (id, limit) => org("GET", `/webhooks/${segment(id)}/deliveries?limit=${limit}`, list(deliverySchema)),
+    sinks: () => org("GET", "/audit/sinks", list(sinkSchema)),
+    createSink: ({ name, url, secret, actions }) =>
+      org("POST", "/audit/sinks", nothing, {
+        name,
+        sink_type: "webhook",
+        config: { url, secret, headers: {} },
+        filter_actions: actions,
+        filter_statuses: ["success"],
+      }),
+    deleteSink: (id) => org("DELETE", `/audit/sinks/${segment(id)}`, nothing),
+    async clients() {
+      const found: OidcClient[] = [];
+      const page = z.union([
+        list(clientSchema),
+        z.object({ items: list(clientSchema) }).transform((each) => each.items),
+      ]);
+      for (let offset = 0; ; offset += PAGE) {
+        const items = await org("GET", `/clients?limit=${PAGE}&offset=${offset}`, page);
+        found.push(...items);
+        if (items.length < PAGE) return found;
+      }
+    },
+    async registerClient(slug, client) {
+      const made = await call("POST", `/${segment(slug)}/register`, registrationSchema, client);
+      return { clientId: made.client_id, clientSecret: made.client_secret };
+    },
+    updateClient: (id, change) => org("PATCH", `/clients/${segment(id)}`, nothing, change),
+    async rotateClientSecret(id) {
+      return (await org("POST", `/clients/${segment(id)}/secret`, z.object({ client_secret: text }))).client_secret;
+    },
+    deleteClient: (id) => org("DELETE", `/clients/${segment(id)}`, nothing),
+    mappers: (id) => org("GET", `/clients/${segment(id)}/mappers`, list(mapperSchema)),
+    createMapper: (id, mapper) => org("POST", `/clients/${segment(id)}/mappers`, nothing, mapper),
+    deleteMapper: (client, id) => org("DELETE", `/clients/${segment(client)}/mappers/${segment(id)}`, nothing),
+  };
+}
+
+const segment = encodeURIComponent;
+const nothing = z.unknown().transform(() => undefined);
+/** Go writes an empty list as `null`. */
+const list = <T>(item: z.ZodType<T>) =>
+  z
+    .array(item)
+    .nullable()
+    .transform((items) => items ?? []);
+
+function read<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
+  const { status } = answer;
+  if (status === 401 || status === 403) throw new ClavexTokenRefused(status, what);
+  if (status === 429 || status >= 500) throw new ClavexUnavailable(`Clavex answers HTTP ${status} to ${what}`);
+  if (status >= 300 && status < 400) {
+    throw new ClavexMisrouted(`Clavex answers HTTP ${status} to ${what}, a redirect that is not followed`);
+  }
+  let json: unknown;
+  try {
+    json = answer.body === "" ? undefined : JSON.parse(answer.body);
+  } catch {
+    throw new ClavexMisrouted(`Clavex's answer to ${what} is not JSON (HTTP ${status})`);
+  }
+  if (status >= 400) {
+    const message = z.object({ message: z.string() }).safeParse(json);
+    throw new ClavexRefusal(status, what, message.success ? message.data.message : "");
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw new ClavexMisrouted(`Clavex's answer to ${what} has an unexpected form`);
+  return parsed.data;
+}

@@ -1,0 +1,117 @@
+import type { Dispatcher } from "undici";
+import * as z from "zod";
+import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
+import { NextcloudCertificate, NextcloudMisrouted, NextcloudUnavailable, OcsRefusal } from "./errors.ts";
+import type { Ocs } from "./ocs.ts";
+
+/** What `status.php` tells everybody. */
+export interface ServerStatus {
+  version: string;
+  maintenance: boolean;
+  needsUpgrade: boolean;
+  /** The server's clock, from the `Date` header (milliseconds since the epoch). */
+  date: number | undefined;
+}
+
+const statusSchema = z.object({
+  installed: z.literal(true),
+  maintenance: z.boolean(),
+  needsDbUpgrade: z.boolean(),
+  versionstring: z.string(),
+});
+
+/** Reads `status.php`, without credentials. */
+export async function readStatus(pool: Dispatcher, baseUrl: string): Promise<ServerStatus> {
+  const answer = await getAnonymously(pool, `${pathPrefix(baseUrl)}/status.php`);
+  if (answer.status >= 300 && answer.status < 400) {
+    throw new NextcloudMisrouted(
+      `Nextcloud answers HTTP ${answer.status}, a redirect to ${redirectTarget(answer)}`,
+      "Set nextcloud.baseUrl to the address it redirects to: no request follows a redirect.",
+    );
+  }
+  const parsed = statusSchema.safeParse(jsonOf(answer));
+  if (!parsed.success) {
+    throw new NextcloudMisrouted(`status.php is not that of an installed Nextcloud (HTTP ${answer.status})`);
+  }
+  const { versionstring, maintenance, needsDbUpgrade } = parsed.data;
+  return { version: versionstring, maintenance, needsUpgrade: needsDbUpgrade, date: dateOf(answer) };
+}
+
+/** How long Nextcloud's brute-force protection delays requests from this address now, in milliseconds; undefined if untold. */
+export async function readBruteForceDelay(pool: Dispatcher, baseUrl: string): Promise<number | undefined> {
+  const path = `${pathPrefix(baseUrl)}/ocs/v2.php/cloud/capabilities?format=json`;
+  const answer = await getAnonymously(pool, path, { "ocs-apirequest": "true" });
+  const schema = z.object({
+    ocs: z.object({ data: z.object({ capabilities: z.object({ bruteforce: z.object({ delay: z.number() }) }) }) }),
+  });
+  const parsed = schema.safeParse(jsonOf(answer));
+  return parsed.success ? parsed.data.ocs.data.capabilities.bruteforce.delay : undefined;
+}
+
+/** The account that the app password belongs to. `lastLogin` is in milliseconds; app passwords do not change it. */
+export interface OwnAccount {
+  id: string;
+  groups: string[];
+  lastLogin: number;
+}
+
+/** The acting account. */
+export async function readOwnAccount(ocs: Ocs): Promise<OwnAccount> {
+  const schema = z.object({ id: z.string(), groups: z.array(z.string()), lastLogin: z.number().default(0) });
+  const parsed = schema.safeParse(await ocs.call("GET", "cloud/user"));
+  if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's answer for our own account has an unexpected form");
+  return parsed.data;
+}
+
+/**
+ * Makes a core write pass password confirmation without any effect: nobody can enable their own account, which Nextcloud
+ * says with OCS code 101 after it has accepted the password.
+ *
+ * @throws {NextcloudForbidden} when the confirmation is refused
+ */
+export async function confirmPassword(ocs: Ocs, ownId: string): Promise<void> {
+  try {
+    await ocs.call("PUT", `cloud/users/${encodeURIComponent(ownId)}/enable`);
+  } catch (error) {
+    if (!(error instanceof OcsRefusal && error.status === 101)) throw error;
+  }
+}
+
+/** The version of an enabled app, or undefined when it is not enabled (or not there). */
+export async function readAppVersion(ocs: Ocs, app: string): Promise<string | undefined> {
+  const enabled = z
+    .object({ apps: z.union([z.array(z.string()), z.record(z.string(), z.string())]) })
+    .safeParse(await ocs.call("GET", "cloud/apps", { filter: "enabled" }));
+  if (!enabled.success) throw new NextcloudMisrouted("Nextcloud's list of apps has an unexpected form");
+  if (!Object.values(enabled.data.apps).includes(app)) return undefined;
+  const info = z.object({ version: z.string() }).safeParse(await ocs.call("GET", `cloud/apps/${app}`));
+  return info.success ? info.data.version : "unknown";
+}
+
+async function getAnonymously(pool: Dispatcher, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+  try {
+    return await send(pool, { method: "GET", path, headers: { accept: "application/json", ...headers } });
+  } catch (error) {
+    const name = networkErrorName(error);
+    if (isCertificateError(name)) throw new NextcloudCertificate(name);
+    throw new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, { cause: error, stops: "nextcloud" });
+  }
+}
+
+function jsonOf(answer: Answer): unknown {
+  try {
+    return JSON.parse(answer.body);
+  } catch {
+    return undefined;
+  }
+}
+
+function redirectTarget(answer: Answer): string {
+  return String(answer.headers.location ?? "nowhere");
+}
+
+/** The server's clock in an answer, in milliseconds since the epoch. */
+export function dateOf(answer: Answer): number | undefined {
+  const date = Date.parse(String(answer.headers.date ?? ""));
+  return Number.isNaN(date) ? undefined : date;
+}

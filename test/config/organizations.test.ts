@@ -1,0 +1,218 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ConfigurationError } from "../../functions/config/errors.ts";
+import { type Organizations, organizationsFromParameters } from "../../functions/config/organizations.ts";
+import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
+
+const PATH = "/clavex-nextcloud/prod/organizations/";
+const MINUTE = 60_000;
+
+let store: ParameterStore;
+let clock: number;
+let organizations: Organizations;
+
+beforeEach(async () => {
+  store = await startParameterStore();
+  clock = 1_000_000;
+  organizations = organizationsFromParameters(store.client, "prod", () => clock);
+});
+afterEach(() => store.close());
+
+const documentOf = (slug: string, change: Record<string, unknown> = {}): string =>
+  JSON.stringify({
+    slug,
+    organizationId: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
+    clavex: { baseUrl: "https://id.acme.eu", webhookSecrets: ["ssm:primary"] },
+    nextcloud: { baseUrl: "https://nextcloud.acme.eu", username: "provisioner", password: "ssm:password" },
+    identity: { providerId: 1 },
+    ...change,
+  });
+const put = (slug: string, document = documentOf(slug)): void => store.put(`${PATH}${slug}`, document);
+
+describe("the organizations of a stage", () => {
+  it("are read together, whatever their number, and found by their slugs", async () => {
+    const slugs = Array.from({ length: 23 }, (_, index) => `org-${String(index).padStart(2, "0")}`);
+    for (const slug of slugs) put(slug);
+    expect(await organizations.slugs()).toEqual(slugs);
+    for (const slug of slugs) expect((await organizations.get(slug))?.slug).toBe(slug);
+    expect(new Set(store.calls)).toEqual(new Set([`GetParametersByPath ${PATH}`]));
+    expect(store.calls.length).toBeLessThanOrEqual(4);
+  });
+
+  it("are those of this stage only, and no parameters below them", async () => {
+    put("acme");
+    store.put("/clavex-nextcloud/test/organizations/other", documentOf("other"));
+    store.put(`${PATH}acme/nested`, documentOf("nested"));
+    expect(await organizations.slugs()).toEqual(["acme"]);
+    expect(await organizations.get("other")).toBeUndefined();
+    expect(await organizations.get("nested")).toBeUndefined();
+  });
+
+  it("may be none", async () => {
+    expect(await organizations.slugs()).toEqual([]);
+    expect(await organizations.get("acme")).toBeUndefined();
+  });
+
+  it("are kept for five minutes, then read anew", async () => {
+    put("acme");
+    await organizations.get("acme");
+    put("acme", documentOf("acme", { quota: { attribute: "changed" } }));
+    clock += 5 * MINUTE;
+    expect((await organizations.get("acme"))?.quota.attribute).toBe("nextcloud_quota");
+    expect(store.calls).toHaveLength(1);
+    clock += 1;
+    expect((await organizations.get("acme"))?.quota.attribute).toBe("changed");
+    expect(store.calls).toHaveLength(2);
+  });
+
+  it("are read once for many who ask at the same time", async () => {
+    put("acme");
+    await Promise.all(Array.from({ length: 50 }, () => organizations.get("acme")));
+    expect(store.calls).toHaveLength(1);
+  });
+});
+
+describe("a slug that is not among them", () => {
+  it("is read for once a minute, however many are made up", async () => {
+    put("acme");
+    await organizations.get("acme");
+    for (let second = 0; second < 300; second += 1) {
+      clock += 1000;
+      expect(await organizations.get(`made-up-${second}`)).toBeUndefined();
+    }
+    expect(store.calls.length).toBeLessThanOrEqual(1 + 5);
+  });
+
+  it("costs nothing when a hundred ask at once", async () => {
+    put("acme");
+    await organizations.get("acme");
+    clock += 2 * MINUTE;
+    await Promise.all(Array.from({ length: 100 }, (_, index) => organizations.get(`made-up-${index}`)));
+    expect(store.calls).toHaveLength(2);
+  });
+
+  it.each([
+    "",
+    "..",
+    "../secrets/acme",
+    "acme/nested",
+    "ACME",
+    "acme\n",
+    "__proto__",
+    "é",
+    "a".repeat(64),
+  ])("and cannot be one (%j) is not read for at all", async (slug) => {
+    put("acme");
+    expect(await organizations.get(slug)).toBeUndefined();
+    expect(store.calls).toEqual([]);
+  });
+
+  it("is found within a minute once it is there", async () => {
+    put("acme");
+    expect(await organizations.get("new")).toBeUndefined();
+    put("new");
+    clock += MINUTE;
+    expect(await organizations.get("new")).toBeUndefined();
+    clock += 1;
+    expect((await organizations.get("new"))?.slug).toBe("new");
+  });
+
+  it("is not known any more, five minutes after it was deleted", async () => {
+    put("acme");
+    await organizations.get("acme");
+    store.delete(`${PATH}acme`);
+    expect((await organizations.get("acme"))?.slug).toBe("acme");
+    clock += 5 * MINUTE + 1;
+    expect(await organizations.get("acme")).toBeUndefined();
+  });
+});
+
+describe("a document that is wrong", () => {
+  it.each([
+    ["no JSON", "{"],
+    ["an unknown key", documentOf("wrong", { colour: "red" })],
+    ["a secret of another kind of place", documentOf("wrong").replace("ssm:password", "env:PASSWORD")],
+    ["the slug of another", documentOf("acme")],
+  ])("(%s) fails its own organization, naming the parameter, and no other", async (_, document) => {
+    put("acme");
+    put("wrong", document);
+    const failure = await organizations.get("wrong").catch((error) => error);
+    expect(failure).toBeInstanceOf(ConfigurationError);
+    expect(failure.problems).toEqual([expect.stringContaining(`${PATH}wrong: `)]);
+    expect((await organizations.get("acme"))?.slug).toBe("acme");
+    expect(await organizations.slugs()).toEqual(["acme", "wrong"]);
+    expect(store.calls).toHaveLength(1);
+  });
+
+  it("works as soon as it is read again after its correction", async () => {
+    put("wrong", "{");
+    await expect(organizations.get("wrong")).rejects.toBeInstanceOf(ConfigurationError);
+    put("wrong");
+    clock += 5 * MINUTE + 1;
+    expect((await organizations.get("wrong"))?.slug).toBe("wrong");
+  });
+});
+
+describe("while SSM is out of order", () => {
+  it.each([
+    { code: "ThrottlingException", status: 400 },
+    { code: "InternalServerError", status: 500 },
+  ])("($code) what was read last stays in use", async (fault) => {
+    put("acme");
+    await organizations.get("acme");
+    store.fault = fault;
+    clock += 60 * MINUTE;
+    expect((await organizations.get("acme"))?.slug).toBe("acme");
+    expect(await organizations.get("made-up")).toBeUndefined();
+    expect(await organizations.slugs()).toEqual(["acme"]);
+    store.fault = undefined;
+    clock += MINUTE + 1;
+    put("new");
+    expect((await organizations.get("new"))?.slug).toBe("new");
+  });
+
+  it("(unreachable) what was read last stays in use", async () => {
+    put("acme");
+    await organizations.get("acme");
+    await store.close();
+    clock += 60 * MINUTE;
+    expect((await organizations.get("acme"))?.slug).toBe("acme");
+  });
+
+  it("in the middle of the pages, half a reading does not make organizations vanish", async () => {
+    const slugs = Array.from({ length: 15 }, (_, index) => `org-${String(index).padStart(2, "0")}`);
+    for (const slug of slugs) put(slug);
+    await organizations.slugs();
+    store.calls.length = 0;
+    clock += 6 * MINUTE;
+    const reading = organizations.slugs();
+    while (store.calls.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    store.fault = { code: "InternalServerError", status: 500 };
+    expect(await reading).toEqual(slugs);
+  });
+
+  it("and nothing was read before, it is to be tried again", async () => {
+    put("acme");
+    store.fault = { code: "ThrottlingException", status: 400 };
+    await expect(organizations.get("acme")).rejects.toMatchObject({ failureClass: "transient" });
+    store.fault = undefined;
+    clock += MINUTE + 1;
+    expect((await organizations.get("acme"))?.slug).toBe("acme");
+  });
+
+  it("by permission, somebody has to act", async () => {
+    store.fault = { code: "AccessDeniedException", status: 400 };
+    await expect(organizations.get("acme")).rejects.toMatchObject({
+      failureClass: "configuration",
+      fix: expect.any(String),
+    });
+  });
+
+  it("a flood of made-up slugs does not become a flood of failing calls", async () => {
+    put("acme");
+    await organizations.get("acme");
+    store.fault = { code: "ThrottlingException", status: 400 };
+    clock += 2 * MINUTE;
+    for (let index = 0; index < 50; index += 1) await organizations.get(`made-up-${index}`);
+    expect(store.calls.length).toBeLessThan(10);
+  });
+});
