@@ -1,8 +1,8 @@
 /** What becomes of a job that fails; the three classes of docs/operations.md. */
 export type FailureClass = "transient" | "configuration" | "permanent";
 
-/** Nextcloud, or the organization's Clavex. */
-export type StoppedServer = "nextcloud" | "clavex";
+/** Nextcloud, the organization's Clavex, or the agreement of both sides on ids. */
+export type StoppedServer = "nextcloud" | "clavex" | "identity";
 
 export interface FailureDetails {
   /** The least time to wait before the next attempt, when the server names one. */

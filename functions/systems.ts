@@ -43,12 +43,12 @@ export function createSystems(options: SystemsOptions): Systems {
   const pools = new Map<string, Pool>();
   const made = new Map<string, { organization: Organization; systems: OrganizationSystems }>();
 
-  const pool = (baseUrl: string, connections: number, limits: Timeouts): Pool => {
-    const { origin } = new URL(baseUrl);
-    const existing = pools.get(origin);
+  const pool = (kind: "clavex" | "nextcloud", baseUrl: string, connections: number, limits: Timeouts): Pool => {
+    const name = `${kind} ${new URL(baseUrl).origin}`;
+    const existing = pools.get(name);
     if (existing) return existing;
     const created = createPool(baseUrl, connections, limits);
-    pools.set(origin, created);
+    pools.set(name, created);
     return created;
   };
 
@@ -59,7 +59,7 @@ export function createSystems(options: SystemsOptions): Systems {
       baseUrl: nextcloud.baseUrl,
       username: nextcloud.username,
       password,
-      pool: pool(nextcloud.baseUrl, nextcloudConnections, timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS),
+      pool: pool("nextcloud", nextcloud.baseUrl, nextcloudConnections, timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS),
     });
     const nextcloudOrigin = nextcloud.baseUrl;
     const nextcloudServer = async (): Promise<PausableServer> => ({
@@ -67,9 +67,19 @@ export function createSystems(options: SystemsOptions): Systems {
       name: `${nextcloud.username} ${nextcloud.baseUrl}`,
       credentials: await password(),
     });
+    const identityServer: PausableServer = {
+      kind: "identity",
+      name: `identity of ${organization.slug}`,
+      credentials: JSON.stringify(organization.identity),
+    };
     const { apiKey } = clavex;
     if (apiKey === undefined) {
-      return { clavex: undefined, ocs, nextcloudOrigin, servers: async () => [await nextcloudServer()] };
+      return {
+        clavex: undefined,
+        ocs,
+        nextcloudOrigin,
+        servers: async () => [await nextcloudServer(), identityServer],
+      };
     }
     const key = () => secrets.api(organization, apiKey);
     const clavexServer = async (): Promise<PausableServer> => ({
@@ -81,13 +91,13 @@ export function createSystems(options: SystemsOptions): Systems {
       baseUrl: clavex.baseUrl,
       organizationId: organization.organizationId,
       apiKey: key,
-      pool: pool(clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
+      pool: pool("clavex", clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
     });
     return {
       clavex: { api, groupMap: createGroupMap(api, (name) => isRelevant(organization, name), now) },
       ocs,
       nextcloudOrigin,
-      servers: () => Promise.all([nextcloudServer(), clavexServer()]),
+      servers: () => Promise.all([nextcloudServer(), clavexServer(), identityServer]),
     };
   };
 

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { identityFingerprint } from "../ledger/ledger.ts";
+import { identityFingerprint } from "../nextcloud/identity.ts";
 import { type ConnectOptions, connect, withConnection } from "./connect.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print } from "./terminal.ts";

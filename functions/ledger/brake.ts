@@ -19,15 +19,17 @@ export class BrakeHeld extends Failure {
 /** Lets a limited number of people lose access in an hour, over all paths. */
 export interface Brake {
   /**
-   * Counts one more person who would lose access.
+   * Counts one more person who would lose access; a person who was let pass lately is not counted again.
    *
    * @throws {BrakeHeld} when that is one too many; once somebody was held, a new hour releases nobody
    */
-  admit(organization: Organization): Promise<void>;
+  admit(organization: Organization, subject: string): Promise<void>;
   /** An operator allows so many more, and those who were held are let go on. */
   allow(organization: string, number: number): Promise<void>;
 }
 
+/** How many of those who passed are remembered by name; far below what fits into one item. */
+const MOST_REMEMBERED = 2_000;
 const HOUR_MS = 60 * 60_000;
 const MOST_ATTEMPTS = 20;
 
@@ -45,7 +47,9 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
   ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       const current = await ledger.brake(organization);
-      const { brake, result } = await change(current ?? { hourStart: now(), passed: 0, held: false, allowed: 0 });
+      const { brake, result } = await change(
+        current ?? { hourStart: now(), passed: 0, held: false, allowed: 0, admitted: [] },
+      );
       if (await ledger.putBrake(organization, brake, current?.revision)) return result;
       if (attempt === MOST_ATTEMPTS)
         throw new Failure("transient", "ledger-conflict", "the brake is written by many at once");
@@ -53,17 +57,20 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
   }
 
   return {
-    async admit(organization) {
+    async admit(organization, subject) {
       const { slug, reconcile } = organization;
       const limit = await update(slug, async (current) => {
-        if (current.allowed > 0) return { brake: { ...current, allowed: current.allowed - 1 }, result: undefined };
         const over = now() - current.hourStart >= HOUR_MS && !current.held;
-        const brake = over ? { ...current, hourStart: now(), passed: 0 } : current;
+        const brake = over ? { ...current, hourStart: now(), passed: 0, admitted: [] } : current;
+        if (brake.admitted.includes(subject)) return { brake, result: undefined };
+        const admitted = [...brake.admitted, subject].slice(-MOST_REMEMBERED);
+        if (brake.allowed > 0) return { brake: { ...brake, allowed: brake.allowed - 1, admitted }, result: undefined };
         // Counting the people is a query: only asked when the plain count does not let them pass.
         const { count } = reconcile.maxDeprovisions;
         const most = brake.passed < count ? count : deprovisionLimit(organization, await ledger.countActive(slug));
-        if (!brake.held && brake.passed < most)
-          return { brake: { ...brake, passed: brake.passed + 1 }, result: undefined };
+        if (!brake.held && brake.passed < most) {
+          return { brake: { ...brake, passed: brake.passed + 1, admitted }, result: undefined };
+        }
         return { brake: { ...brake, held: true }, result: most };
       });
       if (limit !== undefined) throw new BrakeHeld(slug, limit);

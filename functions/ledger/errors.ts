@@ -27,3 +27,12 @@ export class IdentityChanged extends Failure {
     });
   }
 }
+
+/** An item of the table has another form than this version knows. */
+export class LedgerUnreadable extends Failure {
+  constructor(item: string) {
+    super("configuration", "ledger-unreadable", `the ledger's item ${item} has an unknown form`, {
+      fix: "It was written by another version: deploy that version again.",
+    });
+  }
+}

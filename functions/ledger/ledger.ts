@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb";
 import {
   DeleteCommand,
@@ -10,7 +10,7 @@ import {
 } from "@aws-sdk/lib-dynamodb";
 import * as z from "zod";
 import { jobSchema } from "../queue/job.ts";
-import { LedgerConflict, LedgerUnavailable } from "./errors.ts";
+import { LedgerConflict, LedgerUnavailable, LedgerUnreadable } from "./errors.ts";
 
 /** What a person's account can be brought to. */
 const subjectStateSchema = z.enum(["active", "suspended", "deleted", "outOfScope"]);
@@ -83,6 +83,8 @@ const brakeSchema = z.object({
   held: z.boolean(),
   /** How many more an operator has allowed. */
   allowed: z.number(),
+  /** Who was let pass in this hour: a retry does not count twice. */
+  admitted: z.array(z.string()),
   revision: z.number(),
 });
 
@@ -131,6 +133,8 @@ export interface Ledger {
   lock(organization: string, name: string, now: number, until: number): Promise<(() => Promise<void>) | undefined>;
   /** Replaces the identity fingerprint: an operator accepts that every account id changes. */
   acceptIdentity(organization: string, fingerprint: string): Promise<void>;
+  /** Writes an account down as the organization's, unless somebody has it. Returns the slug of who owns it now. */
+  claimAccount(origin: string, accountId: string, owner: string): Promise<string>;
   /** The identity fingerprint of the organization; written when there was none. Returns the one that holds. */
   identity(organization: string, fingerprint: string): Promise<string>;
 }
@@ -143,7 +147,7 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
   async function get<T>(partition: string, sort: string, schema: z.ZodType<T>): Promise<T | undefined> {
     const command = new GetCommand({ TableName: table, Key: { partition, sort }, ConsistentRead: true });
     const { Item } = await client.send(command).catch(unavailable);
-    return Item === undefined ? undefined : schema.parse(Item);
+    return Item === undefined ? undefined : readItem(schema, Item);
   }
 
   /** Puts an item if the condition holds; returns false when it does not. */
@@ -191,7 +195,7 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     let start: Record<string, unknown> | undefined;
     do {
       const page = await client.send(new QueryCommand(queryOf(partition, prefix, start))).catch(unavailable);
-      yield (page.Items ?? []).map((item) => schema.parse(item));
+      yield (page.Items ?? []).map((item) => readItem(schema, item));
       start = page.LastEvaluatedKey;
     } while (start !== undefined);
   }
@@ -221,6 +225,15 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     },
     group: (origin, gid) => get(`nextcloud#${origin}`, `group#${gid}`, groupEntrySchema),
     claimGroup: (origin, gid, entry) => putOnce(`nextcloud#${origin}`, `group#${gid}`, entry, groupEntrySchema),
+    async claimAccount(origin, accountId, owner) {
+      const { entry } = await putOnce(
+        `nextcloud#${origin}`,
+        `account#${accountId}`,
+        { owner },
+        z.object({ owner: z.string() }),
+      );
+      return entry.owner;
+    },
     subjects: (organization) => pages(organization, "subject#", subjectEntrySchema),
     async countActive(organization) {
       let count = 0;
@@ -322,14 +335,12 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
   };
 }
 
-function unavailable(error: unknown): never {
-  throw new LedgerUnavailable(error);
+function readItem<T>(schema: z.ZodType<T>, item: Record<string, unknown>): T {
+  const result = schema.safeParse(item);
+  if (result.success) return result.data;
+  throw new LedgerUnreadable(`${item[TABLE_KEYS.partition]} ${item[TABLE_KEYS.sort]}`);
 }
 
-/** The fingerprint of what decides account ids: when it changes, every id would change. */
-export function identityFingerprint(identity: object): string {
-  const sorted = Object.entries(identity)
-    .filter(([, value]) => value !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
+function unavailable(error: unknown): never {
+  throw new LedgerUnavailable(error);
 }

@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import {
+  AccountVanished,
   IdentityMismatch,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudServerError,
   OcsRefusal,
+  UnknownRoute,
 } from "./errors.ts";
 import { type Ocs, userSegment } from "./ocs.ts";
 import { type Quota, quotaFromAnswer, quotaText } from "./quota.ts";
@@ -93,7 +95,7 @@ export async function upsertOidcAccount(
       quota: profile.quota === undefined ? undefined : quotaText(profile.quota),
     });
   } catch (error) {
-    if (isRefusal(error, 404, 998) || error instanceof NextcloudMisrouted) {
+    if (isRefusal(error, 404, 998) || error instanceof UnknownRoute) {
       throw new NextcloudMisrouted(
         "Nextcloud has no user_oidc pre-provisioning endpoint",
         "Enable the app user_oidc in Nextcloud, or choose another identity.scheme.",
@@ -142,7 +144,11 @@ export async function editAccount(
 
 /** Enables or disables an account; idempotent. Disabling ends live sessions at their next request. */
 export async function setAccountEnabled(ocs: Ocs, id: string, enabled: boolean): Promise<void> {
-  await ocs.call("PUT", `cloud/users/${userSegment(id)}/${enabled ? "enable" : "disable"}`);
+  try {
+    await ocs.call("PUT", `cloud/users/${userSegment(id)}/${enabled ? "enable" : "disable"}`);
+  } catch (error) {
+    throw isRefusal(error, 101) ? new AccountVanished() : error;
+  }
 }
 
 /**
@@ -158,7 +164,7 @@ export async function joinGroup(ocs: Ocs, id: string, gid: string): Promise<bool
     return true;
   } catch (error) {
     if (isRefusal(error, 102)) return false;
-    throw error;
+    throw isRefusal(error, 103) ? new AccountVanished() : error;
   }
 }
 
@@ -167,7 +173,8 @@ export async function leaveGroup(ocs: Ocs, id: string, gid: string): Promise<voi
   try {
     await ocs.call("DELETE", `cloud/users/${userSegment(id)}/groups`, { groupid: gid });
   } catch (error) {
-    if (!isRefusal(error, 102)) throw error;
+    if (isRefusal(error, 102)) return;
+    throw isRefusal(error, 103) ? new AccountVanished() : error;
   }
 }
 

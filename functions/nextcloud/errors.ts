@@ -73,6 +73,23 @@ export class NextcloudMisrouted extends Failure {
   }
 }
 
+/** Nextcloud has no such call: an app is disabled, or a proxy cuts the route. */
+export class UnknownRoute extends NextcloudMisrouted {
+  constructor(call: string) {
+    super(
+      `Nextcloud does not know the call ${call}`,
+      "Enable the app provisioning_api in Nextcloud, and check any proxy in front of it.",
+    );
+  }
+}
+
+/** The account was deleted between looking at it and changing it: the next attempt finds what to do. */
+export class AccountVanished extends Failure {
+  constructor() {
+    super("transient", "nextcloud-account-vanished", "the account was deleted in Nextcloud meanwhile");
+  }
+}
+
 /** A certificate in front of Nextcloud that is not trusted. */
 export class NextcloudCertificate extends Failure {
   constructor(reason: string) {

@@ -67,6 +67,15 @@ export function groupId(identity: Identity, name: string): string {
   }
 }
 
+/**
+ * The fingerprint of what decides ids: when it changes, every account id would change. Settings that decide nothing, such as
+ * a provider's identifier that is not used, are not in it.
+ */
+export function identityFingerprint(identity: Identity): string {
+  const subject = "00000000-0000-4000-8000-000000000000";
+  return hash("sha256", `${accountId(identity, subject)}\n${groupId(identity, "group")}`);
+}
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 

@@ -18,6 +18,7 @@ import {
   NextcloudUnauthorized,
   NextcloudUnavailable,
   OcsRefusal,
+  UnknownRoute,
 } from "./errors.ts";
 import { Session } from "./session.ts";
 
@@ -136,6 +137,8 @@ function interpret(answer: Answer, call: string): unknown {
     throw new NextcloudUnavailable(`an answer to ${call} that is cut or not OCS (HTTP ${status})`);
   }
   if (ocs.code === 100 || ocs.code === 200) return ocs.data;
+  // What a route that is not there answers; the same codes mean "no such account" elsewhere.
+  if (status === 404 && /invalid query/i.test(ocs.message)) throw new UnknownRoute(call);
   throw new OcsRefusal(ocs.code, ocs.message, call);
 }
 

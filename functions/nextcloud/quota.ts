@@ -23,10 +23,10 @@ export function parseQuota(text: string): Quota {
   if (trimmed.toLowerCase() === "none") return "none";
   const match = QUOTA.exec(trimmed);
   if (!match) throw new InvalidQuota(explain(text));
-  const bytes = Math.round(Number(match[1]) * 1024 ** unitIndex(match[2]));
+  const bytes = fromHuman(humanSize(Math.round(Number(match[1]) * 1024 ** unitIndex(match[2]))));
   if (!Number.isSafeInteger(bytes))
     throw new InvalidQuota(`${JSON.stringify(text)} is too large; write "none" for unlimited`);
-  return fromHuman(humanSize(bytes));
+  return bytes;
 }
 
 function explain(text: string): string {

@@ -148,7 +148,7 @@ function desiredGroups(organization: Organization, names: readonly string[], not
     else notes.push(`group ${printable(name)} is skipped: ${result.problem}`);
   }
   for (const gid of organization.groups.always) {
-    if (!groups.has(gid)) groups.set(gid, { gid, displayName: gid, source: "always", name: gid });
+    groups.set(gid, { gid, displayName: gid, source: "always", name: gid });
   }
   return [...groups.values()];
 }

@@ -28,8 +28,8 @@ export interface Ownership {
   claim(organization: Organization, origin: string, gid: string, name: string): Promise<"new" | "ours" | "other">;
 }
 
-/** How long "nobody's" or "was there before" is believed; what is owned stays owned. */
-const UNOWNED_MS = 60_000;
+/** How long "was there before" is believed; what is owned stays owned. */
+const LOCAL_MS = 60_000;
 
 /** Ownership with a memory for the life of the container, so that a known group costs no request. */
 export function createOwnership(ledger: Ledger, now: () => number = Date.now): Ownership {
@@ -39,41 +39,54 @@ export function createOwnership(ledger: Ledger, now: () => number = Date.now): O
 
   const remember = (id: string, knowledge: GroupKnowledge): GroupKnowledge => {
     const owned = knowledge.ownership === "ours" || knowledge.ownership === "other";
-    memory.set(id, { knowledge, until: owned ? Number.POSITIVE_INFINITY : now() + UNOWNED_MS });
+    memory.set(id, { knowledge, until: owned ? Number.POSITIVE_INFINITY : now() + LOCAL_MS });
     return knowledge;
   };
 
   return {
     async resolve(organization, { ocs, nextcloudOrigin }, desired, actual, names) {
-      const hashed = hashesGroupIds(organization.identity);
+      // Groups of a person who is not active are left as they are.
+      if (desired.state !== "active") return new Map();
+      const derived = hashesGroupIds(organization.identity) ? derivedNames(organization, names) : undefined;
       const member = new Set(actual?.groups);
-      const derived = hashed ? derivedNames(organization, names) : new Map<string, string>();
+
+      const inLedger = async (id: string, gid: string): Promise<GroupKnowledge | undefined> => {
+        const entry = await ledger.group(nextcloudOrigin, gid);
+        if (!entry) return undefined;
+        return remember(id, { ownership: entry.owner === organization.slug ? "ours" : "other", name: entry.name });
+      };
 
       const look = async (gid: string): Promise<GroupKnowledge> => {
         const id = key(organization, nextcloudOrigin, gid);
         const known = memory.get(id);
         if (known && known.until > now()) return known.knowledge;
-        const entry = await ledger.group(nextcloudOrigin, gid);
-        if (entry) {
-          return remember(id, { ownership: entry.owner === organization.slug ? "ours" : "other", name: entry.name });
-        }
-        const name = derived.get(gid);
+        const owned = await inLedger(id, gid);
+        if (owned) return owned;
+        const name = derived?.get(gid);
         // Nobody else makes a group of a hashed id. It becomes ours in the ledger with the first claim.
         if (name !== undefined) return { ownership: "ours", name };
-        if (member.has(gid) || (await groupExists(ocs, gid))) return remember(id, { ownership: "local" });
-        return remember(id, { ownership: "free" });
+        const exists = member.has(gid) || (await groupExists(ocs, gid));
+        // Not remembered: somebody may make it before the next look.
+        if (!exists) return { ownership: "free" };
+        // Another container may have claimed and made it since the ledger was asked.
+        const adopted = adoptedName(organization, gid);
+        return (
+          (await inLedger(id, gid)) ??
+          remember(id, { ownership: "local", ...(adopted === undefined ? {} : { name: adopted }) })
+        );
       };
 
-      const wanted = desired.groups.filter((group) => group.source === "clavex").map((group) => group.gid);
-      const claimed = desired.groups.filter((group) => group.source === "always").map((group) => group.gid);
-      const knowledge = new Map<string, GroupKnowledge>();
-      for (const gid of new Set([...wanted, ...member])) knowledge.set(gid, await look(gid));
-      for (const gid of claimed) {
-        // Always-groups are plain ids of the policy: only another organization's claim matters.
-        const entry = knowledge.has(gid) ? undefined : await ledger.group(nextcloudOrigin, gid);
-        if (entry && entry.owner !== organization.slug) knowledge.set(gid, { ownership: "other", name: entry.name });
-      }
-      return knowledge;
+      // Always-groups are plain ids of the policy: only another organization's claim matters.
+      const lookAtAlways = async (gid: string): Promise<GroupKnowledge> =>
+        (await inLedger(key(organization, nextcloudOrigin, gid), gid)) ?? { ownership: "local" };
+
+      const always = new Set(desired.groups.filter(({ source }) => source === "always").map(({ gid }) => gid));
+      const gids = new Set([...desired.groups.map(({ gid }) => gid), ...member]);
+      const looks = Array.from(
+        gids,
+        async (gid) => [gid, await (always.has(gid) ? lookAtAlways(gid) : look(gid))] as const,
+      );
+      return new Map(await Promise.all(looks));
     },
 
     async claim(organization, origin, gid, name) {
@@ -85,6 +98,14 @@ export function createOwnership(ledger: Ledger, now: () => number = Date.now): O
       return written ? "new" : ownership;
     },
   };
+}
+
+/** The Clavex name of a group that the organization adopts, where its id follows from a name. */
+function adoptedName(organization: Organization, gid: string): string | undefined {
+  return organization.groups.adopt.find((name) => {
+    const result = nextcloudGroup(organization, name);
+    return "group" in result && result.group.gid === gid;
+  });
 }
 
 const derivations = new WeakMap<ReadonlySet<string>, Map<string, string>>();

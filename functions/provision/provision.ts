@@ -6,21 +6,28 @@ import type { Organizations } from "../config/organizations.ts";
 import { Failure } from "../failure.ts";
 import { createBrake } from "../ledger/brake.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
-import { identityFingerprint, type Ledger, type SubjectEntry } from "../ledger/ledger.ts";
+import type { Ledger, SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
-import { NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
-import { accountId } from "../nextcloud/identity.ts";
+import { AccountConflict, NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
+import { accountId, identityFingerprint } from "../nextcloud/identity.ts";
 import { UnreadableJob } from "../queue/errors.ts";
 import { GROUPS_SUBJECT, type Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
 import { sendGroupChanges } from "../reconcile/group-hints.ts";
 import type { OrganizationSystems, Systems } from "../systems.ts";
 import { AccountAppeared, createApply } from "./apply.ts";
-import { type DesiredAccount, type DirectoryState, desiredAccount, desiredHash, groupsHash } from "./desired.ts";
+import {
+  type DesiredAccount,
+  type DesiredGroup,
+  type DirectoryState,
+  desiredAccount,
+  desiredHash,
+  groupsHash,
+} from "./desired.ts";
 import { GRACE_OVER, isDeletable } from "./grace.ts";
 import { createOwnership } from "./ownership.ts";
 import { createPauses } from "./pauses.ts";
-import { type Plan, plan } from "./plan.ts";
+import { type Operation, type Plan, plan } from "./plan.ts";
 import { createRetryDelay, type RetryDelay } from "./retry.ts";
 
 /**
@@ -149,7 +156,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
   }
 
   async function bringUpToDate(work: Work): Promise<Outcome> {
-    const { organization, system, job, sentAt, entry } = work;
+    const { organization, system, job, sentAt } = work;
     const { subject } = job;
     const { clavex } = system;
     let snapshot: DirectoryUser | undefined;
@@ -160,7 +167,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
         return finished("ignored", undefined, ["the job carries no user, and without clavex.apiKey none can be read"]);
       }
       if (snapshot && snapshot.subject !== subject) throw new UnreadableJob("snapshot: is of another subject");
-      if (isStale(entry, snapshot)) return finished("stale", entry?.accountId);
+      if (isStale(work.entry, snapshot)) return finished("stale", work.entry?.accountId);
     }
 
     const id = accountId(organization.identity, subject);
@@ -174,6 +181,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       const evaluate = async (observation: Observation): Promise<Evaluation> => {
         desired = desiredAccount(organization, subject, observation);
         const groups = await ownership.resolve(organization, system, desired, actual, observation.names);
+        const { entry } = work;
         const deletable = job.trigger.event === GRACE_OVER && isDeletable(organization, desired, entry, now());
         return { observation, desired, plan: plan({ organization, desired, actual, entry, groups, deletable }) };
       };
@@ -190,7 +198,10 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
         }
         return await carryOut(work, evaluation, actual);
       } catch (error) {
-        if (error instanceof AccountAppeared && looks < MOST_LOOKS) continue;
+        if (error instanceof AccountAppeared && looks < MOST_LOOKS) {
+          work.entry = await ledger.subject(organization.slug, subject);
+          continue;
+        }
         if (error instanceof Failure && error.failureClass === "permanent") return park(work, error, desired);
         throw error;
       }
@@ -201,19 +212,26 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     const { organization, system, entry } = work;
     const { observation, desired } = evaluation;
     const { operations, notes, memberships } = evaluation.plan;
-    const gids = new Set(desired.groups.filter((group) => group.source === "clavex").map((group) => group.gid));
+    const joining = groupsToJoin(operations).filter(({ source }) => source === "clavex");
+    const gids = new Set(joining.map(({ gid }) => gid));
     const disabling = operations.some((operation) => operation.kind === "disable");
-    const joining = operations.some((operation) => operation.kind === "join" || operation.kind === "create");
     let revision = entry?.revision;
 
+    // The first change to an account claims it: two organizations on one Nextcloud may compute the same id.
+    if (operations.length > 0 && entry?.desiredHash === undefined) {
+      const owner = await ledger.claimAccount(system.nextcloudOrigin, desired.accountId, organization.slug);
+      if (owner !== organization.slug) {
+        throw new AccountConflict(`account ${desired.accountId} belongs to organization ${owner}; nothing was touched`);
+      }
+    }
     // One who was admitted before is not counted again: that attempt wrote `disabledByUs` and then failed.
-    if (disabling && !entry?.disabledByUs) await brake.admit(organization);
+    if (disabling && !entry?.disabledByUs) await brake.admit(organization, desired.subject);
     // Written before the change it speaks of: a crash in between must not leave a membership or a lock that nobody owns.
-    if (disabling || joining) {
+    if (disabling || joining.length > 0) {
       const intended = {
         ...(entry ?? newEntry(desired)),
         accountId: desired.accountId,
-        groups: [...new Set([...(entry?.groups ?? []), ...(joining ? gids : [])])],
+        groups: [...new Set([...(entry?.groups ?? []), ...gids])],
         disabledByUs: disabling || (entry?.disabledByUs ?? false),
       };
       revision = (await ledger.putSubject(organization.slug, intended, revision)).revision;
@@ -307,6 +325,14 @@ function accountOf({ organization, job }: Work): { subject: string; accountId: s
 /** The entry of a person for whom nothing was done yet. */
 function newEntry({ subject, accountId: id }: { subject: string; accountId: string }): Omit<SubjectEntry, "revision"> {
   return { subject, accountId: id, state: "new", groups: [], disabledByUs: false };
+}
+
+/** The groups that operations put the person into. */
+function groupsToJoin(operations: readonly Operation[]): DesiredGroup[] {
+  return operations.flatMap((operation) => {
+    if (operation.kind === "create") return operation.groups;
+    return operation.kind === "join" ? [operation.group] : [];
+  });
 }
 
 function finished(result: Outcome["result"], account?: string, notes: string[] = []): Outcome {

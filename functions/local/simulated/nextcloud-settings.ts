@@ -55,11 +55,16 @@ export function settingsRoutes(settings: NextcloudSettings): Route[] {
       settings.config.delete(`${app}/${key}`);
       return [];
     }),
-    ...(hasProviderRoutes(settings) ? providerRoutes(admin) : []),
+    ...providerRoutes(admin),
   ];
 }
 
-function hasProviderRoutes({ apps }: NextcloudSettings): boolean {
+/** Whether the app behind a route is enabled, and new enough to have it. */
+export function isOffered({ apps }: NextcloudSettings, path: string): boolean {
+  const app = /^\/apps\/([^/]+)\//.exec(path)?.[1];
+  if (app === undefined) return true;
+  if (!apps.has(app)) return false;
+  if (!path.startsWith("/apps/user_oidc/api/v1/provider")) return true;
   const [major = 0, minor = 0] = (apps.get("user_oidc") ?? "0").split(".").map(Number);
   const [sinceMajor = 0, sinceMinor = 0] = PROVIDER_ROUTES_SINCE;
   return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor);

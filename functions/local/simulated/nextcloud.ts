@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type Login, type LoginResult, login } from "./nextcloud-login.ts";
 import { type Call, decode, type Route, routes } from "./nextcloud-routes.ts";
-import { type NextcloudSettings, settingsRoutes } from "./nextcloud-settings.ts";
+import { isOffered, type NextcloudSettings, settingsRoutes } from "./nextcloud-settings.ts";
 import {
   type Account,
   type Backend,
@@ -164,6 +164,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     },
   );
   const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map() };
+  const allRoutes = [...routes, ...settingsRoutes(settings)];
   const sessions = new Set<string>();
   const failedLogins: number[] = [];
   const limitedCalls = new Map<string, number[]>();
@@ -221,9 +222,8 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
       return ok(form, capabilities(actor, bruteForceDelay()));
     }
     if (path === "/core/getapppassword" && request.method === "GET") return ok(form, appPassword(actor));
-    const matching = [...routes, ...settingsRoutes(settings)].filter(({ pattern }) => pattern.test(path));
-    const app = /^\/apps\/([^/]+)\//.exec(path)?.[1];
-    if (app !== undefined && !settings.apps.has(app)) return unknownRoute(form);
+    const matching = allRoutes.filter(({ pattern }) => pattern.test(path));
+    if (!isOffered(settings, path)) return unknownRoute(form);
     const route = matching.find(({ method }) => method === request.method);
     if (matching.length === 0) return unknownRoute(form);
     if (route === undefined) return { status: 405, headers: { "content-type": "text/xml; charset=UTF-8" } };

@@ -1,0 +1,76 @@
+import { Failure } from "../failure.ts";
+import type { DoctorContext } from "./context.ts";
+
+/** What a check found. `cause` says what is so, `fix` what to do, with the exact command where there is one. */
+export interface Finding {
+  status: "ok" | "warn" | "fail" | "skipped";
+  cause?: string;
+  fix?: string;
+}
+
+/** One thing that can be wrong. Checks only read. */
+export interface Check {
+  /** `room.name`; stable, for scripts. */
+  id: string;
+  /** What is true when all is well. */
+  title: string;
+  /** The page and section of the documentation. */
+  docs: string;
+  /** Checks that must not have failed or been skipped: without them this one could only repeat their failure. */
+  needs?: readonly string[];
+  run(context: DoctorContext): Promise<Finding>;
+}
+
+export interface Result extends Finding {
+  id: string;
+  title: string;
+  docs: string;
+}
+
+export const ok = (cause?: string): Finding => ({ status: "ok", ...(cause === undefined ? {} : { cause }) });
+export const warn = (cause: string, fix: string): Finding => ({ status: "warn", cause, fix });
+export const fail = (cause: string, fix: string): Finding => ({ status: "fail", cause, fix });
+export const skipped = (cause: string, fix?: string): Finding => ({
+  status: "skipped",
+  cause,
+  ...(fix === undefined ? {} : { fix }),
+});
+
+/**
+ * Runs checks, each after those it needs and otherwise at the same time; the connections of the context keep that polite.
+ *
+ * @returns one result for each check, in their order
+ */
+export function runChecks(checks: readonly Check[], context: DoctorContext): Promise<Result[]> {
+  const started = new Map<string, Promise<Result>>();
+
+  const start = (check: Check): Promise<Result> => {
+    const running = started.get(check.id) ?? runAfterNeeds(check);
+    started.set(check.id, running);
+    return running;
+  };
+
+  async function runAfterNeeds(check: Check): Promise<Result> {
+    const { id, title, docs, needs = [] } = check;
+    for (const need of needs) {
+      const needed = checks.find((each) => each.id === need);
+      if (needed === undefined) throw new Error(`check ${id} needs ${need}, which does not exist`);
+      const { status } = await start(needed);
+      if (status === "fail") return { id, title, docs, ...skipped(`needs ${need}, which failed`) };
+      if (status === "skipped") return { id, title, docs, ...skipped(`needs ${need}, which was skipped`) };
+    }
+    return { id, title, docs, ...(await runOne(check, context)) };
+  }
+
+  return Promise.all(checks.map(start));
+}
+
+/** A failure of a room carries its own fix; any other error is a mistake of ours. */
+async function runOne(check: Check, context: DoctorContext): Promise<Finding> {
+  try {
+    return await check.run(context);
+  } catch (error) {
+    if (error instanceof Failure) return fail(error.message, error.fix ?? "Try again later.");
+    throw error;
+  }
+}

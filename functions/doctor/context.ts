@@ -1,0 +1,221 @@
+import type { Pool } from "undici";
+import { type AdminApi, CLAVEX_TIMEOUTS, createAdminApi } from "../clavex/admin-api.ts";
+import {
+  type DiscoveryDocument,
+  discoveryUrl,
+  getDiscovery,
+  parseDiscovery,
+  readKeys,
+  type SigningKey,
+} from "../clavex/discovery.ts";
+import {
+  createManagementApi,
+  type ManagementApi,
+  type Mapper,
+  type OidcClient,
+  type Webhook,
+} from "../clavex/management-api.ts";
+import type { DirectoryUser } from "../clavex/user.ts";
+import type { Organization } from "../config/organization.ts";
+import type { Secrets } from "../config/secrets.ts";
+import { type Answer, createPool } from "../http.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../nextcloud/ocs.ts";
+import { listProviders, type OidcProvider, readProviderFromConfig } from "../nextcloud/providers.ts";
+import {
+  type OwnAccount,
+  readAppVersion,
+  readBruteForceDelay,
+  readOwnAccount,
+  readStatus,
+  type ServerStatus,
+} from "../nextcloud/server.ts";
+import { redirectUris } from "./nextcloud-urls.ts";
+
+/** The queue's numbers, as SQS counts them. */
+export interface QueueState {
+  waiting: number;
+  delayed: number;
+  underWay: number;
+}
+
+/** What doctor can see of the pipeline. A part is undefined where it cannot be reached from here. */
+export interface PipelineView {
+  /** Why the pipeline cannot be looked at, and what starts it; undefined while it runs. */
+  stopped?: { cause: string; fix: string };
+  queue?: () => Promise<QueueState>;
+  ledger?: Ledger;
+  /** How many messages SQS gave up. */
+  givenUp?: () => Promise<number>;
+}
+
+export interface DoctorOptions {
+  organization: Organization;
+  /** The other organizations of the same pipeline. */
+  others: Organization[];
+  secrets: Secrets;
+  /** An administrator's token of Clavex, to read what an API key must not. */
+  adminToken?: string | undefined;
+  /** Where Clavex has to post to, when it is known. */
+  webhookUrl?: string | undefined;
+  /** Whether this process was given authorities of its own (NODE_EXTRA_CA_CERTS). */
+  ownAuthorities: boolean;
+  pipeline: PipelineView;
+  now?: () => number;
+}
+
+/** Everything the checks read, each thing at most once however many checks ask for it. */
+export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now"> {
+  now: () => number;
+  status(): Promise<ServerStatus>;
+  bruteForceDelay(): Promise<number | undefined>;
+  /** The one request that tries the app password first; everything else waits for it. */
+  account(): Promise<OwnAccount>;
+  appVersion(): Promise<string | undefined>;
+  /** All providers, or undefined without OCS routes. */
+  providers(): Promise<OidcProvider[] | undefined>;
+  /** The provider that people log in with, as far as it can be seen. */
+  provider(): Promise<OidcProvider | undefined>;
+  ocs: Ocs;
+  discoveryAnswer(): Promise<Answer>;
+  discovery(): Promise<DiscoveryDocument>;
+  keys(): Promise<SigningKey[]>;
+  /** Undefined without an API key in the configuration. */
+  directory: AdminApi | undefined;
+  users(): Promise<DirectoryUser[]>;
+  groupNames(): Promise<string[]>;
+  /** Undefined without an administrator's token. */
+  management: ManagementApi | undefined;
+  /** The Admin API with the organization's own key, to see what that may do. */
+  withApiKey: ManagementApi | undefined;
+  webhooks(): Promise<Webhook[]>;
+  /** The subscription for this organization's webhook. */
+  webhook(): Promise<Webhook | undefined>;
+  /** The OIDC client that Nextcloud uses. */
+  client(): Promise<OidcClient | undefined>;
+  mappers(): Promise<Mapper[]>;
+  close(): Promise<void>;
+}
+
+/** Few, so that doctor does not slow a Nextcloud that people work with. */
+const CONNECTIONS = 2;
+
+/** Connects to both servers of one organization. Nothing is asked before a check needs it. */
+export function createContext(options: DoctorOptions): DoctorContext {
+  const { organization, secrets, adminToken, now = Date.now } = options;
+  const { clavex, nextcloud, slug, organizationId } = organization;
+  const clavexPool = createPool(clavex.baseUrl, CONNECTIONS, CLAVEX_TIMEOUTS);
+  const nextcloudPool = createPool(nextcloud.baseUrl, CONNECTIONS, NEXTCLOUD_TIMEOUTS);
+  const pools: Pool[] = [clavexPool, nextcloudPool];
+
+  const ocs = createOcs({
+    baseUrl: nextcloud.baseUrl,
+    username: nextcloud.username,
+    password: () => secrets.api(organization, nextcloud.password),
+    pool: nextcloudPool,
+  });
+  const common = { baseUrl: clavex.baseUrl, organizationId, pool: clavexPool };
+  const { apiKey } = clavex;
+  const key = apiKey === undefined ? undefined : () => secrets.api(organization, apiKey);
+  const directory = key && createAdminApi({ ...common, apiKey: key });
+  const management =
+    adminToken === undefined ? undefined : createManagementApi({ ...common, token: async () => adminToken });
+
+  const providers = once(() => listProviders(ocs));
+  const discoveryAnswer = once(() => getDiscovery(clavexPool, clavex.baseUrl, slug));
+  const discovery = once(async () => parseDiscovery(await discoveryAnswer()));
+  const webhooks = once(async () => (await management?.webhooks()) ?? []);
+  const provider = once(async () => providerOf(organization, await providers(), ocs));
+  const client = once(async () => {
+    const clients = (await management?.clients()) ?? [];
+    const id = (await provider().catch(() => undefined))?.clientId;
+    return id ? clients.find((each) => each.client_id === id) : clientFor(organization, clients);
+  });
+
+  return {
+    ...options,
+    now,
+    ocs,
+    directory,
+    management,
+    withApiKey: key && createManagementApi({ ...common, token: key }),
+    status: once(() => readStatus(nextcloudPool, nextcloud.baseUrl)),
+    bruteForceDelay: once(() => readBruteForceDelay(nextcloudPool, nextcloud.baseUrl)),
+    account: once(() => readOwnAccount(ocs)),
+    appVersion: once(() =>
+      readAppVersion(ocs, organization.identity.scheme === "sociallogin" ? "sociallogin" : "user_oidc"),
+    ),
+    providers,
+    provider,
+    discoveryAnswer,
+    discovery,
+    keys: once(async () => readKeys(clavexPool, await discovery())),
+    users: once(() => collect(directory?.users())),
+    groupNames: once(async () => (await collect(directory?.groups())).map((group) => group.name)),
+    webhooks,
+    webhook: once(async () => webhookFor(organization, options.webhookUrl, await webhooks())),
+    client,
+    mappers: once(async () => {
+      const found = await client();
+      return found && management ? management.mappers(found.client_id) : [];
+    }),
+    async close() {
+      await Promise.all(pools.map((pool) => pool.close()));
+    },
+  };
+}
+
+/** Remembers the first call's result, failures included: nothing is asked twice. */
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= read();
+    return result;
+  };
+}
+
+async function collect<T>(pages: AsyncGenerator<T[]> | undefined): Promise<T[]> {
+  const all: T[] = [];
+  if (pages) for await (const page of pages) all.push(...page);
+  return all;
+}
+
+/**
+ * The organization's provider: by its id, or for core accounts, which name none, the one that points at this Clavex.
+ * Without OCS routes the app config tells the settings of a known id.
+ */
+async function providerOf(
+  { identity, clavex, slug }: Organization,
+  providers: OidcProvider[] | undefined,
+  ocs: Ocs,
+): Promise<OidcProvider | undefined> {
+  if (identity.scheme === "sociallogin") return undefined;
+  if (identity.scheme === "user_oidc") {
+    return providers
+      ? providers.find(({ id }) => id === identity.providerId)
+      : readProviderFromConfig(ocs, identity.providerId);
+  }
+  return providers?.find(({ discoveryEndpoint }) => discoveryEndpoint === discoveryUrl(clavex.baseUrl, slug));
+}
+
+/** The client for a provider that does not tell its client id: the one that may come back to this Nextcloud. */
+export function clientFor({ nextcloud }: Organization, clients: OidcClient[]): OidcClient | undefined {
+  const uris = redirectUris(nextcloud.baseUrl);
+  return (
+    clients.find((client) => client.redirect_uris.some((uri) => uris.includes(uri))) ??
+    clients.find((client) => client.name.toLowerCase() === "nextcloud")
+  );
+}
+
+/** The subscription with the webhook's URL, or where that is not known, one whose path is that of this organization. */
+export function webhookFor(
+  { slug }: Organization,
+  url: string | undefined,
+  webhooks: Webhook[],
+): Webhook | undefined {
+  const matches =
+    url === undefined
+      ? webhooks.filter((each) => URL.canParse(each.url) && new URL(each.url).pathname.endsWith(`/webhooks/clavex/${slug}`))
+      : webhooks.filter((each) => each.url === url);
+  return matches.find((each) => each.is_active) ?? matches[0];
+}

@@ -1,0 +1,367 @@
+import { type DirectoryUser, isErased } from "../clavex/user.ts";
+import type { Organization } from "../config/organization.ts";
+import { type ActualAccount, listAccounts } from "../nextcloud/accounts.ts";
+import { accountId } from "../nextcloud/identity.ts";
+import { confirmPassword } from "../nextcloud/server.ts";
+import { isManaged, nextcloudGroup } from "../provision/desired.ts";
+import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
+import type { DoctorContext } from "./context.ts";
+
+/** The Nextcloud versions that docs/connect.md is written for. */
+const KNOWN_VERSIONS = { first: 27, last: 34 };
+const CLOCK_TOLERANCE_MS = 60_000;
+/** Nextcloud writes a password login down at most once a minute. */
+const RECENT_LOGIN_MS = 90_000;
+/** The longest delay of brute-force protection (facts, section 4); then good requests fail too. */
+const LONGEST_DELAY_MS = 25_000;
+
+/** Nextcloud itself: reachable, allowed in, and set up so that a login finds the account that was made ahead. */
+export const nextcloudChecks: Check[] = [
+  {
+    id: "nextcloud.reachable",
+    title: "Nextcloud answers",
+    docs: "docs/connect.md#reachable",
+    run: async (context) => ok(`version ${(await context.status()).version}`),
+  },
+  {
+    id: "nextcloud.maintenance",
+    title: "Nextcloud is not in maintenance",
+    docs: "docs/connect.md#reachable",
+    needs: ["nextcloud.reachable"],
+    async run(context) {
+      const { maintenance, needsUpgrade } = await context.status();
+      if (needsUpgrade) return fail("Nextcloud waits for its upgrade to be finished", "occ upgrade");
+      return maintenance ? fail("maintenance mode is on", "occ maintenance:mode --off") : ok();
+    },
+  },
+  {
+    id: "nextcloud.version",
+    title: "Nextcloud's version is a known one",
+    docs: "docs/connect.md#versions",
+    needs: ["nextcloud.reachable"],
+    async run(context) {
+      const { version } = await context.status();
+      const major = Number(version.split(".")[0]);
+      if (major >= KNOWN_VERSIONS.first && major <= KNOWN_VERSIONS.last) return ok(version);
+      const range = `${KNOWN_VERSIONS.first} to ${KNOWN_VERSIONS.last}`;
+      return warn(
+        `this is ${version}; the pipeline is known to work with ${range}`,
+        "Try it with one person first: clavex-nextcloud rehearse, then provision.",
+      );
+    },
+  },
+  {
+    id: "nextcloud.clock",
+    title: "Nextcloud's clock is right",
+    docs: "docs/connect.md#reachable",
+    needs: ["nextcloud.reachable"],
+    run: async (context) => clockFinding("Nextcloud", (await context.status()).date, context.now()),
+  },
+  {
+    id: "nextcloud.brute-force",
+    title: "Nextcloud's brute-force protection does not hold us back",
+    docs: "docs/connect.md#app-password",
+    needs: ["nextcloud.maintenance"],
+    async run(context) {
+      const delay = (await context.bruteForceDelay()) ?? 0;
+      if (delay === 0) return ok();
+      const fix =
+        "Allow this machine's address: occ config:app:set bruteForce whitelist_1 --value=ADDRESS/32. To forget the failures: occ security:bruteforce:reset ADDRESS";
+      const cause = `failed logins from this address delay every request by ${delay / 1000} s`;
+      return delay >= LONGEST_DELAY_MS ? fail(`${cause}, and good ones are refused`, fix) : warn(cause, fix);
+    },
+  },
+  {
+    id: "nextcloud.app-password",
+    title: "Nextcloud accepts the app password",
+    docs: "docs/connect.md#app-password",
+    needs: ["nextcloud.brute-force"],
+    run: async (context) => ok(`as ${(await context.account()).id}`),
+  },
+  {
+    id: "nextcloud.app-password-kind",
+    title: "It is an app password, not the login password",
+    docs: "docs/connect.md#app-password",
+    needs: ["nextcloud.app-password"],
+    async run(context) {
+      // Only a login with the account's own password changes its last login, and makes each request 200 to 400 ms slower.
+      const { lastLogin } = await context.account();
+      if (context.now() - lastLogin > RECENT_LOGIN_MS) return ok();
+      return warn(
+        "the account logged in with its own password just now; if nobody did so in a browser, nextcloud.password is the login password",
+        "Make an app password (Settings, Security, or: occ user:auth-tokens:add USERNAME) and put it where nextcloud.password points.",
+      );
+    },
+  },
+  {
+    id: "nextcloud.admin",
+    title: "The account is an administrator",
+    docs: "docs/connect.md#app-password",
+    needs: ["nextcloud.app-password"],
+    async run(context) {
+      const { id, groups } = await context.account();
+      return groups.includes("admin")
+        ? ok()
+        : fail(`${id} is not in the group admin`, `occ group:adduser admin ${id}`);
+    },
+  },
+  {
+    id: "nextcloud.password-confirmation",
+    title: "Writes pass password confirmation",
+    docs: "docs/connect.md#app-password",
+    needs: ["nextcloud.admin"],
+    async run(context) {
+      await confirmPassword(context.ocs, (await context.account()).id);
+      return ok();
+    },
+  },
+  {
+    id: "nextcloud.rate-limit",
+    title: "The rate limit of account changes is out of the way",
+    docs: "docs/configuration.md#identity",
+    run: async ({ organization: { identity } }) =>
+      identity.scheme === "user_oidc"
+        ? ok("the limited call is not used with identity.scheme user_oidc")
+        : warn(
+            `with identity.scheme ${identity.scheme} Nextcloud allows 50 changes of existing accounts in ten minutes`,
+            "Let user_oidc make the accounts (identity.scheme user_oidc), or expect the first full run to take long.",
+          ),
+  },
+  {
+    id: "nextcloud.login-app",
+    title: "The login app is enabled",
+    docs: "docs/connect.md#user_oidc",
+    needs: ["nextcloud.admin"],
+    run: loginApp,
+  },
+  {
+    id: "nextcloud.provider",
+    title: "The login provider exists",
+    docs: "docs/connect.md#provider",
+    needs: ["nextcloud.login-app"],
+    run: providerExists,
+  },
+  {
+    id: "nextcloud.identity",
+    title: "identity gives the ids that user_oidc computes",
+    docs: "docs/configuration.md#identity",
+    needs: ["nextcloud.provider"],
+    run: identityMatches,
+  },
+  {
+    id: "nextcloud.uid-mapping",
+    title: "People are recognised by the claim sub",
+    docs: "docs/connect.md#provider",
+    needs: ["nextcloud.provider"],
+    async run(context) {
+      const provider = await context.provider();
+      if (provider === undefined) return notSeen(context);
+      const { mappingUid } = provider.settings;
+      if (mappingUid === "" || mappingUid === "sub") return ok();
+      return fail(
+        `the provider takes the account id from the claim ${mappingUid}: everybody would get a second account`,
+        providerCommand(context, "--mapping-uid=sub"),
+      );
+    },
+  },
+  {
+    id: "nextcloud.group-provisioning",
+    title: "A login leaves groups alone",
+    docs: "docs/connect.md#groups",
+    needs: ["nextcloud.provider"],
+    run: groupProvisioning,
+  },
+  {
+    id: "nextcloud.avatar",
+    title: "The picture comes with the first login",
+    docs: "docs/connect.md#provider",
+    needs: ["nextcloud.provider"],
+    async run(context) {
+      const provider = await context.provider();
+      if (provider === undefined) return notSeen(context);
+      return provider.settings.mappingAvatar === "picture"
+        ? ok()
+        : warn("the provider maps no avatar", providerCommand(context, "--mapping-avatar=picture"));
+    },
+  },
+  {
+    id: "nextcloud.config-flags",
+    title: "config.php does not lock people out",
+    docs: "docs/connect.md#config-flags",
+    run: async ({ organization }) => configFlags(organization),
+  },
+  {
+    id: "nextcloud.local-accounts",
+    title: "No local account has a person's id",
+    docs: "docs/operations.md#dead-letters",
+    needs: ["nextcloud.admin", "clavex.api-key"],
+    run: localAccounts,
+  },
+  {
+    id: "nextcloud.group-names",
+    title: "No other organization uses the same groups",
+    docs: "docs/configuration.md#groups-that-are-not-ours",
+    needs: ["clavex.api-key"],
+    run: groupNames,
+  },
+];
+
+/** @param date the server's clock, from its answer */
+export function clockFinding(server: string, date: number | undefined, now: number): Finding {
+  if (date === undefined) return skipped(`${server} does not tell its time (no Date header)`);
+  const seconds = Math.round(Math.abs(date - now) / 1000);
+  if (seconds * 1000 <= CLOCK_TOLERANCE_MS) return ok();
+  return fail(
+    `${server}'s clock and ours are ${seconds} s apart; logins fail when tokens seem to come from the future`,
+    `Let ${server} and this machine synchronise their clocks (timedatectl set-ntp true).`,
+  );
+}
+
+async function loginApp(context: DoctorContext): Promise<Finding> {
+  const social = context.organization.identity.scheme === "sociallogin";
+  const app = social ? "sociallogin" : "user_oidc";
+  const version = await context.appVersion();
+  if (version === undefined) {
+    return fail(`${app} is not enabled, so there is no login button`, `occ app:install ${app}, or: occ app:enable ${app}`);
+  }
+  const major = Number(version.split(".")[0]);
+  if (!social && major < 6) {
+    return warn(`${app} ${version} is older than those the pipeline is known to work with`, `occ app:update ${app}`);
+  }
+  return ok(`${app} ${version}`);
+}
+
+async function providerExists(context: DoctorContext): Promise<Finding> {
+  const { identity } = context.organization;
+  if (identity.scheme === "sociallogin") {
+    return skipped(
+      "the providers of sociallogin cannot be read from outside",
+      "Look: occ config:app:get sociallogin custom_providers",
+    );
+  }
+  if (await context.provider()) return ok();
+  const providers = await context.providers();
+  const what = identity.scheme === "user_oidc" ? `with the id ${identity.providerId}` : "for this Clavex";
+  if (providers === undefined) {
+    return skipped(
+      `this user_oidc does not show its providers, and nothing is written down of one ${what}`,
+      "Look: occ user_oidc:provider",
+    );
+  }
+  const known = providers.map(({ id, identifier }) => `${id} (${identifier})`).join(", ") || "none";
+  return fail(
+    `there is no provider ${what}, so there is no login button for it; there are: ${known}`,
+    "Run clavex-nextcloud setup, or make it: see docs/connect.md. Then put its id into identity.providerId.",
+  );
+}
+
+/** What a check of the provider's settings says where they are not visible. */
+function notSeen({ organization: { identity } }: DoctorContext): Finding {
+  const id = identity.scheme === "user_oidc" ? ` ${identity.providerId}` : "";
+  return skipped("the provider's settings cannot be read from outside", `Look: occ user_oidc:provider${id}`);
+}
+
+async function identityMatches(context: DoctorContext): Promise<Finding> {
+  const { identity } = context.organization;
+  if (identity.scheme !== "user_oidc") return skipped("core accounts do not depend on the provider's settings");
+  const provider = await context.provider();
+  if (provider === undefined) return notSeen(context);
+  const { uniqueUid, providerBasedId } = provider.settings;
+  const differences = [
+    ...(uniqueUid === identity.uniqueUserIds
+      ? []
+      : [`unique user ids are ${onOff(uniqueUid)} in Nextcloud, ${onOff(identity.uniqueUserIds)} in uniqueUserIds`]),
+    ...(uniqueUid || providerBasedId === identity.providerBasedIds
+      ? []
+      : [`provider-based ids are ${onOff(providerBasedId)}, ${onOff(identity.providerBasedIds)} in providerBasedIds`]),
+    ...(!uniqueUid &&
+    providerBasedId &&
+    provider.identifier !== undefined &&
+    provider.identifier !== identity.providerIdentifier
+      ? [`the provider is called ${provider.identifier}, not ${identity.providerIdentifier}`]
+      : []),
+  ];
+  if (differences.length === 0) return ok();
+  return fail(
+    `${differences.join("; ")}: everybody would get a second, empty account`,
+    "Change identity in the organization's file to what Nextcloud has. Do not change the provider once people have logged in.",
+  );
+}
+
+const onOff = (on: boolean): string => (on ? "on" : "off");
+
+async function groupProvisioning(context: DoctorContext): Promise<Finding> {
+  const provider = await context.provider();
+  if (provider === undefined) return notSeen(context);
+  if (!provider.settings.groupProvisioning) return ok();
+  const { groups } = context.organization;
+  const fix = providerCommand(context, "--group-provisioning=0");
+  const cause =
+    "group provisioning is on: each login removes the person from every group that is not in the claim, admin and local groups included";
+  const ours = groups.prefix !== "" || groups.always.length > 0 || groups.never.length > 0 || !groups.managed.includes("*");
+  return ours
+    ? fail(`${cause}, and it does not know this organization's rules in "groups": login and pipeline would undo each other`, fix)
+    : warn(cause, fix);
+}
+
+/** The occ line that changes one setting of the provider; its name is not visible everywhere. */
+function providerCommand({ organization: { identity } }: DoctorContext, option: string): string {
+  const name = identity.scheme === "user_oidc" ? (identity.providerIdentifier ?? "NAME") : "NAME";
+  return `occ user_oidc:provider ${name} ${option} (its NAME is shown by: occ user_oidc:provider)`;
+}
+
+/** config.php cannot be read from outside; which flags do harm depends on how the accounts are made (facts, section 6). */
+function configFlags({ identity }: Organization): Finding {
+  if (identity.scheme === "sociallogin") {
+    return skipped("config.php cannot be read from outside", "Look: occ config:app:get sociallogin prevent_create_email_exists");
+  }
+  const harmful =
+    identity.scheme === "database"
+      ? "soft_auto_provision must not be false"
+      : identity.uniqueUserIds
+        ? "auto_provision must not be false and disable_account_creation must not be true"
+        : "soft_auto_provision must not be false (before user_oidc 7.3.1)";
+  return skipped(
+    `config.php cannot be read from outside: with this identity ${harmful}, else logins end with HTTP 400`,
+    "Look: occ config:system:get user_oidc",
+  );
+}
+
+async function localAccounts(context: DoctorContext): Promise<Finding> {
+  const { identity } = context.organization;
+  if (identity.scheme !== "user_oidc") return ok("core accounts are meant to be local ones");
+  const ids = new Map<string, DirectoryUser>();
+  for (const user of await context.users()) if (!isErased(user)) ids.set(accountId(identity, user.subject), user);
+  const accounts = await listAccounts(context.ocs, new Set(ids.keys()));
+  const local = [...accounts.values()].filter((account: ActualAccount) => account.backend === "Database");
+  if (local.length === 0) return ok(`${accounts.size} of ${ids.size} people have their account`);
+  return fail(
+    `local accounts have people's ids: ${local.map(({ id }) => id).join(", ")}`,
+    "Rename or delete them if nobody needs them (occ user:delete ID): until then these people are not provisioned.",
+  );
+}
+
+async function groupNames(context: DoctorContext): Promise<Finding> {
+  const { organization, others } = context;
+  const neighbours = others.filter(
+    (other) => other.nextcloud.baseUrl === organization.nextcloud.baseUrl && other.clavex.apiKey !== undefined,
+  );
+  if (neighbours.length === 0) return ok("no other organization is on this Nextcloud");
+  const clashes: string[] = [];
+  for (const name of await context.groupNames()) {
+    const gid = groupOf(organization, name);
+    const other = neighbours.find((each) => gid !== undefined && groupOf(each, name) === gid);
+    if (other) clashes.push(`${name} (with ${other.slug}, if it has a group of this name)`);
+  }
+  if (clashes.length === 0) return ok();
+  return warn(
+    `these groups would be the same Nextcloud groups: ${clashes.join(", ")}`,
+    "Give each organization a groups.prefix, or its own provider with unique user ids.",
+  );
+}
+
+function groupOf(organization: Organization, name: string): string | undefined {
+  if (!isManaged(organization, name)) return undefined;
+  const result = nextcloudGroup(organization, name);
+  return "group" in result ? result.group.gid : undefined;
+}

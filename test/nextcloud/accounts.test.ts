@@ -1,0 +1,452 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createPool } from "../../functions/http.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+import type { RecordedRequest } from "../../functions/local/simulated/server.ts";
+import {
+  createCoreAccount,
+  editAccount,
+  getAccount,
+  joinGroup,
+  leaveGroup,
+  type Profile,
+  setAccountEnabled,
+  upsertOidcAccount,
+} from "../../functions/nextcloud/accounts.ts";
+import {
+  IdentityMismatch,
+  NextcloudForbidden,
+  NextcloudMisrouted,
+  NextcloudServerError,
+  OcsRefusal,
+} from "../../functions/nextcloud/errors.ts";
+import { createGroup, groupExists } from "../../functions/nextcloud/groups.ts";
+import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../../functions/nextcloud/ocs.ts";
+import { parseQuota } from "../../functions/nextcloud/quota.ts";
+import { short } from "../support/world.ts";
+
+const GB = 1024 ** 3;
+const PROFILE: Profile = { displayName: "Ada Lovelace", email: "Ada@Acme.example", quota: 5 * GB };
+const MINIMAL = "60a86a4244ce7af6ab89af4be1abc0a7293f58cc8ebf3debb334f87d67abf8ac";
+
+let nextcloud: SimulatedNextcloud;
+let ocs: Ocs;
+let closers: (() => Promise<unknown>)[];
+
+beforeEach(async () => {
+  nextcloud = await startSimulatedNextcloud({
+    credentials: [
+      { username: "provisioner", password: "admins-app-password" },
+      { username: "nobody", password: "nobodys-app-password", admin: false },
+    ],
+  });
+  closers = [nextcloud.close];
+  ocs = as("provisioner", "admins-app-password");
+});
+afterEach(async () => {
+  for (const close of closers.reverse()) await close();
+});
+
+function as(username: string, password: string): Ocs {
+  const pool = createPool(nextcloud.url, 4, NEXTCLOUD_TIMEOUTS);
+  closers.push(() => pool.close());
+  return createOcs({ baseUrl: nextcloud.url, username, password: async () => password, pool });
+}
+
+const requests = (): string[] => nextcloud.requests.map((request) => short(request).name);
+const lastParameters = (): Record<string, unknown> | undefined => {
+  const last = nextcloud.requests.at(-1);
+  return last && short(last).parameters;
+};
+const posts =
+  (path: string) =>
+  (request: RecordedRequest): boolean =>
+    request.method === "POST" && request.path.includes(path);
+
+describe("looking at an account", () => {
+  it("shows what provisioning compares", async () => {
+    nextcloud.addLocalUser({
+      id: "ada",
+      displayName: "Ada",
+      email: "Ada@Acme.example",
+      quota: "2 GB",
+      groups: ["admin"],
+      enabled: false,
+    });
+    expect(await getAccount(ocs, "ada")).toEqual({
+      id: "ada",
+      enabled: false,
+      backend: "Database",
+      displayName: "Ada",
+      email: "ada@acme.example",
+      quota: 2 * GB,
+      groups: ["admin"],
+    });
+  });
+
+  it("shows no e-mail address as an empty text, and unlimited quota before and after the home exists", async () => {
+    nextcloud.addLocalUser({ id: "ada", password: "Correct-horse-battery-9" });
+    expect(await getAccount(ocs, "ada")).toMatchObject({ email: "", quota: "none" });
+    await as("ada", "Correct-horse-battery-9").call("GET", "cloud/user");
+    expect(nextcloud.user("ada")?.homeExists).toBe(true);
+    expect(await getAccount(ocs, "ada")).toMatchObject({ quota: "none" });
+  });
+
+  it("finds nothing for an id that nobody has", async () => {
+    expect(await getAccount(ocs, "ada")).toBeUndefined();
+  });
+
+  it("finds the account of another letter case, and says how it is written", async () => {
+    nextcloud.addLocalUser({ id: "Ada" });
+    expect(await getAccount(ocs, "ada")).toMatchObject({ id: "Ada" });
+  });
+
+  it("without being an administrator is forbidden, and not the same as no account", async () => {
+    nextcloud.addLocalUser({ id: "ada" });
+    await expect(getAccount(as("nobody", "nobodys-app-password"), "ada")).rejects.toThrow(NextcloudForbidden);
+    await expect(getAccount(as("nobody", "nobodys-app-password"), "missing")).rejects.toThrow(NextcloudForbidden);
+  });
+
+  it("on a server without this part of the API is misrouted, and not the same as no account", async () => {
+    const answer = await fetch(`${nextcloud.url}/ocs/v2.php/no/such/route?format=json`);
+    nextcloud.faults.add({
+      kind: "status",
+      status: answer.status,
+      headers: { "content-type": answer.headers.get("content-type") ?? "" },
+      body: await answer.text(),
+    });
+    expect(answer.status).toBe(404);
+    await expect(getAccount(ocs, "ada")).rejects.toThrow(NextcloudMisrouted);
+  });
+
+  it("whose answer has another form is misrouted", async () => {
+    const body = JSON.stringify({ ocs: { meta: { statuscode: 200 }, data: { id: "ada", displayname: "Ada" } } });
+    nextcloud.faults.add({ kind: "status", status: 200, headers: { "content-type": "application/json" }, body });
+    await expect(getAccount(ocs, "ada")).rejects.toThrow(NextcloudMisrouted);
+  });
+});
+
+describe("pre-provisioning an account of user_oidc", () => {
+  const upsert = (profile: Partial<Profile> = PROFILE) => upsertOidcAccount(ocs, 1, "minimal-sub", profile, MINIMAL);
+
+  it("makes it with name, e-mail and quota in one call", async () => {
+    await upsert();
+    expect(requests()).toEqual(["POST user_oidc"]);
+    expect(lastParameters()).toEqual({
+      providerId: "1",
+      userId: "minimal-sub",
+      displayName: "Ada Lovelace",
+      email: "Ada@Acme.example",
+      quota: "5 GB",
+    });
+    expect(nextcloud.user(MINIMAL)).toMatchObject({
+      id: MINIMAL,
+      backends: ["user_oidc"],
+      displayName: "Ada Lovelace",
+      email: "ada@acme.example",
+      quota: 5 * GB,
+      enabled: true,
+      homeExists: true,
+    });
+  });
+
+  it("again updates it, and does not enable it", async () => {
+    await upsert();
+    nextcloud.setEnabled(MINIMAL, false);
+    await upsert({ displayName: "Ada King", email: "king@acme.example", quota: "none" });
+    expect(nextcloud.user(MINIMAL)).toMatchObject({
+      displayName: "Ada King",
+      email: "king@acme.example",
+      quota: "none",
+      enabled: false,
+    });
+  });
+
+  it("with what is empty or not known leaves that as it was", async () => {
+    await upsert();
+    await upsert({ displayName: "", email: "", quota: undefined });
+    expect(lastParameters()).toEqual({ providerId: "1", userId: "minimal-sub" });
+    expect(nextcloud.user(MINIMAL)).toMatchObject({
+      displayName: "Ada Lovelace",
+      email: "ada@acme.example",
+      quota: 5 * GB,
+    });
+  });
+
+  it.each([
+    "0",
+    "5 GB",
+    "1.5 GB",
+    "123456789",
+    "512 MB",
+    "7 TB",
+    "none",
+  ])("with the quota %s gives exactly the quota that a later look shows", async (text) => {
+    const quota = parseQuota(text);
+    await upsert({ ...PROFILE, quota });
+    expect((await getAccount(ocs, MINIMAL))?.quota).toBe(quota);
+  });
+
+  it("tells when user_oidc uses another id, with both ids and what to do", async () => {
+    const wrong = upsertOidcAccount(ocs, 1, "minimal-sub", PROFILE, "minimal-sub");
+    await expect(wrong).rejects.toThrow(IdentityMismatch);
+    await expect(wrong).rejects.toMatchObject({ failureClass: "configuration", code: "identity-mismatch" });
+    await expect(wrong).rejects.toThrow(MINIMAL);
+  });
+
+  it("without the app user_oidc says which app to enable", async () => {
+    const answer = await fetch(`${nextcloud.url}/ocs/v2.php/apps/other/api/v1/user?format=json`);
+    nextcloud.faults.add({
+      kind: "status",
+      status: answer.status,
+      headers: { "content-type": answer.headers.get("content-type") ?? "" },
+      body: await answer.text(),
+    });
+    const missing = upsert();
+    await expect(missing).rejects.toThrow(NextcloudMisrouted);
+    await expect(missing).rejects.toMatchObject({ fix: expect.stringContaining("user_oidc") });
+  });
+
+  it("behind a redirect is not said to lack the app", async () => {
+    nextcloud.faults.add({ kind: "status", status: 302, headers: { location: "/login" } });
+    await expect(upsert()).rejects.toMatchObject({
+      code: "nextcloud-misrouted",
+      fix: expect.stringContaining("nextcloud.baseUrl"),
+    });
+  });
+
+  it("that fails with 500, as parallel first calls do, is tried again later", async () => {
+    nextcloud.faults.add({ kind: "status", status: 500, times: 1 });
+    await expect(upsert()).rejects.toThrow(NextcloudServerError);
+    await upsert();
+    expect(nextcloud.user(MINIMAL)).toMatchObject({ backends: ["user_oidc"] });
+  });
+});
+
+describe("making a core account", () => {
+  const create = (id = "ada", profile: Profile = PROFILE, groups: string[] = []) =>
+    createCoreAccount(ocs, id, profile, groups);
+
+  it("gives it name, e-mail, quota and groups in one call", async () => {
+    nextcloud.addGroup("eng");
+    nextcloud.addGroup("ops & more");
+    expect(await create("ada", PROFILE, ["eng", "ops & more"])).toBe(true);
+    expect(requests()).toEqual(["POST user"]);
+    expect(nextcloud.user("ada")).toMatchObject({
+      backends: ["Database"],
+      displayName: "Ada Lovelace",
+      email: "ada@acme.example",
+      quota: 5 * GB,
+      groups: ["eng", "ops & more"],
+    });
+  });
+
+  it("gives it a long random password that no two accounts share", async () => {
+    await create("ada");
+    const first = String(lastParameters()?.password);
+    await create("grace");
+    const second = String(lastParameters()?.password);
+    expect(first.length).toBeGreaterThanOrEqual(32);
+    expect(first).not.toBe(second);
+    for (const kind of [/[a-z]/, /[A-Z]/, /[0-9]/, /[^A-Za-z0-9]/]) expect(first).toMatch(kind);
+  });
+
+  it("that is there says so, instead of failing", async () => {
+    nextcloud.addLocalUser({ id: "ada" });
+    expect(await create()).toBe(false);
+  });
+
+  it("that is there in other letter case says so: the caller has to look", async () => {
+    nextcloud.addLocalUser({ id: "ADA" });
+    expect(await create()).toBe(false);
+    expect(await getAccount(ocs, "ada")).toMatchObject({ id: "ADA" });
+  });
+
+  it("that somebody made at the same moment (101) says that it is there", async () => {
+    const body = JSON.stringify({ ocs: { meta: { statuscode: 101, message: "Bad request" }, data: [] } });
+    nextcloud.faults.add({ kind: "status", status: 400, body, after: true, times: 1, match: posts("cloud/users?") });
+    expect(await create()).toBe(false);
+    expect(requests()).toEqual(["POST user", "GET user"]);
+  });
+
+  it("that a failed attempt left behind (102) says that it is there", async () => {
+    const half = ocs.call("POST", "cloud/users", { userid: "ada", password: "Correct-horse-9", quota: "abc" });
+    await expect(half).rejects.toThrow(OcsRefusal);
+    expect(nextcloud.user("ada")).toMatchObject({ email: null });
+    expect(await create()).toBe(false);
+  });
+
+  it("that is refused and not there is a refusal", async () => {
+    await expect(create("jörg")).rejects.toMatchObject({ status: 101, failureClass: "permanent" });
+    expect(requests()).toEqual(["POST user", "GET user"]);
+  });
+
+  it("with a missing group is refused with 104, and nothing is made", async () => {
+    await expect(create("ada", PROFILE, ["missing"])).rejects.toMatchObject({ status: 104 });
+    expect(nextcloud.user("ada")).toBeUndefined();
+  });
+
+  it.each([
+    "0",
+    "1.5 GB",
+    "123456789",
+    "none",
+  ])("with the quota %s gives exactly the quota that a later look shows, as does an edit", async (text) => {
+    const quota = parseQuota(text);
+    await create("ada", { ...PROFILE, quota });
+    expect((await getAccount(ocs, "ada"))?.quota).toBe(quota);
+  });
+
+  it("as somebody who is no administrator is forbidden", async () => {
+    const nobody = as("nobody", "nobodys-app-password");
+    await expect(createCoreAccount(nobody, "ada", PROFILE, [])).rejects.toThrow(NextcloudForbidden);
+  });
+});
+
+describe("editing an account", () => {
+  it("changes one field a call", async () => {
+    nextcloud.addLocalUser({ id: "ada" });
+    await editAccount(ocs, "ada", "displayname", "Ada King");
+    await editAccount(ocs, "ada", "email", "king@acme.example");
+    await editAccount(ocs, "ada", "quota", "1 GB");
+    expect(requests()).toEqual(["PUT user", "PUT user", "PUT user"]);
+    expect(nextcloud.user("ada")).toMatchObject({ displayName: "Ada King", email: "king@acme.example", quota: GB });
+  });
+
+  it("with an e-mail address that Nextcloud refuses is a refusal", async () => {
+    nextcloud.addLocalUser({ id: "ada" });
+    await expect(editAccount(ocs, "ada", "email", "no address")).rejects.toMatchObject({ status: 102 });
+  });
+});
+
+describe("enabling and disabling", () => {
+  it("may be repeated", async () => {
+    nextcloud.addLocalUser({ id: "ada" });
+    for (const enabled of [false, false, true, true]) {
+      await setAccountEnabled(ocs, "ada", enabled);
+      expect(nextcloud.user("ada")?.enabled).toBe(enabled);
+    }
+    expect(requests()).toEqual(["PUT disable", "PUT disable", "PUT enable", "PUT enable"]);
+  });
+
+  it("does not use up the limit of fifty edits", async () => {
+    nextcloud.addLocalUser({ id: "ada" });
+    for (let time = 0; time < 60; time += 1) await setAccountEnabled(ocs, "ada", time % 2 === 0);
+    expect(nextcloud.user("ada")?.enabled).toBe(false);
+  });
+
+  it("of an account that is gone is tried again, and then finds what to do", async () => {
+    await expect(setAccountEnabled(ocs, "ada", false)).rejects.toMatchObject(VANISHED);
+  });
+});
+
+const VANISHED = { failureClass: "transient", code: "nextcloud-account-vanished" };
+
+describe("joining a group", () => {
+  beforeEach(() => {
+    nextcloud.addLocalUser({ id: "ada" });
+  });
+
+  it.each(["eng", "eng/backend", "c++", "a%2Fb", "Größe ü€", "x & y=z"])("named %j works, again too", async (gid) => {
+    nextcloud.addGroup(gid);
+    expect(await joinGroup(ocs, "ada", gid)).toBe(true);
+    expect(await joinGroup(ocs, "ada", gid)).toBe(true);
+    expect(nextcloud.user("ada")?.groups).toEqual([gid]);
+  });
+
+  it("that does not exist says so", async () => {
+    expect(await joinGroup(ocs, "ada", "eng")).toBe(false);
+  });
+
+  it("of other letter case does not exist", async () => {
+    nextcloud.addGroup("Eng");
+    expect(await joinGroup(ocs, "ada", "eng")).toBe(false);
+  });
+
+  it.each([true, false])("is tried once more after a 500, the work done or not: %s", async (after) => {
+    nextcloud.addGroup("eng");
+    nextcloud.faults.add({ kind: "status", status: 500, after, times: 1 });
+    expect(await joinGroup(ocs, "ada", "eng")).toBe(true);
+    expect(requests()).toEqual(["POST membership", "POST membership"]);
+    expect(nextcloud.user("ada")?.groups).toEqual(["eng"]);
+  });
+
+  it("is given up for now after a second 500", async () => {
+    nextcloud.addGroup("eng");
+    nextcloud.faults.add({ kind: "status", status: 500 });
+    await expect(joinGroup(ocs, "ada", "eng")).rejects.toThrow(NextcloudServerError);
+    expect(requests()).toEqual(["POST membership", "POST membership"]);
+  });
+
+  it("that is missing after a 500 says so", async () => {
+    nextcloud.faults.add({ kind: "status", status: 500, times: 1 });
+    expect(await joinGroup(ocs, "ada", "eng")).toBe(false);
+  });
+
+  it("with an account that is gone is tried again, and then finds what to do", async () => {
+    nextcloud.addGroup("eng");
+    await expect(joinGroup(ocs, "grace", "eng")).rejects.toMatchObject(VANISHED);
+  });
+});
+
+describe("leaving a group", () => {
+  beforeEach(() => {
+    nextcloud.addLocalUser({ id: "ada" });
+  });
+
+  it.each(["eng", "eng/backend", "c++", "a%2Fb", "x & y=z"])("named %j works, again too", async (gid) => {
+    nextcloud.addGroup(gid);
+    nextcloud.addMember(gid, "ada");
+    await leaveGroup(ocs, "ada", gid);
+    await leaveGroup(ocs, "ada", gid);
+    expect(nextcloud.user("ada")?.groups).toEqual([]);
+  });
+
+  it("that is gone is done", async () => {
+    await leaveGroup(ocs, "ada", "eng");
+    expect(requests()).toEqual(["DELETE membership"]);
+  });
+
+  it("with an account that is gone is tried again, and then finds what to do", async () => {
+    nextcloud.addGroup("eng");
+    await expect(leaveGroup(ocs, "grace", "eng")).rejects.toMatchObject(VANISHED);
+  });
+});
+
+describe("a group", () => {
+  it("is made with its id and its display name", async () => {
+    await createGroup(ocs, "bc74", "Engineering");
+    expect(nextcloud.group("bc74")).toEqual({ gid: "bc74", displayName: "Engineering", members: [] });
+  });
+
+  it("that exists already is taken as made, as after a race", async () => {
+    nextcloud.addGroup("eng", "Theirs");
+    await createGroup(ocs, "eng", "Ours");
+    expect(nextcloud.group("eng")).toMatchObject({ displayName: "Theirs" });
+  });
+
+  it("that Nextcloud refuses is a refusal", async () => {
+    await expect(createGroup(ocs, "0", "0")).rejects.toMatchObject({ status: 101 });
+  });
+
+  it("exists in its own letter case only", async () => {
+    nextcloud.addGroup("Eng");
+    expect(await groupExists(ocs, "Eng")).toBe(true);
+    expect(await groupExists(ocs, "eng")).toBe(false);
+  });
+
+  it("on a server without this part of the API is misrouted, and not the same as no group", async () => {
+    const answer = await fetch(`${nextcloud.url}/ocs/v2.php/no/such/route?format=json`);
+    nextcloud.faults.add({
+      kind: "status",
+      status: answer.status,
+      headers: { "content-type": answer.headers.get("content-type") ?? "" },
+      body: await answer.text(),
+    });
+    await expect(groupExists(ocs, "eng")).rejects.toThrow(NextcloudMisrouted);
+  });
+
+  it("is forbidden to look at for one who is no administrator", async () => {
+    nextcloud.addGroup("eng");
+    await expect(groupExists(as("nobody", "nobodys-app-password"), "eng")).rejects.toThrow(NextcloudForbidden);
+  });
+});

@@ -1,0 +1,447 @@
+import { describe, expect, it } from "vitest";
+import { type DirectoryUser, userSchema } from "../../functions/clavex/user.ts";
+import { type Organization, organizationSchema } from "../../functions/config/organization.ts";
+import {
+  type DesiredAccount,
+  desiredAccount,
+  desiredHash,
+  isManaged,
+  isRelevant,
+  nextcloudGroup,
+} from "../../functions/provision/desired.ts";
+import { matchesAny } from "../../functions/provision/patterns.ts";
+import { type Choices, IDENTITIES, organizationOf } from "../support/world.ts";
+
+const GB = 1024 ** 3;
+const SUBJECT = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
+
+function userOf(fields: Record<string, unknown> = {}): DirectoryUser {
+  return userSchema.parse({
+    id: SUBJECT,
+    org_id: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
+    email: "ada@acme.example",
+    first_name: "Ada",
+    last_name: "Lovelace",
+    is_active: true,
+    metadata: null,
+    updated_at: "2026-07-23T10:15:30.1201+02:00",
+    ...fields,
+  });
+}
+
+/** What is desired of a person in these groups. */
+function desire(choices: Choices, user: DirectoryUser | undefined, groups: readonly string[] | undefined = []) {
+  return desiredAccount(organizationOf(choices), SUBJECT, { user, groups });
+}
+
+const names = (desired: DesiredAccount): string[] => desired.groups.map(({ name }) => name);
+const RAW: Choices = { identity: IDENTITIES.raw };
+
+describe("the state of a person", () => {
+  it.each([
+    ["who is active", userOf(), "active"],
+    ["who is not active", userOf({ is_active: false }), "suspended"],
+    ["who is gone", undefined, "deleted"],
+    ["who was erased", userOf({ email: "erased_0123456789abcdef@gdpr.invalid", is_active: false }), "deleted"],
+    ["who was made anonymous", userOf({ email: `anon-${SUBJECT}@gdpr.deleted`, is_active: false }), "deleted"],
+    ["who was erased but is active", userOf({ email: "erased_0123456789abcdef@gdpr.invalid" }), "deleted"],
+    ["whose address only looks like it", userOf({ email: "erased_me@gdpr.invalid" }), "active"],
+  ])("%s is as Clavex says", (_, user, state) => {
+    expect(desire({}, user).state).toBe(state);
+  });
+
+  it.each([undefined, userOf({ is_active: false })])("who is not active desires no profile and no group", (user) => {
+    const desired = desire({ ...RAW, groups: { always: ["everybody"] }, quota: { default: "5 GB" } }, user, ["eng"]);
+    expect(desired).toMatchObject({ displayName: "", email: "", quota: undefined, groups: [], notes: [] });
+    expect(desired).toMatchObject({ subject: SUBJECT, accountId: SUBJECT });
+  });
+});
+
+describe("the scope", () => {
+  const scope = (...groups: string[]): Choices => ({ scope: { groups } });
+
+  it("that is empty is everybody", () => {
+    expect(desire(scope(), userOf(), []).state).toBe("active");
+  });
+
+  it.each([
+    [["Cloud"], ["Cloud"], "active"],
+    [["Cloud"], ["cloud"], "outOfScope"],
+    [["Cloud*"], ["Cloud/Berlin"], "active"],
+    [["A", "B"], ["B"], "active"],
+    [["Cloud"], ["Cloud users"], "outOfScope"],
+    [["Cloud"], [], "outOfScope"],
+  ])("%j gives those in %j the state %s", (patterns, groups, state) => {
+    expect(desire(scope(...patterns), userOf(), groups).state).toBe(state);
+  });
+
+  it("does not make a suspended or deleted person less so", () => {
+    expect(desire(scope("Cloud"), userOf({ is_active: false }), []).state).toBe("suspended");
+    expect(desire(scope("Cloud"), undefined, []).state).toBe("deleted");
+  });
+
+  it("may be given by a group whose membership is not managed", () => {
+    const desired = desire({ ...scope("Cloud"), groups: { managed: [] } }, userOf(), ["Cloud"]);
+    expect(desired).toMatchObject({ state: "active", groups: [] });
+  });
+});
+
+describe("the groups", () => {
+  it("are by default all of the directory, with hashed ids and their own names", () => {
+    const desired = desire({}, userOf(), ["eng"]);
+    expect(desired.groups).toEqual([
+      {
+        gid: "bc74ba1cc26d49fbf7fdde5361ce1d2a479d63a469d43b01004119d7c4728112",
+        displayName: "eng",
+        source: "clavex",
+        name: "eng",
+      },
+    ]);
+    expect(desired.groupsKnown).toBe(true);
+  });
+
+  it("are those that `managed` matches and `never` does not", () => {
+    const groups = { managed: ["eng*", "Sales"], never: ["eng-secret*"] };
+    const all = ["eng", "eng-web", "eng-secret", "eng-secret-2", "Sales", "sales", "Ops"];
+    expect(names(desire({ groups }, userOf(), all))).toEqual(["eng", "eng-web", "Sales"]);
+  });
+
+  it("are none with an empty `managed`", () => {
+    expect(desire({ groups: { managed: [] } }, userOf(), ["eng"]).groups).toEqual([]);
+  });
+
+  it("are chosen by their Clavex names, not by what they are called in Nextcloud", () => {
+    const groups = { managed: ["acme-*"], prefix: "acme-" };
+    expect(names(desire({ ...RAW, groups }, userOf(), ["eng"]))).toEqual([]);
+    expect(desire({ ...RAW, groups }, userOf(), ["acme-eng"]).groups).toMatchObject([{ gid: "acme-acme-eng" }]);
+  });
+
+  it("get the prefix before their ids are computed", () => {
+    const [plain] = desire({ groups: { prefix: "" } }, userOf(), ["acme-eng"]).groups;
+    const [prefixed] = desire({ groups: { prefix: "acme-" } }, userOf(), ["eng"]).groups;
+    expect(prefixed).toEqual({ ...plain, displayName: "acme-eng", name: "eng" });
+  });
+
+  it.each([
+    [IDENTITIES.raw, "eng"],
+    [IDENTITIES.providerBased, "clavex-eng"],
+    [IDENTITIES.database, "eng"],
+    [IDENTITIES.sociallogin, "clavex-eng"],
+  ])("in %j have the id %s", (identity, gid) => {
+    expect(desire({ identity }, userOf(), ["eng"]).groups).toMatchObject([{ gid, displayName: "eng" }]);
+  });
+
+  it("include those of `always`, by their plain Nextcloud ids, without prefix or hash", () => {
+    const groups = { managed: [], always: ["everybody"], prefix: "acme-" };
+    expect(desire({ groups }, userOf(), ["eng"]).groups).toEqual([
+      { gid: "everybody", displayName: "everybody", source: "always", name: "everybody" },
+    ]);
+  });
+
+  it("of `always` are there once for those who are in a directory group of the same id", () => {
+    const desired = desire({ ...RAW, groups: { always: ["staff"] } }, userOf(), ["staff"]);
+    expect(desired.groups.map(({ gid }) => gid)).toEqual(["staff"]);
+  });
+
+  it("that cannot be read are not known, but `always` holds", () => {
+    const desired = desiredAccount(organizationOf({ ...RAW, groups: { always: ["everybody"] } }), SUBJECT, {
+      user: userOf(),
+      groups: undefined,
+    });
+    expect(desired.groupsKnown).toBe(false);
+    expect(names(desired)).toEqual(["everybody"]);
+  });
+});
+
+describe("the group admin", () => {
+  const admin = (groups: Choices["groups"], name = "admin", identity: object = IDENTITIES.raw) =>
+    desire({ identity, ...(groups ? { groups } : {}) }, userOf(), [name, "eng"]);
+
+  it.each([
+    [["*"]],
+    [["a*", "eng"]],
+    [["?dmin", "eng"]],
+    [["admi?", "eng"]],
+  ])("is refused where `managed` %j names it by a pattern only, and the rest is joined", (managed) => {
+    const desired = admin({ managed });
+    expect(names(desired)).toEqual(["eng"]);
+    expect(desired.notes).toEqual([expect.stringContaining("group admin is skipped")]);
+    expect(desired.notes[0]).toContain("administrators");
+  });
+
+  it("is a group like others where `managed` names it literally", () => {
+    expect(admin({ managed: ["*", "admin"] })).toMatchObject({ groups: [{ gid: "admin" }, { gid: "eng" }], notes: [] });
+  });
+
+  it("is refused when a prefix leads to it", () => {
+    expect(names(admin({ prefix: "ad", managed: ["*"] }, "min"))).toEqual(["eng"]);
+  });
+
+  it("is refused in the scheme database too", () => {
+    expect(names(admin({ managed: ["*"] }, "admin", IDENTITIES.database))).toEqual(["eng"]);
+  });
+
+  it("of Clavex is harmless where ids are hashed or prefixed", () => {
+    for (const identity of [IDENTITIES.hashed, IDENTITIES.providerBased, IDENTITIES.sociallogin]) {
+      const desired = admin({ managed: ["*"] }, "admin", identity);
+      expect(names(desired)).toEqual(["admin", "eng"]);
+      expect(desired.groups.map(({ gid }) => gid)).not.toContain("admin");
+    }
+  });
+
+  it("may not be an `always` group at all", () => {
+    expect(() => organizationOf({ groups: { always: ["admin"] } })).toThrow("administrator");
+  });
+});
+
+describe("a group that Nextcloud cannot hold", () => {
+  it.each([
+    ["0"],
+    ["g".repeat(65)],
+    ["a\nb"],
+    ["   "],
+    [".."],
+  ])("called %j is skipped and reported; the rest stays", (name) => {
+    const desired = desire(RAW, userOf(), [name, "eng"]);
+    expect(names(desired)).toEqual(["eng"]);
+    expect(desired.notes).toHaveLength(1);
+    expect(desired.notes[0]).toMatch(/^group .* is skipped: /s);
+  });
+
+  it("is reported without its control characters", () => {
+    const shown = desire(RAW, userOf(), ["a\nb\u001b[31m"]).notes.join();
+    for (const control of ["\n", "\u001b"]) expect(shown).not.toContain(control);
+  });
+
+  it("may be one only for its prefix", () => {
+    const groups = { prefix: "a-long-prefix-" };
+    expect(names(desire({ ...RAW, groups }, userOf(), ["g".repeat(51), "eng"]))).toEqual(["eng"]);
+    expect(names(desire({ ...RAW, groups }, userOf(), ["g".repeat(50), "eng"]))).toEqual(["g".repeat(50), "eng"]);
+  });
+
+  it("is none for a long name where ids are hashed", () => {
+    expect(names(desire({}, userOf(), ["g".repeat(200)]))).toHaveLength(1);
+  });
+});
+
+describe("names like properties of every object", () => {
+  const ODD = ["__proto__", "constructor", "toString", "hasOwnProperty"];
+
+  it("are groups like others", () => {
+    const desired = desire(RAW, userOf(), ODD);
+    expect(desired.groups.map(({ gid }) => gid)).toEqual(ODD);
+    expect(desired.quota).toBeUndefined();
+    expect(desired.notes).toEqual([]);
+  });
+
+  it("give no quota that nobody configured", () => {
+    expect(desire({ quota: { default: "1 GB" } }, userOf(), ODD)).toMatchObject({ quota: GB, quotaRule: "default" });
+    for (const attribute of ODD) {
+      expect(desire({ quota: { default: "1 GB", attribute } }, userOf({ metadata: {} }))).toMatchObject({
+        quota: GB,
+        quotaRule: "default",
+        notes: [],
+      });
+    }
+  });
+
+  it.each(["constructor", "toString"])("such as %s can be given a quota, as written in a document", (name) => {
+    const document = organizationOf();
+    const organization: Organization = organizationSchema.parse({
+      ...JSON.parse(JSON.stringify(document)),
+      quota: JSON.parse(`{"byGroup":{${JSON.stringify(name)}:"7 GB"}}`),
+    });
+    const desired = desiredAccount(organization, SUBJECT, { user: userOf(), groups: [name] });
+    expect(desired).toMatchObject({ quota: 7 * GB, quotaRule: `group ${name}` });
+  });
+
+  it.each(["constructor", "toString"])("such as %s can be the quota's attribute", (attribute) => {
+    const user = userOf({ metadata: { [attribute]: "3 GB" } });
+    expect(desire({ quota: { attribute } }, user)).toMatchObject({ quota: 3 * GB, quotaRule: "attribute" });
+  });
+
+  it("make a group neither managed nor relevant by themselves", () => {
+    const organization = organizationOf({ groups: { managed: [] } });
+    for (const name of ODD)
+      expect([isManaged(organization, name), isRelevant(organization, name)]).toEqual([false, false]);
+  });
+});
+
+describe("the quota", () => {
+  const quota = { default: "5 GB", byGroup: { Finance: "50 GB", Trainee: "1 GB", Archive: "none" } };
+  const withAttribute = (value: unknown) => userOf({ metadata: { nextcloud_quota: value } });
+
+  it("is the person's attribute before all else, smaller or larger", () => {
+    expect(desire({ quota }, withAttribute("2 GB"), ["Finance"])).toMatchObject({
+      quota: 2 * GB,
+      quotaRule: "attribute",
+    });
+    expect(desire({ quota }, withAttribute("none"), ["Trainee"])).toMatchObject({
+      quota: "none",
+      quotaRule: "attribute",
+    });
+  });
+
+  it("is also read where Clavex's own SDK writes the attribute, and as a number", () => {
+    const nested = userOf({ metadata: { attributes: { nextcloud_quota: "2 GB" } } });
+    expect(desire({ quota }, nested)).toMatchObject({ quota: 2 * GB, quotaRule: "attribute" });
+    expect(desire({ quota }, withAttribute(1073741824))).toMatchObject({ quota: GB, quotaRule: "attribute" });
+  });
+
+  it("is the largest of the groups' without an attribute, in whatever order they come", () => {
+    for (const groups of [
+      ["Trainee", "Finance"],
+      ["Finance", "Trainee"],
+    ]) {
+      expect(desire({ quota }, userOf(), groups)).toMatchObject({ quota: 50 * GB, quotaRule: "group Finance" });
+    }
+  });
+
+  it("of a group is smaller than the default if the group says so", () => {
+    expect(desire({ quota }, userOf(), ["Trainee"])).toMatchObject({ quota: GB, quotaRule: "group Trainee" });
+  });
+
+  it("none is the largest of all", () => {
+    for (const groups of [
+      ["Finance", "Archive"],
+      ["Archive", "Finance"],
+    ]) {
+      expect(desire({ quota }, userOf(), groups)).toMatchObject({ quota: "none", quotaRule: "group Archive" });
+    }
+  });
+
+  it("is the default where nothing else is said, and none at all without a default", () => {
+    expect(desire({ quota }, userOf(), ["Ops"])).toMatchObject({ quota: 5 * GB, quotaRule: "default" });
+    expect(desire({}, userOf(), ["Ops"])).toMatchObject({ quota: undefined, quotaRule: "none" });
+  });
+
+  it("of a group holds though its membership is not managed", () => {
+    expect(desire({ quota, groups: { managed: [] } }, userOf(), ["Finance"])).toMatchObject({ quota: 50 * GB });
+  });
+
+  it.each([
+    ["5 GiB"],
+    ["lots"],
+    ["-1"],
+    ["default"],
+    ["1e9"],
+  ])("that the attribute gives as %j is passed over with a note", (value) => {
+    const desired = desire({ quota }, withAttribute(value), ["Finance"]);
+    expect(desired).toMatchObject({ quota: 50 * GB, quotaRule: "group Finance" });
+    expect(desired.notes).toEqual([expect.stringContaining("the attribute nextcloud_quota is passed over")]);
+  });
+
+  it.each([
+    [""],
+    ["   "],
+    [null],
+    [true],
+    [{ gb: 5 }],
+  ])("is not given by an attribute %j, and nothing is noted", (value) => {
+    expect(desire({ quota }, withAttribute(value))).toMatchObject({ quota: 5 * GB, quotaRule: "default", notes: [] });
+  });
+
+  it("of 0 bytes is a quota", () => {
+    expect(desire({ quota }, withAttribute("0"))).toMatchObject({ quota: 0, quotaRule: "attribute" });
+  });
+});
+
+describe("the display name", () => {
+  const named = (first_name: unknown, last_name: unknown, email = "ada@acme.example"): string =>
+    desire({}, userOf({ first_name, last_name, email })).displayName;
+
+  it.each([
+    ["Ada", "Lovelace", "Ada Lovelace"],
+    ["Ada", undefined, "Ada"],
+    [null, "Lovelace", "Lovelace"],
+    ["  Ada \t King ", " Lovelace ", "Ada King Lovelace"],
+    ["Ada\nKing", "Lovelace\u0000", "Ada King Lovelace"],
+    ["\u202eAda", "Lovelace", "Ada Lovelace"],
+    ["Jörg", "Größe 🚀", "Jörg Größe 🚀"],
+  ])("of %j and %j is %j", (first, last, name) => {
+    expect(named(first, last)).toBe(name);
+  });
+
+  it.each([
+    [undefined, undefined],
+    [null, null],
+    ["", " "],
+    ["\u200e", "\u0007"],
+  ])("of %j and %j is the e-mail address: user_oidc would show the id", (first, last) => {
+    expect(named(first, last)).toBe("ada@acme.example");
+  });
+});
+
+describe("the e-mail address", () => {
+  it("is taken as it is, without white space around it", () => {
+    expect(desire({}, userOf({ email: " Ada@Acme.Example " })).email).toBe("Ada@Acme.Example");
+  });
+});
+
+describe("the hash of what is desired", () => {
+  const base = desire({ quota: { default: "5 GB" } }, userOf(), ["eng", "ops"]);
+
+  it("does not depend on the order of the groups nor on the letter case of the address", () => {
+    const other = desire({ quota: { default: "5 GB" } }, userOf({ email: "ADA@acme.example" }), ["ops", "eng"]);
+    expect(desiredHash(other)).toBe(desiredHash(base));
+  });
+
+  it.each([
+    ["the name", desire({ quota: { default: "5 GB" } }, userOf({ first_name: "Grace" }), ["eng", "ops"])],
+    ["the address", desire({ quota: { default: "5 GB" } }, userOf({ email: "grace@acme.example" }), ["eng", "ops"])],
+    ["the quota", desire({ quota: { default: "6 GB" } }, userOf(), ["eng", "ops"])],
+    ["no quota", desire({}, userOf(), ["eng", "ops"])],
+    ["the groups", desire({ quota: { default: "5 GB" } }, userOf(), ["eng"])],
+    ["the state", desire({ quota: { default: "5 GB" } }, userOf({ is_active: false }), ["eng", "ops"])],
+  ])("changes with %s", (_, desired) => {
+    expect(desiredHash(desired)).not.toBe(desiredHash(base));
+  });
+});
+
+describe("patterns", () => {
+  it.each([
+    ["*", "anything/at all\nhere", true],
+    ["*", "", true],
+    ["eng", "eng", true],
+    ["eng", "Eng", false],
+    ["eng", "engineering", false],
+    ["eng", "my eng", false],
+    ["eng*", "engineering/web", true],
+    ["*eng", "my eng", true],
+    ["a*b*c", "a-b-b-c", true],
+    ["a**c", "abc", true],
+    ["a?c", "abc", true],
+    ["a?c", "ac", false],
+    ["a?c", "a🚀c", true],
+    ["a.c", "abc", false],
+    ["(a|b)+[c]{2}^$\\", "(a|b)+[c]{2}^$\\", true],
+    ["0-9", "0-9", true],
+    ["-#&~ ,", "-#&~ ,", true],
+  ])("%j matches %j: %s", (pattern, name, matches) => {
+    expect(matchesAny([pattern], name)).toBe(matches);
+  });
+
+  it("that are none match nothing", () => {
+    expect(matchesAny([], "eng")).toBe(false);
+  });
+});
+
+describe("a group that matters", () => {
+  it("is one that is managed, or decides the scope, or the quota", () => {
+    const organization = organizationOf({
+      scope: { groups: ["Cloud*"] },
+      groups: { managed: ["eng*"], never: ["eng-secret"] },
+      quota: { byGroup: { Finance: "50 GB" } },
+    });
+    const all = ["eng", "eng-secret", "Cloud users", "Finance", "Ops"];
+    expect(all.filter((name) => isRelevant(organization, name))).toEqual(["eng", "Cloud users", "Finance"]);
+    expect(all.filter((name) => isManaged(organization, name))).toEqual(["eng"]);
+  });
+
+  it("has one Nextcloud group, the same for whoever asks", () => {
+    const organization = organizationOf(RAW);
+    expect(nextcloudGroup(organization, "eng")).toEqual({
+      group: { gid: "eng", displayName: "eng", source: "clavex", name: "eng" },
+    });
+  });
+});
