@@ -1,10 +1,9 @@
-import { stat } from "node:fs/promises";
-import { build } from "esbuild";
-import { BUNDLING, FUNCTIONS, handlerFile } from "./bundling.ts";
+import { bundle, FUNCTIONS, writeBundle } from "./bundling.ts";
 
-/** `npm run build`: bundles every handler into dist/NAME/index.mjs, as the stack deploys it. */
+/** `npm run build`: bundles every handler into dist/NAME/, byte for byte as the stack deploys it. */
 for (const name of FUNCTIONS) {
-  const outfile = `dist/${name}/index.mjs`;
-  await build({ ...BUNDLING, entryPoints: [handlerFile(name)], outfile });
-  console.log(`${outfile}  ${Math.round((await stat(outfile)).size / 1000)} kB`);
+  const files = bundle(name);
+  writeBundle(files, `dist/${name}`);
+  const size = files.find((file) => file.name === "index.mjs")?.contents.length ?? 0;
+  console.log(`dist/${name}/index.mjs  ${Math.round(size / 1000)} kB`);
 }

@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Some dependencies are CommonJS and ask for Node's own modules with `require`, which an ES module does not have. */
 const REQUIRE_BANNER = 'import{createRequire as __r}from"node:module";const require=__r(import.meta.url);';
 
-/** How every handler is bundled: one minified ES module for Node 24, dependencies and SDK clients included. */
+/** How everything is bundled: one minified ES module for Node 24, dependencies and SDK clients included. */
 export const BUNDLING = {
   bundle: true,
   format: "esm",
@@ -27,6 +27,9 @@ export const BUNDLING = {
   logLevel: "warning",
 } satisfies BuildOptions;
 
+/** What is bundled in place of packages that do more than a function on Lambda needs. */
+export const ALIASES = { "@aws-sdk/credential-provider-node": join(ROOT, "infra/lambda-credentials.ts") };
+
 /** A file of a bundle: its name in the function's folder, and its bytes. */
 export interface BundledFile {
   name: string;
@@ -40,6 +43,7 @@ export interface BundledFile {
 export function bundle(name: FunctionName): BundledFile[] {
   const { outputFiles } = buildSync({
     ...BUNDLING,
+    alias: ALIASES,
     absWorkingDir: ROOT,
     entryPoints: [`functions/${name}/handler.ts`],
     outfile: `dist/${name}/index.mjs`,

@@ -1,6 +1,6 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
-import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
+import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
@@ -18,6 +18,8 @@ import { createWorker, type Worker } from "./worker.ts";
 /** One connection to each Nextcloud: the function's concurrency is what limits the load on it. */
 const NEXTCLOUD_CONNECTIONS = 1;
 const CONCURRENT_SUBJECTS = 4;
+/** The longest that a job which has begun may still take; none begins with less time left. */
+const RESERVE_MS = 150_000;
 
 function build(): Worker {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
@@ -33,7 +35,7 @@ function build(): Worker {
     queue,
     retryDelay: createRetryDelay(),
     log: createLog("provision"),
-    counters: createCounters("provision"),
+    counters: createCounters("provision", stage),
     concurrency: CONCURRENT_SUBJECTS,
   });
 }
@@ -41,7 +43,10 @@ function build(): Worker {
 let worker: Worker | undefined;
 
 /** The Lambda that consumes the job queue. */
-export async function handler(event: SQSEvent): Promise<SQSBatchResponse> {
+export async function handler(
+  event: SQSEvent,
+  context: Pick<Context, "getRemainingTimeInMillis">,
+): Promise<SQSBatchResponse> {
   worker ??= build();
-  return worker(event);
+  return worker(event, () => context.getRemainingTimeInMillis() > RESERVE_MS);
 }

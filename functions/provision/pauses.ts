@@ -1,5 +1,5 @@
 import { Failure, type StoppedServer } from "../failure.ts";
-import { NextcloudUnauthorized } from "../nextcloud/errors.ts";
+import { IdentityMismatch, NextcloudUnauthorized } from "../nextcloud/errors.ts";
 import type { RetryDelay } from "./retry.ts";
 
 /** A server that a job needs: its name among all servers of this process, and the credentials to use there. */
@@ -42,10 +42,11 @@ interface Pause {
 }
 
 /**
- * Failed logins make Nextcloud slow for everybody at this address, for hours: a user name and password that it refused are
- * not tried again for an hour. Others are tried at once, because pauses belong to a server and its credentials.
+ * The pause after a failure that does harm by itself: each failed login makes Nextcloud slower for everybody at this address,
+ * each account under a wrong id is one that somebody has to delete. Other credentials, or another identity, are tried at
+ * once, because pauses belong to them.
  */
-const REFUSED_CREDENTIALS_MS = 60 * 60_000;
+const HARMFUL_MS = 60 * 60_000;
 
 /** @param delay how long a server is paused when it failed for the nth time in a row */
 export function createPauses(delay: RetryDelay, now: () => number = Date.now): Pauses {
@@ -64,10 +65,8 @@ export function createPauses(delay: RetryDelay, now: () => number = Date.now): P
     const pause = pauses.get(key(server));
     if (failure?.stops === server.kind) {
       const times = (pause?.times ?? 0) + (pause && !pause.probing ? 0 : 1);
-      const milliseconds =
-        failure instanceof NextcloudUnauthorized
-          ? REFUSED_CREDENTIALS_MS
-          : delay(times, failure.retryAfterSeconds) * 1000;
+      const harmful = failure instanceof NextcloudUnauthorized || failure instanceof IdentityMismatch;
+      const milliseconds = harmful ? HARMFUL_MS : delay(times, failure.retryAfterSeconds) * 1000;
       pauses.set(key(server), { failure, until: now() + milliseconds, times, probing: false });
     } else if (failure && !failure.code.startsWith(server.kind)) {
       // Something else went wrong: that says nothing about this server, and the next job may probe it.

@@ -19,8 +19,11 @@ export interface WorkerDependencies {
   concurrency: number;
 }
 
-/** Takes a batch of the FIFO queue; the answer names the messages that stay in the queue. */
-export type Worker = (event: SQSEvent) => Promise<SQSBatchResponse>;
+/**
+ * Takes a batch of the FIFO queue; the answer names the messages that stay in the queue. Jobs for which `hasTime` says false
+ * are not begun, and come again at once.
+ */
+export type Worker = (event: SQSEvent, hasTime?: () => boolean) => Promise<SQSBatchResponse>;
 
 /**
  * The queue consumer: different subjects at the same time, one subject's jobs in order. When a job fails, the later jobs of
@@ -31,8 +34,9 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
   const { provision, queue, retryDelay, log, counters, concurrency } = dependencies;
 
   /** Works on one subject's messages in order. Returns those that stay, with their delays. */
-  async function work(records: SQSRecord[]): Promise<Waiting[]> {
+  async function work(records: SQSRecord[], hasTime: () => boolean): Promise<Waiting[]> {
     for (const [index, record] of records.entries()) {
+      if (!hasTime()) return records.slice(index).map((waiting) => ({ record: waiting, seconds: 1 }));
       const started = performance.now();
       try {
         const job = parseJob(record.body);
@@ -69,12 +73,12 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     return seconds;
   }
 
-  return async (event) => {
+  return async (event, hasTime = () => true) => {
     const subjects = [...Map.groupBy(event.Records, groupOf).values()];
     const waiting: Waiting[] = [];
     const next = subjects.values();
     const runner = async (): Promise<void> => {
-      for (const records of next) waiting.push(...(await work(records)));
+      for (const records of next) waiting.push(...(await work(records, hasTime)));
     };
     await Promise.all(Array.from({ length: Math.min(concurrency, subjects.length) }, runner));
     await queue.setVisibility(waiting.map(({ record, seconds }) => ({ receiptHandle: record.receiptHandle, seconds })));

@@ -12,7 +12,7 @@ import { createReceiver } from "./app.ts";
 function build() {
   const { stage, queueUrl } = settings(["stage", "queueUrl"]);
   const ssm = createSsmClient();
-  const counters = createCounters("receive");
+  const counters = createCounters("receive", stage);
   const app = createReceiver({
     organizations: organizationsFromParameters(ssm, stage),
     secrets: parameterSecrets(ssm, stage),

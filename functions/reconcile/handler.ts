@@ -27,7 +27,7 @@ function build() {
   const ssm = createSsmClient();
   const organizations = organizationsFromParameters(ssm, stage);
   const log = createLog("reconcile");
-  const counters = createCounters("reconcile");
+  const counters = createCounters("reconcile", stage);
   const reconcile = createReconcile({
     organizations,
     systems: createSystems({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),

@@ -22,8 +22,8 @@ export interface Counters {
 }
 
 /** CloudWatch metrics in embedded metric format: no request, one log line that CloudWatch reads. */
-export function createCounters(service: string): Counters {
-  const metrics = new Metrics({ namespace: "ClavexNextcloud", serviceName: service });
+export function createCounters(service: string, stage: string): Counters {
+  const metrics = new Metrics({ namespace: "ClavexNextcloud", serviceName: service, defaultDimensions: { stage } });
   return {
     count: (counter) => {
       metrics.addMetric(counter, MetricUnit.Count, 1);

@@ -58,7 +58,7 @@ interface Line {
 }
 
 /** Runs a batch and returns all that it led to. */
-async function run(messages: Message[], provision: Provision, concurrency = 4) {
+async function run(messages: Message[], provision: Provision, concurrency = 4, hasTime?: () => boolean) {
   const visibility: { id: string; seconds: number }[] = [];
   const lines: Line[] = [];
   const counted: Counter[] = [];
@@ -88,7 +88,7 @@ async function run(messages: Message[], provision: Provision, concurrency = 4) {
     },
     concurrency,
   });
-  const { batchItemFailures } = await worker({ Records: messages.map(({ record }) => record) });
+  const { batchItemFailures } = await worker({ Records: messages.map(({ record }) => record) }, hasTime);
   return { failed: batchItemFailures.map(({ itemIdentifier }) => itemIdentifier), visibility, lines, counted, flushed };
 }
 
@@ -102,6 +102,19 @@ const ids = (messages: Message[]): string[] => messages.map(({ id }) => id);
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe("a batch", () => {
+  it("begins no job when the function's time is almost over, and gives the rest back at once", async () => {
+    const messages = ["ada", "grace", "ada"].map((subject) => message(jobOf(subject)));
+    const begun: string[] = [];
+    const provision: Provision = async ({ subject }) => {
+      begun.push(subject);
+      return DONE;
+    };
+    const { failed, visibility } = await run(messages, provision, 1, () => begun.length < 1);
+    expect(begun).toEqual(["ada"]);
+    expect(failed.toSorted()).toEqual(ids(messages.slice(1)).toSorted());
+    expect(visibility.map(({ seconds }) => seconds)).toEqual([1, 1]);
+  });
+
   it("is done one message after the other for one subject, in the order it came", async () => {
     const messages = ["1", "2", "3"].map((deliveryId) =>
       message(jobOf("ada", { trigger: { kind: "webhook", deliveryId } })),

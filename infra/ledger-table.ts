@@ -1,0 +1,32 @@
+import { RemovalPolicy } from "aws-cdk-lib";
+import { AttributeType, BillingMode, Table, TableEncryption } from "aws-cdk-lib/aws-dynamodb";
+import { Construct } from "constructs";
+import { TABLE_KEYS } from "../functions/ledger/ledger.ts";
+
+export interface LedgerTableProps {
+  stage: string;
+  /** Whether the ledger outlives the stack. */
+  retain: boolean;
+}
+
+/**
+ * The ledger. Its name is fixed: a change of the stack can never put an empty table in its place unnoticed, and a stack
+ * that is made again after `cdk destroy` takes the old one up with `cdk deploy --import-existing-resources`.
+ */
+export class LedgerTable extends Construct {
+  readonly table: Table;
+
+  constructor(scope: Construct, id: string, { stage, retain }: LedgerTableProps) {
+    super(scope, id);
+    this.table = new Table(this, "Table", {
+      tableName: `clavex-nextcloud-${stage}-ledger`,
+      partitionKey: { name: TABLE_KEYS.partition, type: AttributeType.STRING },
+      sortKey: { name: TABLE_KEYS.sort, type: AttributeType.STRING },
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      encryption: TableEncryption.AWS_MANAGED,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      // Kept at `destroy`, but not when the very first deployment is rolled back: the next attempt needs the name.
+      removalPolicy: retain ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
+    });
+  }
+}

@@ -1,0 +1,69 @@
+import { CfnOutput, Stack, Tags } from "aws-cdk-lib";
+import type { Construct } from "constructs";
+import { Functions, WORKER_TIMEOUT } from "./functions.ts";
+import { JobQueue } from "./job-queue.ts";
+import { LedgerTable } from "./ledger-table.ts";
+import { Monitoring } from "./monitoring.ts";
+import { OrganizationParameters } from "./organization-parameters.ts";
+import type { DeployedOrganization } from "./organizations.ts";
+import { Schedules } from "./schedules.ts";
+import type { DeploymentSettings } from "./settings.ts";
+import { StatusDashboard } from "./status-dashboard.ts";
+import { WebhookEndpoint } from "./webhook-endpoint.ts";
+
+export interface ClavexNextcloudStackProps {
+  settings: DeploymentSettings;
+  organizations: DeployedOrganization[];
+}
+
+/** The pipeline of one stage, in one account and region. */
+export class ClavexNextcloudStack extends Stack {
+  constructor(scope: Construct, id: string, { settings, organizations }: ClavexNextcloudStackProps) {
+    super(scope, id, {
+      stackName: `clavex-nextcloud-${settings.stage}`,
+      description: `clavex-nextcloud, stage ${settings.stage}: provisions Nextcloud accounts from Clavex`,
+    });
+    const { stage, retain } = settings;
+    Tags.of(this).add("application", "clavex-nextcloud");
+    Tags.of(this).add("stage", stage);
+    // CloudFormation takes a new deletion policy over only together with another change of the resource: this is one.
+    Tags.of(this).add("kept-after-destroy", String(retain), {
+      includeResourceTypes: ["AWS::DynamoDB::Table", "AWS::SQS::Queue"],
+    });
+
+    const jobs = new JobQueue(this, "Jobs", { workerTimeout: WORKER_TIMEOUT, retain });
+    const ledger = new LedgerTable(this, "Ledger", { stage, retain });
+    new OrganizationParameters(this, "Organizations", { stage, organizations });
+    const functions = new Functions(this, "Functions", { settings, jobs, ledger });
+    const endpoint = new WebhookEndpoint(this, "Endpoint", { settings, receiver: functions.receive.handler });
+    new Schedules(this, "Schedules", { settings, reconcile: functions.reconcile.handler });
+    const { topic, alarms } = new Monitoring(this, "Monitoring", { settings, api: endpoint.api, jobs, functions });
+    const { dashboard } = new StatusDashboard(this, "Status", { stage, api: endpoint.api, jobs, functions, alarms });
+
+    this.#output("QueueUrl", jobs.queue.queueUrl, "The job queue");
+    this.#output("DeadLetterQueueUrl", jobs.deadLetterQueue.queueUrl, "Messages that no worker could read");
+    this.#output("TableName", ledger.table.tableName, "The ledger");
+    this.#output("ReceiveFunction", functions.receive.handler.functionName, "The webhook endpoint's function");
+    this.#output("ProvisionFunction", functions.provision.handler.functionName, "The queue consumer");
+    this.#output("ReconcileFunction", functions.reconcile.handler.functionName, "The reconciliation");
+    this.#output("ReplayFunction", functions.replay.handler.functionName, "The replay of dead letters");
+    this.#output("AlarmTopic", topic.topicArn, "The SNS topic of the alarms");
+    this.#output(
+      "DashboardUrl",
+      `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${dashboard.dashboardName}`,
+      "Is it working, what is late, what is refused",
+    );
+    if (endpoint.domainTarget !== undefined)
+      this.#output("DomainTarget", endpoint.domainTarget, `Point ${settings.domainName} here (CNAME)`);
+    this.#output("WebhookBaseUrl", `${endpoint.url}/webhooks/clavex`, "An organization's webhook URL is below it");
+    for (const { slug } of organizations) {
+      // Logical ids hold no hyphen, and a capital letter cannot come from a slug: no two of them get the same id.
+      const id = `WebhookUrl${slug.replaceAll("-", "Dash")}`;
+      this.#output(id, `${endpoint.url}/webhooks/clavex/${slug}`, `Subscribe this in ${slug}'s Clavex`);
+    }
+  }
+
+  #output(id: string, value: string, description: string): void {
+    new CfnOutput(this, id, { value, description });
+  }
+}

@@ -1,0 +1,58 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { document, folderWith, temporaryFolder } from "./synth.ts";
+
+/** Runs the installed CDK CLI as `npx cdk synth` does: with the repository's programs first in PATH, and no credentials. */
+function cdkSynth(...context: string[]) {
+  const output = temporaryFolder();
+  const flags = context.flatMap((each) => ["-c", each]);
+  const { status, stderr } = spawnSync("node_modules/.bin/cdk", ["synth", "--quiet", "--output", output, ...flags], {
+    encoding: "utf8",
+    env: {
+      PATH: `${join(process.cwd(), "node_modules/.bin")}:${process.env.PATH}`,
+      HOME: output,
+      // Nothing may be asked of the network: a clean machine without credentials is enough.
+      HTTPS_PROXY: "http://127.0.0.1:9",
+      HTTP_PROXY: "http://127.0.0.1:9",
+      AWS_EC2_METADATA_DISABLED: "true",
+    },
+  });
+  return { status, stderr, output };
+}
+
+describe("npx cdk synth", { timeout: 60_000 }, () => {
+  it("works on a clean machine without organization files", () => {
+    const { status, stderr, output } = cdkSynth("stage=dev", "organizations=organizations/no-such-folder");
+    expect(stderr).toContain("Notice: no organization files in organizations/no-such-folder");
+    expect(status).toBe(0);
+    const template = JSON.parse(readFileSync(join(output, "ClavexNextcloud.template.json"), "utf8"));
+    expect(template.Description).toContain("stage dev");
+  });
+
+  it("makes a stage with two organizations", () => {
+    const organizations = folderWith({ "acme.json": document("acme"), "north.json": document("north-wind") });
+    const { status, output } = cdkSynth("stage=prod", `organizations=${organizations}`);
+    expect(status).toBe(0);
+    const template = JSON.parse(readFileSync(join(output, "ClavexNextcloud.template.json"), "utf8"));
+    expect(Object.keys(template.Outputs)).toEqual(
+      expect.arrayContaining(["WebhookUrlacme", "WebhookUrlnorthDashwind"]),
+    );
+  });
+
+  it("stops with every problem of wrong files, and without a stack trace", () => {
+    const organizations = folderWith({ "a.json": "{", "b.json": document("b", { slug: "Not A Slug" }) });
+    const { status, stderr } = cdkSynth("stage=dev", `organizations=${organizations}`);
+    expect(status).toBe(1);
+    expect(stderr).toContain(`${join(organizations, "a.json")}: is not JSON`);
+    expect(stderr).toContain(`${join(organizations, "b.json")}: slug: must be a-z`);
+    expect(stderr).not.toMatch(/^ +at /m);
+  });
+
+  it("says which stage it wants when none is named", () => {
+    const { status, stderr } = cdkSynth();
+    expect(status).toBe(1);
+    expect(stderr).toContain("name the stage with -c stage=dev");
+  });
+});
