@@ -1,0 +1,135 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { run } from "../support/processes.ts";
+import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
+
+const SUBJECT = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
+const ORGANIZATION = {
+  slug: "acme",
+  organizationId: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
+  clavex: { baseUrl: "https://id.acme.eu", webhookSecrets: ["ssm:primary"], apiKey: "ssm:key" },
+  nextcloud: { baseUrl: "https://nextcloud.acme.eu", username: "provisioner", password: "ssm:password" },
+  identity: { providerId: 1 },
+};
+
+describe("clavex-nextcloud --stage", () => {
+  let embedded: Embedded;
+  let ssm: ParameterStore;
+  let cloudFormation: Server;
+  let environment: Record<string, string>;
+
+  beforeAll(async () => {
+    embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
+    ssm = await startParameterStore();
+    ssm.put("/clavex-nextcloud/dev/organizations/acme", JSON.stringify(ORGANIZATION), "String");
+    const { queueUrl, deadLetterQueueUrl, tableName } = embedded.endpoints;
+    // The embedded queue's URLs have a host name that is none; on AWS the URL leads to the queue.
+    const reachable = (url: string) => `${embedded.endpoints.sqs}${/\/\d+\/.*$/.exec(url)?.[0]}`;
+    const outputs = {
+      QueueUrl: reachable(queueUrl),
+      DeadLetterQueueUrl: reachable(deadLetterQueueUrl),
+      TableName: tableName,
+    };
+    cloudFormation = createServer((request, response) => {
+      let body = "";
+      request.setEncoding("utf8").on("data", (text: string) => {
+        body += text;
+      });
+      request.on("end", () => {
+        const known = new URLSearchParams(body).get("StackName") === "clavex-nextcloud-dev";
+        response.writeHead(known ? 200 : 400, { "content-type": "text/xml" });
+        response.end(known ? describeStacks(outputs) : noStack());
+      });
+    });
+    await new Promise<void>((resolve) => cloudFormation.listen(0, "127.0.0.1", resolve));
+    environment = {
+      AWS_REGION: "eu-central-1",
+      AWS_ACCESS_KEY_ID: "test",
+      AWS_SECRET_ACCESS_KEY: "test",
+      AWS_ENDPOINT_URL_CLOUDFORMATION: `http://127.0.0.1:${(cloudFormation.address() as AddressInfo).port}`,
+      AWS_ENDPOINT_URL_SSM: ssm.url,
+      AWS_ENDPOINT_URL_SQS: embedded.endpoints.sqs,
+      AWS_ENDPOINT_URL_DYNAMODB: embedded.endpoints.dynamodb,
+    };
+    const ledger = createLedger(createDocumentClient(embedded.clients.dynamodb), tableName);
+    await ledger.park({
+      organization: "acme",
+      subject: SUBJECT,
+      job: { version: 1, organization: "acme", subject: SUBJECT, trigger: { kind: "manual" } },
+      reason: "account-conflict",
+      message: "account belongs to somebody else",
+      attempts: 1,
+      lastAt: 1_785_000_000_000,
+    });
+  });
+
+  afterAll(async () => {
+    await new Promise((resolve) => cloudFormation.close(resolve));
+    await ssm.close();
+    await embedded.stop();
+  });
+
+  const command = async (args: string[], variables: Record<string, string> = environment) => {
+    const program = run("functions/cli/main.ts", args, variables);
+    return { code: await program.ended, output: program.output() };
+  };
+
+  test("finds queue, table and organizations by the stage's name alone", async () => {
+    const { code, output } = await command(["dead-letters", "list", "--stage", "dev"]);
+    expect(output).toContain(SUBJECT);
+    expect(output).toContain("account-conflict");
+    expect(code).toBe(2);
+  });
+
+  test("sends a job to the stage's queue", async () => {
+    const { code, output } = await command([
+      "provision",
+      "--stage",
+      "dev",
+      "--organization",
+      "acme",
+      "--user",
+      SUBJECT,
+    ]);
+    expect(output).toMatch(/^Queued\./);
+    expect(code).toBe(0);
+  });
+
+  test("says that there is no such stack, and how to deploy one", async () => {
+    const { code, output } = await command(["dead-letters", "list", "--stage", "prod"]);
+    expect(output).toMatch(/there is no stack clavex-nextcloud-prod .*"npx cdk deploy -c stage=prod"/);
+    expect(code).toBe(1);
+  });
+
+  test("says that there are no credentials, or no region", async () => {
+    const { AWS_ACCESS_KEY_ID: _id, AWS_SECRET_ACCESS_KEY: _secret, ...anonymous } = environment;
+    const nobody = { ...anonymous, AWS_EC2_METADATA_DISABLED: "true", HOME: "/nonexistent" };
+    expect(await command(["dead-letters", "list", "--stage", "dev"], nobody)).toEqual({
+      code: 1,
+      output: expect.stringContaining("there are no AWS credentials"),
+    });
+    const { AWS_REGION: _region, ...nowhere } = environment;
+    expect(await command(["dead-letters", "list", "--stage", "dev"], { ...nowhere, HOME: "/nonexistent" })).toEqual({
+      code: 1,
+      output: expect.stringContaining("there is no AWS region"),
+    });
+  });
+});
+
+function describeStacks(outputs: Record<string, string>): string {
+  const members = Object.entries(outputs).map(
+    ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,
+  );
+  return `<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member>
+    <StackName>clavex-nextcloud-dev</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>
+    <Outputs>${members.join("")}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`;
+}
+
+function noStack(): string {
+  return `<ErrorResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><Error><Type>Sender</Type>
+    <Code>ValidationError</Code><Message>Stack with id does not exist</Message></Error></ErrorResponse>`;
+}
