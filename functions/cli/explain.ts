@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { createGroupMap } from "../clavex/group-map.ts";
 import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
 import type { Organization } from "../config/organization.ts";
 import type { SubjectEntry } from "../ledger/ledger.ts";
@@ -8,6 +9,7 @@ import { quotaText } from "../nextcloud/quota.ts";
 import { type DesiredAccount, desiredAccount, isManaged } from "../provision/desired.ts";
 import { isDeletable } from "../provision/grace.ts";
 import { createOwnership } from "../provision/ownership.ts";
+import { matchesAny } from "../provision/patterns.ts";
 import { type Plan, plan } from "../provision/plan.ts";
 import { createSystems, type OrganizationSystems } from "../systems.ts";
 import { printable } from "../telemetry/log.ts";
@@ -57,7 +59,8 @@ async function explain(options: Options): Promise<void> {
     if (!system.clavex)
       throw new CommandError(`organization ${organization.slug} has no clavex.apiKey: nobody can be read from Clavex`);
     const { subject, user } = await findUser(system.clavex, options.user);
-    const map = (await system.clavex.groupMap(Date.now())).value;
+    // Every group, those too that the policy leaves out: somebody may ask why.
+    const { value: map } = await createGroupMap(system.clavex.api, () => true)(Number.NEGATIVE_INFINITY);
     const names = user ? map.of(subject) : [];
     const desired = desiredAccount(organization, subject, { user, groups: names });
     const actual = await getAccount(system.ocs, desired.accountId);
@@ -109,7 +112,9 @@ function show({ organization, subject, user, names, desired, actual, entry, plan
       ? `joins Nextcloud group ${group.gid}`
       : isManaged(organization, name)
         ? "cannot be a Nextcloud group"
-        : "not in groups.managed, or in groups.never";
+        : matchesAny(organization.groups.never, name)
+          ? "left out by groups.never"
+          : "not in groups.managed";
     say("Group", `${name}: ${why}`);
   }
   for (const group of desired.groups) if (group.source === "always") say("Group", `${group.gid}: in groups.always`);

@@ -55,6 +55,7 @@ async function reconcile(options: Options): Promise<void> {
     const slugs = options.organization === undefined ? await connection.organizations.slugs() : [options.organization];
     const runs: ({ organization: string } & Omit<Run, "survey">)[] = [];
     for (const slug of slugs) {
+      if (!(await connection.organizations.get(slug))) throw new CommandError(`there is no organization ${slug}`);
       const { survey: found, ...result } = await run(slug, options.light ? "light" : "full", {
         onProgress: reading(slug),
         ...(allowed === undefined ? {} : { allowDeprovisions: allowed }),
@@ -63,7 +64,10 @@ async function reconcile(options: Options): Promise<void> {
       if (!options.json) show(slug, result, found?.people ?? 0);
     }
     if (options.json) printJson(runs);
-    if (runs.some(({ held, result }) => held !== undefined || result === "busy")) process.exitCode = 1;
+    const asked = options.organization !== undefined;
+    if (runs.some(({ held, result }) => held || result === "busy" || (asked && result === "unreadable"))) {
+      process.exitCode = 1;
+    }
   } finally {
     await systems.close();
     connection.close();

@@ -39,6 +39,14 @@ function build() {
   return { organizations, reconcile, log, counters, lambda: new LambdaClient() };
 }
 
+/** Lambda did not take the invocation for one organization; the others get theirs. */
+class NotInvoked extends Failure {
+  constructor(cause: unknown) {
+    const name = cause instanceof Error ? cause.name : "unknown error";
+    super("transient", "reconcile-not-invoked", `Lambda did not take the invocation (${name})`, { cause });
+  }
+}
+
 let built: ReturnType<typeof build> | undefined;
 
 /**
@@ -52,20 +60,25 @@ export async function handler(
   built ??= build();
   const { organizations, reconcile, log, counters, lambda } = built;
   const { mode, organization } = eventSchema.parse(event);
-  if (organization === undefined) {
-    for (const slug of await organizations.slugs()) {
-      const Payload = JSON.stringify({ mode, organization: slug });
-      await lambda.send(new InvokeCommand({ FunctionName: context.functionName, InvocationType: "Event", Payload }));
-    }
-    return;
-  }
+
+  /** The next run tries again; an asynchronous invocation that throws would only be repeated at once. */
+  const fail = (slug: string | undefined, error: Failure): void => {
+    counters.count(error.failureClass === "configuration" ? "ConfigurationErrors" : "ReconcileFailures");
+    const { code, message: problem, fix } = error;
+    log.error("reconcile failed", { organization: slug, mode, code, problem, fix });
+  };
+  const invoke = async (slug: string): Promise<void> => {
+    const Payload = JSON.stringify({ mode, organization: slug });
+    await lambda
+      .send(new InvokeCommand({ FunctionName: context.functionName, InvocationType: "Event", Payload }))
+      .catch((error) => fail(slug, new NotInvoked(error)));
+  };
   try {
-    await reconcile(organization, mode, { hasTime: () => context.getRemainingTimeInMillis() > RESERVE_MS });
+    if (organization === undefined) for (const slug of await organizations.slugs()) await invoke(slug);
+    else await reconcile(organization, mode, { hasTime: () => context.getRemainingTimeInMillis() > RESERVE_MS });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    // The next run tries again; an asynchronous invocation that throws would only be repeated at once.
-    counters.count(error.failureClass === "configuration" ? "ConfigurationErrors" : "ReconcileFailures");
-    log.error("reconcile failed", { organization, mode, code: error.code, problem: error.message, fix: error.fix });
+    fail(organization, error);
   } finally {
     counters.flush();
   }

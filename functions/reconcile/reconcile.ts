@@ -51,8 +51,12 @@ export interface Run {
 /** Finds what is not as it should be in one organization, and sends a job for each person. Writes nothing to Nextcloud. */
 export type Reconcile = (slug: string, mode: Mode, options?: ReconcileOptions) => Promise<Run>;
 
-/** A job cannot be in the queue for longer (SQS keeps a message for 14 days). */
-const QUEUED_MS = 14 * 24 * 60 * 60_000;
+const DAY_MS = 24 * 60 * 60_000;
+/**
+ * How long a mark is believed that a job waits. A job cannot be in the queue for more than 14 days; a full run asks sooner,
+ * in case that a run was killed between marking and sending.
+ */
+const QUEUED_MS: Record<Mode, number> = { light: 14 * DAY_MS, full: DAY_MS };
 /** Longer than a run may take, so that a killed run does not block the next one for long. */
 const LOCK_MS = 16 * 60_000;
 
@@ -95,7 +99,8 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     const run: Run = { result: "done", survey: found, sent: 0, waiting: 0, refused: 0, held: found.held };
     const due = found.differences.filter((difference) => {
       const { entry, hash } = difference;
-      const waits = entry?.queuedHash === hash && entry.queuedAt !== undefined && now() - entry.queuedAt < QUEUED_MS;
+      const marked = entry?.queuedHash === hash ? entry.queuedAt : undefined;
+      const waits = marked !== undefined && now() - marked < QUEUED_MS[found.mode];
       // A full survey has looked at the account: what was refused once would have been refused again, and is no difference.
       const refused = found.mode === "light" && entry?.refusedHash === hash;
       if (waits) run.waiting += 1;
@@ -115,11 +120,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
           return;
         }
         const batch = differences.slice(index, index + 10);
-        await queue.sendAll(
-          batch.map((difference) => job(found.organization, difference)),
-          source,
-        );
-        await Promise.all(batch.map((difference) => markQueued(found.organization, difference)));
+        await sendMarked(found.organization, batch, source);
         run.sent += batch.length;
         onProgress("jobs sent", run.sent);
       }
@@ -129,8 +130,31 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     return run;
   }
 
-  /** After the send, and only on top of the entry that was read: a job that has ended already leaves no mark behind. */
-  async function markQueued(slug: string, { subject, accountId, hash, entry }: Difference): Promise<void> {
+  /**
+   * Marks the people as waiting, and sends their jobs. In this order: the worker may have a job at once, and must not find the
+   * entry changed under its hands. When either fails, the marks are taken back.
+   */
+  async function sendMarked(slug: string, batch: Difference[], source: string): Promise<void> {
+    const marks = await Promise.allSettled(batch.map((difference) => markQueued(slug, difference)));
+    try {
+      for (const mark of marks) if (mark.status === "rejected") throw mark.reason;
+      const jobs = batch.map((difference) => job(slug, difference));
+      await queue.sendAll(jobs, source);
+    } catch (error) {
+      await Promise.all(marks.map((mark) => mark.status === "fulfilled" && mark.value()));
+      throw error;
+    }
+  }
+
+  /**
+   * Only on top of the entry that was read; one that was written since is left without a mark.
+   *
+   * @returns a function that takes the mark back
+   */
+  async function markQueued(
+    slug: string,
+    { subject, accountId, hash, entry }: Difference,
+  ): Promise<() => Promise<void>> {
     const { revision, ...kept } = entry ?? {
       subject,
       accountId,
@@ -139,9 +163,13 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
       disabledByUs: false,
       revision: undefined,
     };
-    await ledger.putSubject(slug, { ...kept, queuedHash: hash, queuedAt: now() }, revision).catch((error) => {
+    try {
+      const marked = await ledger.putSubject(slug, { ...kept, queuedHash: hash, queuedAt: now() }, revision);
+      return async () => void (await ledger.putSubject(slug, kept, marked.revision).catch(() => undefined));
+    } catch (error) {
       if (!(error instanceof LedgerConflict)) throw error;
-    });
+      return async () => undefined;
+    }
   }
 
   function report(run: Run, mode: Mode, slug: string): void {

@@ -115,7 +115,9 @@ export async function survey(
   const accounts = mode === "full" ? await listAccounts(system.ocs, new Set(ids.values())) : undefined;
   if (accounts) onProgress("accounts in Nextcloud", accounts.size);
 
-  const ownership = createOwnership(ledger, now);
+  // Hundreds of people share a group: whose it is, and whether it exists, is asked once.
+  const ownership = createOwnership({ ...ledger, group: once(ledger.group) }, now);
+  const asked = { ...system, ocs: { call: once(system.ocs.call) } };
   const result: Survey = {
     organization: organization.slug,
     mode,
@@ -152,7 +154,7 @@ export async function survey(
     const { subject, desired, entry } = person;
     const name = nameOf(person, actual);
     try {
-      const groups = await ownership.resolve(organization, system, desired, actual, directory.map.names);
+      const groups = await ownership.resolve(organization, asked, desired, actual, directory.map.names);
       const deletable = isDeletable(organization, desired, entry, now());
       const { operations, notes } = plan({ organization, desired, actual, entry, groups, deletable });
       for (const note of notes) result.notes.push({ subject, note });
@@ -166,6 +168,17 @@ export async function survey(
       return undefined;
     }
   }
+}
+
+/** Remembers each answer. */
+function once<A extends unknown[], T>(ask: (...about: A) => Promise<T>): (...about: A) => Promise<T> {
+  const answers = new Map<string, Promise<T>>();
+  return (...about) => {
+    const key = JSON.stringify(about);
+    const answer = answers.get(key) ?? ask(...about);
+    answers.set(key, answer);
+    return answer;
+  };
 }
 
 interface Person {

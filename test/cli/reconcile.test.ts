@@ -1,0 +1,204 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { localClients } from "../../functions/local/embedded.ts";
+import { type Office, openOffice } from "../support/reconcile-world.ts";
+
+describe("reconcile, against a running pipeline", () => {
+  let office: Office;
+  let pipeline: Awaited<ReturnType<Office["start"]>>;
+
+  beforeEach(async () => {
+    office = await openOffice();
+    pipeline = await office.start();
+  });
+  afterEach(() => office.close());
+
+  const reconcile = (...args: string[]) => office.command("reconcile", ...args);
+  const people = (number: number) => Array.from({ length: number }, () => office.person());
+  const applied = async (persons: { id: string }[], operations = ""): Promise<void> => {
+    for (const { id } of persons) await pipeline.printed(new RegExp(`subject=${id} .*result=applied.*${operations}`));
+  };
+  const enabled = (persons: { id: string }[]): number => persons.filter((each) => office.account(each)?.enabled).length;
+
+  /** So many people with an account, and so many of them suspended since. */
+  async function departures(all: number, leaving: number) {
+    const persons = people(all);
+    await reconcile();
+    await applied(persons);
+    for (const { id } of persons.slice(0, leaving)) office.clavex.suspend(office.slug, id);
+    return persons;
+  }
+
+  test("sends a job for everybody who differs, and says how many; the pipeline does the rest", async () => {
+    const persons = people(2);
+    expect(await reconcile()).toMatchObject({
+      code: 0,
+      output: "acme: looked at 2 people, sent 2 jobs; 0 wait already, 0 were refused before.\n",
+    });
+    await applied(persons);
+    expect(enabled(persons)).toBe(2);
+    expect(await reconcile()).toMatchObject({
+      code: 0,
+      output: "acme: looked at 2 people, sent 0 jobs; 0 wait already, 0 were refused before.\n",
+    });
+  });
+
+  test("looks at Nextcloud too; --light does not, and finds only what changed in Clavex", async () => {
+    const persons = await departures(1, 0);
+    const [ada = expect.fail()] = persons;
+    office.nextcloud.simulateLogin({ providerId: 1, sub: ada.id, claims: { name: "Changed in Nextcloud" } });
+    office.nextcloud.requests.length = 0;
+    expect((await reconcile("--light")).output).toMatch(/sent 0 jobs/);
+    expect(office.nextcloud.requests).toEqual([]);
+    expect((await reconcile()).output).toMatch(/sent 1 jobs/);
+
+    await applied(persons, "upsert displayname");
+    expect(office.account(ada)?.displayName).toBe("Ada Lovelace");
+  });
+
+  test("counts those who wait already, while Nextcloud is away", async () => {
+    office.person();
+    office.nextcloud.maintenance = true;
+    expect((await reconcile("--light")).output).toMatch(/sent 1 jobs; 0 wait already/);
+    expect((await reconcile("--light")).output).toMatch(/sent 0 jobs; 1 wait already/);
+  });
+
+  test("the brake holds a wave: exit code 1 and a sentence; an operator has to say yes, and lets it go", async () => {
+    const persons = await departures(12, 11);
+    const joiner = office.person();
+    const held = await reconcile();
+    expect(held.code).toBe(1);
+    expect(held.lines).toEqual([
+      "acme: looked at 13 people, sent 1 jobs; 0 wait already, 0 were refused before.",
+      "acme: held: 11 people would lose access, more than the 10 that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
+      "",
+    ]);
+    await applied([joiner]);
+    expect(enabled(persons)).toBe(12);
+
+    const asked = await reconcile("--organization", "acme", "--allow-deprovisions", "11");
+    expect(asked).toMatchObject({
+      code: 1,
+      output: "Let 11 more people of acme lose access than the brake does? Say so with --yes.\n",
+    });
+    expect((await reconcile()).code, "not having said yes has allowed nothing").toBe(1);
+
+    const allowed = await reconcile("--organization", "acme", "--allow-deprovisions", "11", "--yes");
+    expect(allowed).toMatchObject({ code: 0, output: expect.stringMatching(/sent 11 jobs/) });
+    await applied(persons.slice(0, 11), '"disable"');
+    expect(enabled(persons)).toBe(1);
+    expect((await reconcile()).code).toBe(0);
+  });
+
+  test("--json prints JSON and nothing else, held or not", async () => {
+    await departures(11, 11);
+    const held = await reconcile("--json");
+    expect(held.code).toBe(1);
+    expect(JSON.parse(held.output)).toEqual([
+      {
+        organization: "acme",
+        result: "done",
+        sent: 0,
+        waiting: 0,
+        refused: 0,
+        held: { reason: "brake", people: 11, explanation: expect.stringMatching(/^11 people would lose access/) },
+      },
+    ]);
+    const allowed = await reconcile("--json", "--organization", "acme", "--allow-deprovisions", "11", "--yes");
+    expect([allowed.code, JSON.parse(allowed.output)]).toEqual([
+      0,
+      [{ organization: "acme", result: "done", sent: 11, waiting: 0, refused: 0 }],
+    ]);
+  });
+
+  test("an empty directory is held whatever is allowed", async () => {
+    const persons = await departures(2, 0);
+    for (const { id } of persons) office.clavex.deleteUser(office.slug, id);
+    const { code, lines } = await reconcile("--organization", "acme", "--allow-deprovisions", "2", "--yes");
+    expect(code).toBe(1);
+    expect(lines[1]).toBe("acme: held: Clavex shows no people, but the ledger knows 2: nobody is deprovisioned");
+    expect(enabled(persons)).toBe(2);
+  });
+
+  test("while another run is under way it does nothing and says so: exit code 1", async () => {
+    office.person();
+    const { endpoints } = JSON.parse(await readFile(join(office.stateFolder, "pipeline.json"), "utf8"));
+    const clients = localClients(endpoints);
+    const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
+    const release = await ledger.lock("acme", "reconcile", Date.now(), Date.now() + 60_000);
+    expect(await reconcile()).toMatchObject({
+      code: 1,
+      output: "acme: nothing was done: another reconciliation is under way\n",
+    });
+    await release?.();
+    clients.destroy();
+    expect((await reconcile()).code).toBe(0);
+  });
+
+  test.each([
+    [["--organization", "nobody"], /^there is no organization nobody$/m],
+    [["--allow-deprovisions", "3"], /--allow-deprovisions needs --organization/],
+    [["--organization", "acme", "--allow-deprovisions", "0"], /must be a number from 1 upwards/],
+    [["--organization", "acme", "--allow-deprovisions", "-5"], /must be a number from 1 upwards/],
+    [["--organization", "acme", "--allow-deprovisions", "many"], /must be a number from 1 upwards/],
+  ])("%j is refused with a sentence", async (args, sentence) => {
+    const { code, output } = await reconcile(...args);
+    expect(code).toBe(1);
+    expect(output).toMatch(sentence);
+    expect(output).not.toMatch(/\n\s+at /);
+  });
+
+  test("an organization without an API key is left out; asked for by name, that is exit code 1", async () => {
+    await office.stop();
+    await office.addFile("keyless", {});
+    pipeline = await office.start();
+    const sentence = "keyless: nothing was done: it has no clavex.apiKey to read the directory with";
+    const all = await reconcile();
+    expect([all.code, all.lines]).toEqual([0, expect.arrayContaining([sentence])]);
+    expect(await reconcile("--organization", "keyless")).toMatchObject({ code: 1, output: `${sentence}\n` });
+  });
+
+  test("a refused API key is told with what to do", async () => {
+    office.clavex.faults.add({ kind: "status", status: 401 });
+    const { code, output } = await reconcile();
+    expect(code).toBe(1);
+    expect(output).toMatch(/Clavex refuses the API key \(HTTP 401\)\nMint an API key/);
+  });
+
+  test("without a running pipeline it says how to start one", async () => {
+    await office.stop();
+    const { code, output } = await reconcile();
+    expect(code).toBe(1);
+    expect(output).toMatch(/^no pipeline runs on the state folder .*: start it with "npm start"/);
+  });
+});
+
+describe("npm start reconciles by itself", () => {
+  let office: Office;
+
+  beforeEach(async () => {
+    office = await openOffice();
+  });
+  afterEach(() => office.close());
+
+  test("light runs at their interval see what no webhook told, and go on after one that failed", async () => {
+    const pipeline = await office.start("--light-minutes", "0.01");
+    office.clavex.faults.add({ kind: "status", status: 403, times: 1 });
+    await pipeline.printed(/reconcile failed organization=acme mode=light code=clavex-key-refused .*Mint an API key/);
+    const joiner = office.person();
+    await pipeline.printed(/trigger=reconcile .*result=applied/);
+    expect(office.account(joiner)?.enabled).toBe(true);
+  });
+
+  test("full runs at theirs put right what was changed in Nextcloud", async () => {
+    const pipeline = await office.start("--light-minutes", "600", "--full-hours", "0.0003");
+    const person = office.person();
+    await pipeline.printed(/operations=\["upsert account"\]/);
+    office.nextcloud.simulateLogin({ providerId: 1, sub: person.id, claims: { name: "Changed in Nextcloud" } });
+    await pipeline.printed(/operations=\["upsert displayname"\]/);
+    expect(office.account(person)?.displayName).toBe("Ada Lovelace");
+  });
+});

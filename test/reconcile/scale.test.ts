@@ -1,0 +1,167 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { beforeAll, describe, expect, test } from "vitest";
+import { userSchema } from "../../functions/clavex/user.ts";
+import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
+import { desiredAccount, desiredHash, groupsHash } from "../../functions/provision/desired.ts";
+import { type Company, useCompanies } from "../support/reconcile-world.ts";
+
+const PEOPLE = 10_000;
+const GROUPS = 200;
+const PAGE = 200;
+/** First and empty last pages, and the cheap list of all account ids. */
+const CONSTANT = 6;
+const MEGABYTE = 1024 ** 2;
+/** What the run itself holds, and with all that has not been collected yet. */
+const MOST_HELD_MEGABYTES = 60;
+const MOST_MEGABYTES = 250;
+
+const companies = useCompanies();
+
+describe(`${PEOPLE.toLocaleString("en")} people in ${GROUPS} groups`, () => {
+  let company: Company;
+  let people: ClavexUser[];
+
+  beforeAll(async () => {
+    company = await companies.found({ quota: { default: "5 GB" } });
+    people = await seed(company);
+  }, 120_000);
+
+  test("a full look without drift finds nothing, with the fewest requests and little memory", async () => {
+    const memory = watchMemory();
+    const started = performance.now();
+    const run = await company.full({
+      onProgress: (phase) => void (phase === "accounts in Nextcloud" && memory.weigh()),
+    });
+    const seconds = (performance.now() - started) / 1000;
+    const { held, peak } = memory.result();
+    expect(run).toMatchObject({
+      sent: 0,
+      waiting: 0,
+      refused: 0,
+      survey: { people: PEOPLE, known: PEOPLE, accounts: PEOPLE, differences: [], notes: [], held: undefined },
+    });
+    const clavex = company.clavex.requests.length;
+    const nextcloud = company.nextcloud.requests.length;
+    console.log(
+      `full look at ${PEOPLE} people in ${GROUPS} groups: ${clavex} requests to Clavex, ${nextcloud} to Nextcloud, ` +
+        `${seconds.toFixed(1)} s, ${held} MB held, peak of the heap ${peak} MB above the start`,
+    );
+    expect(clavex + nextcloud).toBeLessThanOrEqual(PEOPLE / PAGE + GROUPS * 2 + PEOPLE / PAGE + CONSTANT);
+    expect(held).toBeLessThan(MOST_HELD_MEGABYTES);
+    expect(peak).toBeLessThan(MOST_MEGABYTES);
+  }, 60_000);
+
+  test("a light look without drift finds nothing and asks Nextcloud nothing", async () => {
+    company.clavex.requests.length = 0;
+    company.nextcloud.requests.length = 0;
+    const memory = watchMemory();
+    const weigh = (phase: string, count: number) =>
+      void (phase === "people in Clavex" && count === PEOPLE && memory.weigh());
+    expect(await company.light({ onProgress: weigh })).toMatchObject({
+      sent: 0,
+      survey: { people: PEOPLE, differences: [] },
+    });
+    const { held, peak } = memory.result();
+    console.log(
+      `light look: ${company.clavex.requests.length} requests to Clavex, ${held} MB held, ` +
+        `peak of the heap ${peak} MB above the start`,
+    );
+    expect(company.nextcloud.requests).toEqual([]);
+    expect(company.clavex.requests.length).toBeLessThanOrEqual(PEOPLE / PAGE + GROUPS * 2 + CONSTANT);
+    expect(held).toBeLessThan(MOST_HELD_MEGABYTES);
+    expect(peak).toBeLessThan(MOST_MEGABYTES);
+  }, 60_000);
+
+  test("25 differences of every kind are exactly 25 jobs, and after them nothing is left", async () => {
+    const at = (index: number): ClavexUser => people[index * 397] ?? expect.fail();
+    const expected: string[] = [];
+    const different = (count: number, change: (person: ClavexUser) => unknown): void => {
+      for (let index = 0; index < count; index += 1) {
+        const person = at(expected.length);
+        change(person);
+        expected.push(person.id);
+      }
+    };
+    const { clavex, nextcloud, slug } = company;
+    different(5, (person) => clavex.updateUser(slug, person.id, { last_name: "King" }));
+    different(4, (person) => company.assign(person, "group-0007", "group-0008"));
+    different(3, (person) => clavex.suspend(slug, person.id));
+    different(3, (person) => clavex.deleteUser(slug, person.id));
+    different(3, (person) => nextcloud.addMember(company.groupId("group-0011"), company.accountId(person)));
+    different(3, (person) => company.logIn(person, { name: "Changed in Nextcloud", quota: "1 GB" }));
+    for (const joiner of company.people(4, ["group-0003"])) expected.push(joiner.id);
+    expect(expected).toHaveLength(25);
+
+    const run = await company.full();
+    expect(run).toMatchObject({ sent: 25, held: undefined });
+    expect(company.sent.map(({ subject }) => subject).sort()).toEqual(expected.sort());
+    await company.work();
+    for (const mode of ["full", "light"] as const) {
+      expect(await company.look(mode)).toMatchObject({ differences: [], notes: [], held: undefined });
+    }
+  }, 60_000);
+});
+
+/** Everybody with their account, groups and entry in the ledger, as the pipeline would have left them. */
+async function seed(company: Company): Promise<ClavexUser[]> {
+  const { clavex, nextcloud, ledger, organization, slug } = company;
+  const names = Array.from({ length: GROUPS }, (_, index) => `group-${String(index).padStart(4, "0")}`);
+  for (const name of names) {
+    clavex.addGroup(slug, name);
+    nextcloud.addGroup(company.groupId(name), name);
+    await ledger.claimGroup(organization.nextcloud.baseUrl, company.groupId(name), { owner: slug, name });
+  }
+  const people: ClavexUser[] = [];
+  const writing: Promise<unknown>[] = [];
+  for (let index = 0; index < PEOPLE; index += 1) {
+    const first_name = `Ada ${index}`;
+    const groups = [names[index % GROUPS] ?? "", names[(index * 7 + 3) % GROUPS] ?? ""].sort();
+    const memberships = [...new Set(groups)];
+    const person = company.person({ first_name }, memberships);
+    people.push(person);
+    company.logIn(person, { name: `${first_name} ${person.last_name}`, email: person.email, quota: "5 GB" });
+    for (const name of memberships) nextcloud.addMember(company.groupId(name), company.accountId(person));
+    const desired = desiredAccount(organization, person.id, { user: userSchema.parse(person), groups: memberships });
+    const entry = {
+      subject: person.id,
+      accountId: desired.accountId,
+      state: desired.state,
+      desiredHash: desiredHash(desired),
+      groupsHash: groupsHash(memberships),
+      groups: desired.groups.map(({ gid }) => gid).sort(),
+      disabledByUs: false,
+      readAt: company.now(),
+    };
+    writing.push(ledger.putSubject(slug, entry, undefined));
+    if (writing.length === 50) await Promise.all(writing.splice(0));
+  }
+  await Promise.all(writing);
+  return people;
+}
+
+/** Watches how much more of the heap is used than now: `held` when it was weighed without garbage, `peak` with all of it. */
+function watchMemory() {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const used = (): number => process.memoryUsage().heapUsed;
+  collect();
+  const start = used();
+  let [held, peak] = [0, 0];
+  const look = (): void => {
+    peak = Math.max(peak, used() - start);
+  };
+  const timer = setInterval(look, 20);
+  return {
+    weigh(): void {
+      look();
+      collect();
+      held = used() - start;
+    },
+    result() {
+      clearInterval(timer);
+      look();
+      return { held: Math.round(held / MEGABYTE), peak: Math.round(peak / MEGABYTE) };
+    },
+  };
+}

@@ -1,0 +1,535 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CreateQueueCommand,
+  DeleteMessageBatchCommand,
+  GetQueueAttributesCommand,
+  type Message,
+  PurgeQueueCommand,
+  ReceiveMessageCommand,
+} from "@aws-sdk/client-sqs";
+import type { SQSRecord } from "aws-lambda";
+import { afterAll, beforeAll } from "vitest";
+import type * as z from "zod";
+import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
+import { type Organization, organizationSchema } from "../../functions/config/organization.ts";
+import type { Organizations } from "../../functions/config/organizations.ts";
+import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger, type Ledger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
+import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import {
+  type ClavexUser,
+  type NewUser,
+  type SimulatedClavex,
+  startSimulatedClavex,
+} from "../../functions/local/simulated/clavex.ts";
+import {
+  type AccountView,
+  type SimulatedNextcloud,
+  startSimulatedNextcloud,
+} from "../../functions/local/simulated/nextcloud.ts";
+import { accountId, groupId } from "../../functions/nextcloud/identity.ts";
+import { createProvision } from "../../functions/provision/provision.ts";
+import { createWorker } from "../../functions/provision/worker.ts";
+import { type Job, jobSchema } from "../../functions/queue/job.ts";
+import { createQueue, type Queue } from "../../functions/queue/queue.ts";
+import { createReceiver } from "../../functions/receive/app.ts";
+import { createReconcile, type Reconcile, type Run } from "../../functions/reconcile/reconcile.ts";
+import { type Survey, survey } from "../../functions/reconcile/survey.ts";
+import { createSystems } from "../../functions/systems.ts";
+import type { Fields, Log } from "../../functions/telemetry/log.ts";
+import type { Counter, Counters } from "../../functions/telemetry/metrics.ts";
+import { run, startPipelineProcess } from "./processes.ts";
+
+type OrganizationInput = z.input<typeof organizationSchema>;
+
+/** The parts of an organization's document that a test cares about; the rest is filled in. */
+export type Choices = Partial<
+  Pick<OrganizationInput, "identity" | "scope" | "groups" | "quota" | "deprovision" | "reconcile">
+> & { organizationId?: string; apiKey?: boolean };
+
+/** A line that was logged. */
+export interface Line {
+  level: "debug" | "info" | "warn" | "error";
+  message: string;
+  fields: Fields;
+}
+
+/**
+ * One organization between a simulated Clavex and a simulated Nextcloud, with a queue of its own: reconciliation sends jobs
+ * to it, and the worker takes them from it when the test says so. The clock runs, and tests can put it forward.
+ */
+export interface Company {
+  readonly slug: string;
+  readonly organization: Organization;
+  readonly clavex: SimulatedClavex;
+  readonly nextcloud: SimulatedNextcloud;
+  readonly ledger: Ledger;
+  /** What reconciliation and worker logged and counted, in order. */
+  readonly lines: Line[];
+  readonly counted: Counter[];
+
+  /** Adds a person to Clavex, with their groups. */
+  person(fields?: Partial<NewUser>, groups?: string[]): ClavexUser;
+  people(number: number, groups?: string[]): ClavexUser[];
+  assign(person: ClavexUser, ...groups: string[]): void;
+  unassign(person: ClavexUser, ...groups: string[]): void;
+  accountId(person: ClavexUser): string;
+  groupId(name: string): string;
+  account(person: ClavexUser): AccountView | undefined;
+  /** The display names of the groups that the person's account is in, sorted. */
+  groupsOf(person: ClavexUser): string[];
+  entry(person: ClavexUser): Promise<SubjectEntry | undefined>;
+  /** Does something in Nextcloud as its administrator, behind our back: a call below `/ocs/v2.php/`. */
+  administer(method: string, path: string, parameters?: Record<string, string>): Promise<void>;
+  /** Signs in to Nextcloud over OpenID Connect, as the person's first visit would. */
+  logIn(person: ClavexUser, claims?: Parameters<SimulatedNextcloud["simulateLogin"]>[0]["claims"]): number;
+
+  now(): number;
+  /** Puts the clock forward. */
+  pass(milliseconds: number): void;
+  /** Replaces the organization's configuration; what is not chosen has its default. */
+  configure(choices: Choices): void;
+
+  reconcile: Reconcile;
+  light(options?: Parameters<Reconcile>[2]): Promise<Run>;
+  full(options?: Parameters<Reconcile>[2]): Promise<Run>;
+  /** A look that sends nothing; `meanwhile` happens before the ledger is read, and again after it. */
+  look(mode: "light" | "full", meanwhile?: () => Promise<unknown>): Promise<Survey>;
+  /** The groups that those looks asked the ledger about, one entry for each question. */
+  readonly asked: string[];
+  /** Hands the worker all jobs, until the queue is empty. */
+  work(): Promise<void>;
+  /** Hands the worker every job that is visible now, once. */
+  attempt(): Promise<void>;
+  /** How many jobs are in the queue, waiting ones included. */
+  queued(): Promise<number>;
+  /** Replaces what happens when jobs are sent; `send` is the real thing. */
+  onSend: (jobs: Job[], send: () => Promise<void>) => Promise<void>;
+  /** Empties the queue, as if it had lost its messages. */
+  lose(): Promise<void>;
+  /** The jobs that were sent so far; empty it with `sent.length = 0`. */
+  readonly sent: Job[];
+  /** Sends a signed body to the webhook endpoint. Returns the status and what it says. */
+  deliver(body: unknown): Promise<{ status: number; said: unknown }>;
+  /** Reconciles fully and works until done: everything is as it should be. */
+  settle(): Promise<void>;
+}
+
+export const DAY = 24 * 60 * 60_000;
+const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
+const API_KEY = "clv_test_key_that_protects_nothing";
+const VISIBILITY_SECONDS = 30;
+const RETRY_SECONDS = 1;
+
+/** Starts the embedded queue and ledger for a test file; every company has its own servers, slug and queue. */
+export function useCompanies(): { found(choices?: Choices): Promise<Company>; ledger(): Ledger } {
+  const closers: (() => Promise<unknown>)[] = [];
+  let embedded: Embedded | undefined;
+  let count = 0;
+
+  beforeAll(async () => {
+    embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: VISIBILITY_SECONDS });
+  });
+  afterAll(async () => {
+    for (const close of closers.reverse()) await close();
+    await embedded?.stop();
+  });
+
+  const running = (): Embedded => {
+    if (!embedded) throw new Error("the embedded services have not been started");
+    return embedded;
+  };
+  const ledger = (): Ledger =>
+    createLedger(createDocumentClient(running().clients.dynamodb), running().endpoints.tableName);
+  return {
+    ledger,
+    async found(choices = {}) {
+      count += 1;
+      return foundCompany(`company-${count}`, running(), ledger(), choices, (close) => closers.push(close));
+    },
+  };
+}
+
+async function foundCompany(
+  slug: string,
+  { clients }: Embedded,
+  ledger: Ledger,
+  first: Choices,
+  atEnd: (close: () => Promise<unknown>) => void,
+): Promise<Company> {
+  const organizationId = first.organizationId ?? randomUUID();
+  const clock = createClock();
+  const { now } = clock;
+  const clavex = await startSimulatedClavex({ organizations: [{ id: organizationId, slug, apiKey: API_KEY }], now });
+  atEnd(clavex.close);
+  const nextcloud = await startSimulatedNextcloud({ now });
+  atEnd(nextcloud.close);
+
+  const configured = ({ apiKey = true, ...choices }: Choices): Organization =>
+    organizationSchema.parse({
+      identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
+      ...choices,
+      slug,
+      organizationId: choices.organizationId ?? organizationId,
+      clavex: {
+        baseUrl: clavex.url,
+        webhookSecrets: ["env:WEBHOOK_SECRET"],
+        ...(apiKey ? { apiKey: "env:API_KEY" } : {}),
+      },
+      nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:APP_PASSWORD" },
+    });
+  let organization = configured(first);
+  const organizations: Organizations = {
+    get: async (wanted) => (wanted === slug ? organization : undefined),
+    slugs: async () => [slug],
+  };
+  const secrets = environmentSecrets({ WEBHOOK_SECRET, API_KEY, APP_PASSWORD: nextcloud.password });
+  const newSystems = () => {
+    const systems = createSystems({ secrets, nextcloudConnections: 4, now });
+    atEnd(systems.close);
+    return systems;
+  };
+
+  const lines: Line[] = [];
+  const counted: Counter[] = [];
+  const log = recordingLog(lines);
+  const counters: Counters = { count: (counter) => void counted.push(counter), flush: () => undefined };
+
+  const sent: Job[] = [];
+  const queueUrl = await createFifoQueue(clients, slug);
+  const plainQueue = createQueue(clients.sqs, queueUrl);
+  const queue: Queue = {
+    ...plainQueue,
+    async send(job, source) {
+      await plainQueue.send(job, source);
+      sent.push(job);
+    },
+    sendAll: (jobs, source) =>
+      company.onSend(jobs, async () => {
+        await plainQueue.sendAll(jobs, source);
+        sent.push(...jobs);
+      }),
+  };
+  const provision = createProvision({
+    organizations,
+    systems: newSystems(),
+    ledger,
+    queue,
+    pauseDelay: () => RETRY_SECONDS,
+    now,
+  });
+  const worker = createWorker({
+    provision,
+    queue,
+    retryDelay: () => RETRY_SECONDS,
+    log,
+    counters,
+    concurrency: 4,
+  });
+  const surveySystems = newSystems();
+  const reconcile = createReconcile({ organizations, systems: surveySystems, ledger, queue, log, counters, now });
+  const receiver = createReceiver({ organizations, secrets, queue, log, counters, now });
+
+  const attempt = async (): Promise<void> => {
+    for (;;) {
+      const command = new ReceiveMessageCommand({
+        QueueUrl: queueUrl,
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: 0,
+        MessageSystemAttributeNames: ["All"],
+      });
+      const { Messages = [] } = await clients.sqs.send(command);
+      if (Messages.length === 0) return;
+      const { batchItemFailures } = await worker({ Records: Messages.map((message) => record(message, clock.at)) });
+      const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
+      const Entries = Messages.filter(({ MessageId = "" }) => !failed.has(MessageId)).map(
+        ({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }),
+      );
+      if (Entries.length > 0) await clients.sqs.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries }));
+    }
+  };
+  const queued = async (): Promise<number> => {
+    const command = new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ["All"] });
+    const { Attributes = {} } = await clients.sqs.send(command);
+    return (
+      Number(Attributes.ApproximateNumberOfMessages ?? 0) +
+      Number(Attributes.ApproximateNumberOfMessagesNotVisible ?? 0) +
+      Number(Attributes.ApproximateNumberOfMessagesDelayed ?? 0)
+    );
+  };
+  const groupNamed = (name: string) => clavex.groupByName(slug, name) ?? clavex.addGroup(slug, name);
+  const id = (person: ClavexUser): string => accountId(organization.identity, person.id);
+
+  const company: Company = {
+    slug,
+    get organization() {
+      return organization;
+    },
+    clavex,
+    nextcloud,
+    ledger,
+    lines,
+    counted,
+    person(fields = {}, groups = []) {
+      const subject = randomUUID();
+      const person = clavex.addUser(slug, {
+        id: subject,
+        email: `ada.${subject}@acme.example`,
+        first_name: "Ada",
+        last_name: "Lovelace",
+        ...fields,
+      });
+      company.assign(person, ...groups);
+      return person;
+    },
+    people: (number, groups = []) => Array.from({ length: number }, () => company.person({}, groups)),
+    assign(person, ...groups) {
+      for (const name of groups) clavex.addMember(slug, groupNamed(name).id, person.id);
+    },
+    unassign(person, ...groups) {
+      for (const name of groups) clavex.removeMember(slug, groupNamed(name).id, person.id);
+    },
+    accountId: id,
+    groupId: (name) => groupId(organization.identity, name),
+    account: (person) => nextcloud.user(id(person)),
+    groupsOf: (person) =>
+      (nextcloud.user(id(person))?.groups ?? []).map((gid) => nextcloud.group(gid)?.displayName ?? gid).sort(),
+    entry: (person) => ledger.subject(slug, person.id),
+    async administer(method, path, parameters = {}) {
+      const { url, username, password } = nextcloud;
+      const answer = await fetch(`${url}/ocs/v2.php/${path}?format=json`, {
+        method,
+        headers: {
+          authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`,
+          "ocs-apirequest": "true",
+        },
+        body: new URLSearchParams(parameters),
+      });
+      if (!answer.ok) throw new Error(`Nextcloud answers HTTP ${answer.status} to ${method} ${path}`);
+      await answer.text();
+    },
+    logIn: (person, claims = {}) => nextcloud.simulateLogin({ providerId: 1, sub: person.id, claims }).status,
+    now,
+    pass: clock.pass,
+    configure(choices) {
+      organization = configured(choices);
+    },
+    reconcile,
+    light: (options) => reconcile(slug, "light", options),
+    full: (options) => reconcile(slug, "full", options),
+    asked: [],
+    look(mode, meanwhile = async () => undefined) {
+      async function* subjects(wanted: string) {
+        await meanwhile();
+        yield* ledger.subjects(wanted);
+        await meanwhile();
+      }
+      const group: Ledger["group"] = (origin, gid) => {
+        company.asked.push(gid);
+        return ledger.group(origin, gid);
+      };
+      return survey(organization, mode, {
+        ledger: { ...ledger, subjects, group },
+        system: surveySystems.of(organization),
+        now,
+      });
+    },
+    attempt,
+    onSend: (_jobs, send) => send(),
+    async work() {
+      for (;;) {
+        await attempt();
+        if ((await queued()) === 0) return;
+        await sleep(50);
+      }
+    },
+    queued,
+    async lose() {
+      await clients.sqs.send(new PurgeQueueCommand({ QueueUrl: queueUrl }));
+    },
+    sent,
+    async deliver(body) {
+      const text = JSON.stringify(body);
+      const answer = await receiver.request(`/webhooks/clavex/${slug}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", [SIGNATURE_HEADER]: sign(text, WEBHOOK_SECRET) },
+        body: text,
+      });
+      return { status: answer.status, said: await answer.json() };
+    },
+    async settle() {
+      await company.full();
+      await company.work();
+      sent.length = 0;
+      lines.length = 0;
+      counted.length = 0;
+      clavex.requests.length = 0;
+      nextcloud.requests.length = 0;
+    },
+  };
+  return company;
+}
+
+async function createFifoQueue({ sqs }: Embedded["clients"], name: string): Promise<string> {
+  const { QueueUrl } = await sqs.send(
+    new CreateQueueCommand({
+      QueueName: `${name}.fifo`,
+      Attributes: { FifoQueue: "true", VisibilityTimeout: String(VISIBILITY_SECONDS) },
+    }),
+  );
+  if (QueueUrl === undefined) throw new Error(`queue ${name} was not made`);
+  return QueueUrl;
+}
+
+/** A clock that runs and can be put forward; `at` says what it showed at a time of the real one. */
+function createClock() {
+  const steps: { real: number; offset: number }[] = [{ real: 0, offset: 0 }];
+  const offset = (): number => steps.at(-1)?.offset ?? 0;
+  return {
+    now: (): number => Date.now() + offset(),
+    pass(milliseconds: number): void {
+      steps.push({ real: Date.now(), offset: offset() + milliseconds });
+    },
+    at: (real: number): number => real + (steps.findLast((step) => step.real <= real)?.offset ?? 0),
+  };
+}
+
+/** A received message as the record that Lambda's event source mapping makes of it, on the company's clock. */
+function record(message: Message, at: (real: number) => number): SQSRecord {
+  const { MessageId = "", ReceiptHandle = "", Body = "", MD5OfBody = "", Attributes = {} } = message;
+  jobSchema.parse(JSON.parse(Body));
+  return {
+    messageId: MessageId,
+    receiptHandle: ReceiptHandle,
+    body: Body,
+    attributes: {
+      ...Attributes,
+      SentTimestamp: String(at(Number(Attributes.SentTimestamp))),
+    } as unknown as SQSRecord["attributes"],
+    messageAttributes: {},
+    md5OfBody: MD5OfBody,
+    eventSource: "aws:sqs",
+    eventSourceARN: "arn:aws:sqs:eu-central-1:000000000000:jobs.fifo",
+    awsRegion: "eu-central-1",
+  };
+}
+
+function recordingLog(lines: Line[]): Log {
+  const at =
+    (level: Line["level"]) =>
+    (message: string, fields: Fields = {}): void =>
+      void lines.push({ level, message, fields });
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** An organization with its file and its state folder, for programs that are run as processes of their own. */
+export interface Office {
+  readonly slug: string;
+  readonly organizationId: string;
+  readonly clavex: SimulatedClavex;
+  readonly nextcloud: SimulatedNextcloud;
+  readonly stateFolder: string;
+  person(fields?: Partial<NewUser>, groups?: string[]): ClavexUser;
+  accountId(person: { id: string }): string;
+  groupId(name: string): string;
+  account(person: { id: string }): AccountView | undefined;
+  /** Writes the organization's file anew; what is not chosen has its default. */
+  configure(choices: Record<string, unknown>): Promise<void>;
+  /** Adds the file of another organization. */
+  addFile(slug: string, document: Record<string, unknown>): Promise<void>;
+  /** `npm start` with this organization, and with further options. */
+  start(...options: string[]): Promise<Awaited<ReturnType<typeof startPipelineProcess>>>;
+  /** Ends what `start` began. */
+  stop(): Promise<void>;
+  /** Runs a command of `clavex-nextcloud`. `output` is stdout and stderr. */
+  command(...args: string[]): Promise<{ code: number | string; output: string; lines: string[] }>;
+  close(): Promise<void>;
+}
+
+const SLUG = "acme";
+
+export async function openOffice(choices: Record<string, unknown> = {}): Promise<Office> {
+  const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  const organizationId = randomUUID();
+  const clavex = await startSimulatedClavex({ organizations: [{ id: organizationId, slug: SLUG, apiKey: API_KEY }] });
+  const nextcloud = await startSimulatedNextcloud();
+  const identity = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
+  const environment = { WEBHOOK: WEBHOOK_SECRET, KEY: API_KEY, PASSWORD: nextcloud.password };
+  const [organizations, stateFolder] = [join(folder, "organizations"), join(folder, "state")];
+  const places = ["--organizations", organizations, "--state", stateFolder];
+  const running: Awaited<ReturnType<typeof startPipelineProcess>>[] = [];
+  await mkdir(organizations);
+  const office: Office = {
+    slug: SLUG,
+    organizationId,
+    clavex,
+    nextcloud,
+    stateFolder,
+    person(fields = {}, groups = []) {
+      const id = randomUUID();
+      const email = `ada.${id}@acme.example`;
+      const person = clavex.addUser(SLUG, { id, email, first_name: "Ada", last_name: "Lovelace", ...fields });
+      for (const name of groups) {
+        const group = clavex.groupByName(SLUG, name) ?? clavex.addGroup(SLUG, name);
+        clavex.addMember(SLUG, group.id, person.id);
+      }
+      return person;
+    },
+    accountId: ({ id }) => accountId(identity, id),
+    groupId: (name) => groupId(identity, name),
+    account: ({ id }) => nextcloud.user(accountId(identity, id)),
+    configure: (changed) =>
+      office.addFile(SLUG, {
+        organizationId,
+        clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
+        ...changed,
+      }),
+    addFile: (slug, document) =>
+      writeFile(
+        join(organizations, `${slug}.json`),
+        JSON.stringify({
+          slug,
+          organizationId: randomUUID(),
+          clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK"] },
+          nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:PASSWORD" },
+          identity: { scheme: "user_oidc", providerId: 1 },
+          ...document,
+        }),
+      ),
+    async start(...options) {
+      const program = await startPipelineProcess([...places, "--first-retry", "1", ...options], environment);
+      running.push(program);
+      return program;
+    },
+    async stop() {
+      for (const program of running.splice(0)) {
+        program.kill("SIGTERM");
+        await program.ended;
+      }
+    },
+    async command(...args) {
+      const program = run("functions/cli/main.ts", [...args, ...places], environment);
+      const code = await program.ended;
+      return {
+        code,
+        output: program.output(),
+        lines: program
+          .output()
+          .split("\n")
+          .map((line) => line.trimEnd()),
+      };
+    },
+    async close() {
+      await office.stop();
+      await Promise.all([clavex.close(), nextcloud.close()]);
+      await rm(folder, { recursive: true });
+    },
+  };
+  await office.configure(choices);
+  return office;
+}
