@@ -2,12 +2,15 @@
 import { Command } from "commander";
 import { acceptIdentityCommand } from "./accept-identity.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
+import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
 import { planCommand } from "./plan.ts";
 import { provisionCommand } from "./provision.ts";
 import { reconcileCommand } from "./reconcile.ts";
+import { rehearseCommand } from "./rehearse.ts";
 import { reportAndExit } from "./report.ts";
 import { sendCommand } from "./send.ts";
+import { setupCommand } from "./setup.ts";
 
 const program = new Command("clavex-nextcloud")
   .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
@@ -18,6 +21,9 @@ const program = new Command("clavex-nextcloud")
   .addCommand(explainCommand())
   .addCommand(provisionCommand())
   .addCommand(deadLettersCommand())
-  .addCommand(acceptIdentityCommand());
+  .addCommand(acceptIdentityCommand())
+  .addCommand(setupCommand())
+  .addCommand(doctorCommand())
+  .addCommand(rehearseCommand());
 
 await program.parseAsync().catch(reportAndExit);

@@ -1,11 +1,13 @@
 import { Command } from "commander";
 import type { Organization } from "../config/organization.ts";
+import type { Organizations } from "../config/organizations.ts";
+import { Failure } from "../failure.ts";
 import { type Survey, survey } from "../reconcile/survey.ts";
 import { createSystems } from "../systems.ts";
 import { printable } from "../telemetry/log.ts";
 import { type ConnectOptions, openForReading, withConnection } from "./connect.ts";
 import { describeDifference, MARKS } from "./describe.ts";
-import { CommandError } from "./report.ts";
+import { CommandError, reportAndExit } from "./report.ts";
 import { print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
@@ -34,28 +36,57 @@ async function plan(options: Options): Promise<void> {
   try {
     const slugs = options.organization === undefined ? await organizations.slugs() : [options.organization];
     const surveys: Survey[] = [];
-    for (const slug of slugs) {
-      const organization = await organizations.get(slug);
-      if (!organization) throw new CommandError(`there is no organization ${slug}`);
-      if (organization.clavex.apiKey === undefined && options.organization === undefined) {
+    const failures = await eachOrganization(slugs, organizations, async (organization) => {
+      const { slug, clavex } = organization;
+      if (clavex.apiKey === undefined && options.organization === undefined) {
         if (!options.json) print(`${slug}: left out, it has no clavex.apiKey to read the directory with`);
-        continue;
+        return;
       }
-      const found = await survey(organization, "full", {
-        ledger,
-        system: systems.of(organization),
-        onProgress: reading(slug),
-      });
+      const system = systems.of(organization);
+      const found = await survey(organization, "full", { ledger, system, onProgress: reading(slug) });
       surveys.push(found);
       if (!options.json) show(organization, found);
-    }
-    if (options.json) printJson(surveys.map(forMachines));
+    });
+    if (options.json) printJson([...surveys.map(forMachines), ...failures]);
     const differs = surveys.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
-    if (differs) process.exitCode = DIFFERENT;
+    if (differs && failures.length === 0) process.exitCode = DIFFERENT;
   } finally {
     await systems.close();
     await close();
   }
+}
+
+/** What could not be done for an organization. */
+export interface OrganizationFailure {
+  organization: string;
+  error: string;
+}
+
+/**
+ * Does something for each organization. One that fails is told on stderr and makes the exit code 1; the others go on.
+ *
+ * @throws {CommandError} when there is none of the name
+ */
+export async function eachOrganization(
+  slugs: string[],
+  organizations: Organizations,
+  work: (organization: Organization) => Promise<void>,
+): Promise<OrganizationFailure[]> {
+  const failures: OrganizationFailure[] = [];
+  for (const slug of slugs) {
+    try {
+      const organization = await organizations.get(slug);
+      if (!organization) throw new CommandError(`there is no organization ${slug}`);
+      await work(organization);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+      console.error(`${slug}:`);
+      reportAndExit(error);
+      failures.push({ organization: slug, error: error.message });
+    }
+  }
+  return failures;
 }
 
 /** Says on stderr how far the reading is, where that is a terminal. */

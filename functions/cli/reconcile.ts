@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { createReconcile, type Run } from "../reconcile/reconcile.ts";
 import { createSystems } from "../systems.ts";
 import { type ConnectOptions, connect, withConnection } from "./connect.ts";
-import { reading } from "./plan.ts";
+import { eachOrganization, reading } from "./plan.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print, printJson } from "./terminal.ts";
 
@@ -54,16 +54,15 @@ async function reconcile(options: Options): Promise<void> {
   try {
     const slugs = options.organization === undefined ? await connection.organizations.slugs() : [options.organization];
     const runs: ({ organization: string } & Omit<Run, "survey">)[] = [];
-    for (const slug of slugs) {
-      if (!(await connection.organizations.get(slug))) throw new CommandError(`there is no organization ${slug}`);
+    const failures = await eachOrganization(slugs, connection.organizations, async ({ slug }) => {
       const { survey: found, ...result } = await run(slug, options.light ? "light" : "full", {
         onProgress: reading(slug),
         ...(allowed === undefined ? {} : { allowDeprovisions: allowed }),
       });
       runs.push({ organization: slug, ...result });
       if (!options.json) show(slug, result, found?.people ?? 0);
-    }
-    if (options.json) printJson(runs);
+    });
+    if (options.json) printJson([...runs, ...failures]);
     const asked = options.organization !== undefined;
     if (runs.some(({ held, result }) => held || result === "busy" || (asked && result === "unreadable"))) {
       process.exitCode = 1;

@@ -36,6 +36,8 @@ export const skipped = (cause: string, fix?: string): Finding => ({
   ...(fix === undefined ? {} : { fix }),
 });
 
+export const hasFailures = (results: readonly Result[]): boolean => results.some(({ status }) => status === "fail");
+
 /**
  * Runs checks, each after those it needs and otherwise at the same time; the connections of the context keep that polite.
  *

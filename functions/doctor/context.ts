@@ -20,6 +20,7 @@ import type { Organization } from "../config/organization.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { type Answer, createPool } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { NextcloudUnavailable } from "../nextcloud/errors.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../nextcloud/ocs.ts";
 import { listProviders, type OidcProvider, readProviderFromConfig } from "../nextcloud/providers.ts";
 import {
@@ -84,6 +85,8 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
   directory: AdminApi | undefined;
   users(): Promise<DirectoryUser[]>;
   groupNames(): Promise<string[]>;
+  /** The names of another organization's groups; none without its API key. */
+  groupNamesOf(other: Organization): Promise<string[]>;
   /** Undefined without an administrator's token. */
   management: ManagementApi | undefined;
   /** The Admin API with the organization's own key, to see what that may do. */
@@ -97,6 +100,8 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
   close(): Promise<void>;
 }
 
+/** The longest delay of brute-force protection (facts, section 4); then good requests fail too. */
+export const LONGEST_DELAY_MS = 25_000;
 /** Few, so that doctor does not slow a Nextcloud that people work with. */
 const CONNECTIONS = 2;
 
@@ -121,7 +126,19 @@ export function createContext(options: DoctorOptions): DoctorContext {
   const management =
     adminToken === undefined ? undefined : createManagementApi({ ...common, token: async () => adminToken });
 
-  const providers = once(() => listProviders(ocs));
+  const bruteForceDelay = once(() => readBruteForceDelay(nextcloudPool, nextcloud.baseUrl));
+  const account = once(async () => {
+    if (((await bruteForceDelay()) ?? 0) >= LONGEST_DELAY_MS) {
+      throw new NextcloudUnavailable("Nextcloud's brute-force protection refuses requests from here");
+    }
+    return readOwnAccount(ocs);
+  });
+  /** Nothing else logs in before this did: a wrong password must fail only once. */
+  const loggedIn = async (): Promise<Ocs> => {
+    await account();
+    return ocs;
+  };
+  const providers = once(async () => listProviders(await loggedIn()));
   const discoveryAnswer = once(() => getDiscovery(clavexPool, clavex.baseUrl, slug));
   const discovery = once(async () => parseDiscovery(await discoveryAnswer()));
   const webhooks = once(async () => (await management?.webhooks()) ?? []);
@@ -140,10 +157,10 @@ export function createContext(options: DoctorOptions): DoctorContext {
     management,
     withApiKey: key && createManagementApi({ ...common, token: key }),
     status: once(() => readStatus(nextcloudPool, nextcloud.baseUrl)),
-    bruteForceDelay: once(() => readBruteForceDelay(nextcloudPool, nextcloud.baseUrl)),
-    account: once(() => readOwnAccount(ocs)),
-    appVersion: once(() =>
-      readAppVersion(ocs, organization.identity.scheme === "sociallogin" ? "sociallogin" : "user_oidc"),
+    bruteForceDelay,
+    account,
+    appVersion: once(async () =>
+      readAppVersion(await loggedIn(), organization.identity.scheme === "sociallogin" ? "sociallogin" : "user_oidc"),
     ),
     providers,
     provider,
@@ -151,7 +168,16 @@ export function createContext(options: DoctorOptions): DoctorContext {
     discovery,
     keys: once(async () => readKeys(clavexPool, await discovery())),
     users: once(() => collect(directory?.users())),
-    groupNames: once(async () => (await collect(directory?.groups())).map((group) => group.name)),
+    groupNames: once(async () => namesOf(directory)),
+    async groupNamesOf(other) {
+      const reference = other.clavex.apiKey;
+      if (reference === undefined) return [];
+      const pool = createPool(other.clavex.baseUrl, CONNECTIONS, CLAVEX_TIMEOUTS);
+      pools.push(pool);
+      const { baseUrl } = other.clavex;
+      const othersKey = () => secrets.api(other, reference);
+      return namesOf(createAdminApi({ baseUrl, organizationId: other.organizationId, pool, apiKey: othersKey }));
+    },
     webhooks,
     webhook: once(async () => webhookFor(organization, options.webhookUrl, await webhooks())),
     client,
@@ -172,6 +198,10 @@ function once<T>(read: () => Promise<T>): () => Promise<T> {
     result ??= read();
     return result;
   };
+}
+
+async function namesOf(directory: AdminApi | undefined): Promise<string[]> {
+  return (await collect(directory?.groups())).map((group) => group.name);
 }
 
 async function collect<T>(pages: AsyncGenerator<T[]> | undefined): Promise<T[]> {
@@ -208,14 +238,12 @@ export function clientFor({ nextcloud }: Organization, clients: OidcClient[]): O
 }
 
 /** The subscription with the webhook's URL, or where that is not known, one whose path is that of this organization. */
-export function webhookFor(
-  { slug }: Organization,
-  url: string | undefined,
-  webhooks: Webhook[],
-): Webhook | undefined {
+export function webhookFor({ slug }: Organization, url: string | undefined, webhooks: Webhook[]): Webhook | undefined {
   const matches =
     url === undefined
-      ? webhooks.filter((each) => URL.canParse(each.url) && new URL(each.url).pathname.endsWith(`/webhooks/clavex/${slug}`))
+      ? webhooks.filter(
+          (each) => URL.canParse(each.url) && new URL(each.url).pathname.endsWith(`/webhooks/clavex/${slug}`),
+        )
       : webhooks.filter((each) => each.url === url);
   return matches.find((each) => each.is_active) ?? matches[0];
 }

@@ -5,15 +5,13 @@ import { accountId } from "../nextcloud/identity.ts";
 import { confirmPassword } from "../nextcloud/server.ts";
 import { isManaged, nextcloudGroup } from "../provision/desired.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
-import type { DoctorContext } from "./context.ts";
+import { clockFinding } from "./clock.ts";
+import { type DoctorContext, LONGEST_DELAY_MS } from "./context.ts";
 
 /** The Nextcloud versions that docs/connect.md is written for. */
 const KNOWN_VERSIONS = { first: 27, last: 34 };
-const CLOCK_TOLERANCE_MS = 60_000;
 /** Nextcloud writes a password login down at most once a minute. */
 const RECENT_LOGIN_MS = 90_000;
-/** The longest delay of brute-force protection (facts, section 4); then good requests fail too. */
-const LONGEST_DELAY_MS = 25_000;
 
 /** Nextcloud itself: reachable, allowed in, and set up so that a login finds the account that was made ahead. */
 export const nextcloudChecks: Check[] = [
@@ -100,9 +98,7 @@ export const nextcloudChecks: Check[] = [
     needs: ["nextcloud.app-password"],
     async run(context) {
       const { id, groups } = await context.account();
-      return groups.includes("admin")
-        ? ok()
-        : fail(`${id} is not in the group admin`, `occ group:adduser admin ${id}`);
+      return groups.includes("admin") ? ok() : fail(`${id} is not in the group admin`, `occ group:adduser admin ${id}`);
     },
   },
   {
@@ -206,23 +202,15 @@ export const nextcloudChecks: Check[] = [
   },
 ];
 
-/** @param date the server's clock, from its answer */
-export function clockFinding(server: string, date: number | undefined, now: number): Finding {
-  if (date === undefined) return skipped(`${server} does not tell its time (no Date header)`);
-  const seconds = Math.round(Math.abs(date - now) / 1000);
-  if (seconds * 1000 <= CLOCK_TOLERANCE_MS) return ok();
-  return fail(
-    `${server}'s clock and ours are ${seconds} s apart; logins fail when tokens seem to come from the future`,
-    `Let ${server} and this machine synchronise their clocks (timedatectl set-ntp true).`,
-  );
-}
-
 async function loginApp(context: DoctorContext): Promise<Finding> {
   const social = context.organization.identity.scheme === "sociallogin";
   const app = social ? "sociallogin" : "user_oidc";
   const version = await context.appVersion();
   if (version === undefined) {
-    return fail(`${app} is not enabled, so there is no login button`, `occ app:install ${app}, or: occ app:enable ${app}`);
+    return fail(
+      `${app} is not enabled, so there is no login button`,
+      `occ app:install ${app}, or: occ app:enable ${app}`,
+    );
   }
   const major = Number(version.split(".")[0]);
   if (!social && major < 6) {
@@ -298,9 +286,13 @@ async function groupProvisioning(context: DoctorContext): Promise<Finding> {
   const fix = providerCommand(context, "--group-provisioning=0");
   const cause =
     "group provisioning is on: each login removes the person from every group that is not in the claim, admin and local groups included";
-  const ours = groups.prefix !== "" || groups.always.length > 0 || groups.never.length > 0 || !groups.managed.includes("*");
+  const ours =
+    groups.prefix !== "" || groups.always.length > 0 || groups.never.length > 0 || !groups.managed.includes("*");
   return ours
-    ? fail(`${cause}, and it does not know this organization's rules in "groups": login and pipeline would undo each other`, fix)
+    ? fail(
+        `${cause}, and it does not know this organization's rules in "groups": login and pipeline would undo each other`,
+        fix,
+      )
     : warn(cause, fix);
 }
 
@@ -313,7 +305,10 @@ function providerCommand({ organization: { identity } }: DoctorContext, option: 
 /** config.php cannot be read from outside; which flags do harm depends on how the accounts are made (facts, section 6). */
 function configFlags({ identity }: Organization): Finding {
   if (identity.scheme === "sociallogin") {
-    return skipped("config.php cannot be read from outside", "Look: occ config:app:get sociallogin prevent_create_email_exists");
+    return skipped(
+      "config.php cannot be read from outside",
+      "Look: occ config:app:get sociallogin prevent_create_email_exists",
+    );
   }
   const harmful =
     identity.scheme === "database"
@@ -347,21 +342,25 @@ async function groupNames(context: DoctorContext): Promise<Finding> {
     (other) => other.nextcloud.baseUrl === organization.nextcloud.baseUrl && other.clavex.apiKey !== undefined,
   );
   if (neighbours.length === 0) return ok("no other organization is on this Nextcloud");
+  const ours = idsOf(organization, await context.groupNames());
   const clashes: string[] = [];
-  for (const name of await context.groupNames()) {
-    const gid = groupOf(organization, name);
-    const other = neighbours.find((each) => gid !== undefined && groupOf(each, name) === gid);
-    if (other) clashes.push(`${name} (with ${other.slug}, if it has a group of this name)`);
+  for (const other of neighbours) {
+    const theirs = idsOf(other, await context.groupNamesOf(other));
+    for (const [gid, name] of ours) if (theirs.has(gid)) clashes.push(`${name} (with ${other.slug})`);
   }
   if (clashes.length === 0) return ok();
-  return warn(
-    `these groups would be the same Nextcloud groups: ${clashes.join(", ")}`,
+  return fail(
+    `these groups would be the same Nextcloud groups: ${clashes.join(", ")}; whoever comes second cannot use them`,
     "Give each organization a groups.prefix, or its own provider with unique user ids.",
   );
 }
 
-function groupOf(organization: Organization, name: string): string | undefined {
-  if (!isManaged(organization, name)) return undefined;
-  const result = nextcloudGroup(organization, name);
-  return "group" in result ? result.group.gid : undefined;
+/** The Nextcloud groups of an organization's managed groups, by id. */
+function idsOf(organization: Organization, names: string[]): Map<string, string> {
+  const ids = new Map<string, string>();
+  for (const name of names) {
+    const result = isManaged(organization, name) ? nextcloudGroup(organization, name) : undefined;
+    if (result && "group" in result) ids.set(result.group.gid, name);
+  }
+  return ids;
 }

@@ -31,12 +31,18 @@ export interface Brake {
 /** How many of those who passed are remembered by name; far below what fits into one item. */
 const MOST_REMEMBERED = 2_000;
 const HOUR_MS = 60 * 60_000;
+const ALLOWED_MS = 24 * HOUR_MS;
 const MOST_ATTEMPTS = 20;
 
 /** The most people who may lose access at once: the larger of the count and the percentage, rounded down. */
 export function deprovisionLimit({ reconcile }: Organization, known: number): number {
   const { count, percent } = reconcile.maxDeprovisions;
   return Math.max(count, Math.floor((known * percent) / 100));
+}
+
+/** How many more people an operator has allowed to lose access; an allowance that is not used up ends after a day. */
+export function allowance(brake: Pick<BrakeEntry, "allowed" | "allowedUntil"> | undefined, now: number): number {
+  return brake !== undefined && now < brake.allowedUntil ? brake.allowed : 0;
 }
 
 export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake {
@@ -48,12 +54,17 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
     for (let attempt = 1; ; attempt += 1) {
       const current = await ledger.brake(organization);
       const { brake, result } = await change(
-        current ?? { hourStart: now(), passed: 0, held: false, allowed: 0, admitted: [] },
+        current ?? { hourStart: now(), passed: 0, held: false, allowed: 0, allowedUntil: 0, admitted: [] },
       );
       if (await ledger.putBrake(organization, brake, current?.revision)) return result;
       if (attempt === MOST_ATTEMPTS)
         throw new Failure("transient", "ledger-conflict", "the brake is written by many at once");
     }
+  }
+
+  /** Of the people who were there before this hour's departures: else the limit would shrink while they go. */
+  async function limitNow(organization: Organization, passed: number): Promise<number> {
+    return deprovisionLimit(organization, (await ledger.countActive(organization.slug)) + passed);
   }
 
   return {
@@ -64,10 +75,11 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
         const brake = over ? { ...current, hourStart: now(), passed: 0, admitted: [] } : current;
         if (brake.admitted.includes(subject)) return { brake, result: undefined };
         const admitted = [...brake.admitted, subject].slice(-MOST_REMEMBERED);
-        if (brake.allowed > 0) return { brake: { ...brake, allowed: brake.allowed - 1, admitted }, result: undefined };
+        if (allowance(brake, now()) > 0)
+          return { brake: { ...brake, allowed: brake.allowed - 1, admitted }, result: undefined };
         // Counting the people is a query: only asked when the plain count does not let them pass.
         const { count } = reconcile.maxDeprovisions;
-        const most = brake.passed < count ? count : deprovisionLimit(organization, await ledger.countActive(slug));
+        const most = brake.passed < count ? count : await limitNow(organization, brake.passed);
         if (!brake.held && brake.passed < most) {
           return { brake: { ...brake, passed: brake.passed + 1, admitted }, result: undefined };
         }
@@ -82,7 +94,8 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
           ...current,
           ...(current.held ? { hourStart: now() } : {}),
           held: false,
-          allowed: current.allowed + number,
+          allowed: allowance(current, now()) + number,
+          allowedUntil: now() + ALLOWED_MS,
         },
         result: undefined,
       }));

@@ -31,7 +31,7 @@ const subjectEntrySchema = z.object({
   groups: z.array(z.string()),
   /** Set while the account is disabled because of us: only then may it be enabled again. */
   disabledByUs: z.boolean(),
-  /** When the person was first found gone (milliseconds since the epoch). */
+  /** Since when the person has been suspended, gone or out of scope (milliseconds since the epoch). */
   goneSince: z.number().optional(),
   /** The start of the reading that was applied (milliseconds since the epoch); jobs sent before it are done. */
   readAt: z.number().optional(),
@@ -81,8 +81,9 @@ const brakeSchema = z.object({
   passed: z.number(),
   /** Set when somebody was held; only an operator releases it. */
   held: z.boolean(),
-  /** How many more an operator has allowed. */
+  /** How many more an operator has allowed, and until when (milliseconds since the epoch). */
   allowed: z.number(),
+  allowedUntil: z.number(),
   /** Who was let pass in this hour: a retry does not count twice. */
   admitted: z.array(z.string()),
   revision: z.number(),
@@ -90,6 +91,8 @@ const brakeSchema = z.object({
 
 /** The hourly count of an organization's deprovisions. */
 export type BrakeEntry = z.output<typeof brakeSchema>;
+
+const identitySchema = z.object({ fingerprint: z.string() });
 
 /** What the pipeline remembers of what it did. Reads are consistent, writes conditional. Every method throws LedgerUnavailable. */
 export interface Ledger {
@@ -135,6 +138,8 @@ export interface Ledger {
   acceptIdentity(organization: string, fingerprint: string): Promise<void>;
   /** Writes an account down as the organization's, unless somebody has it. Returns the slug of who owns it now. */
   claimAccount(origin: string, accountId: string, owner: string): Promise<string>;
+  /** The identity fingerprint that the organization's accounts were made with, if any were. */
+  identityOf(organization: string): Promise<string | undefined>;
   /** The identity fingerprint of the organization; written when there was none. Returns the one that holds. */
   identity(organization: string, fingerprint: string): Promise<string>;
 }
@@ -328,8 +333,9 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
       });
       await client.send(command).catch(unavailable);
     },
+    identityOf: async (organization) => (await get(organization, "identity", identitySchema))?.fingerprint,
     async identity(organization, fingerprint) {
-      const { entry } = await putOnce(organization, "identity", { fingerprint }, z.object({ fingerprint: z.string() }));
+      const { entry } = await putOnce(organization, "identity", { fingerprint }, identitySchema);
       return entry.fingerprint;
     },
   };

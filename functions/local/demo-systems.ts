@@ -45,9 +45,14 @@ export function demoSecrets(): Secrets {
 /** Starts both simulated systems with three people: Ada has just joined, Grace and Linus have been there for a while. */
 export async function startDemoSystems(): Promise<DemoSystems> {
   const clavex = await startSimulatedClavex({
-    organizations: [{ id: DEMO_ORGANIZATION_ID, slug: DEMO_SLUG, apiKey: API_KEY }],
+    organizations: [
+      { id: DEMO_ORGANIZATION_ID, slug: DEMO_SLUG, apiKey: API_KEY, permissions: ["users:read", "groups:read"] },
+    ],
+    // The demo's pipeline has started with this secret before anybody subscribes it.
+    webhookSecret: DEMO_WEBHOOK_SECRET,
   });
-  const nextcloud = await startSimulatedNextcloud();
+  // A user_oidc whose providers can be set up over its API, for "setup".
+  const nextcloud = await startSimulatedNextcloud({ apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" } });
   const people = Object.entries(DEMO_PEOPLE).map(([name, { group, ...person }]) => {
     const user = clavex.addUser(DEMO_SLUG, person);
     const existing = clavex.groupByName(DEMO_SLUG, group) ?? clavex.addGroup(DEMO_SLUG, group);

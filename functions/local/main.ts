@@ -25,10 +25,23 @@ function port(text: string): number {
   throw new InvalidArgumentError("must be a number from 0 (any free port) to 65535");
 }
 
+/** A timer of Node cannot wait longer than 24 days: everything here is far below. */
+const LONGEST_HOURS = 500;
+
 function positive(text: string): number {
   const number = Number(text);
   if (number > 0) return number;
   throw new InvalidArgumentError("must be a number above 0");
+}
+
+function hours(text: string): number {
+  const number = positive(text);
+  if (number <= LONGEST_HOURS) return number;
+  throw new InvalidArgumentError(`must be at most ${LONGEST_HOURS}`);
+}
+
+function minutes(text: string): number {
+  return hours(String(positive(text) / 60)) * 60;
 }
 
 const program = new Command("npm start --")
@@ -53,13 +66,13 @@ const program = new Command("npm start --")
     new Option("--light-minutes <minutes>", "how often a light reconciliation runs (reads only Clavex)")
       .env("CLAVEX_NEXTCLOUD_LIGHT_MINUTES")
       .default(DEFAULT_INTERVALS.lightMinutes)
-      .argParser(positive),
+      .argParser(minutes),
   )
   .addOption(
     new Option("--full-hours <hours>", "how often a full reconciliation runs (reads Nextcloud too)")
       .env("CLAVEX_NEXTCLOUD_FULL_HOURS")
       .default(DEFAULT_INTERVALS.fullHours)
-      .argParser(positive),
+      .argParser(hours),
   )
   .addOption(organizationsOption())
   .addOption(stateOption())

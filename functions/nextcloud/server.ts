@@ -9,8 +9,8 @@ export interface ServerStatus {
   version: string;
   maintenance: boolean;
   needsUpgrade: boolean;
-  /** The server's clock, from the `Date` header (milliseconds since the epoch). */
-  date: number | undefined;
+  /** The `Date` header: the server's clock. Empty when there is none. */
+  date: string;
 }
 
 const statusSchema = z.object({
@@ -34,7 +34,7 @@ export async function readStatus(pool: Dispatcher, baseUrl: string): Promise<Ser
     throw new NextcloudMisrouted(`status.php is not that of an installed Nextcloud (HTTP ${answer.status})`);
   }
   const { versionstring, maintenance, needsDbUpgrade } = parsed.data;
-  return { version: versionstring, maintenance, needsUpgrade: needsDbUpgrade, date: dateOf(answer) };
+  return { version: versionstring, maintenance, needsUpgrade: needsDbUpgrade, date: String(answer.headers.date ?? "") };
 }
 
 /** How long Nextcloud's brute-force protection delays requests from this address now, in milliseconds; undefined if untold. */
@@ -108,10 +108,4 @@ function jsonOf(answer: Answer): unknown {
 
 function redirectTarget(answer: Answer): string {
   return String(answer.headers.location ?? "nowhere");
-}
-
-/** The server's clock in an answer, in milliseconds since the epoch. */
-export function dateOf(answer: Answer): number | undefined {
-  const date = Date.parse(String(answer.headers.date ?? ""));
-  return Number.isNaN(date) ? undefined : date;
 }

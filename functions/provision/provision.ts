@@ -225,7 +225,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       }
     }
     // One who was admitted before is not counted again: that attempt wrote `disabledByUs` and then failed.
-    if (disabling && !entry?.disabledByUs) await brake.admit(organization, desired.subject);
+    const deleting = operations.some((operation) => operation.kind === "delete");
+    if (deleting || (disabling && !entry?.disabledByUs)) await brake.admit(organization, desired.subject);
     // Written before the change it speaks of: a crash in between must not leave a membership or a lock that nobody owns.
     if (disabling || joining.length > 0) {
       const intended = {
@@ -252,7 +253,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       groups: [...new Set([...memberships, ...applied.joined.filter((gid) => gids.has(gid))])].sort(),
       disabledByUs:
         disabling || (entry?.disabledByUs === true && actual?.enabled === false && desired.state !== "active"),
-      goneSince: desired.state === "active" ? undefined : (entry?.goneSince ?? now()),
+      goneSince: sinceWhen(desired, entry, now()),
       readAt: observation.readAt,
     };
     await ledger.putSubject(organization.slug, written, revision);
@@ -325,6 +326,12 @@ function accountOf({ organization, job }: Work): { subject: string; accountId: s
 /** The entry of a person for whom nothing was done yet. */
 function newEntry({ subject, accountId: id }: { subject: string; accountId: string }): Omit<SubjectEntry, "revision"> {
   return { subject, accountId: id, state: "new", groups: [], disabledByUs: false };
+}
+
+/** Since when a person has been in the state that they are in: each begins its own grace days. */
+function sinceWhen({ state }: DesiredAccount, entry: SubjectEntry | undefined, now: number): number | undefined {
+  if (state === "active") return undefined;
+  return entry?.state === state ? (entry.goneSince ?? now) : now;
 }
 
 /** The groups that operations put the person into. */

@@ -2,9 +2,8 @@ import { randomUUID } from "node:crypto";
 import { ConfigurationError } from "../config/errors.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { createBrake } from "../ledger/brake.ts";
-import { IdentityChanged, LedgerConflict } from "../ledger/errors.ts";
+import { LedgerConflict } from "../ledger/errors.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { identityFingerprint } from "../nextcloud/identity.ts";
 import { GRACE_OVER } from "../provision/grace.ts";
 import type { Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -68,22 +67,20 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     const organization = await organizations.get(slug);
     if (!organization) throw new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
     if (organization.clavex.apiKey === undefined) return nothing("unreadable");
-    // Every id would be another one: the worker could only keep the jobs waiting, for everybody.
-    const fingerprint = identityFingerprint(organization.identity);
-    if ((await ledger.identity(slug, fingerprint)) !== fingerprint) throw new IdentityChanged(slug);
     const release = await ledger.lock(slug, "reconcile", now(), now() + LOCK_MS);
     if (!release) return nothing("busy");
     try {
-      if (options.allowDeprovisions !== undefined) await brake.allow(slug, options.allowDeprovisions);
-      const { onProgress, hasTime } = options;
+      const { onProgress, hasTime, allowDeprovisions: allowing } = options;
       const system = systems.of(organization);
       const found = await survey(organization, mode, {
         ledger,
         system,
         now,
+        ...(allowing === undefined ? {} : { allowing }),
         ...(onProgress ? { onProgress } : {}),
         ...(hasTime ? { hasTime } : {}),
       });
+      if (allowing !== undefined) await brake.allow(slug, allowing);
       const run = await sendJobs(found, options);
       report(run, mode, slug);
       return run;
@@ -101,7 +98,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
       const { entry, hash } = difference;
       const marked = entry?.queuedHash === hash ? entry.queuedAt : undefined;
       const waits = marked !== undefined && now() - marked < QUEUED_MS[found.mode];
-      // A full survey has looked at the account: what was refused once would have been refused again, and is no difference.
+      // A full run looks at the account, and comes once a day: what it finds different is tried again, the cause may be gone.
       const refused = found.mode === "light" && entry?.refusedHash === hash;
       if (waits) run.waiting += 1;
       else if (refused) run.refused += 1;

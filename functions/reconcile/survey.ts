@@ -1,10 +1,11 @@
 import type { DirectoryUser } from "../clavex/user.ts";
 import type { Organization } from "../config/organization.ts";
 import { Failure } from "../failure.ts";
-import { deprovisionLimit } from "../ledger/brake.ts";
+import { allowance, deprovisionLimit } from "../ledger/brake.ts";
+import { IdentityChanged } from "../ledger/errors.ts";
 import type { Ledger, SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, listAccounts } from "../nextcloud/accounts.ts";
-import { accountId } from "../nextcloud/identity.ts";
+import { accountId, identityFingerprint } from "../nextcloud/identity.ts";
 import { type DesiredAccount, desiredAccount, desiredHash } from "../provision/desired.ts";
 import { isDeletable } from "../provision/grace.ts";
 import { createOwnership } from "../provision/ownership.ts";
@@ -59,6 +60,8 @@ export interface SurveyDependencies {
   system: OrganizationSystems;
   now?: () => number;
   onProgress?: (phase: string, count: number) => void;
+  /** How many more people than the brake's limit an operator is about to allow. */
+  allowing?: number;
   /** Asked again and again; see `ReconcileOptions`. */
   hasTime?: () => boolean;
 }
@@ -98,6 +101,10 @@ export async function survey(
       fix: "Reconciliation reads the whole directory: give the organization an API key.",
     });
   }
+  // Every id would be another one: the worker could only keep the jobs waiting, for everybody.
+  const made = await ledger.identityOf(organization.slug);
+  if (made !== undefined && made !== identityFingerprint(organization.identity))
+    throw new IdentityChanged(organization.slug);
   // The ledger first: whoever joins during the reading must not be in it and look as if they were gone from Clavex.
   const entries = new Map<string, SubjectEntry>();
   for await (const page of ledger.subjects(organization.slug)) {
@@ -146,7 +153,7 @@ export async function survey(
     directory,
     entries,
     result.differences,
-    (await ledger.brake(organization.slug))?.allowed ?? 0,
+    allowance(await ledger.brake(organization.slug), now()) + (dependencies.allowing ?? 0),
   );
   return result;
 

@@ -1,0 +1,93 @@
+import { Command } from "commander";
+import type { AdminApi } from "../clavex/admin-api.ts";
+import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
+import { createContext } from "../doctor/context.ts";
+import { ProviderNotVisible, type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
+import { createSystems } from "../systems.ts";
+import { printable } from "../telemetry/log.ts";
+import { type ConnectOptions, openSources, withConnection } from "./connect.ts";
+import { doctorOptions, openPipeline } from "./doctor.ts";
+import { CommandError } from "./report.ts";
+import { print, printJson, table } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization?: string;
+  user: string;
+  userinfo?: boolean;
+  json?: boolean;
+}
+
+/** `rehearse`: what a person's first login would make, beside what the pipeline makes. */
+export function rehearseCommand(): Command {
+  return withConnection(new Command("rehearse"))
+    .description(
+      "Shows what a person's first login would make beside what the pipeline makes. Changes nothing. Exit code 1 when they differ.",
+    )
+    .option("--organization <slug>", "the organization; needed where there are several")
+    .requiredOption("--user <id|email>", "the person's subject (UUID) or e-mail address in Clavex")
+    .option(
+      "--userinfo",
+      "Nextcloud's config.php has enrich_login_id_token_with_userinfo: count the claims of /userinfo",
+    )
+    .option("--json", "print JSON")
+    .action(run);
+}
+
+async function run(options: Options): Promise<void> {
+  const { organizations, secrets } = await openSources(options);
+  const slugs = await organizations.slugs();
+  const slug = options.organization ?? (slugs.length === 1 ? slugs[0] : undefined);
+  if (slug === undefined) throw new CommandError(`--organization is needed; there are: ${slugs.join(", ")}`);
+  const organization = await organizations.get(slug);
+  if (!organization) throw new CommandError(`there is no organization ${slug}`);
+
+  const pipeline = await openPipeline(options);
+  const context = createContext(doctorOptions(organization, [], secrets, pipeline, undefined));
+  const systems = createSystems({ secrets, nextcloudConnections: 1 });
+  try {
+    const { clavex } = systems.of(organization);
+    if (!clavex) throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
+    const user = await findUser(clavex.api, options.user);
+    const groups = (await clavex.groupMap(Number.NEGATIVE_INFINITY)).value.of(user.subject);
+    const rehearsal = await rehearse(context, { user, groups, userinfo: options.userinfo ?? false });
+    if (options.json) printJson(rehearsal);
+    else show(rehearsal);
+    if (rehearsal.refused !== undefined || rehearsal.comparisons.some(({ differs }) => differs)) process.exitCode = 1;
+  } catch (error) {
+    if (!(error instanceof ProviderNotVisible)) throw error;
+    throw new CommandError(`${error.message}. Look: occ user_oidc:provider, and compare with "identity" by hand.`);
+  } finally {
+    await systems.close();
+    await context.close();
+    await pipeline.close();
+  }
+}
+
+async function findUser(api: AdminApi, text: string): Promise<DirectoryUser> {
+  if (text.includes("@")) {
+    for await (const page of api.users(text)) {
+      const user = page.find(({ email }) => email.toLowerCase() === text.toLowerCase());
+      if (user) return user;
+    }
+    throw new CommandError("Clavex has nobody with this e-mail address");
+  }
+  const subject = uuidSchema.safeParse(text);
+  if (!subject.success) throw new CommandError(`--user: ${text} is neither a UUID nor an e-mail address`);
+  const user = await api.user(subject.data);
+  if (!user) throw new CommandError(`Clavex has nobody with the id ${subject.data}`);
+  return user;
+}
+
+function show({ subject, state, comparisons, refused, notes }: Rehearsal): void {
+  if (state !== "active") print(`${subject} is ${state}: the pipeline makes no account, and Clavex lets nobody in.`);
+  if (refused !== undefined) print(printable(`The login would be refused: ${refused}`));
+  if (comparisons.length > 0) {
+    const rows = comparisons.map(({ property, login, pipeline, differs }) => [
+      property,
+      ...[login ?? "(leaves ours)", pipeline].map((text) => text.replaceAll("\n", ", ")),
+      differs ? "DIFFERS" : "the same",
+    ]);
+    print(table(["", "A first login makes", "The pipeline makes", ""], rows));
+  }
+  for (const note of notes) print(printable(`Note: ${note}`));
+}

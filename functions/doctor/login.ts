@@ -1,0 +1,154 @@
+import { createHash } from "node:crypto";
+import type { Mapper } from "../clavex/management-api.ts";
+import type { DirectoryUser } from "../clavex/user.ts";
+import type { OidcProvider } from "../nextcloud/providers.ts";
+import { parseQuota, type Quota } from "../nextcloud/quota.ts";
+
+/*
+ * What a first login would make, computed as user_oidc does: from the provider's settings in Nextcloud and the claims that the
+ * client's mappers put into the id token. Nothing here uses what the pipeline computes ids or accounts with, so that a
+ * mistake there shows as a difference here; only how Nextcloud reads a quota's text is shared.
+ */
+
+/** What Nextcloud would hold after somebody's login. Undefined: the login leaves it as it is. */
+export interface LoginAccount {
+  id: string;
+  displayName: string | undefined;
+  email: string | undefined;
+  quota: Quota | undefined;
+  /** The ids of exactly the groups the person is in afterwards; undefined without group provisioning. */
+  groups: string[] | undefined;
+}
+
+/** A login that Nextcloud ends with an error, and why. */
+export interface LoginRefusal {
+  refused: string;
+}
+
+/** The mappers that Clavex heeds, by claim; without `add_to_access_token` it skips them everywhere (facts). */
+export function idTokenClaims(mappers: readonly Mapper[]): Map<string, Mapper> {
+  return new Map(mappers.filter((each) => each.add_to_access_token).map((each) => [each.claim_name, each]));
+}
+
+/**
+ * The claims of a person's id token: the subject, and what the mappers add. By default it has no name, e-mail or groups;
+ * `user_property` knows e-mail, first and last name and subject only.
+ */
+export function claimsOf(
+  user: DirectoryUser,
+  groups: readonly string[],
+  mappers: readonly Mapper[],
+): Record<string, unknown> {
+  const properties: Record<string, string> = {
+    email: user.email,
+    first_name: user.firstName,
+    last_name: user.lastName,
+    sub: user.subject,
+  };
+  const claims: Record<string, unknown> = { sub: user.subject };
+  for (const [claim, mapper] of idTokenClaims(mappers)) {
+    const { attribute_name: attribute, claim_value: fixed } = mapper;
+    if (mapper.mapper_type === "user_property" && attribute && attribute in properties)
+      claims[claim] = properties[attribute];
+    if (mapper.mapper_type === "user_attribute" && attribute && Object.hasOwn(user.attributes, attribute)) {
+      claims[claim] = user.attributes[attribute];
+    }
+    if (mapper.mapper_type === "hardcoded" && typeof fixed === "string") claims[claim] = fixed;
+    if (mapper.mapper_type === "group_membership") claims[claim] = [...groups].sort();
+  }
+  return claims;
+}
+
+/**
+ * The claims with what /userinfo adds where `enrich_login_id_token_with_userinfo` is on: name, e-mail and groups always
+ * (facts: "What Nextcloud sees at login").
+ */
+export function withUserinfo(
+  claims: Record<string, unknown>,
+  user: DirectoryUser,
+  groups: readonly string[],
+): Record<string, unknown> {
+  const name = `${user.firstName} ${user.lastName}`.trim();
+  return { email: user.email, groups: [...groups].sort(), ...(name === "" ? {} : { name }), ...claims };
+}
+
+/**
+ * What user_oidc does with the claims of a login (facts, sections 1 and 6).
+ *
+ * @param accounts the ids of accounts that are there already: one with the raw subject is adopted, whatever the settings
+ */
+export function loginAccount(
+  provider: OidcProvider,
+  claims: Record<string, unknown>,
+  accounts: ReadonlySet<string>,
+): LoginAccount | LoginRefusal {
+  const { settings } = provider;
+  const uid = text(claims[settings.mappingUid || "sub"]);
+  if (uid === undefined) return { refused: `the id token has no claim ${settings.mappingUid}` };
+  const local = localId(provider, uid);
+  const own = Buffer.byteLength(local) > 64 ? sha256(local) : local;
+  const id = accounts.has(uid) ? uid : own;
+
+  const quotaClaim = text(claims[settings.mappingQuota || "quota"]);
+  let quota: Quota | undefined;
+  if (quotaClaim !== undefined) {
+    try {
+      quota = parseQuota(quotaClaim);
+    } catch {
+      return { refused: `the quota claim ${JSON.stringify(quotaClaim)} cannot be read: HTTP 500` };
+    }
+  }
+  const groups = settings.groupProvisioning
+    ? groupIds(provider, claims[settings.mappingGroups || "groups"])
+    : undefined;
+  const tooLong = groups?.find((gid) => [...gid].length > 64);
+  if (tooLong !== undefined) return { refused: `the group id ${tooLong} is longer than 64 characters: HTTP 500` };
+  return {
+    id,
+    displayName: text(claims[settings.mappingDisplayName || "name"]),
+    email: text(claims[settings.mappingEmail || "email"]),
+    quota,
+    groups,
+  };
+}
+
+/** What the sociallogin app makes: only the id can be told, its settings are not visible from outside. */
+export function socialLoginAccount(providerName: string, subject: string): LoginAccount {
+  const profile = subject.split("/").at(-1) ?? "";
+  const plain = `${providerName}-${profile}`;
+  const fits = plain.length <= 64 && /^[\w.@-]+$/.test(profile);
+  const id = fits ? plain : `${providerName}-${createHash("md5").update(profile).digest("hex")}`;
+  return { id, displayName: undefined, email: undefined, quota: undefined, groups: undefined };
+}
+
+/** The whitelist is matched against the names of the claim; an absent claim is an empty one. */
+function groupIds(provider: OidcProvider, claim: unknown): string[] {
+  const names =
+    typeof claim === "string"
+      ? claim.split(",")
+      : Array.isArray(claim)
+        ? claim.filter((each) => typeof each === "string")
+        : [];
+  const { groupWhitelistRegex: whitelist } = provider.settings;
+  const allowed = whitelist === "" ? names : names.filter((name) => new RegExp(bare(whitelist)).test(name));
+  return allowed.map((name) => localId(provider, name)).sort();
+}
+
+/** PHP writes a regular expression between delimiters. */
+function bare(expression: string): string {
+  return /^\/(.*)\/[a-z]*$/.exec(expression)?.[1] ?? expression;
+}
+
+function localId(provider: OidcProvider, value: string): string {
+  const { uniqueUid, providerBasedId } = provider.settings;
+  if (uniqueUid) return sha256(`${provider.id}_0_${value}`);
+  return providerBasedId ? `${provider.identifier ?? ""}-${value}` : value;
+}
+
+/** An empty claim counts as none. */
+function text(value: unknown): string | undefined {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+const sha256 = (value: string): string => createHash("sha256").update(value).digest("hex");

@@ -1,0 +1,225 @@
+import { discoveryUrl } from "../clavex/discovery.ts";
+import type { ManagementApi, OidcClient } from "../clavex/management-api.ts";
+import { hasFailures } from "../doctor/check.ts";
+import { SCOPES } from "../doctor/oidc.ts";
+import {
+  createProvider,
+  deleteAppConfig,
+  deleteProvider,
+  listProviders,
+  type OidcProvider,
+  type ProviderChange,
+  readAppConfig,
+  updateProvider,
+  writeAppConfig,
+} from "../nextcloud/providers.ts";
+import { readAppVersion, readOwnAccount } from "../nextcloud/server.ts";
+import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
+import { byHand, done, type Step, toDo } from "./step.ts";
+
+/** The name of the provider that setup makes. */
+const IDENTIFIER = "clavex";
+
+/** The app password: tried once, and kept. It has to be an administrator's. */
+export function appPasswordStep(context: SetupContext): Step {
+  const { ocs, store, answers } = context;
+  return {
+    title: "Nextcloud: app password",
+    async inspect() {
+      const { id, groups } = await readOwnAccount(ocs);
+      if (!groups.includes("admin")) {
+        return byHand(`${id} is no administrator: occ group:adduser admin ${id}`, "Then run setup again.");
+      }
+      if (await isKept()) return done(`of ${answers.username}, kept in ${store.place("appPassword")}`);
+      return toDo(`keep it in ${store.place("appPassword")}`);
+    },
+    async apply() {
+      await keepSecret(context, "appPassword", context.givenAppPassword ?? "");
+      return [];
+    },
+    async undo() {
+      const { secrets = [] } = await context.record.read();
+      if (!secrets.includes("appPassword")) return undefined;
+      await forgetSecret(context, "appPassword");
+      return `removed from ${store.place("appPassword")}; revoke it in Nextcloud`;
+    },
+  };
+
+  async function isKept(): Promise<boolean> {
+    const kept = await store.read("appPassword");
+    return kept !== undefined && (context.givenAppPassword === undefined || kept === context.givenAppPassword);
+  }
+}
+
+/** The provider that people log in with: by its id, or the one that points at this organization. */
+export async function findProvider({ ocs, answers, configured }: SetupContext): Promise<OidcProvider | undefined> {
+  const providers = (await listProviders(ocs)) ?? [];
+  const id =
+    answers.providerId ?? (configured?.identity.scheme === "user_oidc" ? configured.identity.providerId : undefined);
+  return id === undefined
+    ? providers.find((each) => each.discoveryEndpoint === discoveryUrl(answers.clavexUrl, answers.slug))
+    : providers.find((each) => each.id === id);
+}
+
+/** user_oidc's provider, over its OCS routes where they exist, else the exact line for occ. */
+export function providerStep(
+  context: SetupContext,
+  management: ManagementApi | undefined,
+  client: () => Promise<OidcClient | undefined>,
+): Step {
+  const { ocs, store, record, answers } = context;
+  const discoveryEndpoint = discoveryUrl(answers.clavexUrl, answers.slug);
+
+  /** What is not as it should be. Settings that decide ids are never changed on a provider that is there. */
+  function differences(provider: OidcProvider, clientId: string | undefined): string[] {
+    return [
+      ...(provider.discoveryEndpoint === discoveryEndpoint ? [] : ["discovery address"]),
+      ...(clientId === undefined || provider.clientId === clientId ? [] : ["client"]),
+      ...(SCOPES.every((scope) => (provider.scope ?? "").split(/\s+/).includes(scope)) ? [] : ["scope"]),
+      ...(provider.settings.mappingAvatar === "picture" ? [] : ["avatar mapping"]),
+    ];
+  }
+
+  /** For user_oidc without routes: every option by its right name; the secret stays out of sight and of the history. */
+  function occLines(clientId: string | undefined): string[] {
+    const options = [
+      `--clientid=${clientId ?? "CLIENT_ID"}`,
+      '--clientsecret="$SECRET"',
+      `--discoveryuri=${discoveryEndpoint}`,
+      `--scope="${SCOPES.join(" ")}"`,
+      "--mapping-uid=sub --mapping-display-name=name --mapping-email=email --mapping-groups=groups",
+      "--mapping-avatar=picture --unique-uid=1 --group-provisioning=0",
+    ];
+    return [
+      "This user_oidc has no API for providers (it comes with 8.5). On the Nextcloud server:",
+      `  read -rs SECRET   # paste the client's secret: ${store.place("clientSecret")}`,
+      `  occ user_oidc:provider ${IDENTIFIER} ${options.join(" ")}`,
+      "  occ user_oidc:provider   # shows its id",
+      "Then run setup again with --provider-id ID, and remove the client's secret from where it was kept.",
+    ];
+  }
+
+  return {
+    title: "Nextcloud: login provider",
+    async inspect() {
+      if ((await readAppVersion(ocs, "user_oidc")) === undefined) {
+        return byHand(
+          "user_oidc is not enabled: occ app:install user_oidc (or: occ app:enable user_oidc)",
+          "Then run setup again.",
+        );
+      }
+      const found = await client();
+      if ((await listProviders(ocs)) === undefined) {
+        if (answers.providerId !== undefined) return done(`${answers.providerId}, as given`);
+        const kept = (await store.read("clientSecret")) !== undefined;
+        return kept || !management
+          ? byHand(...occLines(found?.client_id))
+          : toDo("this user_oidc has no API for providers: keep the client's secret for the line with occ");
+      }
+      const provider = await findProvider(context);
+      if (!provider) {
+        if (answers.providerId !== undefined) return byHand(`Nextcloud has no provider ${answers.providerId}.`);
+        return management ? toDo(`make one for ${discoveryEndpoint}`) : byHand("Make it as docs/connect.md says.");
+      }
+      const wrong = differences(provider, found?.client_id);
+      if (wrong.length === 0 && (found || !management)) return done(`${provider.id} (${provider.identifier})`);
+      return toDo(
+        `set ${[...new Set([...wrong, ...(found ? [] : ["client"])])].join(", ")} of ${provider.id} (${provider.identifier})`,
+      );
+    },
+
+    async apply() {
+      const found = await client();
+      if (!found) return ["There is no client yet: run setup again."];
+      const known = await listProviders(ocs);
+      if (known === undefined) {
+        await keepSecret(context, "clientSecret", await secretOf(found));
+        return occLines(found.client_id);
+      }
+      const provider = await findProvider(context);
+      const change: ProviderChange = {
+        identifier: provider?.identifier ?? IDENTIFIER,
+        clientId: found.client_id,
+        discoveryEndpoint,
+        scope: SCOPES.join(" "),
+        settings: provider ? { mappingAvatar: "picture" } : NEW_PROVIDER,
+      };
+      if (provider) {
+        const sameClient = provider.clientId === found.client_id;
+        await updateProvider(
+          ocs,
+          provider.id,
+          sameClient ? change : { ...change, clientSecret: await secretOf(found) },
+        );
+        return [];
+      }
+      const taken = known.some(({ identifier }) => identifier === IDENTIFIER);
+      const identifier = taken ? `${IDENTIFIER}-${answers.slug}` : IDENTIFIER;
+      const id = await createProvider(ocs, { ...change, identifier, clientSecret: await secretOf(found) });
+      context.passing.providerId = id;
+      await record.write({ provider: id });
+      return [];
+    },
+
+    async undo() {
+      const { provider } = await record.read();
+      await forgetSecret(context, "clientSecret");
+      if (provider === undefined) return undefined;
+      await deleteProvider(ocs, provider);
+      await record.write({ provider: undefined });
+      return `${provider} deleted`;
+    },
+  };
+
+  /** The secret that was shown at registration; later it can only be replaced. */
+  async function secretOf(found: OidcClient): Promise<string> {
+    if (context.passing.clientSecret !== undefined) return context.passing.clientSecret;
+    if (!management) throw new Error("a client was found without an administrator's token");
+    return management.rotateClientSecret(found.client_id);
+  }
+}
+
+/** The settings of a new provider: hashed ids, which nobody else's can collide with; groups are the pipeline's. */
+const NEW_PROVIDER: ProviderChange["settings"] = {
+  uniqueUid: true,
+  providerBasedId: false,
+  groupProvisioning: false,
+  mappingUid: "sub",
+  mappingDisplayName: "name",
+  mappingEmail: "email",
+  mappingGroups: "groups",
+  mappingAvatar: "picture",
+};
+
+const BACKENDS = ["user_oidc", "allow_multiple_user_backends"] as const;
+
+/** Switches local login off, for everybody but those who know the direct address; only when doctor finds nothing wrong. */
+export function localLoginStep(context: SetupContext): Step {
+  const { ocs, record, answers } = context;
+  return {
+    title: "Nextcloud: local login",
+    async inspect() {
+      if (!answers.disableLocalLogin) return done("stays on (--disable-local-login)");
+      if ((await readAppConfig(ocs, ...BACKENDS)) === "0") return done("off");
+      return toDo(
+        `switch it off, when doctor finds nothing wrong; administrators then log in at ${answers.nextcloudUrl}/login?direct=1`,
+      );
+    },
+    async apply() {
+      const results = await context.doctor();
+      if (hasFailures(results)) {
+        const failed = results.filter(({ status }) => status === "fail").map(({ id }) => id);
+        return [`Local login stays on, because doctor found: ${failed.join(", ")}. Run clavex-nextcloud doctor.`];
+      }
+      await writeAppConfig(ocs, ...BACKENDS, "0");
+      await record.write({ localLogin: true });
+      return [];
+    },
+    async undo() {
+      if (!(await record.read()).localLogin) return undefined;
+      await deleteAppConfig(ocs, ...BACKENDS);
+      await record.write({ localLogin: undefined });
+      return "switched on again";
+    },
+  };
+}

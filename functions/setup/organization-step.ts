@@ -1,0 +1,94 @@
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { ConfigurationError } from "../config/errors.ts";
+import { parseOrganization } from "../config/organization.ts";
+import type { SetupContext } from "./context.ts";
+import { findProvider } from "./nextcloud-steps.ts";
+import { byHand, done, type Step, toDo } from "./step.ts";
+
+/** The organization's file. One that is there is never overwritten: it holds decisions that setup knows nothing of. */
+export function organizationStep(context: SetupContext): Step {
+  const { answers, store, record, organizationFile: path } = context;
+
+  return {
+    title: "Organization file",
+    async inspect() {
+      if (path === undefined) return done("the demo keeps it in memory");
+      const existing = await readIfThere(path);
+      if (existing === undefined) return toDo(`write ${path}`);
+      const { organization, problems } = parseOrganization({ source: path, text: existing }, store.scheme);
+      if (problems) return byHand("The file is there, but not right:", ...problems);
+      const provider = await findProvider(context);
+      const { identity } = organization;
+      const differences = [
+        ...(organization.clavex.baseUrl === answers.clavexUrl ? [] : [`clavex.baseUrl is not ${answers.clavexUrl}`]),
+        ...(organization.nextcloud.baseUrl === answers.nextcloudUrl
+          ? []
+          : [`nextcloud.baseUrl is not ${answers.nextcloudUrl}`]),
+        ...(identity.scheme !== "user_oidc" || !provider || identity.providerId === provider.id
+          ? []
+          : [`identity.providerId is not ${provider.id}`]),
+      ];
+      return differences.length === 0 ? done(path) : byHand(`${path}:`, ...differences);
+    },
+
+    async apply() {
+      if (path === undefined) return [];
+      const identity = await identityOf(context);
+      if (identity === undefined) {
+        return ["The file is written when the provider's id is known: run setup again with --provider-id ID."];
+      }
+      const document = {
+        slug: answers.slug,
+        organizationId: answers.organizationId,
+        clavex: {
+          baseUrl: answers.clavexUrl,
+          webhookSecrets: [store.reference("webhook")],
+          apiKey: store.reference("apiKey"),
+        },
+        nextcloud: {
+          baseUrl: answers.nextcloudUrl,
+          username: answers.username,
+          password: store.reference("appPassword"),
+        },
+        identity,
+      };
+      const text = `${JSON.stringify(document, undefined, 2)}\n`;
+      const { problems } = parseOrganization({ source: path, text }, store.scheme);
+      if (problems)
+        throw new ConfigurationError("organization-invalid", problems, { fix: "Run setup again with other answers." });
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+      await record.write({ organizationFile: true });
+      return [];
+    },
+
+    async undo() {
+      if (path === undefined || !(await record.read()).organizationFile) return undefined;
+      await rm(path, { force: true });
+      await record.write({ organizationFile: undefined });
+      return `${path} deleted`;
+    },
+  };
+}
+
+/** The provider's settings as `identity`; where Nextcloud does not show them, those that the line for occ has. */
+async function identityOf(context: SetupContext): Promise<Record<string, unknown> | undefined> {
+  const provider = await findProvider(context);
+  const id = provider?.id ?? context.answers.providerId;
+  if (id === undefined) return undefined;
+  const { uniqueUid, providerBasedId } = provider?.settings ?? { uniqueUid: true, providerBasedId: false };
+  return {
+    scheme: "user_oidc",
+    providerId: id,
+    uniqueUserIds: uniqueUid,
+    ...(!uniqueUid && providerBasedId ? { providerBasedIds: true, providerIdentifier: provider?.identifier } : {}),
+  };
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+}

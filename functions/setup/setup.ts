@@ -1,0 +1,94 @@
+import type { OidcClient } from "../clavex/management-api.ts";
+import { redirectUris } from "../doctor/nextcloud-urls.ts";
+import { apiKeyStep, auditSinkStep, clientStep, mappersStep, webhookStep } from "./clavex-steps.ts";
+import type { SetupContext } from "./context.ts";
+import { appPasswordStep, findProvider, localLoginStep, providerStep } from "./nextcloud-steps.ts";
+import { organizationStep } from "./organization-step.ts";
+import type { Inspection, Step } from "./step.ts";
+
+/** A step as it was found before anything is changed. */
+export interface Planned {
+  step: Step;
+  inspection: Inspection;
+}
+
+/** What became of a step: done now, there already, or left for a person. */
+export interface Outcome {
+  title: string;
+  state: "done" | "already there" | "by hand";
+  lines: string[];
+}
+
+/** The steps in their order: each may use what those before it made. */
+export function setupSteps(context: SetupContext): Step[] {
+  const client = () => findClient(context);
+  return [
+    appPasswordStep(context),
+    apiKeyStep(context),
+    webhookStep(context),
+    auditSinkStep(context),
+    clientStep(context, client),
+    mappersStep(context, client),
+    providerStep(context, context.management, client),
+    organizationStep(context),
+    localLoginStep(context),
+  ];
+}
+
+/** The client that the provider has, that setup registered, or that may come back to this Nextcloud; the newest such. */
+async function findClient(context: SetupContext): Promise<OidcClient | undefined> {
+  const { management, record, answers } = context;
+  if (!management) return undefined;
+  const clients = await management.clients();
+  const { client: made } = await record.read();
+  const used = (await findProvider(context))?.clientId;
+  const uris = redirectUris(answers.nextcloudUrl);
+  return (
+    clients.find((each) => each.client_id === made) ??
+    clients.find((each) => each.client_id === used) ??
+    clients.findLast((each) => uris.some((uri) => each.redirect_uris.includes(uri)))
+  );
+}
+
+/** Looks at every step without changing anything. */
+export async function planSetup(steps: Step[]): Promise<Planned[]> {
+  const planned: Planned[] = [];
+  for (const step of steps) planned.push({ step, inspection: await step.inspect() });
+  return planned;
+}
+
+/**
+ * Does what is to do, step after step. Each is looked at once more, because those before it may have changed what it finds.
+ *
+ * @param onOutcome called after each step
+ */
+export async function applySetup(steps: Step[], onOutcome: (outcome: Outcome) => void): Promise<void> {
+  for (const step of steps) {
+    const inspection = await step.inspect();
+    onOutcome(await applyOne(step, inspection));
+  }
+}
+
+async function applyOne(step: Step, inspection: Inspection): Promise<Outcome> {
+  const { title } = step;
+  switch (inspection.state) {
+    case "done":
+      return { title, state: "already there", lines: inspection.what === undefined ? [] : [inspection.what] };
+    case "by hand":
+      return { title, state: "by hand", lines: inspection.lines };
+    case "to do": {
+      const left = await step.apply();
+      return left.length === 0
+        ? { title, state: "done", lines: [inspection.what] }
+        : { title, state: "by hand", lines: left };
+    }
+  }
+}
+
+/** Takes back what setup made, in the opposite order. */
+export async function removeSetup(steps: Step[], onRemoved: (title: string, what: string) => void): Promise<void> {
+  for (const step of steps.toReversed()) {
+    const what = await step.undo();
+    if (what !== undefined) onRemoved(step.title, what);
+  }
+}

@@ -1,0 +1,20 @@
+/** How a step stands: nothing to do, something to do, or something that only a person can do. */
+export type Inspection =
+  | { state: "done"; what?: string }
+  | { state: "to do"; what: string }
+  | { state: "by hand"; lines: string[] };
+
+/** One thing that setup brings about. */
+export interface Step {
+  title: string;
+  /** Looks, without changing anything. */
+  inspect(): Promise<Inspection>;
+  /** Does what `inspect` found to do. Returns what is then left to do by hand, if anything. */
+  apply(): Promise<string[]>;
+  /** Takes back what an earlier `apply` made; returns what that was, or undefined when it made nothing. */
+  undo(): Promise<string | undefined>;
+}
+
+export const done = (what?: string): Inspection => ({ state: "done", ...(what === undefined ? {} : { what }) });
+export const toDo = (what: string): Inspection => ({ state: "to do", what });
+export const byHand = (...lines: string[]): Inspection => ({ state: "by hand", lines });

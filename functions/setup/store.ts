@@ -1,0 +1,144 @@
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import { parseEnv } from "node:util";
+import {
+  DeleteParameterCommand,
+  GetParameterCommand,
+  ParameterNotFound,
+  PutParameterCommand,
+  type SSMClient,
+} from "@aws-sdk/client-ssm";
+import { secretParameter } from "../config/secrets.ts";
+import { Failure } from "../failure.ts";
+
+/** The secrets that setup deals with. The last one is only kept until a person has given it to Nextcloud. */
+export type SecretName = "webhook" | "apiKey" | "appPassword" | "clientSecret";
+
+/** Where secrets are kept. Nothing of them is ever printed. */
+export interface SecretStore {
+  /** Whether `env:` or `ssm:` references can be read there. */
+  scheme: "env" | "ssm";
+  /** What the organization's file calls the secret. */
+  reference(name: SecretName): string;
+  /** Where a person finds it. */
+  place(name: SecretName): string;
+  read(name: SecretName): Promise<string | undefined>;
+  write(name: SecretName, value: string): Promise<void>;
+  remove(name: SecretName): Promise<void>;
+}
+
+const ONLY_OWNER = 0o600;
+
+/** A file `.env`, readable by its owner only. Variables that are set already win, as they do when the pipeline reads it. */
+export function environmentStore(
+  path: string,
+  slug: string,
+  environment: Record<string, string | undefined>,
+): SecretStore {
+  const prefix = slug.toUpperCase().replaceAll("-", "_");
+  const names: Record<SecretName, string> = {
+    webhook: `${prefix}_WEBHOOK_SECRET`,
+    apiKey: `${prefix}_CLAVEX_API_KEY`,
+    appPassword: `${prefix}_NEXTCLOUD_APP_PASSWORD`,
+    clientSecret: `${prefix}_OIDC_CLIENT_SECRET`,
+  };
+
+  const text = (): Promise<string> =>
+    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return "";
+      throw error;
+    });
+  const linesWithout = async (name: string): Promise<string[]> => {
+    const content = (await text()).replace(/\n$/, "");
+    return content === "" ? [] : content.split("\n").filter((line) => !line.startsWith(`${name}=`));
+  };
+  async function save(lines: string[]): Promise<void> {
+    // Closed to others before a secret is in it: the mode of writeFile is only for a new file.
+    await chmod(path, ONLY_OWNER).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    await writeFile(path, lines.map((line) => `${line}\n`).join(""), { mode: ONLY_OWNER });
+  }
+
+  return {
+    scheme: "env",
+    reference: (name) => `env:${names[name]}`,
+    place: (name) => `${names[name]} in ${path}`,
+    read: async (name) => environment[names[name]] || parseEnv(await text())[names[name]] || undefined,
+    write: async (name, value) => save([...(await linesWithout(names[name])), `${names[name]}=${quoted(value)}`]),
+    remove: async (name) => save(await linesWithout(names[name])),
+  };
+}
+
+/** A value so that it is read back as it is: a `#` would begin a comment, and spaces at the ends would be lost. */
+function quoted(value: string): string {
+  if (/^[\w.:/+=@-]*$/.test(value)) return value;
+  const quote = ["'", '"', "`"].find((each) => !value.includes(each));
+  if (quote === undefined || value.includes("\n")) throw new SecretNotKept("a .env file cannot hold this secret");
+  return `${quote}${value}${quote}`;
+}
+
+/** A secret that could not be put where its reference says. */
+class SecretNotKept extends Failure {
+  constructor(message: string, cause?: unknown) {
+    super("configuration", "secret-not-kept", message, {
+      fix: "Make sure that it can be written there, and run setup again: it goes on where it stopped.",
+      cause,
+    });
+  }
+}
+
+/** SecureString parameters of a stage. */
+export function parameterStore(ssm: SSMClient, stage: string, slug: string): SecretStore {
+  const references: Record<SecretName, string> = {
+    webhook: "ssm:primary",
+    apiKey: "ssm:clavex-api-key",
+    appPassword: "ssm:nextcloud-app-password",
+    clientSecret: "ssm:oidc-client-secret",
+  };
+  const parameter = (name: SecretName): string =>
+    secretParameter(stage, slug, name === "webhook" ? "webhook" : "api", references[name]);
+  const unlessMissing = (name: string) => (error: unknown) => {
+    if (!(error instanceof ParameterNotFound)) throw refused(name, error);
+    return undefined;
+  };
+  const refused = (name: string, error: unknown) =>
+    new SecretNotKept(
+      `the parameter ${name} cannot be used (${error instanceof Error ? error.name : "unknown error"})`,
+      error,
+    );
+  return {
+    scheme: "ssm",
+    reference: (name) => references[name],
+    place: (name) => `the SSM parameter ${parameter(name)}`,
+    async read(name) {
+      const Name = parameter(name);
+      const found = await ssm.send(new GetParameterCommand({ Name, WithDecryption: true })).catch(unlessMissing(Name));
+      return found?.Parameter?.Value;
+    },
+    async write(name, value) {
+      const Name = parameter(name);
+      const command = new PutParameterCommand({ Name, Value: value, Type: "SecureString", Overwrite: true });
+      await ssm.send(command).catch((error) => {
+        throw refused(Name, error);
+      });
+    },
+    async remove(name) {
+      const Name = parameter(name);
+      await ssm.send(new DeleteParameterCommand({ Name })).catch(unlessMissing(Name));
+    },
+  };
+}
+
+/** The demo's secrets, which are fixed: they can be read, and nothing else can be put there. */
+export function fixedStore(values: Partial<Record<SecretName, string>>): SecretStore {
+  return {
+    scheme: "env",
+    reference: (name) => `env:${name}`,
+    place: () => "the demo",
+    read: async (name) => values[name],
+    async write(name, value) {
+      if (values[name] !== undefined && values[name] !== value) throw new Error(`the demo's ${name} is fixed`);
+    },
+    remove: async () => undefined,
+  };
+}

@@ -1,0 +1,274 @@
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Pool } from "undici";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CLAVEX_TIMEOUTS } from "../../functions/clavex/admin-api.ts";
+import { createManagementApi } from "../../functions/clavex/management-api.ts";
+import { createPool } from "../../functions/http.ts";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+import { createOcs } from "../../functions/nextcloud/ocs.ts";
+import type { Answers, SetupContext } from "../../functions/setup/context.ts";
+import { recordFile } from "../../functions/setup/record.ts";
+import { applySetup, type Outcome, planSetup, removeSetup, setupSteps } from "../../functions/setup/setup.ts";
+import { environmentStore } from "../../functions/setup/store.ts";
+
+const ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
+const WEBHOOK = "https://hooks.acme.example/webhooks/clavex/acme";
+
+let folder: string;
+let clavex: SimulatedClavex;
+let nextcloud: SimulatedNextcloud;
+let pools: Pool[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  clavex = await startSimulatedClavex({ organizations: [{ id: ID, slug: "acme", apiKey: "clv_other" }] });
+  nextcloud = await startSimulatedNextcloud({
+    providers: [],
+    apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" },
+  });
+  pools = [createPool(clavex.url, 2, CLAVEX_TIMEOUTS), createPool(nextcloud.url, 2, CLAVEX_TIMEOUTS)];
+});
+afterEach(async () => {
+  await Promise.all(pools.map((pool) => pool.close()));
+  await clavex.close();
+  await nextcloud.close();
+  await rm(folder, { recursive: true });
+});
+
+const environmentFile = () => join(folder, ".env");
+const organizationFile = () => join(folder, "acme.json");
+const management = () => clavex.management("acme");
+
+function context(answers: Partial<Answers> = {}, withToken = true): SetupContext {
+  const [clavexPool, nextcloudPool] = pools as [Pool, Pool];
+  return {
+    answers: {
+      slug: "acme",
+      organizationId: ID,
+      clavexUrl: clavex.url,
+      nextcloudUrl: nextcloud.url,
+      username: nextcloud.username,
+      webhookUrl: WEBHOOK,
+      providerId: undefined,
+      auditSink: false,
+      disableLocalLogin: false,
+      ...answers,
+    },
+    management: withToken
+      ? createManagementApi({
+          baseUrl: clavex.url,
+          organizationId: ID,
+          pool: clavexPool,
+          token: async () => clavex.adminToken,
+        })
+      : undefined,
+    ocs: createOcs({
+      baseUrl: nextcloud.url,
+      username: nextcloud.username,
+      password: async () => nextcloud.password,
+      pool: nextcloudPool,
+    }),
+    givenAppPassword: nextcloud.password,
+    store: environmentStore(environmentFile(), "acme", {}),
+    record: recordFile(join(folder, "acme.setup")),
+    organizationFile: organizationFile(),
+    configured: undefined,
+    doctor: async () => [],
+    passing: {},
+  };
+}
+
+async function apply(with_: SetupContext = context()): Promise<Map<string, Outcome>> {
+  const outcomes = new Map<string, Outcome>();
+  await applySetup(setupSteps(with_), (outcome) => outcomes.set(outcome.title, outcome));
+  return outcomes;
+}
+
+const isDone = async (with_: SetupContext = context()): Promise<boolean> =>
+  (await planSetup(setupSteps(with_))).every(({ inspection }) => inspection.state === "done");
+
+describe("setup steps", () => {
+  it("make everything, and then find it done", async () => {
+    await apply();
+    expect(await isDone()).toBe(true);
+  });
+
+  it("replace a subscription whose secret nobody knows any more", async () => {
+    await apply();
+    await rm(environmentFile());
+    const [old] = management().webhooks;
+    await apply();
+    expect(management().webhooks).toHaveLength(1);
+    expect(management().webhooks[0]?.id).not.toBe(old?.id);
+    expect(await readFile(environmentFile(), "utf8")).toContain(management().webhooks[0]?.secret);
+  });
+
+  it("repair a subscription that was switched off or lacks events, and keep its own", async () => {
+    await apply();
+    const [webhook] = management().webhooks;
+    Object.assign(webhook ?? {}, { is_active: false, events: ["user.created", "user.login"] });
+    await apply();
+    expect(management().webhooks[0]).toMatchObject({
+      id: webhook?.id,
+      is_active: true,
+      events: ["user.created", "user.login", "user.updated", "user.deleted"],
+    });
+  });
+
+  it("register a new client where the old one's id tokens cannot be read, and point the provider at it", async () => {
+    const uri = `${nextcloud.url}/apps/user_oidc/code`;
+    const old = { client_id: "old", name: "Nextcloud", redirect_uris: [uri], secret: "s", is_active: true };
+    management().clients.push({ ...old, grant_types: [], response_types: [], scopes: [] });
+    const outcomes = await apply();
+    expect(outcomes.get("Clavex: OIDC client")?.lines.join()).toMatch(/old client old is left/);
+    const made = management().clients[1];
+    expect(made?.id_token_signed_response_alg).toBe("RS256");
+    expect(nextcloud.providers[0]).toMatchObject({ clientId: made?.client_id, clientSecret: made?.secret });
+    expect(await isDone()).toBe(true);
+  });
+
+  it("add the redirect URI to a client that lacks it", async () => {
+    await apply();
+    const [client] = management().clients;
+    if (client) client.redirect_uris = ["https://old.example/apps/user_oidc/code"];
+    await apply();
+    expect(management().clients).toHaveLength(1);
+    expect(client?.redirect_uris).toContain(`${nextcloud.url}/apps/user_oidc/code`);
+  });
+
+  it("never change a setting of an existing provider that decides ids", async () => {
+    const discoveryEndpoint = `${clavex.url}/acme/.well-known/openid-configuration`;
+    nextcloud.providers.push({ id: 4, identifier: "sso", uniqueUid: false, providerBasedId: true, discoveryEndpoint });
+    await apply();
+    expect(nextcloud.providers).toMatchObject([
+      { id: 4, uniqueUid: false, providerBasedId: true, mappingAvatar: "picture" },
+    ]);
+    expect(JSON.parse(await readFile(organizationFile(), "utf8")).identity).toEqual({
+      scheme: "user_oidc",
+      providerId: 4,
+      uniqueUserIds: false,
+      providerBasedIds: true,
+      providerIdentifier: "sso",
+    });
+    expect(await isDone()).toBe(true);
+  });
+
+  it("give the line for occ where user_oidc has no API for providers, without the secret in it", async () => {
+    nextcloud.apps.set("user_oidc", "6.4.0");
+    const first = await apply();
+    const lines = first.get("Nextcloud: login provider")?.lines.join("\n") ?? "";
+    const [client] = management().clients;
+    expect(lines).toMatch(/occ user_oidc:provider clavex --clientid=/);
+    for (const option of ["--mapping-display-name=name", "--mapping-avatar=picture", "--group-provisioning=0"]) {
+      expect(lines).toContain(option);
+    }
+    expect(lines).not.toMatch(/--mapping-displayname|--pkce/);
+    expect(client?.secret).toBeTruthy();
+    expect(lines).not.toContain(client?.secret);
+    expect(await readFile(environmentFile(), "utf8")).toContain(`ACME_OIDC_CLIENT_SECRET=${client?.secret}`);
+    expect(first.get("Organization file")).toMatchObject({ state: "by hand" });
+
+    // Again: nothing is rotated; with the id it goes on.
+    const secret = client?.secret;
+    await apply();
+    expect(management().clients[0]?.secret).toBe(secret);
+    await apply(context({ providerId: 2 }));
+    expect(JSON.parse(await readFile(organizationFile(), "utf8")).identity).toMatchObject({ providerId: 2 });
+    expect(await isDone(context({ providerId: 2 }))).toBe(true);
+  });
+
+  it("say what to do by hand where there is no token, no user_oidc or no administrator", async () => {
+    const without = await apply(context({}, false));
+    expect(without.get("Clavex: API key")?.lines.join()).toMatch(/users:read and groups:read/);
+    expect(management().apiKeys).toEqual([]);
+    nextcloud.apps.delete("user_oidc");
+    const [provider] = (await planSetup(setupSteps(context()))).filter(({ step }) => step.title.includes("provider"));
+    expect(provider?.inspection).toMatchObject({
+      state: "by hand",
+      lines: expect.arrayContaining([expect.stringMatching(/occ app:enable user_oidc/)]),
+    });
+  });
+
+  it("never overwrite an organization's file; they say what differs in it", async () => {
+    await apply();
+    const document = JSON.parse(await readFile(organizationFile(), "utf8"));
+    const own = JSON.stringify({ ...document, identity: { providerId: 9 }, quota: { default: "5 GB" } });
+    await writeFile(organizationFile(), own);
+    const outcomes = await apply();
+    expect(outcomes.get("Organization file")).toMatchObject({
+      state: "by hand",
+      lines: expect.arrayContaining([expect.stringMatching(/providerId is not 1/)]),
+    });
+    expect(await readFile(organizationFile(), "utf8")).toBe(own);
+    await writeFile(organizationFile(), "{}");
+    expect((await apply()).get("Organization file")?.lines.join()).toMatch(/slug/);
+  });
+
+  it("removal leaves alone what was there before", async () => {
+    const webhook = {
+      id: "other",
+      url: "https://other.example",
+      events: ["user.created"],
+      event_filter: [],
+      is_active: true,
+      secret: "s",
+    };
+    management().webhooks.push(webhook);
+    await apply();
+    const removed: string[] = [];
+    await removeSetup(setupSteps(context()), (title) => removed.push(title));
+    expect(removed[0]).toBe("Organization file");
+    expect(management()).toEqual({
+      apiKeys: [],
+      webhooks: [webhook],
+      deliveries: [],
+      sinks: [],
+      clients: [],
+      mappers: [],
+    });
+    expect(nextcloud.providers).toEqual([]);
+    expect(await readFile(environmentFile(), "utf8")).toBe("");
+    await expect(stat(join(folder, "acme.setup"))).rejects.toThrow(/ENOENT/);
+  });
+
+  it("removal without a token stops before anything in Clavex, and says what is needed", async () => {
+    await apply();
+    await expect(removeSetup(setupSteps(context({}, false)), () => undefined)).rejects.toMatchObject({
+      code: "clavex-token-missing",
+      fix: expect.stringMatching(/CLAVEX_ADMIN_TOKEN/),
+    });
+  });
+});
+
+describe("the environment file", () => {
+  it("keeps what else is in it, and is for its owner only from then on", async () => {
+    await writeFile(environmentFile(), "FIRST=1\nACME_WEBHOOK_SECRET=old\n# a comment\n");
+    await chmod(environmentFile(), 0o644);
+    const store = environmentStore(environmentFile(), "acme", {});
+    await store.write("webhook", "new");
+    expect(await readFile(environmentFile(), "utf8")).toBe("FIRST=1\n# a comment\nACME_WEBHOOK_SECRET=new\n");
+    expect((await stat(environmentFile())).mode & 0o777).toBe(0o600);
+    expect(await store.read("webhook")).toBe("new");
+    await store.remove("webhook");
+    expect(await readFile(environmentFile(), "utf8")).toBe("FIRST=1\n# a comment\n");
+  });
+
+  it("reads back every secret as it was given", async () => {
+    const store = environmentStore(environmentFile(), "acme", {});
+    for (const secret of ["a#b", " spaces ", "it's", 'say "it\'s"', "x=y+z/0=="]) {
+      await store.write("appPassword", secret);
+      expect(await store.read("appPassword")).toBe(secret);
+    }
+    await expect(store.write("appPassword", "'\"`")).rejects.toMatchObject({ code: "secret-not-kept" });
+  });
+
+  it("is passed over where a variable is set, as npm start does", async () => {
+    await writeFile(environmentFile(), "MY_ORG_WEBHOOK_SECRET=file\n");
+    const set = environmentStore(environmentFile(), "my-org", { MY_ORG_WEBHOOK_SECRET: "environment" });
+    expect(await set.read("webhook")).toBe("environment");
+    expect(set.reference("webhook")).toBe("env:MY_ORG_WEBHOOK_SECRET");
+  });
+});
