@@ -266,10 +266,26 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     };
   }
 
-  /** Parks a job: first the dead letter, then the mark in the subject's entry; the caller deletes the message after both. */
+  /**
+   * Parks a job: first the mark in the subject's entry, by which a later success finds the dead letter, then the dead letter;
+   * the caller deletes the message after both.
+   */
   async function park(work: Work, failure: Failure, desired: DesiredAccount | undefined): Promise<Outcome> {
-    const { organization, job, attempt } = work;
+    const { organization, system, job, attempt } = work;
     const { slug } = organization;
+    const entry = await ledger.subject(slug, job.subject);
+    const { revision, ...kept } = entry ?? { ...newEntry(accountOf(work)), revision: undefined };
+    const marked = {
+      ...kept,
+      // Without an API key the entry is what keeps order: what comes late must not overtake what was refused.
+      ...(system.clavex ? {} : orderOf(job, kept)),
+      parked: true,
+      refusedHash: desired && desiredHash(desired),
+      serverErrors: undefined,
+      queuedHash: undefined,
+      queuedAt: undefined,
+    };
+    await ledger.putSubject(slug, marked, revision);
     await ledger.park({
       organization: slug,
       subject: job.subject,
@@ -279,14 +295,6 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       attempts: attempt,
       lastAt: now(),
     });
-    const entry = await ledger.subject(slug, job.subject);
-    const { revision, ...kept } = entry ?? { ...newEntry(accountOf(work)), revision: undefined };
-    const refusedHash = desired && desiredHash(desired);
-    await ledger.putSubject(
-      slug,
-      { ...kept, parked: true, refusedHash, serverErrors: undefined, queuedHash: undefined, queuedAt: undefined },
-      revision,
-    );
     return { ...finished("parked", kept.accountId, [failure.message]), reason: failure.code };
   }
 
@@ -350,6 +358,12 @@ function finished(result: Outcome["result"], account?: string, notes: string[] =
 function isStale(entry: SubjectEntry | undefined, snapshot: DirectoryUser | undefined): boolean {
   if (!entry || !snapshot) return false;
   return entry.state === "deleted" || (entry.version !== undefined && snapshot.updatedAt < entry.version);
+}
+
+/** What a job without an API key says of the order of things: a snapshot's time, or that the person is gone for good. */
+function orderOf(job: Job, entry: Omit<SubjectEntry, "revision">): Pick<SubjectEntry, "state" | "version"> {
+  const version = parseSnapshot(job.snapshot)?.updatedAt ?? entry.version;
+  return { state: isDeletion(job.trigger.event) ? "deleted" : entry.state, version };
 }
 
 /** Whether the groups of people matter to the organization at all. */
