@@ -1,0 +1,231 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SendMessageCommand } from "@aws-sdk/client-sqs";
+import { describe, expect, test } from "vitest";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { startEmbedded } from "../../functions/local/embedded.ts";
+import { rememberPipeline } from "../../functions/local/running.ts";
+import { type Ended, runCli } from "../support/dead-letter-world.ts";
+
+const REFUSED_AT = Date.UTC(2026, 6, 23, 8);
+
+/** What a command finds: a pipeline that runs as far as it can see, but works on nothing; what is sent back stays in the queue. */
+interface Standing {
+  cli(...args: string[]): Promise<Ended>;
+  /** Parks a job in the ledger, as the worker does. */
+  park(fields?: { organization?: string; message?: string; lastAt?: number }): Promise<string>;
+  /** Puts a message into the SQS dead-letter queue, as SQS does after the last attempt. */
+  giveUp(body?: string): Promise<string>;
+}
+
+/** A folder with the files of two organizations and a state folder; removed afterwards. */
+async function withFolders(use: (place: string[], state: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  const state = join(folder, "state");
+  try {
+    await mkdir(state);
+    for (const slug of ["acme", "other"]) {
+      const organization = {
+        slug,
+        organizationId: randomUUID(),
+        clavex: { baseUrl: "https://id.acme.example", webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
+        nextcloud: { baseUrl: "https://nextcloud.acme.example", username: "provisioner", password: "env:PASSWORD" },
+        identity: { scheme: "user_oidc", providerId: 1 },
+      };
+      await writeFile(join(folder, `${slug}.json`), JSON.stringify(organization));
+    }
+    await use(["--organizations", folder, "--state", state], state);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Each test has its own, so that they can wait for processes and for SQS at the same time. */
+function withStanding(use: (standing: Standing) => Promise<void>): Promise<void> {
+  return withFolders(async (place, state) => {
+    const web = createServer((_, response) => response.end("ok"));
+    await new Promise<void>((resolve) => web.listen(0, "127.0.0.1", resolve));
+    const embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
+    const { clients, endpoints } = embedded;
+    const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
+    await rememberPipeline(state, { url: `http://127.0.0.1:${(web.address() as AddressInfo).port}`, endpoints });
+    try {
+      await use({
+        cli: (...args) => runCli(["dead-letters", ...args, ...place]),
+        async park({ organization = "acme", message = "it says no", lastAt = REFUSED_AT } = {}) {
+          const subject = randomUUID();
+          const trigger = { kind: "webhook", event: "user.created" } as const;
+          const job = { version: 1, organization, subject, trigger } as const;
+          await ledger.park({ organization, subject, job, reason: "profile-refused", message, attempts: 3, lastAt });
+          return subject;
+        },
+        async giveUp(body) {
+          const subject = randomUUID();
+          const trigger = { kind: "webhook", event: "user.updated" };
+          const command = new SendMessageCommand({
+            QueueUrl: endpoints.deadLetterQueueUrl,
+            MessageBody: body ?? JSON.stringify({ version: 1, organization: "acme", subject, trigger }),
+            MessageGroupId: `acme#${subject}`,
+            MessageDeduplicationId: randomUUID(),
+          });
+          await clients.sqs.send(command);
+          return subject;
+        },
+      });
+    } finally {
+      await embedded.stop();
+      web.close();
+    }
+  });
+}
+
+describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => {
+  test("list shows all of both places with reason, attempts and time, and exits with 2; with 0 when there are none", () =>
+    withStanding(async ({ cli, park, giveUp }) => {
+      expect(await cli("list")).toEqual({ code: 0, stdout: "There are no dead letters.\n", stderr: "" });
+      const [parked, given] = [await park(), await giveUp()];
+      const list = await cli("list");
+      expect(list).toMatchObject({ code: 2, stderr: "" });
+      expect(list.stdout).toMatch(
+        new RegExp(`acme.*${parked}.*user\\.created.*profile-refused.*3.*2026-07-23T08:00:00Z`),
+      );
+      expect(list.stdout).toMatch(new RegExp(`acme.*${given}.*user\\.updated.*given-up`));
+      expect(list.stdout).toContain(`${parked}: it says no`);
+    }));
+
+  test("--json prints JSON and nothing else, whatever is asked", () =>
+    withStanding(async ({ cli, park, giveUp }) => {
+      const [parked, unreadable] = [await park(), await giveUp("{")];
+      const list = await cli("list", "--json");
+      expect(list).toMatchObject({ code: 2, stderr: "" });
+      expect(JSON.parse(list.stdout)).toEqual([
+        expect.objectContaining({ subject: parked, place: "parked", lastAt: REFUSED_AT }),
+        expect.objectContaining({ subject: unreadable, place: "queue", reason: "job-unreadable" }),
+      ]);
+      expect(JSON.parse((await cli("show", "--json")).stdout)).toHaveLength(2);
+      const staying = [{ organization: "acme", subject: unreadable, why: expect.stringContaining("cannot be read") }];
+      expect(JSON.parse((await cli("replay", "--json", "--dry-run")).stdout)).toEqual({
+        dryRun: true,
+        letters: [expect.objectContaining({ subject: parked })],
+        stayed: staying,
+      });
+      const unasked = await cli("replay", "--json");
+      expect(unasked).toEqual({ code: 1, stdout: "", stderr: "Replay 1 dead letters? Say so with --yes.\n" });
+      expect(JSON.parse((await cli("replay", "--json", "--yes")).stdout)).toEqual({
+        done: 1,
+        stayed: staying,
+        stopped: false,
+      });
+      // Nothing is left to be sent: still JSON, and no dry run.
+      expect(JSON.parse((await cli("replay", "--json", "--yes")).stdout)).toMatchObject({
+        done: 0,
+        stayed: [expect.objectContaining({ why: "it is on its way already" }), ...staying],
+      });
+    }));
+
+  test("a message of the SQS dead-letter queue is sent back by the same command that has just listed it", () =>
+    withStanding(async ({ cli, giveUp }) => {
+      await giveUp();
+      expect(await cli("replay", "--yes")).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining("1 sent back, 0 stayed."),
+      });
+      expect(await cli("list")).toMatchObject({ code: 0 });
+    }));
+
+  test("what is on its way is shown as such, is not sent again, and is not taken for nothing", () =>
+    withStanding(async ({ cli, park }) => {
+      const subject = await park();
+      await cli("replay", "--yes");
+      const list = await cli("list");
+      expect(list).toMatchObject({ code: 2 });
+      expect(list.stdout).toContain("profile-refused (sent back, on its way)");
+      const again = await cli("replay", "--yes");
+      expect(again).toEqual({
+        code: 0,
+        stdout: `0 sent back, 1 stayed.\n  ${subject}: it is on its way already\n`,
+        stderr: "",
+      });
+      expect((await cli("show", "--user", subject)).stdout).toMatch(/Sent back\s+20.*Z, not done yet/);
+    }));
+
+  test("--limit is for those that are sent: asking again and again sends them all", () =>
+    withStanding(async ({ cli, park }) => {
+      for (let number = 0; number < 3; number += 1) await park();
+      for (const [sent, stayed] of [
+        [2, 0],
+        [1, 2],
+      ]) {
+        const replay = await cli("replay", "--limit", "2", "--yes");
+        expect(replay.stdout).toContain(`${sent} sent back, ${stayed} stayed.`);
+      }
+    }));
+
+  test("filters choose what is shown, sent back and dropped", () =>
+    withStanding(async ({ cli, park }) => {
+      const early = await park({ lastAt: REFUSED_AT - 60_000 });
+      const late = await park();
+      const other = await park({ organization: "other" });
+      const found = async (...args: string[]) => {
+        const { stdout } = await cli("list", ...args);
+        return [early, late, other].filter((subject) => stdout.includes(subject));
+      };
+      const asked = await Promise.all([
+        found("--organization", "acme", "--user", early.toUpperCase()),
+        found("--since", "2026-07-23T10:00+02:00", "--until", "2026-07-23T08:00Z", "--event", "user.created"),
+      ]);
+      expect(asked).toEqual([[early], [late, other]]);
+
+      expect((await cli("drop", "--organization", "other", "--dry-run")).stdout).toContain("Nothing was changed.");
+      expect((await cli("drop", "--organization", "other")).code).toBe(1);
+      expect((await cli("drop", "--organization", "other", "--yes")).stdout).toContain("1 dropped, 0 stayed.");
+      expect(await found()).toEqual([early, late]);
+    }));
+
+  test("nothing foreign moves the cursor, colours the text or turns it around", () =>
+    withStanding(async ({ cli, park, giveUp }) => {
+      await park({ message: "no \u001b[2J\u001b]0;owned\u0007 \u009b31m \u202ereversed\r\nforged line" });
+      await giveUp('\u009b31m"\u202e');
+      for (const command of ["list", "show"]) {
+        const { stdout, stderr } = await cli(command);
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+        expect(stdout + stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
+        expect(stdout).not.toMatch(/^forged line/m);
+      }
+    }));
+
+  test.each([
+    { args: ["list", "--organization", "nobody"], message: /^there is no organization nobody$/m },
+    { args: ["list", "--since", "yesterday"], message: /must be a time such as/ },
+    { args: ["list", "--limit", "0"], message: /must be a number from 1 upwards/ },
+    { args: ["list", "--everything"], message: /unknown option '--everything'/ },
+  ])("$args is refused with a sentence", ({ args, message }) =>
+    withStanding(async ({ cli }) => {
+      const { code, stdout, stderr } = await cli(...args);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toMatch(/^\s+at /m);
+    }));
+
+  test.each([
+    ["dead-letters", "list"],
+    ["dead-letters", "replay", "--yes"],
+    ["provision", "--organization", "acme", "--user", randomUUID()],
+  ])("%s %s says so when no pipeline runs, also after one was killed", (...args) =>
+    withFolders(async (place, state) => {
+      // What a killed pipeline leaves behind.
+      const url = "http://127.0.0.1:1";
+      const endpoints = { sqs: url, dynamodb: url, queueUrl: url, deadLetterQueueUrl: url, tableName: "ledger" };
+      await rememberPipeline(state, { url, endpoints });
+      const { code, stdout, stderr } = await runCli([...args, ...place]);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toBe(
+        `no pipeline runs on the state folder ${state}: start it with "npm start", or name a --stage\n`,
+      );
+    }));
+});

@@ -1,0 +1,33 @@
+import { organizationSchema } from "../../functions/config/organization.ts";
+import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { startPipeline } from "../../functions/local/pipeline.ts";
+import type { Fields, Log } from "../../functions/telemetry/log.ts";
+
+/**
+ * The pipeline of the soak test as a process of its own, so that it can be killed: failed jobs wait one second, servers that
+ * hang are given up soon, and each log line is one of JSON on stdout. SIGTERM stops it in good order.
+ */
+const { organization, secrets, stateFolder } = JSON.parse(process.env.SOAK ?? "{}");
+
+const write = (value: object): void => console.log(JSON.stringify(value));
+const line =
+  (level: string) =>
+  (message: string, fields: Fields = {}): void =>
+    write({ level, message, ...fields });
+const log: Log = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+
+const pipeline = await startPipeline({
+  organizations: [organizationSchema.parse(organization)],
+  secrets: environmentSecrets(secrets),
+  log,
+  port: 0,
+  stateFolder,
+  retryDelay: (_, atLeast = 0) => Math.max(1, atLeast),
+  visibilitySeconds: 5,
+  timeouts: {
+    clavex: { connect: 500, headers: 500, body: 500 },
+    nextcloud: { connect: 500, headers: 500, body: 500 },
+  },
+});
+process.once("SIGTERM", () => void pipeline.stop());
+write({ ready: pipeline.url, endpoints: pipeline.endpoints });

@@ -1,0 +1,428 @@
+import { createHash, randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { sign } from "../../functions/clavex/signature.ts";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
+import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/local/simulated/server.ts";
+import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
+import { until } from "../support/dead-letter-world.ts";
+import { type Program, run } from "../support/processes.ts";
+
+const SEED = 20260723;
+const PEOPLE = 500;
+const LATER_CHANGES = 250;
+/** Below what the brake lets pass in an hour. */
+const DEPARTURES = 9;
+/** Some deliveries are sent again, as Clavex does when it did not see the answer. */
+const SENT_AGAIN = 0.15;
+const SENDERS = 12;
+const SLUG = "acme";
+const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
+const SECRET = "00112233445566778899aabbccddeeff".repeat(2);
+const API_KEY = "clv_test";
+const GB = 1024 ** 3;
+const GROUPS = ["Engineering", "Sales", "Finance", "R&D / c++", "Ops", "été"];
+
+/** mulberry32: the same numbers for the same seed. */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+const random = randomNumbers(SEED);
+const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
+const accountId = (subject: string): string => createHash("sha256").update(`1_0_${subject}`).digest("hex");
+const groupId = accountId;
+
+interface Trouble {
+  name: string;
+  times: number;
+  fault: Fault;
+}
+
+const MAINTENANCE = { "x-nextcloud-maintenance-mode": "1" };
+/** Everything that goes wrong, and how often, within the first requests to a server. With `after` the work is done nevertheless. */
+const TROUBLES: Record<"nextcloud" | "clavex", { requests: number; kinds: Trouble[] }> = {
+  nextcloud: {
+    requests: 1_700,
+    kinds: [
+      { name: "500", times: 16, fault: { kind: "status", status: 500 } },
+      { name: "500 after", times: 16, fault: { kind: "status", status: 500, after: true } },
+      { name: "503", times: 8, fault: { kind: "status", status: 503 } },
+      { name: "maintenance", times: 3, fault: { kind: "status", status: 503, headers: MAINTENANCE } },
+      { name: "429", times: 8, fault: { kind: "status", status: 429 } },
+      { name: "hang", times: 3, fault: { kind: "hang" } },
+      { name: "hang after", times: 3, fault: { kind: "hang", after: true } },
+      { name: "reset", times: 14, fault: { kind: "reset" } },
+      { name: "reset after", times: 14, fault: { kind: "reset", after: true } },
+      { name: "cut", times: 16, fault: { kind: "cut" } },
+      { name: "slow", times: 20, fault: { kind: "slow", ms: 100 } },
+      { name: "slow after", times: 20, fault: { kind: "slow", ms: 100, after: true } },
+    ],
+  },
+  clavex: {
+    requests: 700,
+    kinds: [
+      { name: "500", times: 12, fault: { kind: "status", status: 500 } },
+      { name: "503", times: 6, fault: { kind: "status", status: 503, headers: { "retry-after": "1" } } },
+      { name: "429", times: 6, fault: { kind: "status", status: 429, headers: { "retry-after": "1" } } },
+      { name: "hang", times: 2, fault: { kind: "hang" } },
+      { name: "reset", times: 6, fault: { kind: "reset" } },
+      { name: "cut", times: 12, fault: { kind: "cut" } },
+      { name: "slow", times: 10, fault: { kind: "slow", ms: 100 } },
+    ],
+  },
+};
+
+/** Spreads the troubles by chance over the server's first requests; returns how often each kind has happened by now. */
+function injectFaults(
+  server: SimulatedServer,
+  { requests, kinds }: (typeof TROUBLES)["nextcloud"],
+): Map<string, number> {
+  const injected = new Map<string, number>();
+  const plan = kinds
+    .flatMap(({ name, times }) =>
+      Array.from({ length: times }, () => ({ name, place: Math.floor(random() * requests) })),
+    )
+    .sort((a, b) => a.place - b.place);
+  let seen = 0;
+  const count = (): boolean => {
+    seen += 1;
+    return false;
+  };
+  server.faults.add({ kind: "hang", match: count });
+  for (const { name, fault } of kinds) {
+    const match = (): boolean => {
+      const [next] = plan;
+      if (next === undefined || next.place >= seen || next.name !== name) return false;
+      plan.shift();
+      injected.set(name, (injected.get(name) ?? 0) + 1);
+      return true;
+    };
+    server.faults.add({ ...fault, match });
+  }
+  return injected;
+}
+
+/** A log line of the pipeline. */
+interface Line {
+  message?: string;
+  deliveryId?: string;
+  result?: string;
+  ready?: string;
+  endpoints?: Endpoints;
+}
+
+/** The pipeline, one process after the other on the same state folder. */
+class Pipeline {
+  url = "";
+  endpoints: Endpoints | undefined;
+  readonly #environment: Record<string, string>;
+  readonly #programs: Program[] = [];
+
+  constructor(settings: object) {
+    this.#environment = { SOAK: JSON.stringify(settings) };
+  }
+
+  async start(): Promise<void> {
+    const program = run("test/e2e/soak-pipeline.ts", [], this.#environment);
+    this.#programs.push(program);
+    const [text = ""] = await program.printed(/^\{"ready":.*\}$/m);
+    const { ready, endpoints } = JSON.parse(text) as Line;
+    this.url = ready ?? "";
+    this.endpoints = endpoints;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    this.#programs.at(-1)?.kill(signal);
+    await this.#programs.at(-1)?.ended;
+  }
+
+  /** What all of them have logged. A line that a kill has cut is none. */
+  lines(): Line[] {
+    return this.#programs.flatMap((program) =>
+      program
+        .output()
+        .split("\n")
+        .flatMap((text) => {
+          try {
+            return [JSON.parse(text) as Line];
+          } catch {
+            return [];
+          }
+        }),
+    );
+  }
+}
+
+let folder: string;
+let clavex: SimulatedClavex;
+let nextcloud: SimulatedNextcloud;
+let pipeline: Pipeline;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  clavex = await startSimulatedClavex({ organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: API_KEY }] });
+  nextcloud = await startSimulatedNextcloud();
+  pipeline = new Pipeline({
+    stateFolder: join(folder, "state"),
+    secrets: { WEBHOOK: SECRET, KEY: API_KEY, PASSWORD: nextcloud.password },
+    organization: {
+      slug: SLUG,
+      organizationId: ORGANIZATION,
+      clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
+      nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:PASSWORD" },
+      identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
+      quota: { default: "5 GB", byGroup: { Finance: "50 GB" } },
+    },
+  });
+});
+
+afterAll(async () => {
+  await pipeline.end("SIGKILL");
+  await clavex.close();
+  await nextcloud.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** What the directory holds of a person, kept beside it, so that the expectation does not come from the code under test. */
+interface Person {
+  subject: string;
+  first: string;
+  email: string;
+  attribute: boolean;
+  active: boolean;
+  groups: Set<string>;
+  /** Why nothing can succeed for this person, if so. */
+  refused: "account-conflict" | "profile-refused" | "nextcloud-write-fails" | undefined;
+}
+
+test("500 people get through failures, kills and restarts: every accepted delivery is applied, or a dead letter with a reason", {
+  timeout: 120_000,
+}, async () => {
+  const started = performance.now();
+  const people: Person[] = [];
+  const accepted = new Set<string>();
+  let posted = 0;
+  const poison = new Set<string>();
+  const groups = new Map(GROUPS.map((name) => [name, clavex.addGroup(SLUG, name).id]));
+
+  function add(index: number): Person {
+    const person: Person = {
+      subject: randomUUID(),
+      first: `Person ${index}`,
+      email: `person.${index}@acme.example`,
+      attribute: false,
+      active: true,
+      groups: new Set(GROUPS.filter(() => random() < 0.25)),
+      refused: undefined,
+    };
+    const { subject, email, first } = person;
+    if (index % 250 === 7) person.refused = "account-conflict";
+    if (index % 250 === 8) person.refused = "profile-refused";
+    if (index === 9) person.refused = "nextcloud-write-fails";
+    const last_name = person.refused === "profile-refused" ? "x".repeat(300) : "Tester";
+    clavex.addUser(SLUG, { id: subject, email, first_name: first, last_name });
+    for (const name of person.groups) clavex.addMember(SLUG, groups.get(name) ?? "", subject);
+    if (person.refused === "account-conflict") nextcloud.addLocalUser({ id: accountId(subject) });
+    if (person.refused === "nextcloud-write-fails") poison.add(subject);
+    people.push(person);
+    return person;
+  }
+
+  const delivery = (event: string, data: object): string =>
+    JSON.stringify({ id: randomUUID(), event, occurred_at: new Date().toISOString(), data });
+  const membership = (event: string, { subject }: Person, name: string): string =>
+    delivery(event, { org_id: ORGANIZATION, group_id: groups.get(name), user_id: subject });
+  const userOf = ({ subject }: Person): ClavexUser => {
+    const user = clavex.user(SLUG, subject);
+    if (user === undefined) throw new Error("the person is gone");
+    return user;
+  };
+
+  /** Changes a person in the directory; returns the delivery about it. */
+  function change(person: Person, departures: boolean): string {
+    const { subject } = person;
+    const kind = departures
+      ? pick(["suspend", "delete"])
+      : pick(["rename", "quota", "join", "join", "leave", "nothing"]);
+    switch (kind) {
+      case "suspend":
+        person.active = false;
+        return delivery("user.updated", clavex.suspend(SLUG, subject));
+      case "delete":
+        person.active = false;
+        return delivery("user.deleted", { id: clavex.deleteUser(SLUG, subject).id, org_id: ORGANIZATION });
+      case "rename":
+        person.first = `${person.first}'`;
+        return delivery("user.updated", clavex.updateUser(SLUG, subject, { first_name: person.first }));
+      case "quota":
+        person.attribute = !person.attribute;
+        return delivery(
+          "user.updated",
+          clavex.setAttributes(SLUG, subject, person.attribute ? { nextcloud_quota: "2 GB" } : {}),
+        );
+      case "join":
+      case "leave": {
+        const name = pick(GROUPS);
+        const group = groups.get(name) ?? "";
+        if (kind === "join") clavex.addMember(SLUG, group, subject);
+        else clavex.removeMember(SLUG, group, subject);
+        person.groups[kind === "join" ? "add" : "delete"](name);
+        return membership(kind === "join" ? "group.member.added" : "group.member.removed", person, name);
+      }
+      default:
+        return delivery("user.updated", userOf(person));
+    }
+  }
+
+  /** Posts a delivery until it is accepted, as Clavex tries again when it is not. */
+  async function post(body: string): Promise<void> {
+    const headers = { "x-clavex-signature": sign(body, SECRET), "content-type": "application/json" };
+    for (;;) {
+      const answer = await fetch(`${pipeline.url}/webhooks/clavex/${SLUG}`, { method: "POST", headers, body }).catch(
+        () => undefined,
+      );
+      await answer?.text().catch(() => undefined);
+      if (answer?.status === 202) break;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    posted += 1;
+    accepted.add((JSON.parse(body) as { id: string }).id);
+  }
+
+  function* someAgain(bodies: Iterable<string>): Generator<string> {
+    for (const body of bodies) {
+      yield body;
+      if (random() < SENT_AGAIN) yield body;
+    }
+  }
+
+  async function postAll(bodies: Iterable<string>): Promise<void> {
+    const next = someAgain(bodies);
+    const sender = async (): Promise<void> => {
+      for (let step = next.next(); !step.done; step = next.next()) await post(step.value);
+    };
+    await Promise.all(Array.from({ length: SENDERS }, sender));
+  }
+
+  const provisioned = (): number => people.filter(({ subject }) => nextcloud.user(accountId(subject))).length;
+  function* arrivals(): Generator<string> {
+    for (let index = 0; index < PEOPLE; index += 1) {
+      const person = add(index);
+      yield delivery("user.created", userOf(person));
+      // A plain user webhook may be served with groups that were read a minute ago: what is newer takes a hint of its own.
+      if (person.groups.size > 0) yield membership("group.member.added", person, [...person.groups][0] ?? "");
+    }
+  }
+  function* laterChanges(): Generator<string> {
+    const lucky = people.filter(({ refused }) => refused === undefined);
+    for (let index = 0; index < DEPARTURES; index += 1) yield change(lucky[index * 3] as Person, true);
+    for (let index = 0; index < LATER_CHANGES; index += 1) {
+      yield change(pick(lucky.filter(({ active }) => active)), false);
+    }
+  }
+
+  await pipeline.start();
+  // Ahead of what happens by chance: these writes never succeed.
+  const poisonous = ({ body }: RecordedRequest) => [...poison].some((subject) => body.includes(subject));
+  nextcloud.faults.add({ kind: "status", status: 500, match: poisonous });
+  const injected = {
+    nextcloud: injectFaults(nextcloud, TROUBLES.nextcloud),
+    clavex: injectFaults(clavex, TROUBLES.clavex),
+  };
+  const sending = postAll(arrivals());
+  await until(provisioned, (done) => done > PEOPLE / 4);
+  await pipeline.end("SIGKILL");
+  await pipeline.start();
+  await sending;
+  const sendingMore = postAll(laterChanges());
+  await until(provisioned, (done) => done > PEOPLE / 2);
+  await pipeline.end("SIGTERM");
+  await pipeline.start();
+  await sendingMore;
+  await until(provisioned, (done) => done > (PEOPLE * 3) / 4);
+  await pipeline.end("SIGKILL");
+  await pipeline.start();
+
+  const { endpoints } = pipeline;
+  if (endpoints === undefined) throw new Error("the pipeline does not run");
+  const clients = localClients(endpoints);
+  const waiting = async (): Promise<number> => {
+    const command = new GetQueueAttributesCommand({ QueueUrl: endpoints.queueUrl, AttributeNames: ["All"] });
+    const { Attributes = {} } = await clients.sqs.send(command);
+    const { ApproximateNumberOfMessages: visible, ApproximateNumberOfMessagesNotVisible: hidden } = Attributes;
+    return Number(visible) + Number(hidden);
+  };
+  await until(waiting, (number) => number === 0);
+  const letters = await createDeadLetters({
+    ledger: createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName),
+    sqs: clients.sqs,
+    queueUrl: endpoints.queueUrl,
+    deadLetterQueueUrl: endpoints.deadLetterQueueUrl,
+    slugs: async () => [SLUG],
+  }).list({});
+  clients.destroy();
+
+  const lines = pipeline.lines();
+  const worked = new Set(lines.flatMap(({ message, deliveryId }) => (message === "job" ? [deliveryId] : [])));
+  const lost = [...accepted].filter((id) => !worked.has(id));
+  const retries = lines.filter(({ message }) => message === "job failed").length;
+  const counted = (counts: Map<string, number>): string =>
+    [...counts].map(([name, count]) => `${name} ${count}`).join(", ");
+  const sum = (counts: Map<string, number>): number => [...counts.values()].reduce((a, b) => a + b, 0);
+  console.log(
+    [
+      `soak: seed ${SEED}, ${PEOPLE} people, ${accepted.size} deliveries accepted (${posted} with repetitions)`,
+      `faults injected: ${sum(injected.nextcloud) + sum(injected.clavex)}`,
+      `  Nextcloud: ${counted(injected.nextcloud)}`,
+      `  Clavex: ${counted(injected.clavex)}`,
+      `pipeline killed 2 times, stopped and started once; ${retries} retries`,
+      `dead letters: ${letters.length} (${letters.map(({ reason }) => reason).join(", ")})`,
+      `lost = ${lost.length}; ${Math.round((performance.now() - started) / 1000)} seconds`,
+    ].join("\n"),
+  );
+
+  expect(lost).toEqual([]);
+  const refused = people.flatMap(({ subject, refused: reason }) => (reason ? [{ subject, reason }] : []));
+  const bySubject = (a: { subject: string }, b: { subject: string }) => (a.subject < b.subject ? -1 : 1);
+  expect(letters.map(({ subject, reason }) => ({ subject, reason })).sort(bySubject)).toEqual(refused.sort(bySubject));
+  for (const { message } of letters) expect(message).toMatch(/\w+ \w+/);
+  for (const kinds of ["nextcloud", "clavex"] as const) {
+    const times = TROUBLES[kinds].kinds.map((kind) => [kind.name, kind.times]);
+    expect(Object.fromEntries(injected[kinds])).toEqual(Object.fromEntries(times));
+  }
+
+  for (const person of people) {
+    if (person.refused !== undefined) continue;
+    const account = nextcloud.user(accountId(person.subject));
+    if (!person.active) {
+      expect(account?.enabled ?? false).toBe(false);
+      continue;
+    }
+    const quota = person.attribute ? 2 * GB : person.groups.has("Finance") ? 50 * GB : 5 * GB;
+    expect(account).toMatchObject({
+      displayName: `${person.first} Tester`,
+      email: person.email,
+      enabled: true,
+      backends: ["user_oidc"],
+      quota,
+      groups: [...person.groups].map(groupId).sort(),
+    });
+  }
+  const expected = people.filter(({ refused: reason }) => reason === undefined || reason === "account-conflict").length;
+  // The provisioner's own account, and nobody twice. Who left before they were provisioned has none.
+  expect(nextcloud.users().length).toBeLessThanOrEqual(expected + 1);
+  expect(nextcloud.users().length).toBeGreaterThanOrEqual(expected + 1 - DEPARTURES);
+});
