@@ -217,8 +217,8 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     const disabling = operations.some((operation) => operation.kind === "disable");
     let revision = entry?.revision;
 
-    // The first change to an account claims it: two organizations on one Nextcloud may compute the same id.
-    if (operations.length > 0 && entry?.desiredHash === undefined) {
+    // The first job that has to do with an account claims it: two organizations on one Nextcloud may compute the same id.
+    if (entry?.desiredHash === undefined && (actual !== undefined || operations.length > 0)) {
       const owner = await ledger.claimAccount(system.nextcloudOrigin, desired.accountId, organization.slug);
       if (owner !== organization.slug) {
         throw new AccountConflict(`account ${desired.accountId} belongs to organization ${owner}; nothing was touched`);

@@ -1090,7 +1090,7 @@ describe("two organizations on one Nextcloud", () => {
     const hank = globex.person();
     await globex.bring(hank);
     acme.nextcloud.addMember("eng", hank.id);
-    expect(await globex.bring(hank)).toMatchObject({ result: "unchanged" });
+    expect(await globex.bring(hank)).toMatchObject({ result: "unchanged", operations: [] });
     expect(acme.nextcloud.group("eng")?.members).toContain(hank.id);
   });
 
@@ -1103,6 +1103,24 @@ describe("two organizations on one Nextcloud", () => {
       await refusalOf(acme.provisionNow(acme.webhook(hank, "user.deleted"))).catch(() => undefined);
       expect(globex.account(hank)?.enabled).toBe(true);
     }
+  });
+
+  it("do not take access from people whose account login had made, and that needed no change", async () => {
+    const acme = await world.tenant({ identity: IDENTITIES.raw });
+    const globex = acme.neighbour({ identity: IDENTITIES.raw });
+    const hank = globex.person();
+    const name = `${hank.first_name} ${hank.last_name}`;
+    globex.nextcloud.simulateLogin({
+      providerId: IDENTITIES.raw.providerId,
+      sub: hank.id,
+      claims: { name, email: hank.email, quota: "5 GB" },
+    });
+    expect(await globex.bring(hank)).toMatchObject({ result: "unchanged", operations: [] });
+    expect(await acme.provisionNow(acme.webhook(hank, "user.deleted"))).toMatchObject({
+      result: "parked",
+      reason: "account-conflict",
+    });
+    expect(globex.account(hank)?.enabled).toBe(true);
   });
 
   it("have groups of their own with prefixes", async () => {
