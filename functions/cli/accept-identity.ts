@@ -26,8 +26,9 @@ async function acceptIdentity(options: Options): Promise<void> {
     const organization = await connection.organizations.get(options.organization);
     if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
     const fingerprint = identityFingerprint(organization.identity);
-    if ((await connection.ledger.identity(organization.slug, fingerprint)) === fingerprint) {
-      return print(`The identity of ${organization.slug} is the one its accounts were made with.`);
+    const made = await connection.ledger.identityOf(organization.slug);
+    if (made === undefined || made === fingerprint) {
+      return print(`The identity of ${organization.slug} is the one its accounts were made with, or will be.`);
     }
     print(`The identity of ${organization.slug} is not the one its accounts were made with.`);
     if (options.dryRun) return;

@@ -10,7 +10,15 @@ export function print(line = ""): void {
 
 /** Prints a value as JSON: with `--json`, stdout holds nothing else. */
 export function printJson(value: unknown): void {
-  console.log(JSON.stringify(value, undefined, 2));
+  // JSON leaves some characters as they are that a terminal obeys.
+  const json = JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n");
+  console.log(json);
+}
+
+function escapeControls(line: string): string {
+  return Array.from(line, (character) =>
+    printable(character) === character ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  ).join("");
 }
 
 /** A table of texts; foreign ones are made safe for the terminal, none is shortened. */

@@ -83,6 +83,8 @@ export function createApply(ownership: Ownership): Apply {
       if (!(await prepare(group))) return;
       if (!(await joinGroup(ocs, id, group.gid))) {
         // Deleted in Nextcloud, or never made because a worker stopped after claiming it.
+        // One that was to be adopted and is not there becomes ours.
+        if (group.source === "clavex") await ownership.claim(organization, nextcloudOrigin, group.gid, group.name);
         if (!(await make(group))) return;
         if (!(await joinGroup(ocs, id, group.gid))) return void skip(group, "Nextcloud does not find it");
       }

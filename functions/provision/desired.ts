@@ -81,8 +81,9 @@ function stateOf(organization: Organization, { user, groups = [] }: DirectorySta
 
 /** First and last name; without both the e-mail address, because user_oidc would show the account id. */
 function displayName(user: DirectoryUser): string {
-  const name = printable(`${user.firstName} ${user.lastName}`).replaceAll(/\s+/g, " ").trim();
-  return name === "" ? user.email.trim() : name;
+  const name = printable(`${user.firstName} ${user.lastName}`).toWellFormed().replaceAll(/\s+/g, " ").trim();
+  // user_oidc ignores "0" as it ignores an empty name.
+  return name === "" || name === "0" ? user.email.trim() : name;
 }
 
 function desiredQuota(

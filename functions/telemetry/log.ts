@@ -13,7 +13,11 @@ export interface Log {
 
 /** JSON lines for CloudWatch, with the function's name as the service. The level comes from POWERTOOLS_LOG_LEVEL. */
 export function createLog(service: string): Log {
-  const logger = new Logger({ serviceName: `clavex-nextcloud-${service}` });
+  const logger = new Logger({
+    serviceName: `clavex-nextcloud-${service}`,
+    // JSON escapes the old control characters only; a log is read on terminals too.
+    jsonReplacerFn: (_key, value) => (typeof value === "string" ? printable(value) : value),
+  });
   return {
     debug: (message, fields = {}) => logger.debug(message, fields),
     info: (message, fields = {}) => logger.info(message, fields),

@@ -445,3 +445,15 @@ describe("a group that matters", () => {
     });
   });
 });
+
+describe("a name that Nextcloud would not keep", () => {
+  const named = (first_name: string) => desire({}, userOf({ first_name, last_name: null })).displayName;
+
+  it('"0" is replaced by the e-mail address, as an empty one is', () => {
+    expect(named("0")).toBe("ada@acme.example");
+  });
+
+  it("half of a character is replaced, so that what is written is what is found", () => {
+    expect(named("Ada \ud83d")).toBe("Ada \ufffd");
+  });
+});
