@@ -1,4 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -884,5 +886,44 @@ describe("doctor is careful", () => {
       status: "skipped",
       fix: expect.stringMatching(/users:read and groups:read/),
     });
+  });
+});
+
+describe("an address that leads nowhere one can trust", () => {
+  /** An https server with a certificate that nobody signed; the embedded table brings one. */
+  async function untrusted(): Promise<{ url: string; close(): Promise<void> }> {
+    const file = (name: string) => readFile(join(ROOT, "node_modules/dynalite/ssl", name));
+    const [key, cert] = await Promise.all([file("server-key.pem"), file("server-crt.pem")]);
+    const server = createServer({ key, cert }, (_request, response) => response.end("{}"));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const close = () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+    return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, close };
+  }
+
+  it.each(["nextcloud", "clavex"] as const)("is told, with how to add an own authority: %s", async (which) => {
+    const server = await untrusted();
+    try {
+      const { organization } = scene.options;
+      scene.options.organization = { ...organization, [which]: { ...organization[which], baseUrl: server.url } };
+      const found = line(await examine(scene.options), `${which}.reachable`);
+      expect(found).toMatchObject({ status: "fail", cause: expect.stringMatching(/certificate/) });
+      expect(found.fix).toMatch(/NODE_EXTRA_CA_CERTS/);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it.each(["nextcloud", "clavex"] as const)("is told when there is no such name: %s", async (which) => {
+    const { organization } = scene.options;
+    scene.options.organization = {
+      ...organization,
+      [which]: { ...organization[which], baseUrl: "https://nowhere.invalid" },
+    };
+    const found = line(await examine(scene.options), `${which}.reachable`);
+    expect(found).toMatchObject({ status: "fail", cause: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) });
   });
 });
