@@ -84,6 +84,9 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   clavex.removeMember(DEMO_SLUG, group("Engineering").id, grace.id);
   clavex.addMember(DEMO_SLUG, group("Finance").id, grace.id);
   await chapter("... and moves from Engineering to Finance", membershipHint(grace));
+  print(
+    "    (today's Clavex sends no webhook for groups: reconciliation finds it within ten minutes; a hint was sent here)",
+  );
 
   clavex.deleteUser(DEMO_SLUG, linus.id);
   await chapter("The leaver: Linus is deleted in Clavex", about("user.deleted", linus));
