@@ -51,6 +51,14 @@ const subjectEntrySchema = z.object({
 /** The ledger's entry for one subject of an organization. */
 export type SubjectEntry = z.output<typeof subjectEntrySchema>;
 
+/** The entry of a person for whom nothing was done yet. */
+export function newEntry({
+  subject,
+  accountId,
+}: Pick<SubjectEntry, "subject" | "accountId">): Omit<SubjectEntry, "revision"> {
+  return { subject, accountId, state: "new", groups: [], disabledByUs: false };
+}
+
 const groupEntrySchema = z.object({ owner: z.string(), name: z.string() });
 
 /** Which organization made a Nextcloud group, and the group's name in its Clavex. */

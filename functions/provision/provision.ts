@@ -6,7 +6,7 @@ import type { Organizations } from "../config/organizations.ts";
 import { Failure } from "../failure.ts";
 import { createBrake } from "../ledger/brake.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
-import type { Ledger, SubjectEntry } from "../ledger/ledger.ts";
+import { type Ledger, newEntry, type SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
 import { AccountConflict, NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
 import { accountId, identityFingerprint } from "../nextcloud/identity.ts";
@@ -329,11 +329,6 @@ interface Evaluation {
 
 function accountOf({ organization, job }: Work): { subject: string; accountId: string } {
   return { subject: job.subject, accountId: accountId(organization.identity, job.subject) };
-}
-
-/** The entry of a person for whom nothing was done yet. */
-function newEntry({ subject, accountId: id }: { subject: string; accountId: string }): Omit<SubjectEntry, "revision"> {
-  return { subject, accountId: id, state: "new", groups: [], disabledByUs: false };
 }
 
 /** Since when a person has been in the state that they are in: each begins its own grace days. */

@@ -3,7 +3,7 @@ import { ConfigurationError } from "../config/errors.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { createBrake } from "../ledger/brake.ts";
 import { LedgerConflict } from "../ledger/errors.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import { type Ledger, newEntry } from "../ledger/ledger.ts";
 import { GRACE_OVER } from "../provision/grace.ts";
 import type { Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -152,14 +152,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     slug: string,
     { subject, accountId, hash, entry }: Difference,
   ): Promise<() => Promise<void>> {
-    const { revision, ...kept } = entry ?? {
-      subject,
-      accountId,
-      state: "new" as const,
-      groups: [],
-      disabledByUs: false,
-      revision: undefined,
-    };
+    const { revision, ...kept } = entry ?? { ...newEntry({ subject, accountId }), revision: undefined };
     try {
       const marked = await ledger.putSubject(slug, { ...kept, queuedHash: hash, queuedAt: now() }, revision);
       return async () => void (await ledger.putSubject(slug, kept, marked.revision).catch(() => undefined));

@@ -1,10 +1,4 @@
-import {
-  ChangeMessageVisibilityBatchCommand,
-  DeleteMessageCommand,
-  type Message,
-  ReceiveMessageCommand,
-  type SQSClient,
-} from "@aws-sdk/client-sqs";
+import { DeleteMessageCommand, type Message, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import * as z from "zod";
 import type { Ledger, DeadLetter as ParkedJob } from "../ledger/ledger.ts";
 import type { Job } from "../queue/job.ts";
@@ -85,8 +79,13 @@ export interface DeadLetters {
 const GONE_FROM_QUEUE_MS = 14 * 24 * 60 * 60_000;
 /** While a run holds messages of the dead-letter queue; FIFO queues show no later message of the same subject meanwhile. */
 const HOLD_SECONDS = 120;
-/** Without waiting SQS asks only some of its servers, and a message may not be found although it is there. */
-const WAIT_SECONDS = 1;
+/** Not 0: the embedded queue loses such a message until its restart. */
+const BACK_IN_SECONDS = 1;
+/**
+ * Without waiting SQS asks only some of its servers, and a message may not be found although it is there. Longer than a
+ * message takes to come back, so that what was only looked at is found by the next command.
+ */
+const WAIT_SECONDS = 2;
 
 /** Why a dead letter cannot be sent back now, or undefined when it can. */
 export function whyItStays({ job, replayedAt }: Pick<DeadLetter, "job" | "replayedAt">): string | undefined {
@@ -103,6 +102,7 @@ interface Found {
 export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLetters {
   const { ledger, sqs, queueUrl, deadLetterQueueUrl, slugs, now = Date.now } = dependencies;
   const jobs: Queue = createQueue(sqs, queueUrl);
+  const dead: Queue = createQueue(sqs, deadLetterQueueUrl);
 
   async function* parked(filter: Filter): AsyncGenerator<Found> {
     const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
@@ -164,15 +164,13 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     }
   }
 
-  /** Makes messages visible at once. Those for which that fails become visible when their hold is over. */
+  /** Lets messages be seen again. Those for which that fails are seen when their hold is over. */
   async function giveBack(messages: Message[]): Promise<void> {
     for (let index = 0; index < messages.length; index += 10) {
-      const Entries = messages
-        .slice(index, index + 10)
-        .map(({ ReceiptHandle }, place) => ({ Id: String(place), ReceiptHandle, VisibilityTimeout: 0 }));
-      await sqs
-        .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: deadLetterQueueUrl, Entries }))
-        .catch(() => undefined);
+      const batch = messages.slice(index, index + 10);
+      await dead.setVisibility(
+        batch.map(({ ReceiptHandle = "" }) => ({ receiptHandle: ReceiptHandle, seconds: BACK_IN_SECONDS })),
+      );
     }
   }
 
