@@ -4,6 +4,7 @@ import { createGroupMap, type ReadGroupMap } from "./clavex/group-map.ts";
 import type { Organization } from "./config/organization.ts";
 import type { Secrets } from "./config/secrets.ts";
 import { createPool, type Timeouts } from "./http.ts";
+import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-limit.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
 import { isRelevant } from "./provision/desired.ts";
 import type { PausableServer } from "./provision/pauses.ts";
@@ -26,7 +27,10 @@ export interface Systems {
 
 export interface SystemsOptions {
   secrets: Secrets;
-  /** Connections to each Nextcloud. One per Lambda container: the number of containers is the limit there. */
+  /**
+   * The most connections to each Nextcloud; fewer are used while it is slow. One per Lambda container: the number of
+   * containers is the limit there.
+   */
   nextcloudConnections: number;
   now?: () => number;
   timeouts?: { clavex?: Timeouts; nextcloud?: Timeouts };
@@ -41,6 +45,7 @@ const CLAVEX_CONNECTIONS = 4;
 export function createSystems(options: SystemsOptions): Systems {
   const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
   const pools = new Map<string, Pool>();
+  const limits = new Map<Pool, AdaptiveLimit>();
   const made = new Map<string, { organization: Organization; systems: OrganizationSystems }>();
 
   const pool = (kind: "clavex" | "nextcloud", baseUrl: string, connections: number, limits: Timeouts): Pool => {
@@ -55,11 +60,20 @@ export function createSystems(options: SystemsOptions): Systems {
   const make = (organization: Organization): OrganizationSystems => {
     const { clavex, nextcloud } = organization;
     const password = () => secrets.api(organization, nextcloud.password);
+    const connections = pool(
+      "nextcloud",
+      nextcloud.baseUrl,
+      nextcloudConnections,
+      timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS,
+    );
+    const limit = limits.get(connections) ?? createAdaptiveLimit(nextcloudConnections);
+    limits.set(connections, limit);
     const ocs = createOcs({
       baseUrl: nextcloud.baseUrl,
       username: nextcloud.username,
       password,
-      pool: pool("nextcloud", nextcloud.baseUrl, nextcloudConnections, timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS),
+      pool: connections,
+      limit,
     });
     const nextcloudOrigin = nextcloud.baseUrl;
     const nextcloudServer = async (): Promise<PausableServer> => ({

@@ -9,6 +9,7 @@ import {
   send,
   type Timeouts,
 } from "../http.ts";
+import type { AdaptiveLimit } from "./adaptive-limit.ts";
 import {
   NextcloudCertificate,
   NextcloudForbidden,
@@ -44,6 +45,8 @@ export interface OcsOptions {
   password: () => Promise<string>;
   /** The connections to that server. */
   pool: Dispatcher;
+  /** How many calls may be under way there; without one, as many as there are connections. */
+  limit?: AdaptiveLimit;
 }
 
 /** A PHP server under load takes its time: making a core account took up to two seconds with eight at once. */
@@ -78,14 +81,16 @@ export function createOcs(options: OcsOptions): Ocs {
         ...(inQuery || form === "" ? {} : { "content-type": "application/x-www-form-urlencoded" }),
       };
       const query = inQuery && form !== "" ? `&${form}` : "";
+      const request = {
+        method,
+        path: `${root}${path}?format=json${query}`,
+        headers,
+        ...(inQuery ? {} : { body: form }),
+      };
+      const make = () => send(options.pool, request);
       let answer: Answer;
       try {
-        answer = await send(options.pool, {
-          method,
-          path: `${root}${path}?format=json${query}`,
-          headers,
-          ...(inQuery ? {} : { body: form }),
-        });
+        answer = await (options.limit?.run(make, kindOf(method, path)) ?? make());
       } catch (error) {
         throw unreachable(error, method);
       }
@@ -93,6 +98,12 @@ export function createOcs(options: OcsOptions): Ocs {
       return interpret(answer, `${method} ${path.split("/").slice(0, 2).join("/")}`);
     },
   };
+}
+
+/** The calls that cost the same whomever they are about; making an account or listing some does not. */
+function kindOf(method: Dispatcher.HttpMethod, path: string): string | undefined {
+  const [, what] = /^cloud\/users\/[^/]+(\/groups|\/enable|\/disable|$)/.exec(path) ?? [];
+  return what === undefined ? undefined : `${method} ${what}`;
 }
 
 function encode(parameters: OcsParameters): string {
