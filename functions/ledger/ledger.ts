@@ -35,6 +35,8 @@ const subjectEntrySchema = z.object({
   goneSince: z.number().optional(),
   /** The start of the reading that was applied (milliseconds since the epoch); jobs sent before it are done. */
   readAt: z.number().optional(),
+  /** The start of the user's reading alone: `readAt` is earlier where the groups had been read before. */
+  userReadAt: z.number().optional(),
   /** Set while a dead letter of the person is parked. */
   parked: z.boolean().optional(),
   /** The desired state that was refused, as a hash: reconciliation does not send a job for it again. */
@@ -220,8 +222,6 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
     value: T & object,
     schema: z.ZodType<T>,
   ): Promise<{ entry: T; written: boolean }> {
-    const existing = await get(partition, sort, schema);
-    if (existing !== undefined) return { entry: existing, written: false };
     if (await putIf({ partition, sort, ...value }, "attribute_not_exists(sort)"))
       return { entry: value, written: true };
     return { entry: (await get(partition, sort, schema)) ?? value, written: false };

@@ -77,8 +77,12 @@ export function createOwnership(ledger: Ledger, now: () => number = Date.now): O
       };
 
       // Always-groups are plain ids of the policy: only another organization's claim matters.
-      const lookAtAlways = async (gid: string): Promise<GroupKnowledge> =>
-        (await inLedger(key(organization, nextcloudOrigin, gid), gid)) ?? { ownership: "local" };
+      const lookAtAlways = async (gid: string): Promise<GroupKnowledge> => {
+        const id = `always ${key(organization, nextcloudOrigin, gid)}`;
+        const known = memory.get(id);
+        if (known && known.until > now()) return known.knowledge;
+        return (await inLedger(id, gid)) ?? remember(id, { ownership: "local" });
+      };
 
       const always = new Set(desired.groups.filter(({ source }) => source === "always").map(({ gid }) => gid));
       const gids = new Set([...desired.groups.map(({ gid }) => gid), ...member]);

@@ -78,6 +78,7 @@ const POISONOUS = 8;
 /** What Clavex says of a person, and since when: nothing that happened after `readAt` is certain to be in it. */
 interface Observation extends DirectoryState {
   readAt: number;
+  userReadAt: number;
   /** When the groups were read; undefined when they were not. */
   groupsReadAt: number | undefined;
   names: ReadonlySet<string> | undefined;
@@ -109,13 +110,13 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     user: { value: DirectoryUser | undefined; readAt: number },
     groupsNotBefore: number,
   ): Promise<Observation> {
-    const base = { user: user.value, readAt: user.readAt };
+    const base = { user: user.value, readAt: user.readAt, userReadAt: user.readAt };
     if (!user.value?.active || !readsGroups(organization)) {
       return { ...base, groups: [], groupsReadAt: undefined, names: undefined };
     }
     const map = await clavex.groupMap(groupsNotBefore);
     return {
-      user: user.value,
+      ...base,
       groups: map.value.of(user.value.subject),
       names: map.value.names,
       groupsReadAt: map.readAt,
@@ -133,8 +134,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     if (job.subject === GROUPS_SUBJECT)
       return pauses.run(await system.servers(), () => followGroups(organization, system, job, sentAt));
     const entry = await ledger.subject(organization.slug, job.subject);
-    const done = system.clavex ? entry?.readAt !== undefined && entry.readAt > sentAt : false;
-    if (done) return finished("covered", entry?.accountId);
+    if (system.clavex && isCovered(entry, job, sentAt, now())) return finished("covered", entry?.accountId);
     return pauses.run(await system.servers(), () =>
       bringUpToDate({ organization, system, job, sentAt, attempt, entry, startedAt: now() }),
     );
@@ -188,9 +188,9 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       const look = async (groupsNotBefore: number): Promise<Observation> =>
         clavex
           ? observe(organization, clavex, { value: user, readAt }, groupsNotBefore)
-          : { user, groups: undefined, names: undefined, groupsReadAt: undefined, readAt };
+          : { user, groups: undefined, names: undefined, groupsReadAt: undefined, readAt, userReadAt: readAt };
       try {
-        const groupsNotBefore = needsFreshGroups(job) ? sentAt : Math.min(sentAt, now() - GROUP_MAP_AGE_MS);
+        const groupsNotBefore = groupsWantedSince(job, sentAt, now());
         let evaluation = await evaluate(await look(groupsNotBefore));
         const { groupsReadAt } = evaluation.observation;
         if (groupsReadAt !== undefined && groupsReadAt < sentAt && takesAccessAway(evaluation.plan)) {
@@ -255,6 +255,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
         disabling || (entry?.disabledByUs === true && actual?.enabled === false && desired.state !== "active"),
       goneSince: sinceWhen(desired, entry, now()),
       readAt: observation.readAt,
+      userReadAt: observation.userReadAt,
     };
     await ledger.putSubject(organization.slug, written, revision);
     return {
@@ -366,9 +367,23 @@ function readsGroups({ groups, scope, quota }: Organization): boolean {
   return groups.managed.length > 0 || scope.groups.length > 0 || Object.keys(quota.byGroup).length > 0;
 }
 
-/** A plain user webhook says nothing of groups; every other reason for a job may be about them. */
-function needsFreshGroups({ trigger }: Job): boolean {
-  return trigger.kind !== "webhook" || (trigger.event?.startsWith("group.") ?? false);
+/**
+ * The earliest reading of the groups that a job may use. A plain user webhook says nothing of groups, and one that was made
+ * lately will do; every other reason for a job may be about them.
+ */
+function groupsWantedSince({ trigger }: Job, sentAt: number, now: number): number {
+  const plain = trigger.kind === "webhook" && !trigger.event?.startsWith("group.");
+  return plain ? Math.min(sentAt, now - GROUP_MAP_AGE_MS) : sentAt;
+}
+
+/**
+ * Whether what was applied last was read late enough for this job too: then applying it again could change nothing. The user
+ * must have been read after the message was sent, the groups as late as the job would read them now.
+ */
+function isCovered(entry: SubjectEntry | undefined, job: Job, sentAt: number, now: number): boolean {
+  if (entry?.readAt === undefined) return false;
+  const { readAt, userReadAt = readAt } = entry;
+  return userReadAt > sentAt && readAt >= groupsWantedSince(job, sentAt, now);
 }
 
 function takesAccessAway({ operations }: Plan): boolean {

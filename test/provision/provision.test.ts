@@ -260,15 +260,51 @@ describe("a job that a newer reading covers", () => {
     expect(await tenant.provisionNow(tenant.webhook(ada), readAt)).toMatchObject({ operations: ["disable"] });
   });
 
-  it("is not one that was sent after an older reading of the groups was used", async () => {
-    const tenant = await world.tenant();
-    const [ada, grace] = [tenant.person({}, ["eng"]), tenant.person()];
-    await tenant.provisionNow(tenant.webhook(grace));
-    const mapReadAt = tenant.clock.now;
-    tenant.clock.now += 10_000;
-    await tenant.provisionNow(tenant.webhook(ada));
-    expect((await tenant.entry(ada))?.readAt).toBe(mapReadAt);
-    expect(await tenant.provisionNow(tenant.webhook(ada), mapReadAt + 5_000)).toMatchObject({ result: "unchanged" });
+  describe("that used groups which had been read before", () => {
+    /** Ada is applied with groups that were read ten seconds before; the job is sent in between. */
+    async function applied() {
+      const tenant = await world.tenant();
+      const [ada, grace] = [tenant.person({}, ["eng"]), tenant.person()];
+      await tenant.provisionNow(tenant.webhook(grace));
+      const mapReadAt = tenant.clock.now;
+      tenant.clock.now += 10_000;
+      await tenant.provisionNow(tenant.webhook(ada));
+      expect(await tenant.entry(ada)).toMatchObject({ readAt: mapReadAt, userReadAt: tenant.clock.now });
+      return { tenant, ada, sentAt: mapReadAt + 5_000 };
+    }
+
+    it("is a plain user webhook: it would use the same groups", async () => {
+      const { tenant, ada, sentAt } = await applied();
+      const [mark, asked] = [tenant.mark(), tenant.clavex.requests.length];
+      for (const container of [tenant.provisionNow, tenant.container()]) {
+        expect(await container(tenant.webhook(ada), sentAt)).toMatchObject({ result: "covered" });
+      }
+      expect(tenant.since(mark)).toEqual([]);
+      expect(tenant.clavex.requests).toHaveLength(asked);
+    });
+
+    it("is no plain user webhook a minute later: it would read the groups anew", async () => {
+      const { tenant, ada, sentAt } = await applied();
+      tenant.assign(ada, "ops");
+      tenant.clock.now += 60_000;
+      expect(await tenant.provisionNow(tenant.webhook(ada), sentAt)).toMatchObject({ operations: ["join ops"] });
+    });
+
+    it.each(["hint about a group", "reconciliation"])("is no %s", async (reason) => {
+      const { tenant, ada, sentAt } = await applied();
+      tenant.assign(ada, "ops");
+      const hint = tenant.webhook(ada, "group.member.added");
+      const job = reason === "reconciliation" ? tenant.job(ada, "reconcile") : hint;
+      expect(await tenant.provisionNow(job, sentAt)).toMatchObject({ operations: ["join ops"] });
+    });
+
+    it("is no webhook that was sent after the user was read", async () => {
+      const { tenant, ada } = await applied();
+      tenant.clavex.suspend(tenant.organization.slug, ada.id);
+      expect(await tenant.provisionNow(tenant.webhook(ada), tenant.clock.now)).toMatchObject({
+        operations: ["disable"],
+      });
+    });
   });
 
   it("is not one whose first attempt failed", async () => {
@@ -993,6 +1029,24 @@ describe("what was there before", () => {
     await tenant.bring(ada);
     const ids = new Set(tenant.requestsSince(0).flatMap(({ name, id }) => (name.endsWith("group") ? [] : (id ?? []))));
     expect([...ids]).toEqual([ada.id]);
+  });
+});
+
+describe("the ledger", () => {
+  it("is asked about each group once a minute, however many people are in it", async () => {
+    const tenant = await world.tenant({ groups: { always: ["everybody"] } });
+    tenant.nextcloud.addGroup("everybody");
+    const asked: string[] = [];
+    const group: Ledger["group"] = (origin, gid) => {
+      asked.push(gid);
+      return tenant.ledger.group(origin, gid);
+    };
+    const run = tenant.container({ ledger: { ...tenant.ledger, group } });
+    for (let person = 0; person < 5; person += 1) await run(tenant.job(tenant.person({}, ["eng"])));
+    expect(asked.sort()).toEqual([tenant.groupId("eng"), "everybody"].sort());
+    tenant.clock.now += 60_000;
+    await run(tenant.job(tenant.person({}, ["eng"])));
+    expect(asked.slice(2)).toEqual(["everybody"]);
   });
 });
 
