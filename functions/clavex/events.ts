@@ -90,9 +90,11 @@ export function parseDelivery(body: Uint8Array, organizationId: string): Hint {
     : fromEnvelope(check(envelopeSchema, json), organizationId);
 }
 
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
 function parseJson(body: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    return JSON.parse(UTF8.decode(body));
   } catch {
     throw new MalformedDelivery("the body is not JSON in UTF-8");
   }

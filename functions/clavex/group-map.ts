@@ -50,7 +50,8 @@ export function createGroupMap(
       // When one fails the reading is lost: the others ask for no more groups.
       waiting.length = 0;
     });
-    for (const groups of groupsOf.values()) groups.sort();
+    // Copies: an array that has grown holds room for more.
+    for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
     const none: string[] = [];
     return { names, of: (subject) => groupsOf.get(subject) ?? none };
   }, now);

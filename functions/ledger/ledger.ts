@@ -119,6 +119,8 @@ export interface Ledger {
     previous: number | undefined,
   ): Promise<SubjectEntry>;
   group(origin: string, gid: string): Promise<GroupEntry | undefined>;
+  /** All groups of a Nextcloud that some organization has made, page by page. */
+  groups(origin: string): AsyncGenerator<(GroupEntry & { gid: string })[]>;
   /** Writes a group down as the organization's, unless somebody has it. Returns who owns it now. */
   claimGroup(origin: string, gid: string, entry: GroupEntry): Promise<{ entry: GroupEntry; written: boolean }>;
   /** All entries of an organization's subjects, page by page. */
@@ -237,6 +239,11 @@ export function createLedger(client: DynamoDBDocumentClient, table: string): Led
       return written;
     },
     group: (origin, gid) => get(`nextcloud#${origin}`, `group#${gid}`, groupEntrySchema),
+    async *groups(origin) {
+      const schema = groupEntrySchema.extend({ sort: z.string() });
+      for await (const page of pages(`nextcloud#${origin}`, "group#", schema))
+        yield page.map(({ sort, ...entry }) => ({ ...entry, gid: sort.slice("group#".length) }));
+    },
     claimGroup: (origin, gid, entry) => putOnce(`nextcloud#${origin}`, `group#${gid}`, entry, groupEntrySchema),
     async claimAccount(origin, accountId, owner) {
       const { entry } = await putOnce(

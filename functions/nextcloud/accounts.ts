@@ -192,41 +192,82 @@ const IDS_PAGE = 10_000;
 const DETAILS_PAGE = 200;
 const GETS_PER_DETAIL = 7;
 
+/** Somebody whose account is looked for. */
+export interface Sought {
+  accountId: string;
+  /** The id by which Nextcloud lists the account, once it has. */
+  listedAs: string | undefined;
+}
+
+/** Somebody who was sought, and their account. */
+export interface FoundAccount<Owner> {
+  owner: Owner;
+  account: ActualAccount;
+}
+
 /**
- * The accounts of the given ids, by the wanted id, in the cheaper of two ways: all accounts' details page by page, or, where
- * only a few of many are wanted, one GET each. As in a look-up, letter case is ignored: compare the account's own `id`.
+ * Looks for accounts, in the cheaper of two ways: all accounts' details page by page, or, where only a few of many are sought,
+ * one GET each. As in a look-up, letter case is ignored: compare the account's own `id`.
+ *
+ * @param sought those who are looked for, by account id in lower case; whoever's account is found is taken out, so that in
+ *   the end only those without one are left
+ * @returns the accounts, as many at a time as Nextcloud shows; each person's once
+ */
+export async function* findAccounts<Owner extends Sought>(
+  ocs: Ocs,
+  sought: Map<string, Owner>,
+): AsyncGenerator<FoundAccount<Owner>[]> {
+  const take = (account: ActualAccount | undefined): FoundAccount<Owner>[] => {
+    const key = account?.id.toLowerCase();
+    const owner = key === undefined ? undefined : sought.get(key);
+    if (!account || key === undefined || !owner) return [];
+    sought.delete(key);
+    return [{ owner, account }];
+  };
+  const { total, listed } = await listIds(ocs, sought);
+  if (listed * GETS_PER_DETAIL >= total) {
+    for await (const page of pages(ocs, "cloud/users/details", DETAILS_PAGE)) {
+      yield Object.entries(page).flatMap(([id, details]) => {
+        const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
+        return take(account?.data);
+      });
+    }
+  }
+  // Moved from page to page meanwhile, or shown without details: nobody may look as if they had no account.
+  for (const { listedAs } of sought.values()) {
+    if (listedAs !== undefined) yield take(await getAccount(ocs, listedAs));
+  }
+}
+
+/** Lists the ids of all accounts, and notes for those who are sought that theirs is there. Returns how many there are. */
+async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>): Promise<{ total: number; listed: number }> {
+  let [total, listed] = [0, 0];
+  for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
+    const ids = z.array(z.string()).parse(Array.isArray(page) ? page : Object.values(page));
+    total += ids.length;
+    for (const id of ids) {
+      const owner = sought.get(id.toLowerCase());
+      if (!owner) continue;
+      listed += 1;
+      // The text of the page would be held for as long as the person is.
+      owner.listedAs = id === owner.accountId ? owner.accountId : id;
+    }
+  }
+  return { total, listed };
+}
+
+/**
+ * The accounts of the given ids, by the wanted id; see `findAccounts`.
  *
  * @param wanted the ids that matter; other accounts are not looked at
  */
 export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promise<Map<string, ActualAccount>> {
+  const sought = new Map<string, Sought>();
+  for (const id of wanted) sought.set(id.toLowerCase(), { accountId: id, listedAs: undefined });
   const accounts = new Map<string, ActualAccount>();
-  const wantedId = new Map(Array.from(wanted, (id) => [id.toLowerCase(), id]));
-  const present: string[] = [];
-  let total = 0;
-  for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
-    const ids = z.array(z.string()).parse(Array.isArray(page) ? page : Object.values(page));
-    total += ids.length;
-    for (const id of ids) if (wantedId.has(id.toLowerCase())) present.push(id);
+  for await (const page of findAccounts(ocs, sought)) {
+    for (const { owner, account } of page) accounts.set(owner.accountId, account);
   }
-  const keep = (account: ActualAccount | undefined): void => {
-    const id = account && wantedId.get(account.id.toLowerCase());
-    if (account && id !== undefined) accounts.set(id, account);
-  };
-  if (present.length * GETS_PER_DETAIL < total) {
-    for (const id of present) keep(await getAccount(ocs, id));
-    return accounts;
-  }
-  const missing = new Set(present);
-  for await (const page of pages(ocs, "cloud/users/details", DETAILS_PAGE)) {
-    for (const [id, details] of Object.entries(page)) {
-      const account = wantedId.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
-      if (!account?.success) continue;
-      keep(account.data);
-      missing.delete(id);
-    }
-  }
-  // Made since, or shown without details: asked for one by one, so that nobody looks as if they had no account.
-  for (const id of missing) keep(await getAccount(ocs, id));
   return accounts;
 }
 

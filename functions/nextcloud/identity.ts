@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * How Nextcloud turns a subject (the OIDC `sub` claim) and a group name into ids: the `identity` of an organization.
@@ -14,8 +14,6 @@ export type Identity =
     }
   | { scheme: "database" }
   | { scheme: "sociallogin"; providerName: string };
-
-const hash = (algorithm: "sha256" | "md5", text: string): string => createHash(algorithm).update(text).digest("hex");
 
 /** user_oidc computes user and group ids from a claim's value like this (with uniqueUid and providerBasedId). */
 function userOidcId(identity: Identity & { scheme: "user_oidc" }, value: string): string {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type DirectoryUser, isErased } from "../clavex/user.ts";
 import type { Organization } from "../config/organization.ts";
 import type { SubjectState } from "../ledger/ledger.ts";
@@ -7,12 +7,15 @@ import { InvalidQuota, largerQuota, parseQuota, type Quota } from "../nextcloud/
 import { printable } from "../telemetry/log.ts";
 import { matchesAny } from "./patterns.ts";
 
+/** What of a user decides something. */
+export type Profile = Omit<DirectoryUser, "subject" | "organizationId" | "updatedAt">;
+
 /**
  * A person as Clavex has them now. `user` is undefined when they are gone; `groups` are the names of their groups, undefined
  * when groups cannot be read (no API key).
  */
 export interface DirectoryState {
-  user: DirectoryUser | undefined;
+  user: Profile | undefined;
   groups: readonly string[] | undefined;
 }
 
@@ -80,7 +83,7 @@ function stateOf(organization: Organization, { user, groups = [] }: DirectorySta
 }
 
 /** First and last name; without both the e-mail address, because user_oidc would show the account id. */
-function displayName(user: DirectoryUser): string {
+function displayName(user: Profile): string {
   const name = printable(`${user.firstName} ${user.lastName}`).toWellFormed().replaceAll(/\s+/g, " ").trim();
   // user_oidc ignores "0" as it ignores an empty name.
   return name === "" || name === "0" ? user.email.trim() : name;
@@ -88,7 +91,7 @@ function displayName(user: DirectoryUser): string {
 
 function desiredQuota(
   organization: Organization,
-  user: DirectoryUser,
+  user: Profile,
   names: readonly string[],
   notes: string[],
 ): { quota: Quota; rule: string } | undefined {
@@ -156,14 +159,12 @@ function desiredGroups(organization: Organization, names: readonly string[], not
 
 /** A hash of the names of a person's groups (sorted): tells whether they have changed. */
 export function groupsHash(names: readonly string[]): string {
-  return createHash("sha256").update(JSON.stringify(names)).digest("hex");
+  return hash("sha256", JSON.stringify(names));
 }
 
 /** A hash of all that is desired for a person: two equal ones need the same account. */
 export function desiredHash(desired: DesiredAccount): string {
   const { accountId: id, state, displayName: name, email, quota, groups } = desired;
   const gids = groups.map((group) => group.gid).sort();
-  return createHash("sha256")
-    .update(JSON.stringify([id, state, name, email.toLowerCase(), quota ?? null, gids]))
-    .digest("hex");
+  return hash("sha256", JSON.stringify([id, state, name, email.toLowerCase(), quota ?? null, gids]));
 }

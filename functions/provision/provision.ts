@@ -77,6 +77,7 @@ const POISONOUS = 8;
 
 /** What Clavex says of a person, and since when: nothing that happened after `readAt` is certain to be in it. */
 interface Observation extends DirectoryState {
+  user: DirectoryUser | undefined;
   readAt: number;
   userReadAt: number;
   /** When the groups were read; undefined when they were not. */

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import * as z from "zod";
 
 /** Why a job was sent. */
@@ -38,5 +38,5 @@ export function messageGroupId(job: Pick<Job, "organization" | "subject">): stri
  * @param source what makes two jobs of one subject the same: the delivery's id, or the run's
  */
 export function deduplicationId(source: string, subject: string): string {
-  return createHash("sha256").update(`${source}#${subject}`).digest("hex");
+  return hash("sha256", `${source}#${subject}`);
 }

@@ -1,17 +1,16 @@
-import type { DirectoryUser } from "../clavex/user.ts";
 import type { Organization } from "../config/organization.ts";
 import { Failure } from "../failure.ts";
 import { allowance, deprovisionLimit } from "../ledger/brake.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
-import type { Ledger, SubjectEntry } from "../ledger/ledger.ts";
-import { type ActualAccount, listAccounts } from "../nextcloud/accounts.ts";
-import { accountId, identityFingerprint } from "../nextcloud/identity.ts";
+import type { GroupEntry, Ledger, SubjectEntry } from "../ledger/ledger.ts";
+import { type ActualAccount, findAccounts } from "../nextcloud/accounts.ts";
+import { identityFingerprint } from "../nextcloud/identity.ts";
 import { type DesiredAccount, desiredAccount, desiredHash } from "../provision/desired.ts";
 import { isDeletable } from "../provision/grace.ts";
 import { createOwnership } from "../provision/ownership.ts";
-import { type Operation, plan } from "../provision/plan.ts";
+import { type GroupKnowledge, type Operation, plan } from "../provision/plan.ts";
 import type { OrganizationSystems } from "../systems.ts";
-import { type Directory, readDirectory } from "./directory.ts";
+import { type Directory, type Person, readDirectory } from "./directory.ts";
 
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
 export type Mode = "light" | "full";
@@ -105,63 +104,81 @@ export async function survey(
   const made = await ledger.identityOf(organization.slug);
   if (made !== undefined && made !== identityFingerprint(organization.identity))
     throw new IdentityChanged(organization.slug);
-  // The ledger first: whoever joins during the reading must not be in it and look as if they were gone from Clavex.
-  const entries = new Map<string, SubjectEntry>();
-  for await (const page of ledger.subjects(organization.slug)) {
-    requireTime();
-    for (const entry of page) entries.set(entry.subject, entry);
+  const { people, counts, map, complete } = await readDirectory(
+    { ledger, clavex: system.clavex },
+    organization,
+    now,
+    (phase, count) => {
+      requireTime();
+      onProgress(phase, count);
+    },
+  );
+
+  // All at once, as it concerns all people; a group that is claimed stays so, and one that is not is asked about again.
+  const claims = new Map<string, GroupEntry>();
+  if (mode === "full") {
+    for await (const page of ledger.groups(system.nextcloudOrigin))
+      for (const entry of page) claims.set(entry.gid, entry);
   }
-  onProgress("people in the ledger", entries.size);
-  const directory = await readDirectory(system.clavex, organization, now, (count) => {
-    requireTime();
-    onProgress("people in Clavex", count);
-  });
-
-  const subjects = new Set([...directory.users.keys(), ...entries.keys()]);
-  const ids = new Map(Array.from(subjects, (subject) => [subject, accountId(organization.identity, subject)]));
-  const accounts = mode === "full" ? await listAccounts(system.ocs, new Set(ids.values())) : undefined;
-  if (accounts) onProgress("accounts in Nextcloud", accounts.size);
-
-  // Hundreds of people share a group: whose it is, and whether it exists, is asked once.
-  const ownership = createOwnership({ ...ledger, group: once(ledger.group) }, now);
-  const asked = { ...system, ocs: { call: once(system.ocs.call) } };
+  const group: Ledger["group"] = async (origin, gid) => claims.get(gid) ?? ledger.group(origin, gid);
+  const ownership = createOwnership({ ...ledger, group }, now);
+  /** Hundreds of people share a group: whose it is, and whether it exists, is asked once. */
+  const groups = new Map<string, GroupKnowledge>();
   const result: Survey = {
     organization: organization.slug,
     mode,
-    people: directory.users.size,
-    known: entries.size,
-    accounts: accounts?.size ?? 0,
+    people: counts.users,
+    known: counts.known,
+    accounts: 0,
     differences: [],
     held: undefined,
     notes: [],
   };
-  for (const [subject, id] of ids) {
-    requireTime();
-    const user = directory.users.get(subject);
-    // Missing from an incomplete list says nothing of a person.
-    if (!user && !directory.complete) continue;
-    const desired = desiredAccount(organization, subject, { user, groups: user ? directory.map.of(subject) : [] });
-    const person: Person = { subject, user, desired, hash: desiredHash(desired), entry: entries.get(subject) };
-    const found = accounts
-      ? await compareWithNextcloud(person, accounts.get(id))
-      : compareWithLedger(organization, person);
-    if (found)
-      result.differences.push({ ...found, subject, accountId: id, hash: person.hash, entry: person.entry, desired });
+  if (mode === "full") {
+    for await (const page of findAccounts(system.ocs, people)) {
+      requireTime();
+      for (const { owner, account } of page) await look(owner, account);
+      result.accounts += page.length;
+      onProgress("accounts in Nextcloud", result.accounts);
+    }
   }
+  for (const person of people.values()) {
+    requireTime();
+    await look(person, undefined);
+  }
+  // Nextcloud's pages come in the order of ids, which are hashes.
+  result.differences.sort((a, b) => compareTexts(a.name, b.name) || compareTexts(a.subject, b.subject));
   result.held = hold(
     organization,
-    directory,
-    entries,
+    { counts, complete },
     result.differences,
     allowance(await ledger.brake(organization.slug), now()) + (dependencies.allowing ?? 0),
   );
   return result;
 
-  async function compareWithNextcloud(person: Person, actual: ActualAccount | undefined): Promise<Found | undefined> {
-    const { subject, desired, entry } = person;
-    const name = nameOf(person, actual);
+  async function look(person: Person, actual: ActualAccount | undefined): Promise<void> {
+    const { subject, user, entry } = person;
+    // Missing from an incomplete list says nothing of a person.
+    if (!user && !complete) return;
+    const desired = desiredAccount(organization, subject, { user, groups: user ? map.of(subject) : [] });
+    const found =
+      mode === "full"
+        ? await compareWithNextcloud(person, desired, actual)
+        : compareWithLedger(organization, person, desired);
+    if (!found) return;
+    const { accountId } = person;
+    result.differences.push({ ...found, subject, accountId, hash: desiredHash(desired), entry, desired });
+  }
+
+  async function compareWithNextcloud(
+    person: Person,
+    desired: DesiredAccount,
+    actual: ActualAccount | undefined,
+  ): Promise<Found | undefined> {
+    const { subject, entry } = person;
+    const name = nameOf(person, desired, actual);
     try {
-      const groups = await ownership.resolve(organization, asked, desired, actual, directory.map.names);
+      await learnGroups(desired, actual);
       const deletable = isDeletable(organization, desired, entry, now());
       const { operations, notes } = plan({ organization, desired, actual, entry, groups, deletable });
       for (const note of notes) result.notes.push({ subject, note });
@@ -175,34 +192,26 @@ export async function survey(
       return undefined;
     }
   }
+
+  async function learnGroups(desired: DesiredAccount, actual: ActualAccount | undefined): Promise<void> {
+    const wanted = desired.groups.filter(({ gid }) => !groups.has(gid));
+    const held = actual?.groups.filter((gid) => !groups.has(gid)) ?? [];
+    if (wanted.length === 0 && held.length === 0) return;
+    const [newDesired, newActual] = [{ ...desired, groups: wanted }, actual && { ...actual, groups: held }];
+    const learnt = await ownership.resolve(organization, system, newDesired, newActual, map.names);
+    for (const [gid, knowledge] of learnt) groups.set(gid, knowledge);
+  }
 }
 
-/** Remembers each answer. */
-function once<A extends unknown[], T>(ask: (...about: A) => Promise<T>): (...about: A) => Promise<T> {
-  const answers = new Map<string, Promise<T>>();
-  return (...about) => {
-    const key = JSON.stringify(about);
-    const answer = answers.get(key) ?? ask(...about);
-    answers.set(key, answer);
-    return answer;
-  };
-}
-
-interface Person {
-  subject: string;
-  user: DirectoryUser | undefined;
-  desired: DesiredAccount;
-  hash: string;
-  entry: SubjectEntry | undefined;
-}
+const compareTexts = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 type Found = Pick<Difference, "kind" | "operations" | "actual" | "name">;
 
 /** A light look: whoever shall have something else than what was applied last. */
-function compareWithLedger(organization: Organization, person: Person): Found | undefined {
-  const { desired, entry, hash } = person;
-  if (entry?.desiredHash === hash || (!entry && desired.state !== "active")) return undefined;
-  const found = { operations: [], actual: undefined, name: nameOf(person, undefined) };
+function compareWithLedger(organization: Organization, person: Person, desired: DesiredAccount): Found | undefined {
+  const { entry } = person;
+  if (entry?.desiredHash === desiredHash(desired) || (!entry && desired.state !== "active")) return undefined;
+  const found = { operations: [], actual: undefined, name: nameOf(person, desired, undefined) };
   if (desired.state !== "active") {
     const takesAccess = organization.deprovision[desired.state] !== "keep" && hasAccess(organization, entry);
     return { ...found, kind: takesAccess ? "deprovision" : "update" };
@@ -216,7 +225,7 @@ function hasAccess({ deprovision }: Organization, entry: SubjectEntry | undefine
   return entry.state === "active" || (deprovision[entry.state] === "keep" && !entry.disabledByUs);
 }
 
-function nameOf({ user, desired }: Person, actual: ActualAccount | undefined): string {
+function nameOf({ user }: Person, desired: DesiredAccount, actual: ActualAccount | undefined): string {
   if (desired.displayName !== "") return desired.displayName;
   return actual?.displayName || (user ? `${user.firstName} ${user.lastName}`.trim() : "") || desired.subject;
 }
@@ -234,13 +243,12 @@ export function takesAway({ kind }: Difference): boolean {
 
 function hold(
   organization: Organization,
-  directory: Directory,
-  entries: ReadonlyMap<string, SubjectEntry>,
+  { counts, complete }: Pick<Directory, "counts" | "complete">,
   differences: Difference[],
   allowed: number,
 ): Held | undefined {
   const people = differences.filter(takesAway).length;
-  if (!directory.complete) {
+  if (!complete) {
     return {
       reason: "partial-read",
       people,
@@ -248,15 +256,14 @@ function hold(
     };
   }
   if (people === 0) return undefined;
-  if (directory.users.size === 0) {
+  if (counts.users === 0) {
     return {
       reason: "empty-directory",
       people,
-      explanation: `Clavex shows no people, but the ledger knows ${entries.size}: nobody is deprovisioned`,
+      explanation: `Clavex shows no people, but the ledger knows ${counts.known}: nobody is deprovisioned`,
     };
   }
-  const known = Array.from(entries.values()).filter((entry) => entry.state === "active").length;
-  const limit = deprovisionLimit(organization, known);
+  const limit = deprovisionLimit(organization, counts.active);
   if (people <= limit + allowed) return undefined;
   return {
     reason: "brake",

@@ -5,10 +5,13 @@ import type { RecordedRequest } from "../../functions/local/simulated/server.ts"
 import {
   createCoreAccount,
   editAccount,
+  findAccounts,
   getAccount,
   joinGroup,
   leaveGroup,
+  listAccounts,
   type Profile,
+  type Sought,
   setAccountEnabled,
   upsertOidcAccount,
 } from "../../functions/nextcloud/accounts.ts";
@@ -122,6 +125,91 @@ describe("looking at an account", () => {
     const body = JSON.stringify({ ocs: { meta: { statuscode: 200 }, data: { id: "ada", displayname: "Ada" } } });
     nextcloud.faults.add({ kind: "status", status: 200, headers: { "content-type": "application/json" }, body });
     await expect(getAccount(ocs, "ada")).rejects.toThrow(NextcloudMisrouted);
+  });
+});
+
+describe("looking for accounts", () => {
+  /** A Nextcloud that lists these ids, then shows these pages of details, and has an account of any id that is asked for. */
+  function listing(ids: string[], pages: string[][]) {
+    const calls: string[] = [];
+    const details = (id: string) => ({ id, enabled: true, backend: "user_oidc", displayname: `${id} ${calls.length}` });
+    const scripted: Ocs = {
+      async call(_method, path, { offset = "0" } = {}) {
+        calls.push(path.replace("cloud/users", ""));
+        if (path === "cloud/users") return { users: offset === "0" ? ids : [] };
+        if (path !== "cloud/users/details") return details(path.replace("cloud/users/", ""));
+        const page = pages[Number(offset) / 200] ?? [];
+        return { users: page.length === 0 ? [] : Object.fromEntries(page.map((id) => [id, details(id)])) };
+      },
+    };
+    return { scripted, calls };
+  }
+  const seek = (...ids: string[]): Map<string, Sought> =>
+    new Map(ids.map((id) => [id.toLowerCase(), { accountId: id, listedAs: undefined }]));
+
+  async function find(scripted: Ocs, sought: Map<string, Sought>): Promise<string[]> {
+    const found: string[] = [];
+    for await (const page of findAccounts(scripted, sought)) found.push(...page.map(({ owner }) => owner.accountId));
+    return found;
+  }
+
+  it("gives each page before it asks for the next one, and lets go of those who were found", async () => {
+    const { scripted, calls } = listing(["a", "b"], [["a"], ["b"]]);
+    const sought = seek("a", "b", "nobody");
+    const walk = findAccounts(scripted, sought);
+    expect(await walk.next()).toMatchObject({ value: [{ owner: { accountId: "a" }, account: { id: "a" } }] });
+    expect([calls, [...sought.keys()]]).toEqual([
+      ["", "", "/details"],
+      ["b", "nobody"],
+    ]);
+    expect(await walk.next()).toMatchObject({ value: [{ account: { id: "b" } }] });
+    expect(await walk.next()).toEqual({ value: undefined, done: true });
+    expect([...sought.keys()]).toEqual(["nobody"]);
+    expect(calls).toHaveLength(5);
+  });
+
+  it("finds one that was made while it listed", async () => {
+    const { scripted, calls } = listing(["a"], [["a", "made"]]);
+    expect(await find(scripted, seek("a", "made"))).toEqual(["a", "made"]);
+    expect(calls).toEqual(["", "", "/details", "/details"]);
+  });
+
+  it("finds one that moved to the page before, where the pages never showed it, by asking for it", async () => {
+    const { scripted, calls } = listing(["a", "moved"], [["a"]]);
+    expect(await find(scripted, seek("a", "moved"))).toEqual(["a", "moved"]);
+    expect(calls).toEqual(["", "", "/details", "/details", "/moved"]);
+  });
+
+  it("finds one that moved to the page after, and was shown twice, once", async () => {
+    const { scripted } = listing(
+      ["a", "b", "c"],
+      [
+        ["a", "b"],
+        ["b", "c"],
+      ],
+    );
+    expect(await find(scripted, seek("a", "b", "c"))).toEqual(["a", "b", "c"]);
+  });
+
+  it("asks for one that it could not read on its page, by the id as Nextcloud writes it", async () => {
+    const { scripted, calls } = listing(["Ada"], []);
+    expect(await find(scripted, seek("ada"))).toEqual(["ada"]);
+    expect(calls.at(-1)).toBe("/Ada");
+  });
+
+  it("asks for none that is not listed", async () => {
+    const { scripted, calls } = listing([], []);
+    expect(await find(scripted, seek("a", "b"))).toEqual([]);
+    expect(calls).toEqual(["", "/details"]);
+  });
+
+  it("as a map has them by the ids that were wanted, in whichever letter case they are", async () => {
+    for (const id of ["Ada", "grace", "linus"]) nextcloud.addLocalUser({ id });
+    const accounts = await listAccounts(ocs, new Set(["ada", "grace", "missing"]));
+    expect([...accounts].map(([wanted, account]) => [wanted, account.id])).toEqual([
+      ["ada", "Ada"],
+      ["grace", "grace"],
+    ]);
   });
 });
 

@@ -161,6 +161,25 @@ describe.each(MODES)("a %s run", (mode) => {
       expect(await company[mode]()).toMatchObject({ sent: 2, held: undefined, survey: { people: 203 } });
     });
 
+    test("takes a person for gone who is missing from the last walk, whatever an earlier one has read", async () => {
+      const { company, mover } = await twoPages();
+      company.clavex.faults.add({
+        kind: "status",
+        status: 500,
+        times: 1,
+        match: (request) => {
+          const found = secondPage(request);
+          if (found) company.clavex.deleteUser(company.slug, mover.id);
+          return found;
+        },
+      });
+      const run = await company[mode]();
+      expect(run).toMatchObject({ held: undefined, survey: { people: 202 } });
+      expect(run.survey?.differences).toContainEqual(
+        expect.objectContaining({ subject: mover.id, kind: "deprovision" }),
+      );
+    });
+
     test("begins the walk again when the person at the end of a page is deleted during it", async () => {
       const { company, first } = await twoPages();
       company.clavex.faults.add({

@@ -670,13 +670,24 @@ describe("accounts are found in whichever backend and on whichever page they are
   });
 });
 
+test("the differences come in the order of names, however Nextcloud's pages are ordered", async () => {
+  const company = await companies.found();
+  for (const first_name of ["Linus", "Ada", "Grace"]) company.person({ first_name });
+  const settled = company.person({ first_name: "Barbara" });
+  company.logIn(settled, { name: "Somebody Else", email: settled.email });
+  const { differences } = await company.look("full");
+  expect(differences.map(({ name }) => name.split(" ")[0])).toEqual(["Ada", "Barbara", "Grace", "Linus"]);
+});
+
 test.each([
   ["hashed", { scheme: "user_oidc", providerId: 1, uniqueUserIds: true }],
   ["raw", { scheme: "database" }],
 ] as const)("however many people share a group, whose it is is asked once (%s ids)", async (_ids, identity) => {
   const company = await companies.found({ identity, groups: { always: ["everyone"] } });
   company.nextcloud.addGroup("everyone");
-  company.people(20, ["eng", "ops"]);
+  // Whoever brings a new group brings a known one with it.
+  company.people(10, ["eng"]);
+  company.people(10, ["eng", "ops"]);
   const found = await company.look("full");
   expect(found.differences).toHaveLength(20);
   const groups = [company.groupId("eng"), company.groupId("ops")];
