@@ -51,7 +51,7 @@ export interface Pipeline {
 }
 
 const VISIBILITY_SECONDS = 30;
-const BATCHES = 2;
+const BATCHES = 4;
 const CONCURRENT_SUBJECTS = 4;
 const NEXTCLOUD_CONNECTIONS = 4;
 const IDLE_POLL_MS = 50;

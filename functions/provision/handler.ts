@@ -16,8 +16,8 @@ import { createRetryDelay } from "./retry.ts";
 import { createWorker, type Worker } from "./worker.ts";
 
 /** One connection to each Nextcloud: the function's concurrency is what limits the load on it. */
-const NEXTCLOUD_CONNECTIONS = 1;
-const CONCURRENT_SUBJECTS = 4;
+export const NEXTCLOUD_CONNECTIONS = 1;
+export const CONCURRENT_SUBJECTS = 4;
 /** The longest that a job which has begun may still take; none begins with less time left. */
 const RESERVE_MS = 150_000;
 

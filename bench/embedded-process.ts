@@ -1,0 +1,15 @@
+import { type Embedded, type Endpoints, startEmbedded } from "../functions/local/embedded.ts";
+import { offer } from "./process.ts";
+
+/** The embedded queue and ledger in a process of their own. */
+let embedded: Embedded | undefined;
+
+const services = {
+  async open(): Promise<Endpoints> {
+    embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 60 });
+    return embedded.endpoints;
+  },
+};
+export type EmbeddedServices = typeof services;
+
+offer(services, async () => embedded?.stop());

@@ -1,0 +1,65 @@
+import { writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { Command, InvalidArgumentError } from "commander";
+import { type BenchOptions, isMet, type Result, type Row, renderTable } from "./report.ts";
+
+/** In the order of the table; each is loaded only when it runs. */
+const ROWS: Record<string, () => Promise<Row>> = {
+  receiver: async () => (await import("./rows/receiver.ts")).receiver,
+  requests: async () => (await import("./rows/requests.ts")).requests,
+  converge: async () => (await import("./rows/converge.ts")).converge,
+  users: async () => (await import("./rows/users.ts")).users,
+  reconcile: async () => (await import("./rows/reconcile.ts")).reconcile,
+  storm: async () => (await import("./rows/storm.ts")).storm,
+  cold: async () => (await import("./rows/cold.ts")).cold,
+};
+const RESULTS = new URL("results.json", import.meta.url);
+
+function scale(text: string): number {
+  const number = Number(text);
+  if (number >= 1 && number <= 100) return number;
+  throw new InvalidArgumentError("must be a number from 1 to 100");
+}
+
+function whole(text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 10) return number;
+  throw new InvalidArgumentError("must be a whole number from 10");
+}
+
+await new Command("npm run bench --")
+  .description(
+    "Measures the pipeline. Every line is a ratio against a named baseline of the same run; bench/results.json gets the " +
+      "numbers. Exit code 1 when a target is missed.",
+  )
+  .argument("[rows...]", `which rows: ${Object.keys(ROWS).join(", ")}; default all`)
+  .option(
+    "--scale <number>",
+    "how many times faster than the measured Nextcloud the simulated one is; 1 takes an hour",
+    scale,
+    10,
+  )
+  .option("--people <number>", "how many people the row converge provisions", whole)
+  .action(run)
+  .parseAsync();
+
+async function run(rows: string[], options: Omit<BenchOptions, "onProgress">, command: Command): Promise<void> {
+  const unknown = rows.filter((row) => !Object.hasOwn(ROWS, row));
+  if (unknown.length > 0)
+    command.error(`there is no row ${unknown.join(", ")}; there are: ${Object.keys(ROWS).join(", ")}`);
+  const started = performance.now();
+  const results: Result[] = [];
+  const seconds = () => Math.round((performance.now() - started) / 1000);
+  for (const [name, load] of Object.entries(ROWS)) {
+    if (rows.length > 0 && !rows.includes(name)) continue;
+    const onProgress = (text: string) => console.error(`${String(seconds()).padStart(4)} s  ${name}: ${text}`);
+    onProgress("begins");
+    results.push(...(await (await load())({ ...options, onProgress })));
+  }
+  console.log(renderTable(results));
+  const missed = results.filter((result) => !isMet(result));
+  console.log(`${seconds()} s on ${availableParallelism()} cores, Node ${process.version}`);
+  console.log(missed.length === 0 ? "every target is met" : `${missed.length} targets are missed`);
+  await writeFile(RESULTS, `${JSON.stringify({ node: process.version, ...options, results }, null, 2)}\n`);
+  if (missed.length > 0) process.exitCode = 1;
+}

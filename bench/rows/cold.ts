@@ -1,0 +1,157 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { buildSync } from "esbuild";
+import {
+  ALIASES,
+  BUNDLING,
+  type BundledFile,
+  bundle,
+  FUNCTIONS,
+  type FunctionName,
+  writeBundle,
+} from "../../infra/bundling.ts";
+import { type BenchOptions, median, type Result } from "../report.ts";
+import type { ColdStart } from "./cold-process.ts";
+import { type Invocation, startWorld, type World } from "./cold-world.ts";
+
+const ROUNDS = 13;
+/** A process that takes longer is ended, and with it the bench. */
+const TIMEOUT_MS = 30_000;
+/** Of a failed process's log: a minified bundle has lines of a megabyte. */
+const LONGEST_LINE = 300;
+/** For the receiver's import: Clavex waits for it. */
+const AT_MOST = 1.5;
+const PROCESS = fileURLToPath(new URL("cold-process.ts", import.meta.url));
+
+const BASELINE = "SQS client alone";
+/** The SQS client with the functions' own credential provider: what cannot be saved. */
+const SLIM = "SQS client, slim";
+/** A bundle under its name, and whose events it gets. */
+const BUNDLES: { name: string; invoked: FunctionName | "client"; files: () => BundledFile[] }[] = [
+  { name: BASELINE, invoked: "client", files: () => sqsClient({}) },
+  { name: SLIM, invoked: "client", files: () => sqsClient(ALIASES) },
+  ...FUNCTIONS.map((name) => ({ name, invoked: name, files: () => bundle(name) })),
+];
+
+type Times = Pick<ColdStart, "importMs" | "requestMs">;
+
+/**
+ * Row 6: each function's bundle in a fresh process, its import and its first invocation. Against a bundle that holds the SQS
+ * client alone, as it comes, and its first SendMessage.
+ */
+export async function cold({ onProgress }: BenchOptions): Promise<Result[]> {
+  const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-cold-"));
+  try {
+    for (const { name, files } of BUNDLES) writeBundle(files(), join(folder, name));
+    const world = await startWorld();
+    try {
+      return report(await measureByTurns(folder, world, onProgress));
+    } finally {
+      await world.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** By turns, so that whatever else the machine does meets all of them alike. */
+async function measureByTurns(
+  folder: string,
+  world: World,
+  onProgress: (text: string) => void,
+): Promise<Map<string, Times[]>> {
+  const times = new Map<string, Times[]>(BUNDLES.map(({ name }) => [name, []]));
+  onProgress(`starts ${BUNDLES.length} bundles ${ROUNDS} times by turns`);
+  // The first round only fills the machine's caches.
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    for (const { name, invoked } of BUNDLES) {
+      const invocation = await world.invocation(invoked);
+      const taken = await coldStart(join(folder, name), invocation).catch((error: Error) => {
+        throw new Error(`the first request to ${name} failed: ${error.message}`);
+      });
+      if (round > 0) times.get(name)?.push(taken);
+    }
+  }
+  return times;
+}
+
+function report(times: Map<string, Times[]>): Result[] {
+  const summaries = new Map(Array.from(times, ([name, each]) => [name, summarize(each)]));
+  const alone = summaries.get(BASELINE) ?? summarize([]);
+  const milliseconds = (time: number): string => `${time.toFixed(0)} ms`;
+  return Array.from(summaries).flatMap(([name, { imported, whole }]): Result[] => {
+    if (name === BASELINE) return [];
+    const importLine: Result = {
+      row: "cold",
+      measured: `${name}: import`,
+      figures: milliseconds(imported),
+      baseline: `${BASELINE}: ${milliseconds(alone.imported)}`,
+      ratio: imported / alone.imported,
+      ...(name === "receive" ? { target: { atMost: AT_MOST } } : {}),
+      numbers: { ms: imported, baselineMs: alone.imported },
+    };
+    const wholeLine: Result = {
+      row: "cold",
+      measured: `${name}: import and first request`,
+      figures: milliseconds(whole),
+      baseline: `${BASELINE}: ${milliseconds(alone.whole)}`,
+      ratio: whole / alone.whole,
+      numbers: { ms: whole, baselineMs: alone.whole },
+    };
+    return [importLine, wholeLine];
+  });
+}
+
+function summarize(times: Times[]): { imported: number; whole: number } {
+  return {
+    imported: median(times.map(({ importMs }) => importMs)),
+    whole: median(times.map(({ importMs, requestMs }) => importMs + requestMs)),
+  };
+}
+
+/**
+ * Runs a bundle in a process that knows nothing of this one's environment.
+ *
+ * @throws when the process ends without an answer, logs an error, or gives another answer than it should
+ */
+async function coldStart(folder: string, { event, environment, check }: Invocation): Promise<Times> {
+  const file = pathToFileURL(join(folder, "index.mjs")).href;
+  const child = spawn(process.execPath, [PROCESS, file, JSON.stringify(event)], {
+    cwd: folder,
+    env: { HOME: folder, ...environment },
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    timeout: TIMEOUT_MS,
+  });
+  let log = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      log += text;
+    });
+  let result: ColdStart | undefined;
+  child.once("message", (message) => {
+    result = message as ColdStart;
+  });
+  const [code, signal] = await once(child, "close");
+  const lines = log.split("\n").map((line) => line.slice(0, LONGEST_LINE));
+  if (result === undefined) throw new Error(`its process ended with ${code ?? signal}\n${lines.join("\n")}`);
+  if (log.includes('"level":"ERROR"')) throw new Error(`it logged an error\n${lines.join("\n")}`);
+  check(result.answer);
+  return result;
+}
+
+/** A bundle whose handler sends one message, and that holds nothing but what that needs. */
+function sqsClient(alias: Record<string, string>): BundledFile[] {
+  const contents = `
+    import { SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
+    export async function handler(input) {
+      const { MessageId } = await new SQSClient().send(new SendMessageCommand(input));
+      return { sent: MessageId !== undefined };
+    }`;
+  const stdin = { contents, resolveDir: import.meta.dirname };
+  const { outputFiles } = buildSync({ ...BUNDLING, alias, stdin, outfile: "index.mjs", write: false });
+  return outputFiles.map((file) => ({ name: basename(file.path), contents: file.contents }));
+}

@@ -1,0 +1,58 @@
+import { bareLoop, curlLoop, type Loop, runLoops } from "../loops.ts";
+import type { BenchOptions, Result } from "../report.ts";
+import { type BenchSystems, GROUPS_EACH, withSystems } from "../with-systems.ts";
+import { startWorkers } from "../workers.ts";
+
+const PEOPLE = 1_000;
+const WORKERS = [1, 2, 4, 8];
+/** A rate needs fewer people than the whole. */
+const BARE_SHARE = 0.25;
+const CURL_SHARE = 0.1;
+const AT_LEAST = { ofTheBareLoop: 0.95, ofTheCurlLoop: 2 };
+
+/**
+ * Row 3: people without accounts, jobs for all of them in the queue, and so many workers. Against bare loops, as many, that
+ * make the same calls and nothing else; and against as many of an administrator's loops of curl.
+ */
+export async function converge({ scale, people = PEOPLE, onProgress }: BenchOptions): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const workers of WORKERS) {
+    const pipeline = await withSystems(scale, people, (systems) => runWorkers(workers, systems));
+    onProgress(`${workers} workers: ${words(pipeline.peoplePerSecond)}`);
+    const loops = (share: number, loop: Loop) =>
+      withSystems(scale, Math.ceil(people * share), (systems) =>
+        runLoops(workers, systems.nextcloud, systems.people, loop),
+      );
+    const bare = await loops(BARE_SHARE, bareLoop);
+    const curl = await loops(CURL_SHARE, curlLoop);
+    const against = (name: string, baseline: number, atLeast: number): Result => ({
+      row: "converge",
+      measured: `${workers} workers, ${people} people with ${GROUPS_EACH} groups`,
+      figures: `${words(pipeline.peoplePerSecond)}, ${Math.round(pipeline.waiting * 100)} % waiting for Nextcloud`,
+      baseline: `${name}: ${words(baseline)}`,
+      ratio: pipeline.peoplePerSecond / baseline,
+      target: { atLeast },
+      numbers: { workers, ...pipeline, baseline },
+    });
+    results.push(against("bare loop, same calls", bare, AT_LEAST.ofTheBareLoop));
+    results.push(against("admin's curl loop", curl, AT_LEAST.ofTheCurlLoop));
+  }
+  return results;
+}
+
+const words = (peoplePerSecond: number): string => `${peoplePerSecond.toFixed(1)} people/s`;
+
+/** @returns people per second, and the part of the time in which a worker had a call with Nextcloud */
+async function runWorkers(count: number, { clavex, nextcloud, people, process }: BenchSystems) {
+  const workers = await startWorkers(count, clavex, nextcloud, people);
+  try {
+    const started = performance.now();
+    await workers.done;
+    const peoplePerSecond = (people.length / (performance.now() - started)) * 1000;
+    const wrong = await process.wrong();
+    if (wrong > 0) throw new Error(`${wrong} of ${people.length} people have not the account that they should have`);
+    return { peoplePerSecond, waiting: workers.waiting() };
+  } finally {
+    await workers.stop();
+  }
+}

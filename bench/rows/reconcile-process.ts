@@ -1,0 +1,138 @@
+import diagnostics from "node:diagnostics_channel";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { fixedOrganizations } from "../../functions/config/organizations.ts";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
+import { type Directory, readDirectory } from "../../functions/reconcile/directory.ts";
+import { createReconcile } from "../../functions/reconcile/reconcile.ts";
+import { createSystems } from "../../functions/systems.ts";
+import { benchOrganization, benchSecrets } from "../organization.ts";
+import { offer } from "../process.ts";
+import { readEverything } from "./reconcile-loop.ts";
+
+/** Where the systems and the ledger are. */
+export interface Place {
+  servers: { clavex: string; nextcloud: string };
+  endpoints: Endpoints;
+}
+
+/**
+ * How often garbage is collected to see what is held: so often spread over the run, and as often in a row when the directory
+ * has been read and nobody has been compared yet.
+ */
+const LOOKS = 12;
+/** How many answers and pages there are to a person, about. */
+const EVENTS_TO_A_PERSON = 0.04;
+
+/** What is measured, alone in a process of its own that measures once. */
+const services = {
+  /** A full reconciliation that finds nothing. `resident` is the most memory that the process had, garbage included. */
+  async reconcile(place: Place) {
+    const seconds = await timed(() => reconcile(place));
+    return { seconds, resident: process.resourceUsage().maxRSS * 1024 };
+  },
+
+  /** The bare loop; returns its seconds. */
+  loop: (place: Place): Promise<number> => timed(() => readEverything(place)),
+
+  /** The most that a full reconciliation holds at a time, in bytes: what is there after a collection of garbage. */
+  async held(place: Place, people: number): Promise<number> {
+    const start = heldNow();
+    const every = Math.ceil((people * EVENTS_TO_A_PERSON) / LOOKS);
+    let [events, row, most] = [0, 0, 0];
+    const look = (): void => {
+      events += 1;
+      row -= 1;
+      if (row > 0 || events % every === 0) most = Math.max(most, heldNow() - start);
+    };
+    // Answers before they are parsed, and pages while they are worked on.
+    diagnostics.subscribe("undici:request:trailers", look);
+    await reconcile(place, (phase, count) => {
+      if (phase === "people in Clavex" && count === people) row = LOOKS;
+      look();
+    });
+    return most;
+  },
+
+  /** What the directory itself takes, in bytes: what becomes free when it is dropped. */
+  async directory(place: Place): Promise<number> {
+    // In a function of its own: nothing of it may be left in the frame of this one.
+    const withDirectory = await heldWithDirectory(place);
+    return withDirectory - heldNow();
+  },
+};
+export type ReconcileProcess = typeof services;
+
+setFlagsFromString("--expose-gc");
+const collect: () => void = runInNewContext("gc");
+
+function heldNow(): number {
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1000;
+}
+
+/** Does something with what the function on Lambda has: one connection to Nextcloud. */
+async function withPipeline<T>(place: Place, work: (pipeline: ReturnType<typeof connect>) => Promise<T>): Promise<T> {
+  const pipeline = connect(place);
+  try {
+    return await work(pipeline);
+  } finally {
+    await pipeline.systems.close();
+    pipeline.clients.destroy();
+  }
+}
+
+function connect({ servers, endpoints }: Place) {
+  const clients = localClients(endpoints);
+  return {
+    organization: benchOrganization(servers),
+    systems: createSystems({ secrets: benchSecrets(), nextcloudConnections: 1 }),
+    ledger: createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName),
+    clients,
+  };
+}
+
+const nothing = (): void => undefined;
+
+function reconcile(place: Place, onProgress: (phase: string, count: number) => void = nothing): Promise<void> {
+  return withPipeline(place, async ({ organization, systems, ledger }) => {
+    const run = createReconcile({
+      organizations: fixedOrganizations([organization]),
+      systems,
+      ledger,
+      queue: { sendAll: async () => undefined },
+      log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+      counters: { count: nothing, flush: nothing },
+    });
+    const { survey } = await run(organization.slug, "full", { onProgress });
+    if (survey?.accounts !== survey?.people || survey?.differences.length !== 0 || survey.notes.length > 0) {
+      throw new Error("not everybody's account is as it should be");
+    }
+  });
+}
+
+function read(place: Place): Promise<Directory> {
+  return withPipeline(place, ({ organization, systems, ledger }) => {
+    const { clavex } = systems.of(organization);
+    if (!clavex) throw new Error("the organization has no API key");
+    return readDirectory({ ledger, clavex }, organization, Date.now, nothing);
+  });
+}
+
+async function heldWithDirectory(place: Place): Promise<number> {
+  const directory = await read(place);
+  const held = heldNow();
+  const { users, known } = directory.counts;
+  if (users !== known || directory.people.size !== users) throw new Error("not everybody is in the ledger");
+  return held;
+}
+
+offer(services, async () => undefined);

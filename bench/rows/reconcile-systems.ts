@@ -1,0 +1,129 @@
+import { BatchWriteCommand, type DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
+import { userSchema } from "../../functions/clavex/user.ts";
+import type { Organization } from "../../functions/config/organization.ts";
+import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createLedger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
+import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
+import {
+  DEFAULT_ORGANIZATION,
+  type SimulatedClavex,
+  startSimulatedClavex,
+} from "../../functions/local/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+import { groupId } from "../../functions/nextcloud/identity.ts";
+import { desiredAccount, desiredHash, groupsHash } from "../../functions/provision/desired.ts";
+import { benchOrganization, IDENTITY, QUOTA } from "../organization.ts";
+import { offer } from "../process.ts";
+
+/** The simulated Clavex and Nextcloud in a process of their own; Nextcloud takes no longer than its simulation does. */
+let clavex: SimulatedClavex;
+let nextcloud: SimulatedNextcloud;
+
+const { slug } = DEFAULT_ORGANIZATION;
+const PEOPLE_TO_A_GROUP = 100;
+const GROUPS_EACH = 2;
+/** The most that one request may write. */
+const BATCH = 25;
+const CONCURRENT_BATCHES = 4;
+
+const services = {
+  async open() {
+    clavex = await startSimulatedClavex();
+    nextcloud = await startSimulatedNextcloud();
+    return { clavex: clavex.url, nextcloud: nextcloud.url };
+  },
+
+  /** Everybody with their account, two groups and an entry in the ledger, as the pipeline would have left them. */
+  async settle(people: number, endpoints: Endpoints): Promise<void> {
+    const clients = localClients(endpoints);
+    try {
+      const documents = createDocumentClient(clients.dynamodb);
+      const ledger = createLedger(documents, endpoints.tableName);
+      const organization = benchOrganization({ clavex: clavex.url, nextcloud: nextcloud.url });
+      const groups = await makeGroups((people * GROUPS_EACH) / PEOPLE_TO_A_GROUP, (gid, name) =>
+        ledger.claimGroup(nextcloud.url, gid, { owner: slug, name }),
+      );
+      const indexes = Array.from({ length: people }, (_, index) => index).values();
+      const settleSome = async (): Promise<void> => {
+        for (let some = [...indexes.take(BATCH)]; some.length > 0; some = [...indexes.take(BATCH)]) {
+          const entries = some.map((index) => settlePerson(organization, index, groups));
+          await putEntries(documents, endpoints.tableName, entries);
+        }
+      };
+      await Promise.all(Array.from({ length: CONCURRENT_BATCHES }, settleSome));
+    } finally {
+      clients.destroy();
+    }
+  },
+
+  /** How many requests each server has received since this was asked last. */
+  requests() {
+    const counts = { clavex: clavex.requests.length, nextcloud: nextcloud.requests.length };
+    clavex.requests.length = 0;
+    nextcloud.requests.length = 0;
+    return counts;
+  },
+};
+export type ReconcileSystems = typeof services;
+
+interface Group {
+  id: string;
+  gid: string;
+  name: string;
+}
+
+async function makeGroups(count: number, claim: (gid: string, name: string) => Promise<unknown>): Promise<Group[]> {
+  const groups: Group[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const name = `Group ${index}`;
+    const gid = groupId(IDENTITY, name);
+    nextcloud.addGroup(gid, name);
+    await claim(gid, name);
+    groups.push({ id: clavex.addGroup(slug, name).id, gid, name });
+  }
+  return groups;
+}
+
+/** Makes the person in both systems, and returns their entry. */
+function settlePerson(organization: Organization, index: number, groups: readonly Group[]): SubjectEntry {
+  const fields = { email: `person.${index}@bench.example`, first_name: `Ada ${index}`, last_name: "Lovelace" };
+  const user = userSchema.parse(clavex.addUser(slug, fields));
+  const own = Array.from({ length: GROUPS_EACH }, (_, which) => groups[(index + which * 7) % groups.length]).filter(
+    (group) => group !== undefined,
+  );
+  const names = own.map(({ name }) => name).sort();
+  const desired = desiredAccount(organization, user.subject, { user, groups: names });
+  const claims = { name: desired.displayName, email: desired.email, quota: QUOTA.text };
+  nextcloud.simulateLogin({ providerId: IDENTITY.providerId, sub: user.subject, claims });
+  for (const { id, gid } of own) {
+    clavex.addMember(slug, id, user.subject);
+    nextcloud.addMember(gid, desired.accountId);
+  }
+  return {
+    subject: user.subject,
+    accountId: desired.accountId,
+    state: desired.state,
+    version: user.updatedAt,
+    desiredHash: desiredHash(desired),
+    groupsHash: groupsHash(names),
+    groups: desired.groups.map(({ gid }) => gid).sort(),
+    disabledByUs: false,
+    readAt: Date.now(),
+    revision: 1,
+  };
+}
+
+/** Faster than the ledger's own writing, which is one conditional request for each person. */
+async function putEntries(documents: DynamoDBDocumentClient, table: string, entries: SubjectEntry[]): Promise<void> {
+  const requests = entries.map((entry) => ({
+    PutRequest: { Item: { partition: slug, sort: `subject#${entry.subject}`, ...entry } },
+  }));
+  const { UnprocessedItems = {} } = await documents.send(
+    new BatchWriteCommand({ RequestItems: { [table]: requests } }),
+  );
+  if (Object.keys(UnprocessedItems).length > 0) throw new Error("the embedded ledger did not take all entries");
+}
+
+offer(services, async () => {
+  await Promise.all([clavex.close(), nextcloud.close()]);
+});

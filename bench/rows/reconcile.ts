@@ -1,0 +1,158 @@
+import type { EmbeddedServices } from "../embedded-process.ts";
+import { type Remote, startProcess } from "../process.ts";
+import type { BenchOptions, Result } from "../report.ts";
+import type { Place, ReconcileProcess } from "./reconcile-process.ts";
+import type { ReconcileSystems } from "./reconcile-systems.ts";
+
+const [SMALL, MIDDLE, LARGE] = [1_000, 10_000, 100_000];
+const AT_MOST = { growthOfTime: 1.3, growthOfMemory: 2, ofTheDirectory: 1.15 };
+const MEGABYTE = 1024 ** 2;
+
+/** What was measured with so many people. Memory is in bytes. */
+interface Measured {
+  people: number;
+  seconds: number;
+  loopSeconds: number;
+  clavexRequests: number;
+  nextcloudRequests: number;
+  resident: number;
+}
+
+interface Memory {
+  held: number;
+  directory: number;
+}
+
+/**
+ * Row 4: a full reconciliation where nobody's account differs, of organizations of three sizes; each person has two groups,
+ * an account and an entry in the ledger. Nextcloud takes no longer than its simulation does (a real one takes 4.5 ms for each
+ * account), so that our own time shows.
+ *
+ * - Time, against a bare loop that reads the same pages, one after the other, parses their JSON and drops them; and the time
+ *   per person of the largest against that of the middle one, which is 1 when time grows with the people and no faster.
+ * - Memory, as what is held: the heap after a collection of garbage, at its peak; looked at when answers have come and while
+ *   pages are worked on, all over the run and above all when the directory has been read and nobody has been compared yet. The directory itself is what describes the people (Clavex users, their groups, ledger
+ *   entries, as reconciliation holds them): what becomes free when it is dropped, in a process that has read nothing else.
+ *   What a run holds beyond it should not grow with the people. How much garbage there is besides depends on when V8 collects
+ *   it: `resident`, the most memory that the process ever had of the machine, shows it.
+ *
+ * Systems, ledger, and each measurement are processes of their own.
+ */
+export async function reconcile({ onProgress }: BenchOptions): Promise<Result[]> {
+  const small = await withPeople(SMALL, onProgress, (place) => measureTime(SMALL, place));
+  const middle = await withPeople(MIDDLE, onProgress, (place) => measureBoth(MIDDLE, place));
+  const large = await withPeople(LARGE, onProgress, (place) => measureBoth(LARGE, place));
+  return [
+    ...[small, middle, large].map(timeLine),
+    growthOfTime(middle, large),
+    memoryLine(middle, large),
+    directoryLine(large),
+  ];
+}
+
+interface Running extends Place {
+  systems: Remote<ReconcileSystems>;
+}
+
+/** Does something with systems and a ledger in which so many people are settled. */
+async function withPeople<T>(
+  people: number,
+  onProgress: BenchOptions["onProgress"],
+  work: (running: Running) => Promise<T>,
+): Promise<T> {
+  const embedded = startProcess<EmbeddedServices>("embedded-process.ts");
+  const systems = startProcess<ReconcileSystems>("rows/reconcile-systems.ts");
+  try {
+    const [endpoints, servers] = await Promise.all([embedded.open(), systems.open()]);
+    await systems.settle(people, endpoints);
+    onProgress(`${count(people)} people are settled`);
+    return await work({ endpoints, servers, systems });
+  } finally {
+    await Promise.all([embedded.stop(), systems.stop()]);
+  }
+}
+
+/** Measures in a fresh process. */
+async function fresh<T>(measure: (process: Remote<ReconcileProcess>) => Promise<T>): Promise<T> {
+  const process = startProcess<ReconcileProcess>("rows/reconcile-process.ts");
+  try {
+    return await measure(process);
+  } finally {
+    await process.stop();
+  }
+}
+
+async function measureTime(people: number, { systems, ...place }: Running): Promise<Measured> {
+  const loopSeconds = await fresh((process) => process.loop(place));
+  const loop = await systems.requests();
+  const run = await fresh((process) => process.reconcile(place));
+  const { clavex: clavexRequests, nextcloud: nextcloudRequests } = await systems.requests();
+  if (loop.clavex !== clavexRequests || loop.nextcloud !== nextcloudRequests) {
+    throw new Error("the bare loop does not read what reconciliation reads");
+  }
+  return { people, loopSeconds, ...run, clavexRequests, nextcloudRequests };
+}
+
+async function measureBoth(people: number, running: Running): Promise<Measured & Memory> {
+  const time = await measureTime(people, running);
+  const { systems: _, ...place } = running;
+  const directory = await fresh((process) => process.directory(place));
+  const held = await fresh((process) => process.held(place, people));
+  return { ...time, directory, held };
+}
+
+function timeLine(measured: Measured): Result {
+  const { people, seconds, loopSeconds, clavexRequests, nextcloudRequests, resident } = measured;
+  return {
+    row: "reconcile",
+    measured: `${count(people)} people, no drift`,
+    figures:
+      `${seconds.toFixed(2)} s, ${count(clavexRequests)} requests to Clavex, ${count(nextcloudRequests)} to Nextcloud ` +
+      `(which takes no time), ${megabytes(resident)} resident`,
+    baseline: `bare loop, same pages: ${loopSeconds.toFixed(2)} s`,
+    ratio: seconds / loopSeconds,
+    numbers: { ...measured },
+  };
+}
+
+function growthOfTime(middle: Measured, large: Measured): Result {
+  const perPerson = ({ seconds, people }: Measured): number => (seconds / people) * 1_000_000;
+  const [ours, before] = [perPerson(large), perPerson(middle)];
+  return {
+    row: "reconcile",
+    measured: `time per person, ${count(large.people)} people`,
+    figures: `${ours.toFixed(0)} µs`,
+    baseline: `${count(middle.people)} people: ${before.toFixed(0)} µs`,
+    ratio: ours / before,
+    target: { atMost: AT_MOST.growthOfTime },
+    numbers: { microseconds: ours, baseline: before },
+  };
+}
+
+function memoryLine(middle: Measured & Memory, large: Measured & Memory): Result {
+  const beyond = ({ held, directory }: Memory): number => held - directory;
+  return {
+    row: "reconcile",
+    measured: `held beyond the directory, ${count(large.people)} people`,
+    figures: `${megabytes(beyond(large))}, of ${megabytes(large.held)} at the peak`,
+    baseline: `${count(middle.people)} people: ${megabytes(beyond(middle))}, of ${megabytes(middle.held)}`,
+    ratio: beyond(large) / beyond(middle),
+    target: { atMost: AT_MOST.growthOfMemory },
+    numbers: { beyond: beyond(large), baseline: beyond(middle) },
+  };
+}
+
+function directoryLine({ people, held, directory }: Measured & Memory): Result {
+  return {
+    row: "reconcile",
+    measured: `held at the peak, ${count(people)} people`,
+    figures: `${megabytes(held)}, ${count(Math.round(held / people))} bytes per person`,
+    baseline: `the directory itself: ${megabytes(directory)}`,
+    ratio: held / directory,
+    target: { atMost: AT_MOST.ofTheDirectory },
+    numbers: { held, directory },
+  };
+}
+
+const count = (number: number): string => number.toLocaleString("en");
+const megabytes = (bytes: number): string => `${(bytes / MEGABYTE).toFixed(1)} MB`;

@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startPipeline } from "../../functions/local/pipeline.ts";
+import type { Log } from "../../functions/telemetry/log.ts";
+import { benchOrganization, benchSecrets } from "../organization.ts";
+import { startProcess } from "../process.ts";
+import type { BenchOptions, Result } from "../report.ts";
+import { stormPlan } from "../storm-plan.ts";
+import type { SystemsServices } from "../systems-process.ts";
+
+const PEOPLE = 1_000;
+const DELIVERIES = 10_000;
+const GROUPS = 20;
+const GROUPS_EACH = 1;
+const SEED = 20261124;
+/** The storm is a minute long; more than so many times faster it would be one of another kind. */
+const MOST_SCALE = 3;
+
+/**
+ * Row 5: a minute in which Clavex sends 10,000 deliveries for 1,000 new people, duplicates and late ones included, to the
+ * pipeline as `npm start` runs it. Time: from the first delivery until no job is left, against the storm itself. Requests to
+ * Nextcloud: against a worker that looks at Nextcloud, and changes it, for each delivery by itself.
+ */
+export async function storm({ scale, onProgress }: BenchOptions): Promise<Result[]> {
+  const factor = Math.min(scale, MOST_SCALE);
+  const stateFolder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-storm-"));
+  const systems = startProcess<SystemsServices>("systems-process.ts");
+  try {
+    const urls = await systems.open(factor);
+    await systems.hire(PEOPLE, GROUPS, GROUPS_EACH);
+    const organization = benchOrganization(urls);
+    const results = new Map<string, number>();
+    const pipeline = await startPipeline({
+      organizations: [organization],
+      secrets: benchSecrets(),
+      log: countingLog(results),
+      port: 0,
+      stateFolder,
+    });
+    try {
+      const started = performance.now();
+      const url = `${pipeline.url}/webhooks/clavex/${organization.slug}`;
+      const sent = await systems.storm(url, DELIVERIES, 60 / factor, SEED);
+      onProgress(`${sent.accepted} deliveries accepted in ${sent.seconds.toFixed(0)} s, ${sent.refused} refused`);
+      await pipeline.idle();
+      const seconds = (performance.now() - started) / 1000;
+      const { nextcloud, clavex, nextcloudSeconds } = await systems.work();
+      const wrong = await systems.wrong();
+      const each = requestsOneByOne();
+      const jobs = Object.fromEntries([...results].sort());
+      const numbers = { ...sent, converged: seconds, wrong, nextcloud, clavex, oneByOne: each, ...jobs };
+      const line = { row: "storm", numbers };
+      return [
+        {
+          ...line,
+          measured: `${DELIVERIES} deliveries for ${PEOPLE} people`,
+          figures: `converged after ${seconds.toFixed(1)} s, ${(nextcloudSeconds / seconds).toFixed(1)} calls under way at Nextcloud`,
+          baseline: `the storm itself: ${sent.seconds.toFixed(1)} s`,
+          ratio: seconds / sent.seconds,
+        },
+        {
+          ...line,
+          measured: "requests to Nextcloud",
+          figures: `${nextcloud}; ${words(jobs)}`,
+          baseline: `each delivery by itself: ${each}`,
+          ratio: nextcloud / each,
+        },
+        {
+          ...line,
+          measured: "lost",
+          figures: `${wrong} people not as in Clavex, ${DELIVERIES - sent.accepted} deliveries not accepted`,
+          baseline: `all people: ${PEOPLE}`,
+          ratio: (wrong + DELIVERIES - sent.accepted) / PEOPLE,
+          target: { atMost: 0 },
+        },
+      ];
+    } finally {
+      await pipeline.stop();
+    }
+  } finally {
+    await systems.stop();
+    await rm(stateFolder, { recursive: true });
+  }
+}
+
+const words = (jobs: Record<string, number>): string =>
+  Object.entries(jobs)
+    .map(([result, count]) => `${count} ${result}`)
+    .join(", ");
+
+/** A GET for each delivery that SQS does not drop, two or three calls more where something has happened. */
+function requestsOneByOne(): number {
+  const calls = { created: 2 + GROUPS_EACH, changed: 2, late: 1, again: 0 };
+  return stormPlan(PEOPLE, DELIVERIES, SEED).reduce((sum, { kind }) => sum + calls[kind], 0);
+}
+
+/** Counts how the jobs ended. */
+function countingLog(results: Map<string, number>): Log {
+  const ignore = () => undefined;
+  return {
+    debug: ignore,
+    warn: console.error,
+    error: console.error,
+    info: (message, { result } = {}) => {
+      if (message === "job") results.set(String(result), (results.get(String(result)) ?? 0) + 1);
+    },
+  };
+}

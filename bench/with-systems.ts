@@ -1,0 +1,48 @@
+import { DEFAULT_APP_PASSWORD } from "../functions/local/simulated/nextcloud.ts";
+import type { LoopPerson } from "./loops.ts";
+import { type Remote, startProcess } from "./process.ts";
+import { cleanUp, type NextcloudServer, realNextcloud } from "./real-nextcloud.ts";
+import type { SystemsServices } from "./systems-process.ts";
+
+const GROUPS = 20;
+export const GROUPS_EACH = 3;
+
+/** A Clavex full of people, and a Nextcloud that knows none of them. */
+export interface BenchSystems {
+  clavex: string;
+  nextcloud: NextcloudServer;
+  people: LoopPerson[];
+  process: Remote<SystemsServices>;
+}
+
+/**
+ * Runs something between the systems, and cleans up after it.
+ *
+ * @param scale how many times faster than the measured server Nextcloud is, if it is simulated
+ */
+export async function withSystems<T>(
+  scale: number,
+  people: number,
+  run: (systems: BenchSystems) => Promise<T>,
+): Promise<T> {
+  const real = realNextcloud();
+  const process = startProcess<SystemsServices>("systems-process.ts");
+  try {
+    const { clavex, nextcloud: url } = await process.open(scale, real?.url);
+    const hired = await process.hire(people, GROUPS, GROUPS_EACH);
+    const nextcloud = real ?? { url, username: "provisioner", password: DEFAULT_APP_PASSWORD };
+    try {
+      return await run({ clavex, nextcloud, people: hired, process });
+    } finally {
+      const groups = new Set(hired.flatMap((person) => person.groups));
+      if (real)
+        await cleanUp(
+          real,
+          hired.map(({ subject }) => subject),
+          [...groups],
+        );
+    }
+  } finally {
+    await process.stop();
+  }
+}

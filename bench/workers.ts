@@ -1,0 +1,123 @@
+import { fixedOrganizations } from "../functions/config/organizations.ts";
+import { createDocumentClient } from "../functions/ledger/client.ts";
+import { createLedger } from "../functions/ledger/ledger.ts";
+import { localClients } from "../functions/local/embedded.ts";
+import { startPoller } from "../functions/local/poller.ts";
+import { CONCURRENT_SUBJECTS, NEXTCLOUD_CONNECTIONS } from "../functions/provision/handler.ts";
+import { createProvision } from "../functions/provision/provision.ts";
+import { createRetryDelay } from "../functions/provision/retry.ts";
+import { createWorker } from "../functions/provision/worker.ts";
+import type { Job } from "../functions/queue/job.ts";
+import { createQueue } from "../functions/queue/queue.ts";
+import { createSystems, type Systems } from "../functions/systems.ts";
+import type { Log } from "../functions/telemetry/log.ts";
+import type { Counters } from "../functions/telemetry/metrics.ts";
+import type { EmbeddedServices } from "./embedded-process.ts";
+import type { LoopPerson } from "./loops.ts";
+import { benchOrganization, benchSecrets } from "./organization.ts";
+import { startProcess } from "./process.ts";
+import type { NextcloudServer } from "./real-nextcloud.ts";
+
+const VISIBILITY_SECONDS = 60;
+const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
+
+/** Workers under way: each one connection and four subjects at a time, like a container on Lambda. */
+export interface Workers {
+  /** Resolves when every job has changed something. */
+  done: Promise<void>;
+  /** How many people have been provisioned so far. */
+  provisioned(): number;
+  /** The part of the time since the start in which a worker had a call with Nextcloud. */
+  waiting(): number;
+  stop(): Promise<void>;
+}
+
+/** Puts a job for each person into an empty queue, with an empty ledger, and sets workers on it. */
+export async function startWorkers(
+  workers: number,
+  clavex: string,
+  nextcloud: NextcloudServer,
+  people: LoopPerson[],
+): Promise<Workers> {
+  const embedded = startProcess<EmbeddedServices>("embedded-process.ts");
+  const endpoints = await embedded.open();
+  const clients = localClients(endpoints);
+  const queue = createQueue(clients.sqs, endpoints.queueUrl);
+  const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
+  const organization = benchOrganization({ clavex, nextcloud: nextcloud.url, username: nextcloud.username });
+  const trigger = { kind: "reconcile" } as const;
+  const jobs = people.map(({ subject }): Job => ({ version: 1, organization: organization.slug, subject, trigger }));
+  for (let index = 0; index < jobs.length; index += 10) await queue.sendAll(jobs.slice(index, index + 10), "bench");
+
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  let provisioned = 0;
+  const counters: Counters = {
+    count(counter) {
+      if (counter === "JobsApplied") provisioned += 1;
+      if (provisioned === jobs.length) resolve();
+    },
+    flush: () => undefined,
+  };
+  const started = performance.now();
+  const containers = Array.from({ length: workers }, () => {
+    const systems = metered(
+      createSystems({ secrets: benchSecrets(nextcloud.password), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
+    );
+    const provision = createProvision({ organizations: fixedOrganizations([organization]), systems, ledger, queue });
+    const poller = startPoller({
+      sqs: clients.sqs,
+      queueUrl: endpoints.queueUrl,
+      queue,
+      createWorker: (workersQueue) =>
+        createWorker({
+          provision,
+          queue: workersQueue,
+          retryDelay: createRetryDelay(),
+          log: SILENT,
+          counters,
+          concurrency: CONCURRENT_SUBJECTS,
+        }),
+      visibilitySeconds: VISIBILITY_SECONDS,
+      batches: 1,
+      log: SILENT,
+    });
+    return { systems, poller };
+  });
+  return {
+    done,
+    provisioned: () => provisioned,
+    waiting() {
+      const waited = containers.reduce((sum, { systems }) => sum + systems.waited(), 0);
+      return waited / workers / (performance.now() - started);
+    },
+    async stop() {
+      await Promise.all(containers.map(({ poller }) => poller.stop()));
+      await Promise.all(containers.map(({ systems }) => systems.close()));
+      clients.destroy();
+      await embedded.stop();
+    },
+  };
+}
+
+/** Systems that know for how long at least one call to Nextcloud was under way, in milliseconds. */
+function metered(systems: Systems): Systems & { waited(): number } {
+  let [underWay, since, waited] = [0, 0, 0];
+  return {
+    ...systems,
+    waited: () => waited,
+    of(organization) {
+      const { ocs, ...rest } = systems.of(organization);
+      const call: typeof ocs.call = async (...input) => {
+        if (underWay === 0) since = performance.now();
+        underWay += 1;
+        try {
+          return await ocs.call(...input);
+        } finally {
+          underWay -= 1;
+          if (underWay === 0) waited += performance.now() - since;
+        }
+      };
+      return { ...rest, ocs: { call } };
+    },
+  };
+}
