@@ -3,7 +3,7 @@ import { createDocumentClient } from "../functions/ledger/client.ts";
 import { createLedger } from "../functions/ledger/ledger.ts";
 import { localClients } from "../functions/local/embedded.ts";
 import { startPoller } from "../functions/local/poller.ts";
-import { CONCURRENT_SUBJECTS, NEXTCLOUD_CONNECTIONS } from "../functions/provision/handler.ts";
+import { CONTAINER_LIMITS } from "../functions/provision/limits.ts";
 import { createProvision } from "../functions/provision/provision.ts";
 import { createRetryDelay } from "../functions/provision/retry.ts";
 import { createWorker } from "../functions/provision/worker.ts";
@@ -61,7 +61,10 @@ export async function startWorkers(
   const started = performance.now();
   const containers = Array.from({ length: workers }, () => {
     const systems = metered(
-      createSystems({ secrets: benchSecrets(nextcloud.password), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
+      createSystems({
+        secrets: benchSecrets(nextcloud.password),
+        nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
+      }),
     );
     const provision = createProvision({ organizations: fixedOrganizations([organization]), systems, ledger, queue });
     const poller = startPoller({
@@ -75,7 +78,7 @@ export async function startWorkers(
           retryDelay: createRetryDelay(),
           log: SILENT,
           counters,
-          concurrency: CONCURRENT_SUBJECTS,
+          concurrency: CONTAINER_LIMITS.concurrentSubjects,
         }),
       visibilitySeconds: VISIBILITY_SECONDS,
       batches: 1,

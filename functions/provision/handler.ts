@@ -11,13 +11,11 @@ import { createQueue } from "../queue/queue.ts";
 import { createSystems } from "../systems.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { CONTAINER_LIMITS } from "./limits.ts";
 import { createProvision } from "./provision.ts";
 import { createRetryDelay } from "./retry.ts";
 import { createWorker, type Worker } from "./worker.ts";
 
-/** One connection to each Nextcloud: the function's concurrency is what limits the load on it. */
-export const NEXTCLOUD_CONNECTIONS = 1;
-export const CONCURRENT_SUBJECTS = 4;
 /** The longest that a job which has begun may still take; none begins with less time left. */
 const RESERVE_MS = 150_000;
 
@@ -28,7 +26,10 @@ function build(): Worker {
   return createWorker({
     provision: createProvision({
       organizations: organizationsFromParameters(ssm, stage),
-      systems: createSystems({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
+      systems: createSystems({
+        secrets: parameterSecrets(ssm, stage),
+        nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
+      }),
       ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
       queue,
     }),
@@ -36,7 +37,7 @@ function build(): Worker {
     retryDelay: createRetryDelay(),
     log: createLog("provision"),
     counters: createCounters("provision", stage),
-    concurrency: CONCURRENT_SUBJECTS,
+    concurrency: CONTAINER_LIMITS.concurrentSubjects,
   });
 }
 

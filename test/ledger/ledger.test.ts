@@ -159,6 +159,17 @@ describe("a Nextcloud group", () => {
     expect(await ledger.group(origin, "eng")).toEqual({ owner: "acme", name: "Engineering" });
   });
 
+  it("of every organization is listed, and none of another Nextcloud", async () => {
+    await ledger.claimGroup(origin, "eng", { owner: "acme", name: "Engineering" });
+    await ledger.claimGroup(origin, "group#sales", { owner: "globex", name: "Sales" });
+    await ledger.claimGroup(`${origin}.other`, "ops", { owner: "acme", name: "Ops" });
+    await ledger.claimAccount(origin, "ada", "acme");
+    expect((await Array.fromAsync(ledger.groups(origin))).flat()).toEqual([
+      { gid: "eng", owner: "acme", name: "Engineering" },
+      { gid: "group#sales", owner: "globex", name: "Sales" },
+    ]);
+  });
+
   it("that is claimed twice by its owner stays the same", async () => {
     await ledger.claimGroup(origin, "eng", { owner: "acme", name: "Engineering" });
     const again = await ledger.claimGroup(origin, "eng", { owner: "acme", name: "Other" });
