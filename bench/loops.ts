@@ -1,5 +1,5 @@
 import { Pool } from "undici";
-import { accountId, groupId } from "../functions/nextcloud/identity.ts";
+import { accountId, groupId } from "../functions/core/identity.ts";
 import { IDENTITY, QUOTA } from "./organization.ts";
 import type { NextcloudServer } from "./real-nextcloud.ts";
 

@@ -1,4 +1,4 @@
-import type { RecordedRequest } from "../functions/local/simulated/server.ts";
+import type { RecordedRequest } from "../functions/simulated/server.ts";
 
 /**
  * Requests per second of a real Nextcloud 27.1 with 1, 2, 4 and 8 connections (2 cores for PHP and database), without a

@@ -1,8 +1,8 @@
 import type * as z from "zod";
-import { type Organization, organizationSchema } from "../functions/config/organization.ts";
 import { environmentSecrets, type Secrets } from "../functions/config/secrets.ts";
-import { DEFAULT_ORGANIZATION } from "../functions/local/simulated/clavex.ts";
-import { DEFAULT_APP_PASSWORD } from "../functions/local/simulated/nextcloud.ts";
+import { type Organization, organizationSchema } from "../functions/core/organization.ts";
+import { DEFAULT_ORGANIZATION } from "../functions/simulated/clavex.ts";
+import { DEFAULT_APP_PASSWORD } from "../functions/simulated/nextcloud.ts";
 
 export const IDENTITY = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
 export const QUOTA = { text: "5 GB", bytes: 5 * 1024 ** 3 };

@@ -1,7 +1,7 @@
+import { accountId, groupId } from "../functions/core/identity.ts";
 import { createPool } from "../functions/http.ts";
 import { deleteAccount } from "../functions/nextcloud/accounts.ts";
 import { OcsRefusal } from "../functions/nextcloud/errors.ts";
-import { accountId, groupId } from "../functions/nextcloud/identity.ts";
 import { createOcs, groupSegment, NEXTCLOUD_TIMEOUTS } from "../functions/nextcloud/ocs.ts";
 import { IDENTITY } from "./organization.ts";
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { DEFAULT_ORGANIZATION, type SimulatedClavex } from "../functions/local/simulated/clavex.ts";
+import { DEFAULT_ORGANIZATION, type SimulatedClavex } from "../functions/simulated/clavex.ts";
 import type { LoopPerson } from "./loops.ts";
 
 const { slug } = DEFAULT_ORGANIZATION;

@@ -2,17 +2,13 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../functions/clavex/signature.ts";
-import {
-  DEFAULT_ORGANIZATION,
-  type SimulatedClavex,
-  startSimulatedClavex,
-} from "../functions/local/simulated/clavex.ts";
+import { accountId, groupId } from "../functions/core/identity.ts";
+import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../functions/simulated/clavex.ts";
 import {
   DEFAULT_APP_PASSWORD,
   type SimulatedNextcloud,
   startSimulatedNextcloud,
-} from "../functions/local/simulated/nextcloud.ts";
-import { accountId, groupId } from "../functions/nextcloud/identity.ts";
+} from "../functions/simulated/nextcloud.ts";
 import { bareLoop, connect, type LoopPerson } from "./loops.ts";
 import { type NextcloudTimes, nextcloudTimes } from "./nextcloud-times.ts";
 import { IDENTITY, QUOTA, WEBHOOK_SECRET } from "./organization.ts";

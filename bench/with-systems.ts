@@ -1,4 +1,4 @@
-import { DEFAULT_APP_PASSWORD } from "../functions/local/simulated/nextcloud.ts";
+import { DEFAULT_APP_PASSWORD } from "../functions/simulated/nextcloud.ts";
 import type { LoopPerson } from "./loops.ts";
 import { type Remote, startProcess } from "./process.ts";
 import { cleanUp, type NextcloudServer, realNextcloud } from "./real-nextcloud.ts";

@@ -1,15 +1,15 @@
+import { type Clients, createClients } from "../functions/clients.ts";
 import { fixedOrganizations } from "../functions/config/organizations.ts";
+import type { Job } from "../functions/core/job.ts";
+import { createRetryDelay } from "../functions/core/retry.ts";
 import { createDocumentClient } from "../functions/ledger/client.ts";
 import { createLedger } from "../functions/ledger/ledger.ts";
 import { localClients } from "../functions/local/embedded.ts";
 import { startPoller } from "../functions/local/poller.ts";
 import { CONTAINER_LIMITS } from "../functions/provision/limits.ts";
 import { createProvision } from "../functions/provision/provision.ts";
-import { createRetryDelay } from "../functions/provision/retry.ts";
 import { createWorker } from "../functions/provision/worker.ts";
-import type { Job } from "../functions/queue/job.ts";
 import { createQueue } from "../functions/queue/queue.ts";
-import { createSystems, type Systems } from "../functions/systems.ts";
 import type { Log } from "../functions/telemetry/log.ts";
 import type { Counters } from "../functions/telemetry/metrics.ts";
 import type { EmbeddedServices } from "./embedded-process.ts";
@@ -61,7 +61,7 @@ export async function startWorkers(
   const started = performance.now();
   const containers = Array.from({ length: workers }, () => {
     const systems = metered(
-      createSystems({
+      createClients({
         secrets: benchSecrets(nextcloud.password),
         nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
       }),
@@ -102,8 +102,8 @@ export async function startWorkers(
   };
 }
 
-/** Systems that know for how long at least one call to Nextcloud was under way, in milliseconds. */
-function metered(systems: Systems): Systems & { waited(): number } {
+/** Clients that know for how long at least one call to Nextcloud was under way, in milliseconds. */
+function metered(systems: Clients): Clients & { waited(): number } {
   let [underWay, since, waited] = [0, 0, 0];
   return {
     ...systems,

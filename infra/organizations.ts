@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigurationError } from "../functions/config/errors.ts";
-import { type Organization, parseOrganizations } from "../functions/config/organization.ts";
+import { type Organization, parseOrganizations } from "../functions/core/organization.ts";
 
 /** An organization's document as it is deployed: validated, its JSON without white space. */
 export interface DeployedOrganization {

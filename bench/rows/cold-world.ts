@@ -3,16 +3,16 @@ import { PurgeQueueCommand, SendMessageCommand } from "@aws-sdk/client-sqs";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { organizationsPath } from "../../functions/config/organizations.ts";
 import { secretParameter } from "../../functions/config/secrets.ts";
+import { accountId } from "../../functions/core/identity.ts";
+import { type Job, messageGroupId } from "../../functions/core/job.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import {
   type ClavexUser,
   DEFAULT_ORGANIZATION,
   type SimulatedClavex,
   startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { accountId } from "../../functions/nextcloud/identity.ts";
-import { type Job, messageGroupId } from "../../functions/queue/job.ts";
+} from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { FunctionName } from "../../infra/bundling.ts";
 import { httpEvent, sqsEvent } from "../../test/infra/runtime/events.ts";
 import { CREDENTIALS } from "../../test/infra/runtime/lambda.ts";

@@ -1,6 +1,6 @@
 import { Client } from "undici";
-import { DEFAULT_ORGANIZATION } from "../../functions/local/simulated/clavex.ts";
-import { DEFAULT_APP_PASSWORD } from "../../functions/local/simulated/nextcloud.ts";
+import { DEFAULT_ORGANIZATION } from "../../functions/simulated/clavex.ts";
+import { DEFAULT_APP_PASSWORD } from "../../functions/simulated/nextcloud.ts";
 import type { Place } from "./reconcile-process.ts";
 
 const { id, slug, apiKey } = DEFAULT_ORGANIZATION;

@@ -1,13 +1,13 @@
 import diagnostics from "node:diagnostics_channel";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
 import { type Directory, readDirectory } from "../../functions/reconcile/directory.ts";
 import { createReconcile } from "../../functions/reconcile/reconcile.ts";
-import { createSystems } from "../../functions/systems.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
 import { offer } from "../process.ts";
 import { readEverything } from "./reconcile-loop.ts";
@@ -94,7 +94,7 @@ function connect({ servers, endpoints }: Place) {
   const clients = localClients(endpoints);
   return {
     organization: benchOrganization(servers),
-    systems: createSystems({ secrets: benchSecrets(), nextcloudConnections: 1 }),
+    systems: createClients({ secrets: benchSecrets(), nextcloudConnections: 1 }),
     ledger: createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName),
     clients,
   };

@@ -1,17 +1,13 @@
 import { BatchWriteCommand, type DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
 import { userSchema } from "../../functions/clavex/user.ts";
-import type { Organization } from "../../functions/config/organization.ts";
+import { desiredAccount, desiredHash, groupsHash } from "../../functions/core/desired.ts";
+import { groupId } from "../../functions/core/identity.ts";
+import type { Organization } from "../../functions/core/organization.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
-import {
-  DEFAULT_ORGANIZATION,
-  type SimulatedClavex,
-  startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { groupId } from "../../functions/nextcloud/identity.ts";
-import { desiredAccount, desiredHash, groupsHash } from "../../functions/provision/desired.ts";
+import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { benchOrganization, IDENTITY, QUOTA } from "../organization.ts";
 import { offer } from "../process.ts";
 

@@ -36,7 +36,7 @@ interface Memory {
  *   What a run holds beyond it should not grow with the people. How much garbage there is besides depends on when V8 collects
  *   it: `resident`, the most memory that the process ever had of the machine, shows it.
  *
- * Systems, ledger, and each measurement are processes of their own.
+ * Clients, ledger, and each measurement are processes of their own.
  */
 export async function reconcile({ onProgress }: BenchOptions): Promise<Result[]> {
   const small = await withPeople(SMALL, onProgress, (place) => measureTime(SMALL, place));

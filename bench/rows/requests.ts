@@ -1,14 +1,14 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
+import { groupId } from "../../functions/core/identity.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
-import { startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-import { startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { groupId } from "../../functions/nextcloud/identity.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
 import { createQueue } from "../../functions/queue/queue.ts";
-import { createSystems } from "../../functions/systems.ts";
+import { startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { type Call, connect, curlLoop, type LoopPerson } from "../loops.ts";
 import { benchOrganization, benchSecrets, IDENTITY } from "../organization.ts";
 import { cleanUp, type NextcloudServer, realNextcloud } from "../real-nextcloud.ts";
@@ -60,7 +60,7 @@ export async function countRequests(
   const simulated = real ? undefined : await startSimulatedNextcloud();
   const embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
   const server = real ?? { url: "", username: "", password: "", ...simulated };
-  const systems = createSystems({ secrets: benchSecrets(server.password), nextcloudConnections: 1 });
+  const systems = createClients({ secrets: benchSecrets(server.password), nextcloudConnections: 1 });
   const staff = new Staff(clavex);
   try {
     const organization = benchOrganization({ clavex: clavex.url, nextcloud: server.url, username: server.username });

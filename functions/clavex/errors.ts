@@ -1,4 +1,4 @@
-import { Failure, type FailureDetails } from "../failure.ts";
+import { Failure, type FailureDetails } from "../core/failure.ts";
 
 /** Clavex did not answer, or not in a way that says anything about a person: network, timeout, 429, 5xx, a cut body. */
 export class ClavexUnavailable extends Failure {

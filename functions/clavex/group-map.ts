@@ -1,4 +1,4 @@
-import { cached, type Reading } from "../cached.ts";
+import { coalesced, type Reading } from "../coalesced.ts";
 import type { AdminApi } from "./admin-api.ts";
 
 /** Who is in which of the groups that matter, at one time. */
@@ -25,7 +25,7 @@ export function createGroupMap(
   relevant: (name: string) => boolean,
   now: () => number = Date.now,
 ): ReadGroupMap {
-  return cached(async () => {
+  return coalesced(async () => {
     const names = new Set<string>();
     const waiting: { id: string; name: string }[] = [];
     for await (const page of api.groups()) {

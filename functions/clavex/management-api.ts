@@ -1,6 +1,6 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
 import { ClavexCertificate, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
 

@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import { identityFingerprint } from "../nextcloud/identity.ts";
-import { type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { identityFingerprint } from "../core/identity.ts";
+import { type ConnectOptions, connect, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print } from "./terminal.ts";
 

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { type DeadLetter, type Filter, type RunOptions, type Summary, whyItStays } from "../replay/dead-letters.ts";
 import { printable } from "../telemetry/log.ts";
-import { type Connection, type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { type Connection, type ConnectOptions, connect, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print, printJson, progress, table, time } from "./terminal.ts";
 

@@ -1,10 +1,10 @@
-import { quotaText } from "../nextcloud/quota.ts";
-import type { Operation } from "../provision/plan.ts";
-import type { Difference } from "../reconcile/survey.ts";
+import type { Operation } from "../core/plan.ts";
+import { quotaText } from "../core/quota.ts";
+import type { Drift } from "../reconcile/drift-report.ts";
 import { printable } from "../telemetry/log.ts";
 
 /** What each kind of difference is marked with, as in other plans: to be made, changed, taken away. */
-export const MARKS: Record<Difference["kind"], string> = {
+export const MARKS: Record<Drift["kind"], string> = {
   create: "+",
   update: "~",
   adopt: "=",
@@ -13,16 +13,12 @@ export const MARKS: Record<Difference["kind"], string> = {
 };
 
 /** The lines that tell a person what the operations of a difference change. */
-export function describeDifference({ operations, desired, actual, kind }: Difference): string[] {
+export function describeDrift({ operations, desired, actual, kind }: Drift): string[] {
   if (kind === "adopt") return ["the account is right; the ledger takes note of it"];
   return operations.flatMap((operation) => describeOperation(operation, desired, actual));
 }
 
-function describeOperation(
-  operation: Operation,
-  desired: Difference["desired"],
-  actual: Difference["actual"],
-): string[] {
+function describeOperation(operation: Operation, desired: Drift["desired"], actual: Drift["actual"]): string[] {
   switch (operation.kind) {
     case "upsert":
     case "create": {
@@ -55,7 +51,7 @@ function describeOperation(
   }
 }
 
-const REASONS: Record<Difference["desired"]["state"], string> = {
+const REASONS: Record<Drift["desired"]["state"], string> = {
   active: "",
   suspended: "suspended in Clavex",
   deleted: "gone from Clavex",

@@ -1,20 +1,20 @@
 import { Command } from "commander";
 import { createGroupMap } from "../clavex/group-map.ts";
 import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
-import type { Organization } from "../config/organization.ts";
+import { createClients, type OrganizationClients } from "../clients.ts";
+import { type DesiredAccount, desiredAccount, isManaged } from "../core/desired.ts";
+import { isDeletable } from "../core/grace.ts";
+import { accountId, type Identity } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
+import { matchesAny } from "../core/patterns.ts";
+import { type Plan, plan } from "../core/plan.ts";
+import { quotaText } from "../core/quota.ts";
 import type { SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
-import { accountId, type Identity } from "../nextcloud/identity.ts";
-import { quotaText } from "../nextcloud/quota.ts";
-import { type DesiredAccount, desiredAccount, isManaged } from "../provision/desired.ts";
-import { isDeletable } from "../provision/grace.ts";
-import { createOwnership } from "../provision/ownership.ts";
-import { matchesAny } from "../provision/patterns.ts";
-import { type Plan, plan } from "../provision/plan.ts";
-import { createSystems, type OrganizationSystems } from "../systems.ts";
+import { createGroupLookup } from "../provision/group-lookup.ts";
 import { printable } from "../telemetry/log.ts";
-import { type ConnectOptions, openForReading, withConnection } from "./connect.ts";
-import { describeDifference } from "./describe.ts";
+import { describeDrift } from "./describe.ts";
+import { type ConnectOptions, openForReading, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson, time } from "./terminal.ts";
 
@@ -51,7 +51,7 @@ interface Explanation {
 
 async function explain(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
-  const systems = createSystems({ secrets, nextcloudConnections: 1 });
+  const systems = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const organization = await organizations.get(options.organization);
     if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
@@ -65,7 +65,7 @@ async function explain(options: Options): Promise<void> {
     const desired = desiredAccount(organization, subject, { user, groups: names });
     const actual = await getAccount(system.ocs, desired.accountId);
     const entry = await ledger.subject(organization.slug, subject);
-    const groups = await createOwnership(ledger).resolve(organization, system, desired, actual, map.names);
+    const groups = await createGroupLookup(ledger).resolve(organization, system, desired, actual, map.names);
     let made: Explanation["plan"];
     try {
       const deletable = isDeletable(organization, desired, entry, Date.now());
@@ -83,7 +83,7 @@ async function explain(options: Options): Promise<void> {
 }
 
 async function findUser(
-  { api }: NonNullable<OrganizationSystems["clavex"]>,
+  { api }: NonNullable<OrganizationClients["clavex"]>,
   text: string,
 ): Promise<{ subject: string; user: DirectoryUser | undefined }> {
   if (!text.includes("@")) {
@@ -128,7 +128,7 @@ function show({ organization, subject, user, names, desired, actual, entry, plan
   say("Ledger", entry ? remembers(entry) : "knows nothing of this person");
   if ("refusal" in made) say("To do", `nothing: ${made.refusal}`);
   else {
-    const lines = describeDifference({
+    const lines = describeDrift({
       subject,
       accountId: desired.accountId,
       name: "",

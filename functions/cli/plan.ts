@@ -1,12 +1,12 @@
 import { Command } from "commander";
-import type { Organization } from "../config/organization.ts";
+import { createClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { Failure } from "../failure.ts";
-import { type Survey, survey } from "../reconcile/survey.ts";
-import { createSystems } from "../systems.ts";
+import { Failure } from "../core/failure.ts";
+import type { Organization } from "../core/organization.ts";
+import { type DriftReport, driftReport } from "../reconcile/drift-report.ts";
 import { printable } from "../telemetry/log.ts";
-import { type ConnectOptions, openForReading, withConnection } from "./connect.ts";
-import { describeDifference, MARKS } from "./describe.ts";
+import { describeDrift, MARKS } from "./describe.ts";
+import { type ConnectOptions, openForReading, withConnection } from "./pipeline.ts";
 import { CommandError, reportAndExit } from "./report.ts";
 import { print, printJson } from "./terminal.ts";
 
@@ -32,10 +32,10 @@ export function planCommand(): Command {
 
 async function plan(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
-  const systems = createSystems({ secrets, nextcloudConnections: CONNECTIONS });
+  const systems = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
     const slugs = options.organization === undefined ? await organizations.slugs() : [options.organization];
-    const surveys: Survey[] = [];
+    const reports: DriftReport[] = [];
     const failures = await eachOrganization(slugs, organizations, async (organization) => {
       const { slug, clavex } = organization;
       if (clavex.apiKey === undefined && options.organization === undefined) {
@@ -43,12 +43,12 @@ async function plan(options: Options): Promise<void> {
         return;
       }
       const system = systems.of(organization);
-      const found = await survey(organization, "full", { ledger, system, onProgress: reading(slug) });
-      surveys.push(found);
+      const found = await driftReport(organization, "full", { ledger, system, onProgress: reading(slug) });
+      reports.push(found);
       if (!options.json) show(organization, found);
     });
-    if (options.json) printJson([...surveys.map(forMachines), ...failures]);
-    const differs = surveys.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
+    if (options.json) printJson([...reports.map(forMachines), ...failures]);
+    const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
     if (differs && failures.length === 0) process.exitCode = DIFFERENT;
   } finally {
     await systems.close();
@@ -96,12 +96,12 @@ export function reading(slug: string): (phase: string, count: number) => void {
   };
 }
 
-function show({ slug }: Organization, { differences, notes, held, people, accounts }: Survey): void {
+function show({ slug }: Organization, { differences, notes, held, people, accounts }: DriftReport): void {
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
   print(`${slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
   for (const difference of differences) {
     print(`  ${MARKS[difference.kind]} ${printable(difference.name)}  ${difference.subject}`);
-    for (const line of describeDifference(difference)) print(`      ${line}`);
+    for (const line of describeDrift(difference)) print(`      ${line}`);
   }
   if (differences.length > 0) print();
   if (notes.length > 0) {
@@ -120,7 +120,7 @@ function show({ slug }: Organization, { differences, notes, held, people, accoun
 }
 
 /** The survey without what only the pipeline needs. */
-function forMachines({ differences, ...rest }: Survey) {
+function forMachines({ differences, ...rest }: DriftReport) {
   return {
     ...rest,
     differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => ({

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
 import { uuidSchema } from "../clavex/user.ts";
-import { type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { type ConnectOptions, connect, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson } from "./terminal.ts";
 

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
+import { createClients } from "../clients.ts";
 import { createReconcile, type Run } from "../reconcile/reconcile.ts";
-import { createSystems } from "../systems.ts";
-import { type ConnectOptions, connect, withConnection } from "./connect.ts";
+import { type ConnectOptions, connect, withConnection } from "./pipeline.ts";
 import { eachOrganization, reading } from "./plan.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print, printJson } from "./terminal.ts";
@@ -48,7 +48,7 @@ async function reconcile(options: Options): Promise<void> {
     );
   }
   const connection = await connect(options);
-  const systems = createSystems({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
+  const systems = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
   const counters = { count: () => undefined, flush: () => undefined };
   const run = createReconcile({ ...connection, systems, log: silent, counters });
   try {

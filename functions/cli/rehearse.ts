@@ -1,12 +1,12 @@
 import { Command } from "commander";
 import type { AdminApi } from "../clavex/admin-api.ts";
 import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
+import { createClients } from "../clients.ts";
 import { createContext } from "../doctor/context.ts";
 import { ProviderNotVisible, type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
-import { createSystems } from "../systems.ts";
 import { printable } from "../telemetry/log.ts";
-import { type ConnectOptions, openSources, withConnection } from "./connect.ts";
 import { doctorOptions, openPipeline } from "./doctor.ts";
+import { type ConnectOptions, openSources, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson, table } from "./terminal.ts";
 
@@ -43,7 +43,7 @@ async function run(options: Options): Promise<void> {
 
   const pipeline = await openPipeline(options);
   const context = createContext(doctorOptions(organization, [], secrets, pipeline, undefined));
-  const systems = createSystems({ secrets, nextcloudConnections: 1 });
+  const systems = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const { clavex } = systems.of(organization);
     if (!clavex) throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);

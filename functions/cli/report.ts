@@ -1,5 +1,5 @@
 import { ConfigurationError } from "../config/errors.ts";
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 import { printable } from "../telemetry/log.ts";
 
 /** A command that cannot go on: the message says what is wrong, and what to do about it. */

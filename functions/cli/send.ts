@@ -4,10 +4,10 @@ import { Command } from "commander";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { networkErrorName } from "../http.ts";
-import { DEMO_PEOPLE } from "../local/demo-systems.ts";
 import { findPipeline } from "../local/running.ts";
+import { DEMO_PEOPLE } from "../simulated/demo.ts";
 import { printable } from "../telemetry/log.ts";
-import { type ConnectOptions, openSources, stackOutputs, withConnection } from "./connect.ts";
+import { type ConnectOptions, openSources, stackOutputs, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print } from "./terminal.ts";
 

@@ -8,19 +8,18 @@ import { Command, InvalidArgumentError } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
 import { ConfigurationError } from "../config/errors.ts";
-import { type Organization, parseOrganization } from "../config/organization.ts";
 import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
+import { type Organization, parseOrganization } from "../core/organization.ts";
 import { examine } from "../doctor/doctor.ts";
 import { createPool } from "../http.ts";
-import { DEMO_WEBHOOK_SECRET, demoOrganization, demoSecrets } from "../local/demo-systems.ts";
 import type { Running } from "../local/running.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS } from "../nextcloud/ocs.ts";
 import type { Answers, SetupContext } from "../setup/context.ts";
 import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import { environmentStore, fixedStore, parameterStore, type SecretStore } from "../setup/store.ts";
+import { DEMO_WEBHOOK_SECRET, demoOrganization, demoSecrets } from "../simulated/demo.ts";
 import { printable } from "../telemetry/log.ts";
-import { type ConnectOptions, withConnection } from "./connect.ts";
 import {
   ADMIN_TOKEN,
   adminToken,
@@ -29,6 +28,7 @@ import {
   type OpenPipeline,
   openPipeline,
 } from "./doctor.ts";
+import { type ConnectOptions, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print } from "./terminal.ts";
 

@@ -1,4 +1,4 @@
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 
 /** Configuration that cannot be used. `problems` holds every one of them, each with the place it was found. */
 export class ConfigurationError extends Failure {

@@ -1,16 +1,16 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GetParametersByPathCommand, type SSMClient } from "@aws-sdk/client-ssm";
-import { ConfigurationError } from "./errors.ts";
-import { kept } from "./kept.ts";
 import {
   isSlug,
   type Organization,
   type OrganizationDocument,
   parseOrganization,
   parseOrganizations,
-} from "./organization.ts";
+} from "../core/organization.ts";
+import { ConfigurationError } from "./errors.ts";
 import { parametersUnavailable } from "./parameters.ts";
+import { staleOnError } from "./stale-on-error.ts";
 
 /** The organizations that are configured. */
 export interface Organizations {
@@ -79,7 +79,7 @@ export function organizationsFromParameters(
   now: () => number = Date.now,
 ): Organizations {
   const path = organizationsPath(stage);
-  const read = kept(() => readParameters(ssm, path), now);
+  const read = staleOnError(() => readParameters(ssm, path), now);
   const within = (milliseconds: number) => read(now() - milliseconds);
 
   return {

@@ -1,4 +1,4 @@
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 
 /** SSM did not answer: throttled or unreachable. */
 class ParametersUnavailable extends Failure {

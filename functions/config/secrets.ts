@@ -1,8 +1,8 @@
 import { GetParameterCommand, ParameterNotFound, type SSMClient } from "@aws-sdk/client-ssm";
+import type { Organization } from "../core/organization.ts";
 import { SecretUnreadable } from "./errors.ts";
-import { kept } from "./kept.ts";
-import type { Organization } from "./organization.ts";
 import { parametersUnavailable } from "./parameters.ts";
+import { staleOnError } from "./stale-on-error.ts";
 
 /** Reads the secrets that an organization's references name. */
 export interface Secrets {
@@ -89,7 +89,7 @@ export function parameterSecrets(ssm: SSMClient, stage: string, now: () => numbe
   const parameter = (name: string, reference: string) => {
     const known = parameters.get(name);
     if (known) return known;
-    const read = kept(async () => {
+    const read = staleOnError(async () => {
       try {
         const { Parameter } = await ssm.send(new GetParameterCommand({ Name: name, WithDecryption: true }));
         return Parameter?.Value ?? "";

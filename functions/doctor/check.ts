@@ -1,4 +1,4 @@
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 import type { DoctorContext } from "./context.ts";
 
 /** What a check found. `cause` says what is so, `fix` what to do, with the exact command where there is one. */

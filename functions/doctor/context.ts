@@ -16,8 +16,8 @@ import {
   type Webhook,
 } from "../clavex/management-api.ts";
 import type { DirectoryUser } from "../clavex/user.ts";
-import type { Organization } from "../config/organization.ts";
 import type { Secrets } from "../config/secrets.ts";
+import type { Organization } from "../core/organization.ts";
 import { type Answer, createPool } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { NextcloudUnavailable } from "../nextcloud/errors.ts";

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Mapper } from "../clavex/management-api.ts";
 import type { DirectoryUser } from "../clavex/user.ts";
+import { parseQuota, type Quota } from "../core/quota.ts";
 import type { OidcProvider } from "../nextcloud/providers.ts";
-import { parseQuota, type Quota } from "../nextcloud/quota.ts";
 
 /*
  * What a first login would make, computed as user_oidc does: from the provider's settings in Nextcloud and the claims that the

@@ -1,9 +1,9 @@
 import { type DirectoryUser, isErased } from "../clavex/user.ts";
-import type { Organization } from "../config/organization.ts";
+import { isManaged, nextcloudGroup } from "../core/desired.ts";
+import { accountId } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
 import { type ActualAccount, listAccounts } from "../nextcloud/accounts.ts";
-import { accountId } from "../nextcloud/identity.ts";
 import { confirmPassword } from "../nextcloud/server.ts";
-import { isManaged, nextcloudGroup } from "../provision/desired.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";
 import { type DoctorContext, LONGEST_DELAY_MS } from "./context.ts";

@@ -1,7 +1,7 @@
 import { discoveryUrl, issuerOf } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
 import { type DirectoryUser, isErased } from "../clavex/user.ts";
-import { InvalidQuota, parseQuota } from "../nextcloud/quota.ts";
+import { InvalidQuota, parseQuota } from "../core/quota.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
 import { idTokenClaims } from "./login.ts";

@@ -1,8 +1,8 @@
 import type { DirectoryUser } from "../clavex/user.ts";
-import type { Organization } from "../config/organization.ts";
+import { type DesiredAccount, desiredAccount } from "../core/desired.ts";
+import type { Organization } from "../core/organization.ts";
+import { quotaText } from "../core/quota.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
-import { quotaText } from "../nextcloud/quota.ts";
-import { type DesiredAccount, desiredAccount } from "../provision/desired.ts";
 import type { DoctorContext } from "./context.ts";
 import {
   claimsOf,

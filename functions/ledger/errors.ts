@@ -1,4 +1,4 @@
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 
 /** The table did not answer: throttled, unreachable, or not permitted. */
 export class LedgerUnavailable extends Failure {

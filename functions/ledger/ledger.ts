@@ -9,7 +9,7 @@ import {
   UpdateCommand,
 } from "@aws-sdk/lib-dynamodb";
 import * as z from "zod";
-import { jobSchema } from "../queue/job.ts";
+import { jobSchema } from "../core/job.ts";
 import { LedgerConflict, LedgerUnavailable, LedgerUnreadable } from "./errors.ts";
 
 /** What a person's account can be brought to. */

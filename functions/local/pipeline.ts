@@ -1,19 +1,19 @@
 import type { Server } from "node:http";
 import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import { serve } from "@hono/node-server";
+import { type ClientsOptions, createClients } from "../clients.ts";
 import { ConfigurationError } from "../config/errors.ts";
-import type { Organization } from "../config/organization.ts";
 import { fixedOrganizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
+import type { Organization } from "../core/organization.ts";
+import { createRetryDelay, type RetryDelay } from "../core/retry.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { createProvision } from "../provision/provision.ts";
-import { createRetryDelay, type RetryDelay } from "../provision/retry.ts";
 import { createWorker } from "../provision/worker.ts";
 import { createQueue, type Queue } from "../queue/queue.ts";
 import { createReceiver } from "../receive/app.ts";
 import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
-import { createSystems, type SystemsOptions } from "../systems.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { type Endpoints, startEmbedded } from "./embedded.ts";
@@ -34,7 +34,7 @@ export interface PipelineOptions {
   retryDelay?: RetryDelay;
   intervals?: Intervals;
   visibilitySeconds?: number;
-  timeouts?: SystemsOptions["timeouts"];
+  timeouts?: ClientsOptions["timeouts"];
 }
 
 /** The whole pipeline, running in this process. */
@@ -73,7 +73,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const counters: Counters = { count: () => undefined, flush: () => undefined };
   const queue = createQueue(clients.sqs, endpoints.queueUrl);
   const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
-  const systems = createSystems({
+  const systems = createClients({
     secrets,
     nextcloudConnections: NEXTCLOUD_CONNECTIONS,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
@@ -88,7 +88,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     throw error;
   }
   const retryDelay = options.retryDelay ?? createRetryDelay();
-  const provision = createProvision({ organizations, systems, ledger, queue, pauseDelay: retryDelay });
+  const provision = createProvision({ organizations, systems, ledger, queue, breakerDelay: retryDelay });
   const poller = startPoller({
     sqs: clients.sqs,
     queueUrl: endpoints.queueUrl,

@@ -1,7 +1,7 @@
 import type { Organizations } from "../config/organizations.ts";
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
+import type { Mode } from "../reconcile/drift-report.ts";
 import type { Reconcile } from "../reconcile/reconcile.ts";
-import type { Mode } from "../reconcile/survey.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** How often the reconciliations run. */

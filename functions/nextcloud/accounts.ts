@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
+import { type Quota, quotaFromAnswer, quotaText } from "../core/quota.ts";
 import {
   AccountVanished,
   IdentityMismatch,
@@ -10,7 +11,6 @@ import {
   UnknownRoute,
 } from "./errors.ts";
 import { type Ocs, userSegment } from "./ocs.ts";
-import { type Quota, quotaFromAnswer, quotaText } from "./quota.ts";
 
 /** An account as Nextcloud holds it. `quota` is undefined when the answer shows none that can be compared. */
 export interface ActualAccount {

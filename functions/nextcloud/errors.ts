@@ -1,4 +1,4 @@
-import { Failure, type FailureDetails } from "../failure.ts";
+import { Failure, type FailureDetails } from "../core/failure.ts";
 import { withoutAddresses } from "../telemetry/log.ts";
 
 /** Nextcloud did not answer usefully: network, timeout, maintenance, a cut body. */

@@ -1,5 +1,7 @@
-import type { Organization } from "../config/organization.ts";
-import { Failure } from "../failure.ts";
+import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
+import { Failure } from "../core/failure.ts";
+import type { Organization } from "../core/organization.ts";
+import type { Operation } from "../core/plan.ts";
 import {
   createCoreAccount,
   deleteAccount,
@@ -13,9 +15,7 @@ import { OcsRefusal } from "../nextcloud/errors.ts";
 import { createGroup } from "../nextcloud/groups.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
 import { printable } from "../telemetry/log.ts";
-import type { DesiredAccount, DesiredGroup } from "./desired.ts";
-import type { Ownership } from "./ownership.ts";
-import type { Operation } from "./plan.ts";
+import type { GroupLookup } from "./group-lookup.ts";
 
 /** The time for one job is over; what is left of it is done by the next attempt, so that a slow server holds up nobody else. */
 export class JobOverTime extends Failure {
@@ -49,7 +49,7 @@ export type Apply = (
 ) => Promise<Applied>;
 
 /** @param ownership whom groups belong to; a group is claimed there before it is made */
-export function createApply(ownership: Ownership): Apply {
+export function createApply(ownership: GroupLookup): Apply {
   return async (organization, { ocs, nextcloudOrigin }, desired, operations, hasTime) => {
     const id = desired.accountId;
     const applied: Applied = { done: [], notes: [], joined: [] };

@@ -1,19 +1,19 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
+import { createClients } from "../clients.ts";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
+import { createRetryDelay } from "../core/retry.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createQueue } from "../queue/queue.ts";
-import { createSystems } from "../systems.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { CONTAINER_LIMITS } from "./limits.ts";
 import { createProvision } from "./provision.ts";
-import { createRetryDelay } from "./retry.ts";
 import { createWorker, type Worker } from "./worker.ts";
 
 /** The longest that a job which has begun may still take; none begins with less time left. */
@@ -26,7 +26,7 @@ function build(): Worker {
   return createWorker({
     provision: createProvision({
       organizations: organizationsFromParameters(ssm, stage),
-      systems: createSystems({
+      systems: createClients({
         secrets: parameterSecrets(ssm, stage),
         nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
       }),

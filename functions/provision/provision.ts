@@ -1,21 +1,8 @@
 import { isDeletion, parseSnapshot } from "../clavex/snapshot.ts";
 import type { DirectoryUser } from "../clavex/user.ts";
+import type { Clients, OrganizationClients } from "../clients.ts";
 import { ConfigurationError } from "../config/errors.ts";
-import type { Organization } from "../config/organization.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { Failure } from "../failure.ts";
-import { createBrake } from "../ledger/brake.ts";
-import { IdentityChanged } from "../ledger/errors.ts";
-import { type Ledger, newEntry, type SubjectEntry } from "../ledger/ledger.ts";
-import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
-import { AccountConflict, NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
-import { accountId, identityFingerprint } from "../nextcloud/identity.ts";
-import { UnreadableJob } from "../queue/errors.ts";
-import { GROUPS_SUBJECT, type Job } from "../queue/job.ts";
-import type { Queue } from "../queue/queue.ts";
-import { sendGroupChanges } from "../reconcile/group-hints.ts";
-import type { OrganizationSystems, Systems } from "../systems.ts";
-import { AccountAppeared, createApply } from "./apply.ts";
 import {
   type DesiredAccount,
   type DesiredGroup,
@@ -23,20 +10,33 @@ import {
   desiredAccount,
   desiredHash,
   groupsHash,
-} from "./desired.ts";
-import { GRACE_OVER, isDeletable } from "./grace.ts";
-import { createOwnership } from "./ownership.ts";
-import { createPauses } from "./pauses.ts";
-import { type Operation, type Plan, plan } from "./plan.ts";
-import { createRetryDelay, type RetryDelay } from "./retry.ts";
+} from "../core/desired.ts";
+import { Failure } from "../core/failure.ts";
+import { GRACE_OVER, isDeletable } from "../core/grace.ts";
+import { accountId, identityFingerprint } from "../core/identity.ts";
+import { GROUPS_SUBJECT, type Job } from "../core/job.ts";
+import type { Organization } from "../core/organization.ts";
+import { type Operation, type Plan, plan } from "../core/plan.ts";
+import { createRetryDelay, type RetryDelay } from "../core/retry.ts";
+import { IdentityChanged } from "../ledger/errors.ts";
+import { type Ledger, newEntry, type SubjectEntry } from "../ledger/ledger.ts";
+import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
+import { AccountConflict, NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
+import { UnreadableJob } from "../queue/errors.ts";
+import type { Queue } from "../queue/queue.ts";
+import { sendGroupChanges } from "../reconcile/group-hints.ts";
+import { AccountAppeared, createApply } from "./apply.ts";
+import { createBrake } from "./brake.ts";
+import { createCircuitBreaker } from "./circuit-breaker.ts";
+import { createGroupLookup } from "./group-lookup.ts";
 
 /**
- * How a job ended. `applied`: Nextcloud was changed. `unchanged`: it was right already. `covered`: a newer reading than the
+ * How a job ended. `applied`: Nextcloud was changed. `unchanged`: it was right already. `superseded`: a newer reading than the
  * job's message has been applied. `stale`: without an API key, a newer snapshot or a deletion came first. `ignored`: there is
  * nothing to act on. `parked`: nothing can succeed until somebody changes something; the job is in the dead letters.
  */
 export interface Outcome {
-  result: "applied" | "unchanged" | "covered" | "stale" | "ignored" | "parked";
+  result: "applied" | "unchanged" | "superseded" | "stale" | "ignored" | "parked";
   accountId?: string;
   state?: DesiredAccount["state"];
   operations: string[];
@@ -48,12 +48,12 @@ export interface Outcome {
 
 export interface ProvisionDependencies {
   organizations: Organizations;
-  systems: Systems;
+  systems: Clients;
   ledger: Ledger;
   /** Takes the jobs that a group's change leads to. */
   queue: Pick<Queue, "sendAll">;
   /** How long a server is paused after a failure that every job would meet. */
-  pauseDelay?: RetryDelay;
+  breakerDelay?: RetryDelay;
   now?: () => number;
 }
 
@@ -87,9 +87,9 @@ interface Observation extends DirectoryState {
 
 export function createProvision(dependencies: ProvisionDependencies): Provision {
   const { organizations, systems, ledger, now = Date.now } = dependencies;
-  const ownership = createOwnership(ledger, now);
+  const ownership = createGroupLookup(ledger, now);
   const apply = createApply(ownership);
-  const pauses = createPauses(dependencies.pauseDelay ?? createRetryDelay(), now);
+  const breaker = createCircuitBreaker(dependencies.breakerDelay ?? createRetryDelay(), now);
   const brake = createBrake(ledger, now);
   const confirmedIdentities = new Set<string>();
   /** When the groups were read that the last look at all people's groups was made with. */
@@ -107,7 +107,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
   /** What Clavex holds now; the groups only for an active person, and read at `groupsNotBefore` or later. */
   async function observe(
     organization: Organization,
-    clavex: NonNullable<OrganizationSystems["clavex"]>,
+    clavex: NonNullable<OrganizationClients["clavex"]>,
     user: { value: DirectoryUser | undefined; readAt: number },
     groupsNotBefore: number,
   ): Promise<Observation> {
@@ -133,10 +133,10 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
     await requireIdentity(organization);
     const system = systems.of(organization);
     if (job.subject === GROUPS_SUBJECT)
-      return pauses.run(await system.servers(), () => followGroups(organization, system, job, sentAt));
+      return breaker.run(await system.servers(), () => followGroups(organization, system, job, sentAt));
     const entry = await ledger.subject(organization.slug, job.subject);
-    if (system.clavex && isCovered(entry, job, sentAt, now())) return finished("covered", entry?.accountId);
-    return pauses.run(await system.servers(), () =>
+    if (system.clavex && isSuperseded(entry, job, sentAt, now())) return finished("superseded", entry?.accountId);
+    return breaker.run(await system.servers(), () =>
       bringUpToDate({ organization, system, job, sentAt, attempt, entry, startedAt: now() }),
     );
   };
@@ -144,12 +144,12 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
   /** Some group has changed: queues a job for each person to whom that makes a difference. */
   async function followGroups(
     organization: Organization,
-    { clavex }: OrganizationSystems,
+    { clavex }: OrganizationClients,
     { trigger }: Job,
     sentAt: number,
   ): Promise<Outcome> {
     if (!clavex) return finished("ignored", undefined, ["without clavex.apiKey no groups can be read"]);
-    if ((groupsFollowed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) > sentAt) return finished("covered");
+    if ((groupsFollowed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) > sentAt) return finished("superseded");
     const { value: map, readAt } = await clavex.groupMap(sentAt);
     const sent = await sendGroupChanges(organization, map, dependencies, `groups#${trigger.deliveryId ?? sentAt}`);
     groupsFollowed.set(organization.slug, readAt);
@@ -315,7 +315,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
 /** One job with all that is known of it before the systems are asked. */
 interface Work {
   organization: Organization;
-  system: OrganizationSystems;
+  system: OrganizationClients;
   job: Job;
   sentAt: number;
   attempt: number;
@@ -381,7 +381,7 @@ function groupsWantedSince({ trigger }: Job, sentAt: number, now: number): numbe
  * Whether what was applied last was read late enough for this job too: then applying it again could change nothing. The user
  * must have been read after the message was sent, the groups as late as the job would read them now.
  */
-function isCovered(entry: SubjectEntry | undefined, job: Job, sentAt: number, now: number): boolean {
+function isSuperseded(entry: SubjectEntry | undefined, job: Job, sentAt: number, now: number): boolean {
   if (entry?.readAt === undefined) return false;
   const { readAt, userReadAt = readAt } = entry;
   return userReadAt > sentAt && readAt >= groupsWantedSince(job, sentAt, now);

@@ -1,13 +1,13 @@
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
-import { Failure } from "../failure.ts";
-import { BrakeHeld } from "../ledger/brake.ts";
-import type { Job } from "../queue/job.ts";
+import { Failure } from "../core/failure.ts";
+import type { Job } from "../core/job.ts";
+import type { RetryDelay } from "../core/retry.ts";
 import { parseJob, type Queue } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
-import { ServerPaused } from "./pauses.ts";
+import { BrakeHeld } from "./brake.ts";
+import { CircuitOpen } from "./circuit-breaker.ts";
 import type { Outcome, Provision } from "./provision.ts";
-import type { RetryDelay } from "./retry.ts";
 
 export interface WorkerDependencies {
   provision: Provision;
@@ -59,7 +59,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
     counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
     // Jobs of a paused server go back untried, many of them: the one that was tried has told the cause.
-    log[failure instanceof ServerPaused ? "debug" : "error"]("job failed", {
+    log[failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
       ...identify(record),
       class: failure?.failureClass ?? "transient",
       code: failure?.code ?? "unexpected",
@@ -95,7 +95,7 @@ interface Waiting {
 const COUNTER: Record<Outcome["result"], Counter> = {
   applied: "JobsApplied",
   unchanged: "JobsUnchanged",
-  covered: "JobsUnchanged",
+  superseded: "JobsUnchanged",
   stale: "JobsUnchanged",
   ignored: "JobsUnchanged",
   parked: "JobsParked",

@@ -1,4 +1,4 @@
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 
 /** SQS did not take a job. */
 export class QueueUnavailable extends Failure {

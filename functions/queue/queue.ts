@@ -4,8 +4,8 @@ import {
   SendMessageCommand,
   type SQSClient,
 } from "@aws-sdk/client-sqs";
+import { deduplicationId, type Job, jobSchema, messageGroupId } from "../core/job.ts";
 import { QueueUnavailable, UnreadableJob } from "./errors.ts";
-import { deduplicationId, type Job, jobSchema, messageGroupId } from "./job.ts";
 
 /** The job queue, as the parts of the pipeline use it. */
 export interface Queue {

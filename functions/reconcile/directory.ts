@@ -1,11 +1,11 @@
 import { ClavexUnavailable } from "../clavex/errors.ts";
 import type { GroupMap } from "../clavex/group-map.ts";
 import type { DirectoryUser } from "../clavex/user.ts";
-import type { Organization } from "../config/organization.ts";
+import type { OrganizationClients } from "../clients.ts";
+import type { Profile } from "../core/desired.ts";
+import { accountId } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
 import type { Ledger, SubjectEntry } from "../ledger/ledger.ts";
-import { accountId } from "../nextcloud/identity.ts";
-import type { Profile } from "../provision/desired.ts";
-import type { OrganizationSystems } from "../systems.ts";
 
 /** One person of the directory, of the ledger, or of both. */
 export interface Person {
@@ -30,7 +30,7 @@ export interface Directory {
 
 export interface DirectorySources {
   ledger: Pick<Ledger, "subjects">;
-  clavex: NonNullable<OrganizationSystems["clavex"]>;
+  clavex: NonNullable<OrganizationClients["clavex"]>;
 }
 
 const MOST_WALKS = 3;

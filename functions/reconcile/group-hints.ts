@@ -1,8 +1,8 @@
 import type { GroupMap } from "../clavex/group-map.ts";
-import type { Organization } from "../config/organization.ts";
+import { groupsHash } from "../core/desired.ts";
+import type { Job } from "../core/job.ts";
+import type { Organization } from "../core/organization.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { groupsHash } from "../provision/desired.ts";
-import type { Job } from "../queue/job.ts";
 import type { Queue } from "../queue/queue.ts";
 
 /** What is applied where no group matters to the organization: nobody's groups are read then. */

@@ -3,15 +3,15 @@ import { InvokeCommand, LambdaClient } from "@aws-sdk/client-lambda";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
+import { createClients } from "../clients.ts";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createQueue } from "../queue/queue.ts";
-import { createSystems } from "../systems.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { createReconcile } from "./reconcile.ts";
@@ -30,7 +30,7 @@ function build() {
   const counters = createCounters("reconcile", stage);
   const reconcile = createReconcile({
     organizations,
-    systems: createSystems({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
+    systems: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
     ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
     queue: createQueue(new SQSClient(), queueUrl),
     log,

@@ -1,20 +1,20 @@
 import { randomUUID } from "node:crypto";
+import type { Clients } from "../clients.ts";
 import { ConfigurationError } from "../config/errors.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { createBrake } from "../ledger/brake.ts";
+import { GRACE_OVER } from "../core/grace.ts";
+import type { Job } from "../core/job.ts";
 import { LedgerConflict } from "../ledger/errors.ts";
 import { type Ledger, newEntry } from "../ledger/ledger.ts";
-import { GRACE_OVER } from "../provision/grace.ts";
-import type { Job } from "../queue/job.ts";
+import { createBrake } from "../provision/brake.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Systems } from "../systems.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
-import { type Difference, type Held, type Mode, type Survey, survey, takesAway } from "./survey.ts";
+import { type Drift, type DriftReport, driftReport, type Held, type Mode, takesAway } from "./drift-report.ts";
 
 export interface ReconcileDependencies {
   organizations: Organizations;
-  systems: Systems;
+  systems: Clients;
   ledger: Ledger;
   queue: Pick<Queue, "sendAll">;
   log: Log;
@@ -37,7 +37,7 @@ export interface Run {
    * did nothing.
    */
   result: "done" | "busy" | "unreadable";
-  survey: Survey | undefined;
+  survey: DriftReport | undefined;
   /** Jobs that were sent. */
   sent: number;
   /** Differences for which a job waits already, or was refused and nothing has changed since. */
@@ -72,7 +72,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     try {
       const { onProgress, hasTime, allowDeprovisions: allowing } = options;
       const system = systems.of(organization);
-      const found = await survey(organization, mode, {
+      const found = await driftReport(organization, mode, {
         ledger,
         system,
         now,
@@ -90,7 +90,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
   };
 
   async function sendJobs(
-    found: Survey,
+    found: DriftReport,
     { hasTime = () => true, onProgress = () => undefined }: ReconcileOptions,
   ): Promise<Run> {
     const run: Run = { result: "done", survey: found, sent: 0, waiting: 0, refused: 0, held: found.held };
@@ -106,7 +106,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     });
     const source = randomUUID();
     const leaving = due.filter(takesAway);
-    const send = async (differences: Difference[]): Promise<void> => {
+    const send = async (differences: Drift[]): Promise<void> => {
       for (let index = 0; index < differences.length; index += 10) {
         if (!hasTime()) {
           run.held ??= {
@@ -131,7 +131,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
    * Marks the people as waiting, and sends their jobs. In this order: the worker may have a job at once, and must not find the
    * entry changed under its hands. When either fails, the marks are taken back.
    */
-  async function sendMarked(slug: string, batch: Difference[], source: string): Promise<void> {
+  async function sendMarked(slug: string, batch: Drift[], source: string): Promise<void> {
     const marks = await Promise.allSettled(batch.map((difference) => markQueued(slug, difference)));
     try {
       for (const mark of marks) if (mark.status === "rejected") throw mark.reason;
@@ -148,10 +148,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
    *
    * @returns a function that takes the mark back
    */
-  async function markQueued(
-    slug: string,
-    { subject, accountId, hash, entry }: Difference,
-  ): Promise<() => Promise<void>> {
+  async function markQueued(slug: string, { subject, accountId, hash, entry }: Drift): Promise<() => Promise<void>> {
     const { revision, ...kept } = entry ?? { ...newEntry({ subject, accountId }), revision: undefined };
     try {
       const marked = await ledger.putSubject(slug, { ...kept, queuedHash: hash, queuedAt: now() }, revision);
@@ -192,7 +189,7 @@ function nothing(result: Run["result"]): Run {
   return { result, survey: undefined, sent: 0, waiting: 0, refused: 0, held: undefined };
 }
 
-function job(organization: string, { subject, kind }: Difference): Job {
+function job(organization: string, { subject, kind }: Drift): Job {
   const trigger = { kind: "reconcile" as const, ...(kind === "delete" ? { event: GRACE_OVER } : {}) };
   return { version: 1, organization, subject, trigger };
 }

@@ -1,7 +1,7 @@
 import { DeleteMessageCommand, type Message, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import * as z from "zod";
+import type { Job } from "../core/job.ts";
 import type { Ledger, DeadLetter as ParkedJob } from "../ledger/ledger.ts";
-import type { Job } from "../queue/job.ts";
 import { createQueue, parseJob, type Queue } from "../queue/queue.ts";
 
 /** Which dead letters are meant; what is left out matches all. Times are milliseconds since the epoch. */

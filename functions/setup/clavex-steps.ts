@@ -1,8 +1,8 @@
 import type { ManagementApi, NewMapper, OidcClient } from "../clavex/management-api.ts";
+import { Failure } from "../core/failure.ts";
 import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../doctor/clavex.ts";
 import { redirectUris } from "../doctor/nextcloud-urls.ts";
 import { READABLE_ALGORITHM, SCOPES } from "../doctor/oidc.ts";
-import { Failure } from "../failure.ts";
 import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
 import { byHand, done, type Inspection, type Step, toDo } from "./step.ts";
 

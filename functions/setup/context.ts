@@ -1,5 +1,5 @@
 import type { ManagementApi } from "../clavex/management-api.ts";
-import type { Organization } from "../config/organization.ts";
+import type { Organization } from "../core/organization.ts";
 import type { Result } from "../doctor/check.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
 import type { SetupRecord } from "./record.ts";

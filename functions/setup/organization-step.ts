@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ConfigurationError } from "../config/errors.ts";
-import { parseOrganization } from "../config/organization.ts";
+import { parseOrganization } from "../core/organization.ts";
 import type { SetupContext } from "./context.ts";
 import { findProvider } from "./nextcloud-steps.ts";
 import { byHand, done, type Step, toDo } from "./step.ts";

@@ -8,7 +8,7 @@ import {
   type SSMClient,
 } from "@aws-sdk/client-ssm";
 import { secretParameter } from "../config/secrets.ts";
-import { Failure } from "../failure.ts";
+import { Failure } from "../core/failure.ts";
 
 /** The secrets that setup deals with. The last one is only kept until a person has given it to Nextcloud. */
 export type SecretName = "webhook" | "apiKey" | "appPassword" | "clientSecret";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { countRequests, LEAST_REQUESTS } from "../../bench/rows/requests.ts";
-import { startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 
 it("each person costs Nextcloud the fewest requests, whatever has happened to them", async () => {
   const counted = await countRequests(undefined);

@@ -11,12 +11,8 @@ import {
 } from "../../functions/clavex/errors.ts";
 import type { DirectoryUser } from "../../functions/clavex/user.ts";
 import { createPool } from "../../functions/http.ts";
-import {
-  DEFAULT_ORGANIZATION,
-  type SimulatedClavex,
-  startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
-import { type Answer, jsonAnswer, type SimulatedServer, startServer } from "../../functions/local/simulated/server.ts";
+import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type Answer, jsonAnswer, type SimulatedServer, startServer } from "../../functions/simulated/server.ts";
 
 const { id: ORGANIZATION, apiKey: KEY } = DEFAULT_ORGANIZATION;
 const OTHER = { id: "1b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11", slug: "other", apiKey: "clv_other" };

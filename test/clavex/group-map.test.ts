@@ -4,11 +4,7 @@ import { type AdminApi, createAdminApi } from "../../functions/clavex/admin-api.
 import { ClavexUnavailable } from "../../functions/clavex/errors.ts";
 import { createGroupMap, type ReadGroupMap } from "../../functions/clavex/group-map.ts";
 import { createPool } from "../../functions/http.ts";
-import {
-  DEFAULT_ORGANIZATION,
-  type SimulatedClavex,
-  startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
+import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 
 let clavex: SimulatedClavex;
 let pool: Pool;

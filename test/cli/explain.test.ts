@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Office, openOffice } from "../support/reconcile-world.ts";
 
 const POLICY = {

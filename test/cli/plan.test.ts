@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { DEMO_PEOPLE } from "../../functions/local/demo-systems.ts";
+import { DEMO_PEOPLE } from "../../functions/simulated/demo.ts";
 import { run, startPipelineProcess } from "../support/processes.ts";
 import { type Office, openOffice } from "../support/reconcile-world.ts";
 

@@ -8,9 +8,9 @@ import { fileURLToPath } from "node:url";
 import { parseEnv } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
-import { type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { accountId } from "../../functions/nextcloud/identity.ts";
+import { accountId } from "../../functions/core/identity.ts";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
@@ -86,7 +86,7 @@ const setup = (...args: string[]) =>
   );
 
 async function startPipeline(): Promise<() => string> {
-  const { child, output } = start("functions/local/main.ts", ["--port", String(port)], {});
+  const { child, output } = start("functions/cli/start.ts", ["--port", String(port)], {});
   running.push(child);
   await until(() => output().includes("listening on"));
   return output;

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SecretUnreadable } from "../../functions/config/errors.ts";
-import { type Organization, parseOrganization } from "../../functions/config/organization.ts";
 import { environmentSecrets, parameterSecrets, type Secrets, secretParameter } from "../../functions/config/secrets.ts";
-import { Failure } from "../../functions/failure.ts";
+import { Failure } from "../../functions/core/failure.ts";
+import { type Organization, parseOrganization } from "../../functions/core/organization.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 
 const [FIRST, SECOND, THIRD] = ["1".repeat(64), "2".repeat(64), "3".repeat(64)];

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
+import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 
 /* Holds the simulated Clavex against what was read from the real server's source: paging, errors and payloads. */
 

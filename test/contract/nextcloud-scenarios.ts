@@ -1,4 +1,4 @@
-import type { Provider } from "../../functions/local/simulated/nextcloud-state.ts";
+import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
 import type { Scenario, Step } from "./nextcloud-target.ts";
 
 const RAW_IDS: Provider[] = [{ id: 1, identifier: "clavex", uniqueUid: false, providerBasedId: false }];

@@ -5,7 +5,7 @@ import {
   type SimulatedNextcloud,
   type SimulatedNextcloudOptions,
   startSimulatedNextcloud,
-} from "../../functions/local/simulated/nextcloud.ts";
+} from "../../functions/simulated/nextcloud.ts";
 
 /** One exchange with a real Nextcloud 27.1 and user_oidc 6.4, cut to what a client can depend on. */
 export interface Recording {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { SimulatedNextcloud, SimulatedNextcloudOptions } from "../../functions/local/simulated/nextcloud.ts";
+import type { SimulatedNextcloud, SimulatedNextcloudOptions } from "../../functions/simulated/nextcloud.ts";
 import { scenarios } from "./nextcloud-scenarios.ts";
 import { isReal, load, played, type RecordedLogin, recordings, run, startTarget } from "./nextcloud-target.ts";
 

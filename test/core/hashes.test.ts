@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type * as z from "zod";
-import { organizationSchema } from "../../functions/config/organization.ts";
-import { desiredAccount, desiredHash, groupsHash, type Profile } from "../../functions/provision/desired.ts";
+import { desiredAccount, desiredHash, groupsHash, type Profile } from "../../functions/core/desired.ts";
+import { organizationSchema } from "../../functions/core/organization.ts";
 
 /*
  * The ledgers of running pipelines hold these hashes. A change of the formula would make the first light run after an

@@ -4,14 +4,14 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { organizationSchema } from "../../functions/config/organization.ts";
+import { organizationSchema } from "../../functions/core/organization.ts";
 import type { Result } from "../../functions/doctor/check.ts";
 import type { DoctorContext } from "../../functions/doctor/context.ts";
 import { allChecks, examine } from "../../functions/doctor/doctor.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import type { SimulatedMapper, SimulatedWebhook } from "../../functions/local/simulated/clavex-management.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
+import type { SimulatedMapper, SimulatedWebhook } from "../../functions/simulated/clavex-management.ts";
 import { healthyScene, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
 import { CLERK_PASSWORD, LOGIN_PASSWORD } from "./systems.ts";
 

@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { organizationSchema } from "../../functions/config/organization.ts";
+import { organizationSchema } from "../../functions/core/organization.ts";
 import { createContext } from "../../functions/doctor/context.ts";
 import { type LoginAccount, loginAccount, socialLoginAccount } from "../../functions/doctor/login.ts";
 import { ProviderNotVisible, type Rehearsal, rehearse } from "../../functions/doctor/rehearsal.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import { startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import type { Provider } from "../../functions/local/simulated/nextcloud-state.ts";
 import type { OidcProvider } from "../../functions/nextcloud/providers.ts";
+import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
 import { healthyScene, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
 
 let embedded: Embedded;

@@ -1,5 +1,5 @@
-import { type Organization, organizationSchema } from "../../functions/config/organization.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
 import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../../functions/doctor/clavex.ts";
 import type { DoctorOptions } from "../../functions/doctor/context.ts";
 import { SCOPES } from "../../functions/doctor/oidc.ts";

@@ -2,11 +2,11 @@ import {
   type ClavexOrganization,
   type SimulatedClavex,
   startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+} from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 
-export type { ClavexUser, SimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-export type { SimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+export type { ClavexUser, SimulatedClavex } from "../../functions/simulated/clavex.ts";
+export type { SimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 
 /** The login password of the simulated Nextcloud's administrator, beside the app password. */
 export const LOGIN_PASSWORD = "the-login-password-of-the-administrator";

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
-import { type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { groupId } from "../../functions/nextcloud/identity.ts";
+import { groupId } from "../../functions/core/identity.ts";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { startPipelineProcess } from "../support/processes.ts";
 
 const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";

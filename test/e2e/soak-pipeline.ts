@@ -1,5 +1,5 @@
-import { organizationSchema } from "../../functions/config/organization.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { organizationSchema } from "../../functions/core/organization.ts";
 import { startPipeline } from "../../functions/local/pipeline.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 

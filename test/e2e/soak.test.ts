@@ -8,10 +8,10 @@ import { sign } from "../../functions/clavex/signature.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
-import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/local/simulated/server.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
+import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
 import { until } from "../support/dead-letter-world.ts";
 import { type Program, run } from "../support/processes.ts";
 

@@ -6,15 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { organizationsPath } from "../../functions/config/organizations.ts";
 import { secretParameter } from "../../functions/config/secrets.ts";
+import { accountId } from "../../functions/core/identity.ts";
+import type { Job } from "../../functions/core/job.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import {
-  DEFAULT_ORGANIZATION,
-  type SimulatedClavex,
-  startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { accountId } from "../../functions/nextcloud/identity.ts";
-import type { Job } from "../../functions/queue/job.ts";
+import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { FunctionName } from "../../infra/bundling.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 import { allows, functionId, readable, resources, statementsOf } from "./policies.ts";

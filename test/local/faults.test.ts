@@ -5,7 +5,7 @@ import {
   type RecordedRequest,
   type SimulatedServer,
   startServer,
-} from "../../functions/local/simulated/server.ts";
+} from "../../functions/simulated/server.ts";
 
 let server: SimulatedServer;
 /** How often the real work was done. */

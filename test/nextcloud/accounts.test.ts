@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseQuota } from "../../functions/core/quota.ts";
 import { createPool } from "../../functions/http.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import type { RecordedRequest } from "../../functions/local/simulated/server.ts";
 import {
   createCoreAccount,
   editAccount,
@@ -24,7 +23,8 @@ import {
 } from "../../functions/nextcloud/errors.ts";
 import { createGroup, groupExists } from "../../functions/nextcloud/groups.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../../functions/nextcloud/ocs.ts";
-import { parseQuota } from "../../functions/nextcloud/quota.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import type { RecordedRequest } from "../../functions/simulated/server.ts";
 import { short } from "../support/world.ts";
 
 const GB = 1024 ** 3;

@@ -2,20 +2,8 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Pool } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
-import { Failure } from "../../functions/failure.ts";
+import { Failure } from "../../functions/core/failure.ts";
 import { createPool, type Timeouts } from "../../functions/http.ts";
-import {
-  type SimulatedNextcloud,
-  type SimulatedNextcloudOptions,
-  startSimulatedNextcloud,
-} from "../../functions/local/simulated/nextcloud.ts";
-import {
-  type Answer,
-  jsonAnswer,
-  type RecordedRequest,
-  type SimulatedServer,
-  startServer,
-} from "../../functions/local/simulated/server.ts";
 import { editAccount, getAccount } from "../../functions/nextcloud/accounts.ts";
 import {
   NextcloudForbidden,
@@ -28,6 +16,18 @@ import {
 } from "../../functions/nextcloud/errors.ts";
 import { groupExists } from "../../functions/nextcloud/groups.ts";
 import { createOcs, type Ocs } from "../../functions/nextcloud/ocs.ts";
+import {
+  type SimulatedNextcloud,
+  type SimulatedNextcloudOptions,
+  startSimulatedNextcloud,
+} from "../../functions/simulated/nextcloud.ts";
+import {
+  type Answer,
+  jsonAnswer,
+  type RecordedRequest,
+  type SimulatedServer,
+  startServer,
+} from "../../functions/simulated/server.ts";
 
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { Organization } from "../../functions/config/organization.ts";
-import { type Brake, createBrake } from "../../functions/ledger/brake.ts";
+import type { Job } from "../../functions/core/job.ts";
+import type { Organization } from "../../functions/core/organization.ts";
 import type { SubjectState } from "../../functions/ledger/ledger.ts";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
-import type { Job } from "../../functions/queue/job.ts";
+import { type Brake, createBrake } from "../../functions/provision/brake.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { organizationOf, type ProvisionNow, type Tenant, useWorld } from "../support/world.ts";
 
 const HOUR_MS = 60 * 60_000;

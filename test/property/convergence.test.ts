@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import type { Job } from "../../functions/queue/job.ts";
+import type { Job } from "../../functions/core/job.ts";
 import { useWorld } from "../support/world.ts";
 import { changes, type Mode, newScene, type Scene } from "./scene.ts";
 

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Failure } from "../../functions/failure.ts";
+import { Failure } from "../../functions/core/failure.ts";
+import type { Job } from "../../functions/core/job.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import type { Ledger } from "../../functions/ledger/ledger.ts";
-import type { Fault, FaultInjector, RecordedRequest } from "../../functions/local/simulated/server.ts";
-import type { Job } from "../../functions/queue/job.ts";
+import type { Fault, FaultInjector, RecordedRequest } from "../../functions/simulated/server.ts";
 import { IDENTITIES, type Tenant, useWorld } from "../support/world.ts";
 import { changes, type Mode, newScene, type Scene } from "./scene.ts";
 

@@ -2,10 +2,10 @@ import { createHash, randomUUID } from "node:crypto";
 import type { SQSRecord } from "aws-lambda";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { type Job, messageGroupId } from "../../functions/core/job.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
 import type { Outcome, Provision } from "../../functions/provision/provision.ts";
 import { createWorker, type Worker } from "../../functions/provision/worker.ts";
-import { type Job, messageGroupId } from "../../functions/queue/job.ts";
 import { createLog } from "../../functions/telemetry/log.ts";
 import { IDENTITIES, type Tenant, useWorld } from "../support/world.ts";
 

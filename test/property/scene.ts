@@ -1,10 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { expect } from "vitest";
-import { createBrake } from "../../functions/ledger/brake.ts";
-import type { ClavexUser, UserChange } from "../../functions/local/simulated/clavex.ts";
-import type { AccountView } from "../../functions/local/simulated/nextcloud.ts";
-import type { Job } from "../../functions/queue/job.ts";
+import type { Job } from "../../functions/core/job.ts";
+import { createBrake } from "../../functions/provision/brake.ts";
+import type { ClavexUser, UserChange } from "../../functions/simulated/clavex.ts";
+import type { AccountView } from "../../functions/simulated/nextcloud.ts";
 import { IDENTITIES, type Tenant, type World } from "../support/world.ts";
 
 const GB = 1024 ** 3;

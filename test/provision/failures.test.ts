@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { Failure } from "../../functions/failure.ts";
-import { createBrake } from "../../functions/ledger/brake.ts";
+import { Failure } from "../../functions/core/failure.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import type { Ledger } from "../../functions/ledger/ledger.ts";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
-import type { RecordedRequest } from "../../functions/local/simulated/server.ts";
+import { createBrake } from "../../functions/provision/brake.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
+import type { RecordedRequest } from "../../functions/simulated/server.ts";
 import { IDENTITIES, type ProvisionNow, short, type Tenant, useWorld } from "../support/world.ts";
 
 const world = useWorld();

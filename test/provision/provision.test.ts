@@ -1,12 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { Failure } from "../../functions/failure.ts";
+import { Failure } from "../../functions/core/failure.ts";
+import { identityFingerprint } from "../../functions/core/identity.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import type { Ledger } from "../../functions/ledger/ledger.ts";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
-import type { Fault, RecordedRequest } from "../../functions/local/simulated/server.ts";
-import { identityFingerprint } from "../../functions/nextcloud/identity.ts";
 import type { Outcome } from "../../functions/provision/provision.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
+import type { Fault, RecordedRequest } from "../../functions/simulated/server.ts";
 import { IDENTITIES, PAUSE_SECONDS, short, type Tenant, useWorld } from "../support/world.ts";
 
 const world = useWorld();
@@ -244,8 +244,8 @@ describe("a job that a newer reading covers", () => {
     await tenant.bring(ada);
     const [mark, asked] = [tenant.mark(), tenant.clavex.requests.length];
     for (const job of [tenant.webhook(ada), tenant.job(ada), tenant.webhook(ada, "group.member.added")]) {
-      expect(await tenant.provisionNow(job, sentAt)).toMatchObject({ result: "covered", operations: [] });
-      expect(await tenant.container()(job, sentAt)).toMatchObject({ result: "covered" });
+      expect(await tenant.provisionNow(job, sentAt)).toMatchObject({ result: "superseded", operations: [] });
+      expect(await tenant.container()(job, sentAt)).toMatchObject({ result: "superseded" });
     }
     expect(tenant.since(mark)).toEqual([]);
     expect(tenant.clavex.requests).toHaveLength(asked);
@@ -277,7 +277,7 @@ describe("a job that a newer reading covers", () => {
       const { tenant, ada, sentAt } = await applied();
       const [mark, asked] = [tenant.mark(), tenant.clavex.requests.length];
       for (const container of [tenant.provisionNow, tenant.container()]) {
-        expect(await container(tenant.webhook(ada), sentAt)).toMatchObject({ result: "covered" });
+        expect(await container(tenant.webhook(ada), sentAt)).toMatchObject({ result: "superseded" });
       }
       expect(tenant.since(mark)).toEqual([]);
       expect(tenant.clavex.requests).toHaveLength(asked);

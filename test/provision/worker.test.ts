@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { SQSRecord } from "aws-lambda";
 import { describe, expect, it } from "vitest";
-import { Failure, type FailureClass, type FailureDetails } from "../../functions/failure.ts";
+import { Failure, type FailureClass, type FailureDetails } from "../../functions/core/failure.ts";
+import { type Job, messageGroupId } from "../../functions/core/job.ts";
+import { createRetryDelay } from "../../functions/core/retry.ts";
 import type { Outcome, Provision } from "../../functions/provision/provision.ts";
-import { createRetryDelay } from "../../functions/provision/retry.ts";
 import { createWorker } from "../../functions/provision/worker.ts";
-import { type Job, messageGroupId } from "../../functions/queue/job.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter } from "../../functions/telemetry/metrics.ts";
 

@@ -2,12 +2,12 @@ import { DeleteMessageCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
-import { parseOrganization } from "../../functions/config/organization.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { messageGroupId } from "../../functions/core/job.ts";
+import { parseOrganization } from "../../functions/core/organization.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
-import { messageGroupId } from "../../functions/queue/job.ts";
 import { createQueue, parseJob } from "../../functions/queue/queue.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Company, useCompanies } from "../support/reconcile-world.ts";
 
 const GB = 1024 ** 3;

@@ -2,12 +2,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { PurgeQueueCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { accountId } from "../../functions/core/identity.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import { type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
-import { accountId } from "../../functions/nextcloud/identity.ts";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { run } from "../support/processes.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 

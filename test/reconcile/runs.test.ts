@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Choices, type Company, DAY, useCompanies } from "../support/reconcile-world.ts";
 
 const GB = 1024 ** 3;

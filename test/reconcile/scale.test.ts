@@ -2,8 +2,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
 import { userSchema } from "../../functions/clavex/user.ts";
-import type { ClavexUser } from "../../functions/local/simulated/clavex.ts";
-import { desiredAccount, desiredHash, groupsHash } from "../../functions/provision/desired.ts";
+import { desiredAccount, desiredHash, groupsHash } from "../../functions/core/desired.ts";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Company, useCompanies } from "../support/reconcile-world.ts";
 
 const PEOPLE = 10_000;

@@ -7,10 +7,10 @@ import {
   type SQSClient,
 } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Job } from "../../functions/core/job.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import type { Job } from "../../functions/queue/job.ts";
 import { parseJob } from "../../functions/queue/queue.ts";
 import { createDeadLetters, type DeadLetters, type Filter } from "../../functions/replay/dead-letters.ts";
 import { type Tenant, useWorld } from "../support/world.ts";

@@ -6,13 +6,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CLAVEX_TIMEOUTS } from "../../functions/clavex/admin-api.ts";
 import { createManagementApi } from "../../functions/clavex/management-api.ts";
 import { createPool } from "../../functions/http.ts";
-import { type SimulatedClavex, startSimulatedClavex } from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
 import { createOcs } from "../../functions/nextcloud/ocs.ts";
 import type { Answers, SetupContext } from "../../functions/setup/context.ts";
 import { recordFile } from "../../functions/setup/record.ts";
 import { applySetup, type Outcome, planSetup, removeSetup, setupSteps } from "../../functions/setup/setup.ts";
 import { environmentStore } from "../../functions/setup/store.ts";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 
 const ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
 const WEBHOOK = "https://hooks.acme.example/webhooks/clavex/acme";

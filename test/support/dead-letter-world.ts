@@ -10,8 +10,8 @@ import {
   type NewUser,
   type SimulatedClavex,
   startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/local/simulated/nextcloud.ts";
+} from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { startPipelineProcess } from "./processes.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));

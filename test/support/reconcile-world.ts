@@ -15,32 +15,32 @@ import type { SQSRecord } from "aws-lambda";
 import { afterAll, beforeAll } from "vitest";
 import type * as z from "zod";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
-import { type Organization, organizationSchema } from "../../functions/config/organization.ts";
+import { createClients } from "../../functions/clients.ts";
 import type { Organizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { accountId, groupId } from "../../functions/core/identity.ts";
+import { type Job, jobSchema } from "../../functions/core/job.ts";
+import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type Ledger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { createProvision } from "../../functions/provision/provision.ts";
+import { createWorker } from "../../functions/provision/worker.ts";
+import { createQueue, type Queue } from "../../functions/queue/queue.ts";
+import { createReceiver } from "../../functions/receive/app.ts";
+import { type DriftReport, driftReport } from "../../functions/reconcile/drift-report.ts";
+import { createReconcile, type Reconcile, type Run } from "../../functions/reconcile/reconcile.ts";
 import {
   type ClavexUser,
   type NewUser,
   type SimulatedClavex,
   startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
+} from "../../functions/simulated/clavex.ts";
 import {
   type AccountView,
   type SimulatedNextcloud,
   startSimulatedNextcloud,
-} from "../../functions/local/simulated/nextcloud.ts";
-import { accountId, groupId } from "../../functions/nextcloud/identity.ts";
-import { createProvision } from "../../functions/provision/provision.ts";
-import { createWorker } from "../../functions/provision/worker.ts";
-import { type Job, jobSchema } from "../../functions/queue/job.ts";
-import { createQueue, type Queue } from "../../functions/queue/queue.ts";
-import { createReceiver } from "../../functions/receive/app.ts";
-import { createReconcile, type Reconcile, type Run } from "../../functions/reconcile/reconcile.ts";
-import { type Survey, survey } from "../../functions/reconcile/survey.ts";
-import { createSystems } from "../../functions/systems.ts";
+} from "../../functions/simulated/nextcloud.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter, Counters } from "../../functions/telemetry/metrics.ts";
 import { run, startPipelineProcess } from "./processes.ts";
@@ -99,7 +99,7 @@ export interface Company {
   light(options?: Parameters<Reconcile>[2]): Promise<Run>;
   full(options?: Parameters<Reconcile>[2]): Promise<Run>;
   /** A look that sends nothing; `meanwhile` happens before the ledger is read, and again after it. */
-  look(mode: "light" | "full", meanwhile?: () => Promise<unknown>): Promise<Survey>;
+  look(mode: "light" | "full", meanwhile?: () => Promise<unknown>): Promise<DriftReport>;
   /** The groups that those looks asked the ledger about, one entry for each question. */
   readonly asked: string[];
   /** Hands the worker all jobs, until the queue is empty. */
@@ -190,7 +190,7 @@ async function foundCompany(
   };
   const secrets = environmentSecrets({ WEBHOOK_SECRET, API_KEY, APP_PASSWORD: nextcloud.password });
   const newSystems = () => {
-    const systems = createSystems({ secrets, nextcloudConnections: 4, now });
+    const systems = createClients({ secrets, nextcloudConnections: 4, now });
     atEnd(systems.close);
     return systems;
   };
@@ -220,7 +220,7 @@ async function foundCompany(
     systems: newSystems(),
     ledger,
     queue,
-    pauseDelay: () => RETRY_SECONDS,
+    breakerDelay: () => RETRY_SECONDS,
     now,
   });
   const worker = createWorker({
@@ -333,7 +333,7 @@ async function foundCompany(
         company.asked.push(gid);
         return ledger.group(origin, gid);
       };
-      return survey(organization, mode, {
+      return driftReport(organization, mode, {
         ledger: { ...ledger, subjects, group },
         system: surveySystems.of(organization),
         now,

@@ -2,30 +2,30 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll } from "vitest";
 import type * as z from "zod";
 import { snapshotOf } from "../../functions/clavex/snapshot.ts";
-import { type Organization, organizationSchema } from "../../functions/config/organization.ts";
+import { type Clients, createClients } from "../../functions/clients.ts";
 import type { Organizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { accountId, groupId } from "../../functions/core/identity.ts";
+import type { Job } from "../../functions/core/job.ts";
+import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type Ledger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { createProvision, type Outcome } from "../../functions/provision/provision.ts";
+import { createQueue, type Queue } from "../../functions/queue/queue.ts";
 import {
   type ClavexUser,
   type NewUser,
   type SimulatedClavex,
   startSimulatedClavex,
-} from "../../functions/local/simulated/clavex.ts";
+} from "../../functions/simulated/clavex.ts";
 import {
   type AccountView,
   type SimulatedNextcloud,
   startSimulatedNextcloud,
-} from "../../functions/local/simulated/nextcloud.ts";
-import type { Provider } from "../../functions/local/simulated/nextcloud-state.ts";
-import { parametersOf, type RecordedRequest } from "../../functions/local/simulated/server.ts";
-import { accountId, groupId } from "../../functions/nextcloud/identity.ts";
-import { createProvision, type Outcome } from "../../functions/provision/provision.ts";
-import type { Job } from "../../functions/queue/job.ts";
-import { createQueue, type Queue } from "../../functions/queue/queue.ts";
-import { createSystems, type Systems } from "../../functions/systems.ts";
+} from "../../functions/simulated/nextcloud.ts";
+import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
+import { parametersOf, type RecordedRequest } from "../../functions/simulated/server.ts";
 
 type OrganizationInput = z.input<typeof organizationSchema>;
 
@@ -220,8 +220,8 @@ export function useWorld(): World {
         APP_PASSWORD: nextcloud.password,
         ...Object.fromEntries(spare.map(({ id, apiKey }) => [`API_KEY_${id.replaceAll("-", "_")}`, apiKey])),
       });
-      const newSystems = (): Systems => {
-        const systems = createSystems({ secrets, nextcloudConnections: 4, now });
+      const newSystems = (): Clients => {
+        const systems = createClients({ secrets, nextcloudConnections: 4, now });
         closers.unshift(systems.close);
         return systems;
       };
@@ -254,7 +254,7 @@ interface TenantParts {
   ledger: Ledger;
   queue: Queue;
   clock: Clock;
-  newSystems: () => Systems;
+  newSystems: () => Clients;
   next: (choices: Choices) => Tenant;
 }
 
@@ -277,7 +277,7 @@ function tenantOf(parts: TenantParts): Tenant {
       systems: newSystems(),
       ledger: options.ledger ?? ledger,
       queue: parts.queue,
-      pauseDelay: () => PAUSE_SECONDS,
+      breakerDelay: () => PAUSE_SECONDS,
       now: () => clock.now,
     });
     return (job, sentAt) => {

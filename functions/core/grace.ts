@@ -1,6 +1,6 @@
-import type { Organization } from "../config/organization.ts";
 import type { SubjectEntry } from "../ledger/ledger.ts";
 import type { DesiredAccount } from "./desired.ts";
+import type { Organization } from "./organization.ts";
 
 /** The event of the jobs that may delete an account; only a full reconciliation sends them. */
 export const GRACE_OVER = "grace.over";

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { DesiredAccount, DesiredGroup } from "../../functions/core/desired.ts";
+import { type GroupKnowledge, type Operation, type Plan, plan } from "../../functions/core/plan.ts";
+import { parseQuota } from "../../functions/core/quota.ts";
 import type { SubjectEntry } from "../../functions/ledger/ledger.ts";
 import type { ActualAccount } from "../../functions/nextcloud/accounts.ts";
 import { AccountConflict, ProfileRefused } from "../../functions/nextcloud/errors.ts";
-import { parseQuota } from "../../functions/nextcloud/quota.ts";
-import type { DesiredAccount, DesiredGroup } from "../../functions/provision/desired.ts";
-import { type GroupKnowledge, type Operation, type Plan, plan } from "../../functions/provision/plan.ts";
 import { type Choices, IDENTITIES, organizationOf } from "../support/world.ts";
 
 const GB = 1024 ** 3;

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { type DirectoryUser, userSchema } from "../../functions/clavex/user.ts";
-import { type Organization, organizationSchema } from "../../functions/config/organization.ts";
 import {
   type DesiredAccount,
   desiredAccount,
@@ -8,8 +7,9 @@ import {
   isManaged,
   isRelevant,
   nextcloudGroup,
-} from "../../functions/provision/desired.ts";
-import { matchesAny } from "../../functions/provision/patterns.ts";
+} from "../../functions/core/desired.ts";
+import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
+import { matchesAny } from "../../functions/core/patterns.ts";
 import { type Choices, IDENTITIES, organizationOf } from "../support/world.ts";
 
 const GB = 1024 ** 3;

@@ -12,11 +12,11 @@ import {
 import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
-import { demoOrganization, demoSecrets } from "../local/demo-systems.ts";
 import { localClients, startTable } from "../local/embedded.ts";
 import { findPipeline } from "../local/running.ts";
 import { createQueue, type Queue } from "../queue/queue.ts";
 import { createDeadLetters, type DeadLetters } from "../replay/dead-letters.ts";
+import { demoOrganization, demoSecrets } from "../simulated/demo.ts";
 import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
 import { CommandError } from "./report.ts";
 

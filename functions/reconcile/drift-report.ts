@@ -1,22 +1,22 @@
-import type { Organization } from "../config/organization.ts";
-import { Failure } from "../failure.ts";
-import { allowance, deprovisionLimit } from "../ledger/brake.ts";
+import type { OrganizationClients } from "../clients.ts";
+import { type DesiredAccount, desiredAccount, desiredHash } from "../core/desired.ts";
+import { Failure } from "../core/failure.ts";
+import { isDeletable } from "../core/grace.ts";
+import { identityFingerprint } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
+import { type GroupKnowledge, type Operation, plan } from "../core/plan.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
 import type { GroupEntry, Ledger, SubjectEntry } from "../ledger/ledger.ts";
 import { type ActualAccount, findAccounts } from "../nextcloud/accounts.ts";
-import { identityFingerprint } from "../nextcloud/identity.ts";
-import { type DesiredAccount, desiredAccount, desiredHash } from "../provision/desired.ts";
-import { isDeletable } from "../provision/grace.ts";
-import { createOwnership } from "../provision/ownership.ts";
-import { type GroupKnowledge, type Operation, plan } from "../provision/plan.ts";
-import type { OrganizationSystems } from "../systems.ts";
+import { allowance, deprovisionLimit } from "../provision/brake.ts";
+import { createGroupLookup } from "../provision/group-lookup.ts";
 import { type Directory, type Person, readDirectory } from "./directory.ts";
 
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
 export type Mode = "light" | "full";
 
 /** One person whose account is not as it should be. */
-export interface Difference {
+export interface Drift {
   subject: string;
   accountId: string;
   /** For people to read: the name in Clavex, or the account's. */
@@ -40,23 +40,23 @@ export interface Held {
 }
 
 /** What a look at a whole organization found. Nothing has been changed by it. */
-export interface Survey {
+export interface DriftReport {
   organization: string;
   mode: Mode;
   /** People in Clavex, people in the ledger, and those of their accounts that Nextcloud has (full only). */
   people: number;
   known: number;
   accounts: number;
-  differences: Difference[];
+  differences: Drift[];
   /** Set when deprovisioning must not go ahead; the differences still list who it would be. */
   held: Held | undefined;
   /** What stays as it is although it is not as desired, and why. */
   notes: { subject: string; note: string }[];
 }
 
-export interface SurveyDependencies {
+export interface DriftReportDependencies {
   ledger: Ledger;
-  system: OrganizationSystems;
+  system: OrganizationClients;
   now?: () => number;
   onProgress?: (phase: string, count: number) => void;
   /** How many more people than the brake's limit an operator is about to allow. */
@@ -86,11 +86,11 @@ export class RunOverTime extends Failure {
  * @throws {Failure} when Clavex's groups, Nextcloud or the ledger cannot be read, or the time is over; a broken walk
  *   through the users is survived, but then nobody is deprovisioned
  */
-export async function survey(
+export async function driftReport(
   organization: Organization,
   mode: Mode,
-  dependencies: SurveyDependencies,
-): Promise<Survey> {
+  dependencies: DriftReportDependencies,
+): Promise<DriftReport> {
   const { ledger, system, now = Date.now, onProgress = () => undefined, hasTime = () => true } = dependencies;
   const requireTime = (): void => {
     if (!hasTime()) throw new RunOverTime(organization.slug);
@@ -121,10 +121,10 @@ export async function survey(
       for (const entry of page) claims.set(entry.gid, entry);
   }
   const group: Ledger["group"] = async (origin, gid) => claims.get(gid) ?? ledger.group(origin, gid);
-  const ownership = createOwnership({ ...ledger, group }, now);
+  const ownership = createGroupLookup({ ...ledger, group }, now);
   /** Hundreds of people share a group: whose it is, and whether it exists, is asked once. */
   const groups = new Map<string, GroupKnowledge>();
-  const result: Survey = {
+  const result: DriftReport = {
     organization: organization.slug,
     mode,
     people: counts.users,
@@ -205,7 +205,7 @@ export async function survey(
 
 const compareTexts = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-type Found = Pick<Difference, "kind" | "operations" | "actual" | "name">;
+type Found = Pick<Drift, "kind" | "operations" | "actual" | "name">;
 
 /** A light look: whoever shall have something else than what was applied last. */
 function compareWithLedger(organization: Organization, person: Person, desired: DesiredAccount): Found | undefined {
@@ -230,21 +230,21 @@ function nameOf({ user }: Person, desired: DesiredAccount, actual: ActualAccount
   return actual?.displayName || (user ? `${user.firstName} ${user.lastName}`.trim() : "") || desired.subject;
 }
 
-function kindOf(operations: Operation[], actual: ActualAccount | undefined): Difference["kind"] {
+function kindOf(operations: Operation[], actual: ActualAccount | undefined): Drift["kind"] {
   if (operations.some((operation) => operation.kind === "delete")) return "delete";
   if (operations.some((operation) => operation.kind === "disable")) return "deprovision";
   return actual ? "update" : "create";
 }
 
 /** Whether a difference takes access or an account away. */
-export function takesAway({ kind }: Difference): boolean {
+export function takesAway({ kind }: Drift): boolean {
   return kind === "deprovision" || kind === "delete";
 }
 
 function hold(
   organization: Organization,
   { counts, complete }: Pick<Directory, "counts" | "complete">,
-  differences: Difference[],
+  differences: Drift[],
   allowed: number,
 ): Held | undefined {
   const people = differences.filter(takesAway).length;

@@ -8,7 +8,7 @@ import {
   hashesGroupIds,
   type Identity,
   identityFingerprint,
-} from "../../functions/nextcloud/identity.ts";
+} from "../../functions/core/identity.ts";
 
 const oidc = (providerId: number, settings: Partial<Extract<Identity, { scheme: "user_oidc" }>> = {}): Identity => ({
   scheme: "user_oidc",

@@ -1,5 +1,5 @@
-import { cached } from "../cached.ts";
-import { Failure } from "../failure.ts";
+import { coalesced } from "../coalesced.ts";
+import { Failure } from "../core/failure.ts";
 
 /** After a failure the source is asked again only when this time is over. */
 const TROUBLE_MS = 5_000;
@@ -10,10 +10,10 @@ const TROUBLE_MS = 5_000;
  *
  * @returns a function that takes the earliest acceptable time of the reading (milliseconds since the epoch)
  */
-export function kept<T>(read: () => Promise<T>, now: () => number): (notBefore: number) => Promise<T> {
+export function staleOnError<T>(read: () => Promise<T>, now: () => number): (notBefore: number) => Promise<T> {
   let last: { value: T } | undefined;
   let failedAt: number | undefined;
-  const get = cached(async (): Promise<{ value: T } | { error: unknown }> => {
+  const get = coalesced(async (): Promise<{ value: T } | { error: unknown }> => {
     try {
       last = { value: await read() };
       failedAt = undefined;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { computerFileSize, effectiveQuota, humanFileSize } from "../../functions/local/simulated/nextcloud-quota.ts";
-import { InvalidQuota, largerQuota, parseQuota, quotaFromAnswer, quotaText } from "../../functions/nextcloud/quota.ts";
+import { InvalidQuota, largerQuota, parseQuota, quotaFromAnswer, quotaText } from "../../functions/core/quota.ts";
+import { computerFileSize, effectiveQuota, humanFileSize } from "../../functions/simulated/nextcloud-quota.ts";
 
 const GB = 1024 ** 3;
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "../cli/options.ts";
-import { reportAndExit } from "../cli/report.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
-import { createRetryDelay } from "../provision/retry.ts";
-import { startDemoSystems } from "./demo-systems.ts";
-import { type Pipeline, startPipeline } from "./pipeline.ts";
-import { forgetPipeline, rememberPipeline } from "./running.ts";
-import { DEFAULT_INTERVALS } from "./schedule.ts";
-import { terminalLog } from "./terminal-log.ts";
+import { createRetryDelay } from "../core/retry.ts";
+import { type Pipeline, startPipeline } from "../local/pipeline.ts";
+import { forgetPipeline, rememberPipeline } from "../local/running.ts";
+import { DEFAULT_INTERVALS } from "../local/schedule.ts";
+import { terminalLog } from "../local/terminal-log.ts";
+import { startDemoSystems } from "../simulated/demo.ts";
+import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
+import { reportAndExit } from "./report.ts";
 
 interface Options extends LocalOptions {
   port: number;

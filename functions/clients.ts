@@ -1,31 +1,31 @@
 import type { Pool } from "undici";
 import { type AdminApi, CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-api.ts";
 import { createGroupMap, type ReadGroupMap } from "./clavex/group-map.ts";
-import type { Organization } from "./config/organization.ts";
 import type { Secrets } from "./config/secrets.ts";
+import { isRelevant } from "./core/desired.ts";
+import type { Organization } from "./core/organization.ts";
 import { createPool, type Timeouts } from "./http.ts";
 import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-limit.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
-import { isRelevant } from "./provision/desired.ts";
-import type { PausableServer } from "./provision/pauses.ts";
+import type { GuardedServer } from "./provision/circuit-breaker.ts";
 
 /** The systems on both sides of one organization. `clavex` is undefined without an API key. */
-export interface OrganizationSystems {
+export interface OrganizationClients {
   clavex: { api: AdminApi; groupMap: ReadGroupMap } | undefined;
   ocs: Ocs;
   /** Names the Nextcloud in the ledger: its base URL. */
   nextcloudOrigin: string;
   /** The servers and credentials that a job needs, for pauses. */
-  servers(): Promise<PausableServer[]>;
+  servers(): Promise<GuardedServer[]>;
 }
 
 /** The systems of all organizations of this process. */
-export interface Systems {
-  of(organization: Organization): OrganizationSystems;
+export interface Clients {
+  of(organization: Organization): OrganizationClients;
   close(): Promise<void>;
 }
 
-export interface SystemsOptions {
+export interface ClientsOptions {
   secrets: Secrets;
   /**
    * The most connections to each Nextcloud; fewer are used while it is slow. One per Lambda container: the number of
@@ -42,11 +42,11 @@ const CLAVEX_CONNECTIONS = 4;
  * Makes the clients of each organization once, on first use, and again when its configuration has changed. Organizations on
  * the same server share its connections.
  */
-export function createSystems(options: SystemsOptions): Systems {
+export function createClients(options: ClientsOptions): Clients {
   const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
   const pools = new Map<string, Pool>();
   const limits = new Map<Pool, AdaptiveLimit>();
-  const made = new Map<string, { organization: Organization; systems: OrganizationSystems }>();
+  const made = new Map<string, { organization: Organization; systems: OrganizationClients }>();
 
   const pool = (kind: "clavex" | "nextcloud", baseUrl: string, connections: number, limits: Timeouts): Pool => {
     const name = `${kind} ${new URL(baseUrl).origin}`;
@@ -57,7 +57,7 @@ export function createSystems(options: SystemsOptions): Systems {
     return created;
   };
 
-  const make = (organization: Organization): OrganizationSystems => {
+  const make = (organization: Organization): OrganizationClients => {
     const { clavex, nextcloud } = organization;
     const password = () => secrets.api(organization, nextcloud.password);
     const connections = pool(
@@ -76,12 +76,12 @@ export function createSystems(options: SystemsOptions): Systems {
       limit,
     });
     const nextcloudOrigin = nextcloud.baseUrl;
-    const nextcloudServer = async (): Promise<PausableServer> => ({
+    const nextcloudServer = async (): Promise<GuardedServer> => ({
       kind: "nextcloud",
       name: `${nextcloud.username} ${nextcloud.baseUrl}`,
       credentials: await password(),
     });
-    const identityServer: PausableServer = {
+    const identityServer: GuardedServer = {
       kind: "identity",
       name: `identity of ${organization.slug}`,
       credentials: JSON.stringify(organization.identity),
@@ -96,7 +96,7 @@ export function createSystems(options: SystemsOptions): Systems {
       };
     }
     const key = () => secrets.api(organization, apiKey);
-    const clavexServer = async (): Promise<PausableServer> => ({
+    const clavexServer = async (): Promise<GuardedServer> => ({
       kind: "clavex",
       name: `${organization.slug} ${clavex.baseUrl}`,
       credentials: await key(),

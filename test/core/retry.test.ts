@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createRetryDelay } from "../../functions/provision/retry.ts";
+import { createRetryDelay } from "../../functions/core/retry.ts";
 import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 
 const LUCKY = 0;

@@ -1,7 +1,7 @@
-import { type Organization, organizationSchema } from "../config/organization.ts";
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
-import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "./simulated/clavex.ts";
-import { DEFAULT_APP_PASSWORD, type SimulatedNextcloud, startSimulatedNextcloud } from "./simulated/nextcloud.ts";
+import { type Organization, organizationSchema } from "../core/organization.ts";
+import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "./clavex.ts";
+import { DEFAULT_APP_PASSWORD, type SimulatedNextcloud, startSimulatedNextcloud } from "./nextcloud.ts";
 
 /** The demo organization between a simulated Clavex and a simulated Nextcloud. */
 export interface DemoSystems {

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { InvalidQuota, parseQuota } from "../nextcloud/quota.ts";
-import { ConfigurationError } from "./errors.ts";
+import { ConfigurationError } from "../config/errors.ts";
+import { InvalidQuota, parseQuota } from "./quota.ts";
 
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 

@@ -12,7 +12,7 @@ export interface Reading<T> {
  *   for any) and resolves to the kept reading, the one under way, or a new one; a failed reading rejects for those who
  *   waited for it and keeps what was there
  */
-export function cached<T>(
+export function coalesced<T>(
   read: () => Promise<T>,
   now: () => number = Date.now,
 ): (notBefore: number) => Promise<Reading<T>> {

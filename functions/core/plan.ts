@@ -1,10 +1,10 @@
-import type { Organization } from "../config/organization.ts";
 import type { SubjectEntry } from "../ledger/ledger.ts";
 import type { ActualAccount, Profile } from "../nextcloud/accounts.ts";
 import { AccountConflict, ProfileRefused } from "../nextcloud/errors.ts";
-import { quotaText } from "../nextcloud/quota.ts";
 import { printable } from "../telemetry/log.ts";
 import { type DesiredAccount, type DesiredGroup, isManaged } from "./desired.ts";
+import type { Organization } from "./organization.ts";
+import { quotaText } from "./quota.ts";
 
 /**
  * What is known of a Nextcloud group. `ours`: this organization made it, or its id is the hash of a group of the directory.

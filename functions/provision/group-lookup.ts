@@ -1,14 +1,14 @@
-import type { Organization } from "../config/organization.ts";
+import { type DesiredAccount, isManaged, nextcloudGroup } from "../core/desired.ts";
+import { hashesGroupIds } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
+import type { GroupKnowledge } from "../core/plan.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { ActualAccount } from "../nextcloud/accounts.ts";
 import { groupExists } from "../nextcloud/groups.ts";
-import { hashesGroupIds } from "../nextcloud/identity.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
-import { type DesiredAccount, isManaged, nextcloudGroup } from "./desired.ts";
-import type { GroupKnowledge } from "./plan.ts";
 
 /** Finds out whose Nextcloud groups are, asking the ledger and, where that does not know, Nextcloud. */
-export interface Ownership {
+export interface GroupLookup {
   /**
    * @param names the names of the directory's groups that matter; undefined when they are not known
    * @returns knowledge of every desired group and of every group the account is in
@@ -31,8 +31,8 @@ export interface Ownership {
 /** How long "was there before" is believed; what is owned stays owned. */
 const LOCAL_MS = 60_000;
 
-/** Ownership with a memory for the life of the container, so that a known group costs no request. */
-export function createOwnership(ledger: Ledger, now: () => number = Date.now): Ownership {
+/** GroupLookup with a memory for the life of the container, so that a known group costs no request. */
+export function createGroupLookup(ledger: Ledger, now: () => number = Date.now): GroupLookup {
   const memory = new Map<string, { knowledge: GroupKnowledge; until: number }>();
   const key = (organization: Organization, origin: string, gid: string): string =>
     `${origin} ${organization.slug} ${gid}`;

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ConfigurationError } from "../../functions/config/errors.ts";
-import { isSlug, parseOrganization, parseOrganizations } from "../../functions/config/organization.ts";
 import { fixedOrganizations, organizationsFromFolder } from "../../functions/config/organizations.ts";
+import { isSlug, parseOrganization, parseOrganizations } from "../../functions/core/organization.ts";
 
 type Json = Record<string, unknown>;
 

@@ -1,9 +1,9 @@
-import { Failure, type StoppedServer } from "../failure.ts";
+import { Failure, type StoppedServer } from "../core/failure.ts";
+import type { RetryDelay } from "../core/retry.ts";
 import { IdentityMismatch, NextcloudUnauthorized } from "../nextcloud/errors.ts";
-import type { RetryDelay } from "./retry.ts";
 
 /** A server that a job needs: its name among all servers of this process, and the credentials to use there. */
-export interface PausableServer {
+export interface GuardedServer {
   kind: StoppedServer;
   name: string;
   credentials: string;
@@ -13,7 +13,7 @@ export interface PausableServer {
  * A job that was not tried, because its server is paused. Its class and code are those of what went wrong there. What a person
  * has to mend is asked for again with the usual wait, however long the pause: by then the credentials may be others.
  */
-export class ServerPaused extends Failure {
+export class CircuitOpen extends Failure {
   constructor(cause: Failure, seconds: number) {
     super(cause.failureClass, cause.code, `not tried, the server is paused: ${cause.message}`, {
       ...(cause.failureClass === "configuration" ? {} : { retryAfterSeconds: seconds }),
@@ -24,13 +24,13 @@ export class ServerPaused extends Failure {
 }
 
 /** Keeps jobs away from servers at which every job would fail now. */
-export interface Pauses {
+export interface CircuitBreaker {
   /**
    * Does the work, unless one of its servers is paused. When a pause is over, one job goes first as a probe.
    *
-   * @throws {ServerPaused} without having tried
+   * @throws {CircuitOpen} without having tried
    */
-  run<T>(servers: PausableServer[], work: () => Promise<T>): Promise<T>;
+  run<T>(servers: GuardedServer[], work: () => Promise<T>): Promise<T>;
 }
 
 interface Pause {
@@ -49,19 +49,19 @@ interface Pause {
 const HARMFUL_MS = 60 * 60_000;
 
 /** @param delay how long a server is paused when it failed for the nth time in a row */
-export function createPauses(delay: RetryDelay, now: () => number = Date.now): Pauses {
+export function createCircuitBreaker(delay: RetryDelay, now: () => number = Date.now): CircuitBreaker {
   const pauses = new Map<string, Pause>();
-  const key = ({ name, credentials }: PausableServer): string => `${name} ${credentials}`;
+  const key = ({ name, credentials }: GuardedServer): string => `${name} ${credentials}`;
 
-  function enter(server: PausableServer): void {
+  function enter(server: GuardedServer): void {
     const pause = pauses.get(key(server));
     if (!pause) return;
     const left = pause.until - now();
-    if (left > 0 || pause.probing) throw new ServerPaused(pause.failure, Math.max(1, Math.ceil(left / 1000)));
+    if (left > 0 || pause.probing) throw new CircuitOpen(pause.failure, Math.max(1, Math.ceil(left / 1000)));
     pause.probing = true;
   }
 
-  function leave(server: PausableServer, failure: Failure | undefined): void {
+  function leave(server: GuardedServer, failure: Failure | undefined): void {
     const pause = pauses.get(key(server));
     if (failure?.stops === server.kind) {
       const times = (pause?.times ?? 0) + (pause && !pause.probing ? 0 : 1);
@@ -76,7 +76,7 @@ export function createPauses(delay: RetryDelay, now: () => number = Date.now): P
 
   return {
     async run(servers, work) {
-      const entered: PausableServer[] = [];
+      const entered: GuardedServer[] = [];
       let failure: Failure | undefined;
       try {
         for (const server of servers) {

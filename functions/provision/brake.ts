@@ -1,6 +1,6 @@
-import type { Organization } from "../config/organization.ts";
-import { Failure } from "../failure.ts";
-import type { BrakeEntry, Ledger } from "./ledger.ts";
+import { Failure } from "../core/failure.ts";
+import type { Organization } from "../core/organization.ts";
+import type { BrakeEntry, Ledger } from "../ledger/ledger.ts";
 
 /** A deprovision that waits for an operator, because there have been too many in this hour. */
 export class BrakeHeld extends Failure {

@@ -3,13 +3,13 @@ import { randomUUID } from "node:crypto";
 import Table from "cli-table3";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
-import { reportAndExit } from "../cli/report.ts";
-import { accountId } from "../nextcloud/identity.ts";
+import { accountId } from "../core/identity.ts";
+import { type Pipeline, startPipeline } from "../local/pipeline.ts";
+import type { ClavexUser } from "../simulated/clavex.ts";
+import { DEMO_SLUG, DEMO_WEBHOOK_SECRET, type DemoSystems, startDemoSystems } from "../simulated/demo.ts";
+import type { AccountView } from "../simulated/nextcloud.ts";
 import type { Log } from "../telemetry/log.ts";
-import { DEMO_SLUG, DEMO_WEBHOOK_SECRET, type DemoSystems, startDemoSystems } from "./demo-systems.ts";
-import { type Pipeline, startPipeline } from "./pipeline.ts";
-import type { ClavexUser } from "./simulated/clavex.ts";
-import type { AccountView } from "./simulated/nextcloud.ts";
+import { reportAndExit } from "./report.ts";
 
 const GB = 1024 ** 3;
 /** A group of Nextcloud that has nothing to do with Clavex; nobody may lose it. */

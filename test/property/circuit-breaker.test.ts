@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { ClavexKeyRefused, ClavexUnavailable } from "../../functions/clavex/errors.ts";
+import type { Job } from "../../functions/core/job.ts";
+import { createRetryDelay } from "../../functions/core/retry.ts";
 import {
   AccountConflict,
   NextcloudCertificate,
@@ -7,35 +9,38 @@ import {
   NextcloudUnauthorized,
   NextcloudUnavailable,
 } from "../../functions/nextcloud/errors.ts";
-import { createPauses, type PausableServer, type Pauses, ServerPaused } from "../../functions/provision/pauses.ts";
-import { createRetryDelay } from "../../functions/provision/retry.ts";
-import type { Job } from "../../functions/queue/job.ts";
+import {
+  type CircuitBreaker,
+  CircuitOpen,
+  createCircuitBreaker,
+  type GuardedServer,
+} from "../../functions/provision/circuit-breaker.ts";
 import { PAUSE_SECONDS, type ProvisionNow, type Tenant, useWorld } from "../support/world.ts";
 
 const HOUR_SECONDS = 60 * 60;
-const NEXTCLOUD: PausableServer = {
+const NEXTCLOUD: GuardedServer = {
   kind: "nextcloud",
   name: "provisioner https://nextcloud.acme.example",
   credentials: "a",
 };
-const OTHER_NEXTCLOUD: PausableServer = { ...NEXTCLOUD, name: "provisioner https://nextcloud.other.example" };
-const CLAVEX: PausableServer = { kind: "clavex", name: "acme https://id.acme.example", credentials: "k" };
+const OTHER_NEXTCLOUD: GuardedServer = { ...NEXTCLOUD, name: "provisioner https://nextcloud.other.example" };
+const CLAVEX: GuardedServer = { kind: "clavex", name: "acme https://id.acme.example", credentials: "k" };
 
 const down = () => new NextcloudUnavailable("Nextcloud cannot be reached (ECONNREFUSED)", { stops: "nextcloud" });
 
 describe("a paused server", () => {
   let now: number;
-  let pauses: Pauses;
+  let pauses: CircuitBreaker;
   beforeEach(() => {
     now = Date.UTC(2026, 6, 23, 8);
-    pauses = createPauses(
+    pauses = createCircuitBreaker(
       createRetryDelay(() => 0),
       () => now,
     );
   });
 
   /** How a job that needs these servers ends: `done`, `not tried`, or the error's code. */
-  async function run(servers: PausableServer[], work: () => Promise<unknown>): Promise<string> {
+  async function run(servers: GuardedServer[], work: () => Promise<unknown>): Promise<string> {
     let tried = false;
     const outcome = await pauses
       .run(servers, async () => {
@@ -43,12 +48,12 @@ describe("a paused server", () => {
         await work();
         return "done";
       })
-      .catch((error) => (error instanceof ServerPaused ? "not tried" : error.code));
+      .catch((error) => (error instanceof CircuitOpen ? "not tried" : error.code));
     expect(tried).toBe(outcome !== "not tried");
     return outcome;
   }
-  const fails = (servers: PausableServer[], error: Error) => run(servers, () => Promise.reject(error));
-  const succeeds = (...servers: PausableServer[]) => run(servers, () => Promise.resolve());
+  const fails = (servers: GuardedServer[], error: Error) => run(servers, () => Promise.reject(error));
+  const succeeds = (...servers: GuardedServer[]) => run(servers, () => Promise.resolve());
   const wait = (seconds: number): void => {
     now += seconds * 1_000;
   };

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { cached } from "../../functions/cached.ts";
+import { coalesced } from "../functions/coalesced.ts";
 
 /** A cache whose clock and readings the test moves: each reading waits in `open` until it is settled. */
 function setup() {
   const open: PromiseWithResolvers<string>[] = [];
   const clock = { now: 1000 };
-  const read = cached(
+  const read = coalesced(
     () => {
       const reading = Promise.withResolvers<string>();
       open.push(reading);
@@ -23,7 +23,7 @@ function setup() {
 /** Lets every promise that can go on do so. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe("a cached reading", () => {
+describe("a coalesced reading", () => {
   it("is read once for all who wait at the same time, and kept for those who come later", async () => {
     const { read, open, clock, settle } = setup();
     const waiting = [read(-Infinity), read(500), read(1000)];
@@ -119,7 +119,7 @@ describe("a cached reading", () => {
 
   it("that fails before it begins rejects, and the next one is tried", async () => {
     let calls = 0;
-    const read = cached(() => {
+    const read = coalesced(() => {
       calls += 1;
       if (calls === 1) throw new Error("no");
       return Promise.resolve("a");
