@@ -41,9 +41,9 @@ export async function startWorkers(
 ): Promise<Workers> {
   const embedded = startProcess<EmbeddedServices>("embedded-process.ts");
   const endpoints = await embedded.open();
-  const clients = localClients(endpoints);
-  const queue = createQueue(clients.sqs, endpoints.queueUrl);
-  const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
+  const aws = localClients(endpoints);
+  const queue = createQueue(aws.sqs, endpoints.queueUrl);
+  const ledger = createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName);
   const organization = benchOrganization({ clavex, nextcloud: nextcloud.url, username: nextcloud.username });
   const trigger = { kind: "reconcile" } as const;
   const jobs = people.map(({ subject }): Job => ({ version: 1, organization: organization.slug, subject, trigger }));
@@ -60,15 +60,15 @@ export async function startWorkers(
   };
   const started = performance.now();
   const containers = Array.from({ length: workers }, () => {
-    const systems = metered(
+    const clients = metered(
       createClients({
         secrets: benchSecrets(nextcloud.password),
         nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
       }),
     );
-    const provision = createProvision({ organizations: fixedOrganizations([organization]), systems, ledger, queue });
+    const provision = createProvision({ organizations: fixedOrganizations([organization]), clients, ledger, queue });
     const poller = startPoller({
-      sqs: clients.sqs,
+      sqs: aws.sqs,
       queueUrl: endpoints.queueUrl,
       queue,
       createWorker: (workersQueue) =>
@@ -84,32 +84,32 @@ export async function startWorkers(
       batches: 1,
       log: SILENT,
     });
-    return { systems, poller };
+    return { clients, poller };
   });
   return {
     done,
     provisioned: () => provisioned,
     waiting() {
-      const waited = containers.reduce((sum, { systems }) => sum + systems.waited(), 0);
+      const waited = containers.reduce((sum, { clients }) => sum + clients.waited(), 0);
       return waited / workers / (performance.now() - started);
     },
     async stop() {
       await Promise.all(containers.map(({ poller }) => poller.stop()));
-      await Promise.all(containers.map(({ systems }) => systems.close()));
-      clients.destroy();
+      await Promise.all(containers.map(({ clients }) => clients.close()));
+      aws.destroy();
       await embedded.stop();
     },
   };
 }
 
 /** Clients that know for how long at least one call to Nextcloud was under way, in milliseconds. */
-function metered(systems: Clients): Clients & { waited(): number } {
+function metered(clients: Clients): Clients & { waited(): number } {
   let [underWay, since, waited] = [0, 0, 0];
   return {
-    ...systems,
+    ...clients,
     waited: () => waited,
     of(organization) {
-      const { ocs, ...rest } = systems.of(organization);
+      const { ocs, ...rest } = clients.of(organization);
       const call: typeof ocs.call = async (...input) => {
         if (underWay === 0) since = performance.now();
         underWay += 1;

@@ -9,7 +9,7 @@ import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-li
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
 import type { GuardedServer } from "./provision/circuit-breaker.ts";
 
-/** The systems on both sides of one organization. `clavex` is undefined without an API key. */
+/** The clients on both sides of one organization. `clavex` is undefined without an API key. */
 export interface OrganizationClients {
   clavex: { api: AdminApi; groupMap: ReadGroupMap } | undefined;
   ocs: Ocs;
@@ -19,7 +19,7 @@ export interface OrganizationClients {
   servers(): Promise<GuardedServer[]>;
 }
 
-/** The systems of all organizations of this process. */
+/** The clients of all organizations of this process. */
 export interface Clients {
   of(organization: Organization): OrganizationClients;
   close(): Promise<void>;
@@ -46,7 +46,7 @@ export function createClients(options: ClientsOptions): Clients {
   const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
   const pools = new Map<string, Pool>();
   const limits = new Map<Pool, AdaptiveLimit>();
-  const made = new Map<string, { organization: Organization; systems: OrganizationClients }>();
+  const made = new Map<string, { organization: Organization; clients: OrganizationClients }>();
 
   const pool = (kind: "clavex" | "nextcloud", baseUrl: string, connections: number, limits: Timeouts): Pool => {
     const name = `${kind} ${new URL(baseUrl).origin}`;
@@ -118,15 +118,15 @@ export function createClients(options: ClientsOptions): Clients {
   return {
     of(organization) {
       const known = made.get(organization.slug);
-      if (known?.organization === organization) return known.systems;
+      if (known?.organization === organization) return known.clients;
       // A new reading of the same parameter gives a new object: only a change of content needs new clients.
       if (known && JSON.stringify(known.organization) === JSON.stringify(organization)) {
         known.organization = organization;
-        return known.systems;
+        return known.clients;
       }
-      const systems = make(organization);
-      made.set(organization.slug, { organization, systems });
-      return systems;
+      const clients = make(organization);
+      made.set(organization.slug, { organization, clients });
+      return clients;
     },
     async close() {
       await Promise.all(Array.from(pools.values(), (each) => each.close()));

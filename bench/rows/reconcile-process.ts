@@ -85,28 +85,28 @@ async function withPipeline<T>(place: Place, work: (pipeline: ReturnType<typeof 
   try {
     return await work(pipeline);
   } finally {
-    await pipeline.systems.close();
-    pipeline.clients.destroy();
+    await pipeline.clients.close();
+    pipeline.aws.destroy();
   }
 }
 
 function connect({ servers, endpoints }: Place) {
-  const clients = localClients(endpoints);
+  const aws = localClients(endpoints);
   return {
     organization: benchOrganization(servers),
-    systems: createClients({ secrets: benchSecrets(), nextcloudConnections: 1 }),
-    ledger: createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName),
-    clients,
+    clients: createClients({ secrets: benchSecrets(), nextcloudConnections: 1 }),
+    ledger: createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName),
+    aws,
   };
 }
 
 const nothing = (): void => undefined;
 
 function reconcile(place: Place, onProgress: (phase: string, count: number) => void = nothing): Promise<void> {
-  return withPipeline(place, async ({ organization, systems, ledger }) => {
+  return withPipeline(place, async ({ organization, clients, ledger }) => {
     const run = createReconcile({
       organizations: fixedOrganizations([organization]),
-      systems,
+      clients,
       ledger,
       queue: { sendAll: async () => undefined },
       log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
@@ -120,8 +120,8 @@ function reconcile(place: Place, onProgress: (phase: string, count: number) => v
 }
 
 function read(place: Place): Promise<Directory> {
-  return withPipeline(place, ({ organization, systems, ledger }) => {
-    const { clavex } = systems.of(organization);
+  return withPipeline(place, ({ organization, clients, ledger }) => {
+    const { clavex } = clients.of(organization);
     if (!clavex) throw new Error("the organization has no API key");
     return readDirectory({ ledger, clavex }, organization, Date.now, nothing);
   });

@@ -60,13 +60,13 @@ export async function countRequests(
   const simulated = real ? undefined : await startSimulatedNextcloud();
   const embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
   const server = real ?? { url: "", username: "", password: "", ...simulated };
-  const systems = createClients({ secrets: benchSecrets(server.password), nextcloudConnections: 1 });
+  const clients = createClients({ secrets: benchSecrets(server.password), nextcloudConnections: 1 });
   const staff = new Staff(clavex);
   try {
     const organization = benchOrganization({ clavex: clavex.url, nextcloud: server.url, username: server.username });
     const provision = createProvision({
       organizations: fixedOrganizations([organization]),
-      systems,
+      clients,
       ledger: createLedger(createDocumentClient(embedded.clients.dynamodb), embedded.endpoints.tableName),
       queue: createQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
     });
@@ -115,7 +115,7 @@ export async function countRequests(
     return counts;
   } finally {
     if (real) await cleanUp(real, staff.subjects, staff.groups);
-    await systems.close();
+    await clients.close();
     await embedded.stop();
     await simulated?.close();
     await clavex.close();

@@ -51,11 +51,11 @@ interface Explanation {
 
 async function explain(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
-  const systems = createClients({ secrets, nextcloudConnections: 1 });
+  const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const organization = await organizations.get(options.organization);
     if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
-    const system = systems.of(organization);
+    const system = clients.of(organization);
     if (!system.clavex)
       throw new CommandError(`organization ${organization.slug} has no clavex.apiKey: nobody can be read from Clavex`);
     const { subject, user } = await findUser(system.clavex, options.user);
@@ -77,7 +77,7 @@ async function explain(options: Options): Promise<void> {
     if (options.json) printJson({ ...explanation, organization: organization.slug });
     else show(explanation);
   } finally {
-    await systems.close();
+    await clients.close();
     await close();
   }
 }

@@ -32,7 +32,7 @@ export function planCommand(): Command {
 
 async function plan(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
-  const systems = createClients({ secrets, nextcloudConnections: CONNECTIONS });
+  const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
     const slugs = options.organization === undefined ? await organizations.slugs() : [options.organization];
     const reports: DriftReport[] = [];
@@ -42,7 +42,7 @@ async function plan(options: Options): Promise<void> {
         if (!options.json) print(`${slug}: left out, it has no clavex.apiKey to read the directory with`);
         return;
       }
-      const system = systems.of(organization);
+      const system = clients.of(organization);
       const found = await driftReport(organization, "full", { ledger, system, onProgress: reading(slug) });
       reports.push(found);
       if (!options.json) show(organization, found);
@@ -51,7 +51,7 @@ async function plan(options: Options): Promise<void> {
     const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
     if (differs && failures.length === 0) process.exitCode = DIFFERENT;
   } finally {
-    await systems.close();
+    await clients.close();
     await close();
   }
 }

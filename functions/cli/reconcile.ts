@@ -48,9 +48,9 @@ async function reconcile(options: Options): Promise<void> {
     );
   }
   const connection = await connect(options);
-  const systems = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
+  const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
   const counters = { count: () => undefined, flush: () => undefined };
-  const run = createReconcile({ ...connection, systems, log: silent, counters });
+  const run = createReconcile({ ...connection, clients, log: silent, counters });
   try {
     const slugs = options.organization === undefined ? await connection.organizations.slugs() : [options.organization];
     const runs: ({ organization: string } & Omit<Run, "survey">)[] = [];
@@ -68,7 +68,7 @@ async function reconcile(options: Options): Promise<void> {
       process.exitCode = 1;
     }
   } finally {
-    await systems.close();
+    await clients.close();
     connection.close();
   }
 }

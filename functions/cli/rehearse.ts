@@ -43,9 +43,9 @@ async function run(options: Options): Promise<void> {
 
   const pipeline = await openPipeline(options);
   const context = createContext(doctorOptions(organization, [], secrets, pipeline, undefined));
-  const systems = createClients({ secrets, nextcloudConnections: 1 });
+  const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
-    const { clavex } = systems.of(organization);
+    const { clavex } = clients.of(organization);
     if (!clavex) throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
     const user = await findUser(clavex.api, options.user);
     const groups = (await clavex.groupMap(Number.NEGATIVE_INFINITY)).value.of(user.subject);
@@ -57,7 +57,7 @@ async function run(options: Options): Promise<void> {
     if (!(error instanceof ProviderNotVisible)) throw error;
     throw new CommandError(`${error.message}. Look: occ user_oidc:provider, and compare with "identity" by hand.`);
   } finally {
-    await systems.close();
+    await clients.close();
     await context.close();
     await pipeline.close();
   }

@@ -68,12 +68,12 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     forgetLedger: options.forgetLedger ?? false,
     visibilitySeconds,
   });
-  const { endpoints, clients } = embedded;
+  const { endpoints, clients: aws } = embedded;
   const organizations = fixedOrganizations(options.organizations);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
-  const queue = createQueue(clients.sqs, endpoints.queueUrl);
-  const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
-  const systems = createClients({
+  const queue = createQueue(aws.sqs, endpoints.queueUrl);
+  const ledger = createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName);
+  const clients = createClients({
     secrets,
     nextcloudConnections: NEXTCLOUD_CONNECTIONS,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
@@ -88,9 +88,9 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     throw error;
   }
   const retryDelay = options.retryDelay ?? createRetryDelay();
-  const provision = createProvision({ organizations, systems, ledger, queue, breakerDelay: retryDelay });
+  const provision = createProvision({ organizations, clients, ledger, queue, breakerDelay: retryDelay });
   const poller = startPoller({
-    sqs: clients.sqs,
+    sqs: aws.sqs,
     queueUrl: endpoints.queueUrl,
     queue,
     createWorker: (workersQueue) =>
@@ -107,7 +107,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     log,
   });
 
-  const reconcile = createReconcile({ organizations, systems, ledger, queue, log, counters });
+  const reconcile = createReconcile({ organizations, clients, ledger, queue, log, counters });
   const stopSchedule = startSchedule(options.intervals ?? DEFAULT_INTERVALS, { organizations, reconcile, log });
 
   return {
@@ -119,7 +119,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     async idle() {
       const command = new GetQueueAttributesCommand({ QueueUrl: endpoints.queueUrl, AttributeNames: ["All"] });
       for (;;) {
-        const { Attributes = {} } = await clients.sqs.send(command);
+        const { Attributes = {} } = await aws.sqs.send(command);
         const waiting = [
           Attributes.ApproximateNumberOfMessages,
           Attributes.ApproximateNumberOfMessagesNotVisible,
@@ -133,7 +133,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       await web.close();
       await stopSchedule();
       await poller.stop();
-      await systems.close();
+      await clients.close();
       await embedded.stop();
     },
   };

@@ -26,7 +26,7 @@ function build(): Worker {
   return createWorker({
     provision: createProvision({
       organizations: organizationsFromParameters(ssm, stage),
-      systems: createClients({
+      clients: createClients({
         secrets: parameterSecrets(ssm, stage),
         nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
       }),

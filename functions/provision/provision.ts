@@ -48,7 +48,7 @@ export interface Outcome {
 
 export interface ProvisionDependencies {
   organizations: Organizations;
-  systems: Clients;
+  clients: Clients;
   ledger: Ledger;
   /** Takes the jobs that a group's change leads to. */
   queue: Pick<Queue, "sendAll">;
@@ -86,7 +86,7 @@ interface Observation extends DirectoryState {
 }
 
 export function createProvision(dependencies: ProvisionDependencies): Provision {
-  const { organizations, systems, ledger, now = Date.now } = dependencies;
+  const { organizations, clients, ledger, now = Date.now } = dependencies;
   const ownership = createGroupLookup(ledger, now);
   const apply = createApply(ownership);
   const breaker = createCircuitBreaker(dependencies.breakerDelay ?? createRetryDelay(), now);
@@ -131,7 +131,7 @@ export function createProvision(dependencies: ProvisionDependencies): Provision 
       throw new ConfigurationError("organization-unknown", [`there is no organization ${job.organization}`]);
     }
     await requireIdentity(organization);
-    const system = systems.of(organization);
+    const system = clients.of(organization);
     if (job.subject === GROUPS_SUBJECT)
       return breaker.run(await system.servers(), () => followGroups(organization, system, job, sentAt));
     const entry = await ledger.subject(organization.slug, job.subject);

@@ -30,7 +30,7 @@ function build() {
   const counters = createCounters("reconcile", stage);
   const reconcile = createReconcile({
     organizations,
-    systems: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
+    clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
     ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
     queue: createQueue(new SQSClient(), queueUrl),
     log,

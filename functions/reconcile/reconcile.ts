@@ -14,7 +14,7 @@ import { type Drift, type DriftReport, driftReport, type Held, type Mode, takesA
 
 export interface ReconcileDependencies {
   organizations: Organizations;
-  systems: Clients;
+  clients: Clients;
   ledger: Ledger;
   queue: Pick<Queue, "sendAll">;
   log: Log;
@@ -60,7 +60,7 @@ const QUEUED_MS: Record<Mode, number> = { light: 14 * DAY_MS, full: DAY_MS };
 const LOCK_MS = 16 * 60_000;
 
 export function createReconcile(dependencies: ReconcileDependencies): Reconcile {
-  const { organizations, systems, ledger, queue, log, counters, now = Date.now } = dependencies;
+  const { organizations, clients, ledger, queue, log, counters, now = Date.now } = dependencies;
   const brake = createBrake(ledger, now);
 
   return async (slug, mode, options = {}) => {
@@ -71,7 +71,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (!release) return nothing("busy");
     try {
       const { onProgress, hasTime, allowDeprovisions: allowing } = options;
-      const system = systems.of(organization);
+      const system = clients.of(organization);
       const found = await driftReport(organization, mode, {
         ledger,
         system,

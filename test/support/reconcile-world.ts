@@ -190,9 +190,9 @@ async function foundCompany(
   };
   const secrets = environmentSecrets({ WEBHOOK_SECRET, API_KEY, APP_PASSWORD: nextcloud.password });
   const newSystems = () => {
-    const systems = createClients({ secrets, nextcloudConnections: 4, now });
-    atEnd(systems.close);
-    return systems;
+    const clients = createClients({ secrets, nextcloudConnections: 4, now });
+    atEnd(clients.close);
+    return clients;
   };
 
   const lines: Line[] = [];
@@ -217,7 +217,7 @@ async function foundCompany(
   };
   const provision = createProvision({
     organizations,
-    systems: newSystems(),
+    clients: newSystems(),
     ledger,
     queue,
     breakerDelay: () => RETRY_SECONDS,
@@ -232,7 +232,7 @@ async function foundCompany(
     concurrency: 4,
   });
   const surveySystems = newSystems();
-  const reconcile = createReconcile({ organizations, systems: surveySystems, ledger, queue, log, counters, now });
+  const reconcile = createReconcile({ organizations, clients: surveySystems, ledger, queue, log, counters, now });
   const receiver = createReceiver({ organizations, secrets, queue, log, counters, now });
 
   const attempt = async (): Promise<void> => {

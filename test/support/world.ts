@@ -221,9 +221,9 @@ export function useWorld(): World {
         ...Object.fromEntries(spare.map(({ id, apiKey }) => [`API_KEY_${id.replaceAll("-", "_")}`, apiKey])),
       });
       const newSystems = (): Clients => {
-        const systems = createClients({ secrets, nextcloudConnections: 4, now });
-        closers.unshift(systems.close);
-        return systems;
+        const clients = createClients({ secrets, nextcloudConnections: 4, now });
+        closers.unshift(clients.close);
+        return clients;
       };
       const next = (chosen: Choices): Tenant => {
         const organization = spare.shift();
@@ -274,7 +274,7 @@ function tenantOf(parts: TenantParts): Tenant {
   const container: Tenant["container"] = (options = {}) => {
     const provision = createProvision({
       organizations,
-      systems: newSystems(),
+      clients: newSystems(),
       ledger: options.ledger ?? ledger,
       queue: parts.queue,
       breakerDelay: () => PAUSE_SECONDS,
