@@ -3,11 +3,11 @@ import { type AdminApi, CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-a
 import { createGroupMap, type ReadGroupMap } from "./clavex/group-map.ts";
 import type { Secrets } from "./config/secrets.ts";
 import { isRelevant } from "./core/desired.ts";
+import type { Guarded } from "./core/failure.ts";
 import type { Organization } from "./core/organization.ts";
 import { createPool, type Timeouts } from "./http.ts";
 import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-limit.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
-import type { GuardedServer } from "./provision/circuit-breaker.ts";
 
 /** The clients on both sides of one organization. `clavex` is undefined without an API key. */
 export interface OrganizationClients {
@@ -16,7 +16,7 @@ export interface OrganizationClients {
   /** Names the Nextcloud in the ledger: its base URL. */
   nextcloudOrigin: string;
   /** The servers and credentials that a job needs, for pauses. */
-  servers(): Promise<GuardedServer[]>;
+  servers(): Promise<Guarded[]>;
 }
 
 /** The clients of all organizations of this process. */
@@ -76,14 +76,14 @@ export function createClients(options: ClientsOptions): Clients {
       limit,
     });
     const nextcloudOrigin = nextcloud.baseUrl;
-    const nextcloudServer = async (): Promise<GuardedServer> => ({
+    const nextcloudServer = async (): Promise<Guarded> => ({
       kind: "nextcloud",
       name: `${nextcloud.username} ${nextcloud.baseUrl}`,
       credentials: await password(),
     });
-    const identityServer: GuardedServer = {
-      kind: "identity",
-      name: `identity of ${organization.slug}`,
+    const identityServer: Guarded = {
+      kind: "organization",
+      name: `organization ${organization.slug}`,
       credentials: JSON.stringify(organization.identity),
     };
     const { apiKey } = clavex;
@@ -96,7 +96,7 @@ export function createClients(options: ClientsOptions): Clients {
       };
     }
     const key = () => secrets.api(organization, apiKey);
-    const clavexServer = async (): Promise<GuardedServer> => ({
+    const clavexServer = async (): Promise<Guarded> => ({
       kind: "clavex",
       name: `${organization.slug} ${clavex.baseUrl}`,
       credentials: await key(),

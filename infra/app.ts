@@ -1,5 +1,5 @@
 import { App } from "aws-cdk-lib";
-import { ConfigurationError } from "../functions/config/errors.ts";
+import { ConfigurationError } from "../functions/core/failure.ts";
 import { addStage } from "./deployment.ts";
 
 /** The CDK app that `cdk.json` names: `npx cdk deploy -c stage=NAME`. */

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigurationError } from "../functions/config/errors.ts";
+import { ConfigurationError } from "../functions/core/failure.ts";
 import { type Organization, parseOrganizations } from "../functions/core/organization.ts";
 
 /** An organization's document as it is deployed: validated, its JSON without white space. */

@@ -1,6 +1,6 @@
 import type { IConstruct } from "constructs";
 import * as z from "zod";
-import { ConfigurationError } from "../functions/config/errors.ts";
+import { ConfigurationError } from "../functions/core/failure.ts";
 
 /** What CloudWatch accepts as a log group's retention, in days; up to a year. */
 const LOG_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] as const;

@@ -11,7 +11,7 @@ import {
   send,
   type Timeouts,
 } from "../http.ts";
-import { ClavexCertificate, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { CLAVEX_SERVER, ClavexCertificate, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
 import { type DirectoryUser, userSchema, uuidSchema } from "./user.ts";
 
 /** A group in Clavex. Membership changes touch no time of it; `memberCount` is what the list says. */
@@ -67,10 +67,13 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       if (error instanceof InvalidHeader) throw new ClavexKeyRefused("the API key has characters that no key has");
       const name = networkErrorName(error);
       if (isCertificateError(name)) throw new ClavexCertificate(name);
-      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, {
-        cause: error,
-        ...(isConnectError(name) ? { stops: "clavex" } : {}),
-      });
+      throw new ClavexUnavailable(
+        `Clavex cannot be reached (${name})`,
+        isConnectError(name) ? CLAVEX_SERVER : "subject",
+        {
+          cause: error,
+        },
+      );
     }
     const { status } = answer;
     if (status === 200 || status === 404) return answer;
@@ -79,6 +82,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       const seconds = retryAfter(answer.headers);
       throw new ClavexUnavailable(
         `Clavex answers HTTP ${status}`,
+        "subject",
         seconds === undefined ? {} : { retryAfterSeconds: seconds },
       );
     }
@@ -94,7 +98,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     try {
       json = JSON.parse(answer.body);
     } catch (error) {
-      throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, { cause: error });
+      throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, "subject", { cause: error });
     }
     const result = schema.safeParse(json);
     if (result.success) return result.data;
@@ -165,7 +169,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     async members(groupId) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
       // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
-      if (answer.status === 404) throw new ClavexUnavailable("a group vanished while its members were read");
+      if (answer.status === 404) throw new ClavexUnavailable("a group vanished while its members were read", "subject");
       return (parse(answer, membersSchema, "a group's members") ?? []).map((member) => member.id);
     },
   };

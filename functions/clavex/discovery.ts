@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
-import { ClavexCertificate, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { CLAVEX_SERVER, ClavexCertificate, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
 
 /** The issuer of an organization's tokens: the base URL and its slug (facts: "What Nextcloud sees at login"). */
 export function issuerOf(baseUrl: string, slug: string): string {
@@ -36,7 +36,7 @@ export async function getPublic(pool: Dispatcher, path: string): Promise<Answer>
   } catch (error) {
     const name = networkErrorName(error);
     if (isCertificateError(name)) throw new ClavexCertificate(name);
-    throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, { cause: error, stops: "clavex" });
+    throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, CLAVEX_SERVER, { cause: error });
   }
 }
 

@@ -1,15 +1,14 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import { Failure } from "../core/failure.ts";
 import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
-import { ClavexCertificate, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { CLAVEX_SERVER, ClavexCertificate, ClavexFailure, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
 
 /** Clavex refuses the token, or what it may do (401, 403). */
-export class ClavexTokenRefused extends Failure {
+export class ClavexTokenRefused extends ClavexFailure {
   readonly status: number;
 
   constructor(status: number, what: string) {
-    super("configuration", "clavex-token-refused", `Clavex refuses ${what} (HTTP ${status})`, {
+    super("configuration", "clavex-token-refused", `Clavex refuses ${what} (HTTP ${status})`, "organization", {
       fix: "Use the token of an administrator of this organization, or an API key that may do this.",
     });
     this.status = status;
@@ -17,13 +16,19 @@ export class ClavexTokenRefused extends Failure {
 }
 
 /** Clavex understands the request and refuses its content (400, 404, 409, 422). */
-export class ClavexRefusal extends Failure {
+export class ClavexRefusal extends ClavexFailure {
   readonly status: number;
 
   constructor(status: number, what: string, message: string) {
-    super("permanent", "clavex-refusal", `Clavex refuses ${what}: ${message || "no reason given"} (HTTP ${status})`, {
-      fix: "Check clavex.baseUrl, slug and organizationId.",
-    });
+    super(
+      "permanent",
+      "clavex-refusal",
+      `Clavex refuses ${what}: ${message || "no reason given"} (HTTP ${status})`,
+      "organization",
+      {
+        fix: "Check clavex.baseUrl, slug and organizationId.",
+      },
+    );
     this.status = status;
   }
 }
@@ -159,7 +164,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     } catch (error) {
       const name = networkErrorName(error);
       if (isCertificateError(name)) throw new ClavexCertificate(name);
-      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, { cause: error });
+      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, CLAVEX_SERVER, { cause: error });
     }
     return read(answer, schema, what);
   }
@@ -242,7 +247,8 @@ const list = <T>(item: z.ZodType<T>) =>
 function read<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
   const { status } = answer;
   if (status === 401 || status === 403) throw new ClavexTokenRefused(status, what);
-  if (status === 429 || status >= 500) throw new ClavexUnavailable(`Clavex answers HTTP ${status} to ${what}`);
+  if (status === 429 || status >= 500)
+    throw new ClavexUnavailable(`Clavex answers HTTP ${status} to ${what}`, "subject");
   if (status >= 300 && status < 400) {
     throw new ClavexMisrouted(`Clavex answers HTTP ${status} to ${what}, a redirect that is not followed`);
   }

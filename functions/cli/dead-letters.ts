@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
+import { printable } from "../core/text.ts";
 import { type DeadLetter, type Filter, type RunOptions, type Summary, whyItStays } from "../replay/dead-letters.ts";
-import { printable } from "../telemetry/log.ts";
 import { type Connection, type ConnectOptions, connect, withConnection } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { confirm, print, printJson, progress, table, time } from "./terminal.ts";

@@ -1,7 +1,7 @@
 import type { Operation } from "../core/plan.ts";
 import { quotaText } from "../core/quota.ts";
+import { printable } from "../core/text.ts";
 import type { Drift } from "../reconcile/drift-report.ts";
-import { printable } from "../telemetry/log.ts";
 
 /** What each kind of difference is marked with, as in other plans: to be made, changed, taken away. */
 export const MARKS: Record<Drift["kind"], string> = {

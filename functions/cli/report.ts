@@ -1,6 +1,5 @@
-import { ConfigurationError } from "../config/errors.ts";
-import { Failure } from "../core/failure.ts";
-import { printable } from "../telemetry/log.ts";
+import { ConfigurationError, Failure } from "../core/failure.ts";
+import { printable } from "../core/text.ts";
 
 /** A command that cannot go on: the message says what is wrong, and what to do about it. */
 export class CommandError extends Error {

@@ -7,9 +7,10 @@ import { SSMClient } from "@aws-sdk/client-ssm";
 import { Command, InvalidArgumentError } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
-import { ConfigurationError } from "../config/errors.ts";
 import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
+import { ConfigurationError } from "../core/failure.ts";
 import { type Organization, parseOrganization } from "../core/organization.ts";
+import { printable } from "../core/text.ts";
 import { examine } from "../doctor/doctor.ts";
 import { createPool } from "../http.ts";
 import type { Running } from "../local/running.ts";
@@ -19,7 +20,6 @@ import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import { environmentStore, fixedStore, parameterStore, type SecretStore } from "../setup/store.ts";
 import { DEMO_WEBHOOK_SECRET, demoOrganization, demoSecrets } from "../simulated/demo.ts";
-import { printable } from "../telemetry/log.ts";
 import {
   ADMIN_TOKEN,
   adminToken,

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import Table from "cli-table3";
-import { printable } from "../telemetry/log.ts";
+import { printable } from "../core/text.ts";
 import { CommandError } from "./report.ts";
 
 /** Prints a line on stdout. */

@@ -1,4 +1,4 @@
-import { ConfigurationError } from "./errors.ts";
+import { ConfigurationError } from "../core/failure.ts";
 
 /** Where a deployed function finds its stage's resources: the environment that the stack gives it. */
 export interface Settings {

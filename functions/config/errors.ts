@@ -1,24 +1,17 @@
-import { Failure } from "../core/failure.ts";
-
-/** Configuration that cannot be used. `problems` holds every one of them, each with the place it was found. */
-export class ConfigurationError extends Failure {
-  readonly problems: string[];
-
-  constructor(code: string, problems: string[], details: { fix?: string; cause?: unknown } = {}) {
-    super("configuration", code, problems.join("\n"), {
-      fix: "Correct the configuration and deploy or start again.",
-      ...details,
-    });
-    this.problems = problems;
-  }
-}
+import { PipelineFailure } from "../core/failure.ts";
 
 /** A secret that a reference names but that cannot be read, or that is too short to be one. */
-export class SecretUnreadable extends Failure {
+export class SecretUnreadable extends PipelineFailure {
   constructor(reference: string, place: string, reason: string, cause?: unknown) {
-    super("configuration", "secret-unreadable", `secret ${reference} cannot be read from ${place}: ${reason}`, {
-      fix: `Put the secret at ${place}.`,
-      cause,
-    });
+    super(
+      "configuration",
+      "secret-unreadable",
+      `secret ${reference} cannot be read from ${place}: ${reason}`,
+      "organization",
+      {
+        fix: `Put the secret at ${place}.`,
+        cause,
+      },
+    );
   }
 }

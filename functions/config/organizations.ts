@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GetParametersByPathCommand, type SSMClient } from "@aws-sdk/client-ssm";
+import { ConfigurationError } from "../core/failure.ts";
 import {
   isSlug,
   type Organization,
@@ -8,7 +9,6 @@ import {
   parseOrganization,
   parseOrganizations,
 } from "../core/organization.ts";
-import { ConfigurationError } from "./errors.ts";
 import { parametersUnavailable } from "./parameters.ts";
 import { staleOnError } from "./stale-on-error.ts";
 

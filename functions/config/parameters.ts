@@ -1,18 +1,24 @@
-import { Failure } from "../core/failure.ts";
+import { type Failure, PipelineFailure } from "../core/failure.ts";
 
 /** SSM did not answer: throttled or unreachable. */
-class ParametersUnavailable extends Failure {
+class ParametersUnavailable extends PipelineFailure {
   constructor(name: string, cause: unknown) {
-    super("transient", "parameters-unavailable", `parameter ${name} cannot be read now (${errorName(cause)})`, {
-      cause,
-    });
+    super(
+      "transient",
+      "parameters-unavailable",
+      `parameter ${name} cannot be read now (${errorName(cause)})`,
+      "organization",
+      {
+        cause,
+      },
+    );
   }
 }
 
 /** SSM forbids this function to read the parameter. */
-class ParametersForbidden extends Failure {
+class ParametersForbidden extends PipelineFailure {
   constructor(name: string, cause: unknown) {
-    super("configuration", "parameters-forbidden", `parameter ${name} may not be read`, {
+    super("configuration", "parameters-forbidden", `parameter ${name} may not be read`, "organization", {
       cause,
       fix: "Deploy the stack again: the function's permission for this parameter is missing.",
     });

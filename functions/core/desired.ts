@@ -1,11 +1,11 @@
 import { hash } from "node:crypto";
 import { type DirectoryUser, isErased } from "../clavex/user.ts";
 import type { SubjectState } from "../ledger/ledger.ts";
-import { printable } from "../telemetry/log.ts";
 import { accountId, groupId, groupProblem } from "./identity.ts";
 import type { Organization } from "./organization.ts";
 import { matchesAny } from "./patterns.ts";
 import { InvalidQuota, largerQuota, parseQuota, type Quota } from "./quota.ts";
+import { printable } from "./text.ts";
 
 /** What of a user decides something. */
 export type Profile = Omit<DirectoryUser, "subject" | "organizationId" | "updatedAt">;

@@ -1,37 +1,100 @@
 /** What becomes of a job that fails; the three classes of docs/operations.md. */
 export type FailureClass = "transient" | "configuration" | "permanent";
 
-/** Nextcloud, the organization's Clavex, or the agreement of both sides on ids. */
-export type StoppedServer = "nextcloud" | "clavex" | "identity";
+/** A server that jobs need. */
+export type Server = "nextcloud" | "clavex";
 
+/** Where a failure comes from: what one of the servers answered or did not answer, or our own side. */
+export type Origin = Server | "pipeline";
+
+/**
+ * Whom a failure stops. A server: every job that needs it, until its circuit breaker closes again; `harmful` when each
+ * further attempt does damage by itself. `undecided`: the server's trouble or this one person's data, which only the next
+ * attempts tell. An organization: all its jobs. A subject: this person alone.
+ */
+export type Scope = { server: Server; harmful: boolean } | { undecided: Server } | "organization" | "subject";
+
+/**
+ * What a circuit breaker guards: a server with the credentials that are used there, or an organization with its identity.
+ * Other credentials, or another identity, are a circuit of their own and tried at once.
+ */
+export interface Guarded {
+  kind: Server | "organization";
+  /** Its name among all that this process guards. */
+  name: string;
+  credentials: string;
+}
+
+/** What may be known beside the facts that every failure carries. */
 export interface FailureDetails {
-  /** The least time to wait before the next attempt, when the server names one. */
+  /** The minimum time to wait before the next attempt, in seconds, when the server names one. */
   retryAfterSeconds?: number;
   /** One sentence: what an operator has to do. Configuration failures always carry it. */
   fix?: string;
-  /** The server that every other job would fail at too, so that the worker pauses it. */
-  stops?: StoppedServer;
   cause?: unknown;
 }
 
 /**
- * The base of every error that a job can end with. Each room has one subclass per cause; `code` is its stable name for
+ * The base of every error that a job can end with. Each module has one subclass per cause; `code` is its stable name for
  * logs, metrics and dead letters. Messages hold ids and server sentences, never secrets or e-mail addresses.
  */
 export class Failure extends Error {
   readonly failureClass: FailureClass;
   readonly code: string;
+  readonly scope: Scope;
+  readonly origin: Origin;
   readonly retryAfterSeconds: number | undefined;
   readonly fix: string | undefined;
-  readonly stops: StoppedServer | undefined;
 
-  constructor(failureClass: FailureClass, code: string, message: string, details: FailureDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+  constructor(
+    failureClass: FailureClass,
+    code: string,
+    message: string,
+    facts: FailureDetails & { scope: Scope; origin: Origin },
+  ) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
     this.name = new.target.name;
     this.failureClass = failureClass;
     this.code = code;
-    this.retryAfterSeconds = details.retryAfterSeconds;
-    this.fix = details.fix;
-    this.stops = details.stops;
+    this.scope = facts.scope;
+    this.origin = facts.origin;
+    this.retryAfterSeconds = facts.retryAfterSeconds;
+    this.fix = facts.fix;
   }
+}
+
+/** A failure on our own side: configuration, queue, ledger, a decision of the policy. */
+export class PipelineFailure extends Failure {
+  constructor(failureClass: FailureClass, code: string, message: string, scope: Scope, details: FailureDetails = {}) {
+    super(failureClass, code, message, { ...details, scope, origin: "pipeline" });
+  }
+}
+
+/** Configuration that cannot be used. `problems` holds every one of them, each with the place it was found. */
+export class ConfigurationError extends PipelineFailure {
+  readonly problems: string[];
+
+  constructor(code: string, problems: string[], details: { fix?: string; cause?: unknown } = {}) {
+    super("configuration", code, problems.join("\n"), "organization", {
+      fix: "Correct the configuration and deploy or start again.",
+      ...details,
+    });
+    this.problems = problems;
+  }
+}
+
+/** Configuration names no organization of this slug. */
+export function unknownOrganization(slug: string): ConfigurationError {
+  return new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
+}
+
+/** Whether the failure makes everything behind this circuit fail. */
+export function stops(failure: Failure, { kind }: Guarded): boolean {
+  const { scope } = failure;
+  return typeof scope === "object" && "server" in scope ? scope.server === kind : scope === kind;
+}
+
+/** Whether each further attempt does damage: a failed login slows everybody down, a wrong account has to be deleted. */
+export function isHarmful({ scope }: Failure): boolean {
+  return scope === "organization" || (typeof scope === "object" && "server" in scope && scope.harmful);
 }

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { ConfigurationError } from "../config/errors.ts";
+import { ConfigurationError } from "./failure.ts";
 import { InvalidQuota, parseQuota } from "./quota.ts";
 
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;

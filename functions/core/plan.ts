@@ -1,10 +1,9 @@
 import type { SubjectEntry } from "../ledger/ledger.ts";
-import type { ActualAccount, Profile } from "../nextcloud/accounts.ts";
-import { AccountConflict, ProfileRefused } from "../nextcloud/errors.ts";
-import { printable } from "../telemetry/log.ts";
+import { AccountConflict, type ActualAccount, type Profile, ProfileRefused } from "./account.ts";
 import { type DesiredAccount, type DesiredGroup, isManaged } from "./desired.ts";
 import type { Organization } from "./organization.ts";
 import { quotaText } from "./quota.ts";
+import { printable } from "./text.ts";
 
 /**
  * What is known of a Nextcloud group. `ours`: this organization made it, or its id is the hash of a group of the directory.

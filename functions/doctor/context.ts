@@ -20,7 +20,7 @@ import type { Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import { type Answer, createPool } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { NextcloudUnavailable } from "../nextcloud/errors.ts";
+import { NEXTCLOUD_SERVER, NextcloudUnavailable } from "../nextcloud/errors.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../nextcloud/ocs.ts";
 import { listProviders, type OidcProvider, readProviderFromConfig } from "../nextcloud/providers.ts";
 import {
@@ -129,7 +129,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
   const bruteForceDelay = once(() => readBruteForceDelay(nextcloudPool, nextcloud.baseUrl));
   const account = once(async () => {
     if (((await bruteForceDelay()) ?? 0) >= LONGEST_DELAY_MS) {
-      throw new NextcloudUnavailable("Nextcloud's brute-force protection refuses requests from here");
+      throw new NextcloudUnavailable("Nextcloud's brute-force protection refuses requests from here", NEXTCLOUD_SERVER);
     }
     return readOwnAccount(ocs);
   });

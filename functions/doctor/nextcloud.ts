@@ -1,8 +1,9 @@
 import { type DirectoryUser, isErased } from "../clavex/user.ts";
+import type { ActualAccount } from "../core/account.ts";
 import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
-import { type ActualAccount, listAccounts } from "../nextcloud/accounts.ts";
+import { listAccounts } from "../nextcloud/accounts.ts";
 import { confirmPassword } from "../nextcloud/server.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";

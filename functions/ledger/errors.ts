@@ -1,37 +1,54 @@
-import { Failure } from "../core/failure.ts";
+import { PipelineFailure } from "../core/failure.ts";
 
 /** The table did not answer: throttled, unreachable, or not permitted. */
-export class LedgerUnavailable extends Failure {
+export class LedgerUnavailable extends PipelineFailure {
   constructor(cause: unknown) {
     const name = cause instanceof Error ? cause.name : "unknown error";
     const setup = name === "ResourceNotFoundException" || name === "AccessDeniedException";
-    super(setup ? "configuration" : "transient", "ledger-unavailable", `the ledger cannot be used (${name})`, {
-      cause,
-      ...(setup ? { fix: "Deploy the stack again: the table or the permission for it is missing." } : {}),
-    });
+    super(
+      setup ? "configuration" : "transient",
+      "ledger-unavailable",
+      `the ledger cannot be used (${name})`,
+      "organization",
+      {
+        cause,
+        ...(setup ? { fix: "Deploy the stack again: the table or the permission for it is missing." } : {}),
+      },
+    );
   }
 }
 
 /** Two workers had the same subject (a visibility timeout ran out): the slower one tries again and finds what was done. */
-export class LedgerConflict extends Failure {
+export class LedgerConflict extends PipelineFailure {
   constructor(organization: string, subject: string) {
-    super("transient", "ledger-conflict", `another worker wrote subject ${subject} of ${organization} in between`);
+    super(
+      "transient",
+      "ledger-conflict",
+      `another worker wrote subject ${subject} of ${organization} in between`,
+      "subject",
+    );
   }
 }
 
 /** `identity` differs from the one the organization's accounts were made with. */
-export class IdentityChanged extends Failure {
+export class IdentityChanged extends PipelineFailure {
   constructor(organization: string) {
-    super("configuration", "identity-changed", `the identity of organization ${organization} has changed`, {
-      fix: "Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one.",
-    });
+    super(
+      "configuration",
+      "identity-changed",
+      `the identity of organization ${organization} has changed`,
+      "organization",
+      {
+        fix: "Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one.",
+      },
+    );
   }
 }
 
 /** An item of the table has another form than this version knows. */
-export class LedgerUnreadable extends Failure {
+export class LedgerUnreadable extends PipelineFailure {
   constructor(item: string) {
-    super("configuration", "ledger-unreadable", `the ledger's item ${item} has an unknown form`, {
+    super("configuration", "ledger-unreadable", `the ledger's item ${item} has an unknown form`, "subject", {
       fix: "It was written by another version: deploy that version again.",
     });
   }

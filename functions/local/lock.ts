@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { ConfigurationError } from "../config/errors.ts";
+import { ConfigurationError } from "../core/failure.ts";
 
 /**
  * Takes a folder for this process. The operating system lets go of it when the process ends, however it ends.

@@ -1,4 +1,5 @@
-import { type Fields, type Log, printable } from "../telemetry/log.ts";
+import { printable } from "../core/text.ts";
+import type { Fields, Log } from "../telemetry/log.ts";
 
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 type Level = (typeof LEVELS)[number];

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
-import { type Quota, quotaFromAnswer, quotaText } from "../core/quota.ts";
+import type { ActualAccount, Profile } from "../core/account.ts";
+import { quotaFromAnswer, quotaText } from "../core/quota.ts";
 import {
   AccountVanished,
   IdentityMismatch,
@@ -11,25 +12,6 @@ import {
   UnknownRoute,
 } from "./errors.ts";
 import { type Ocs, userSegment } from "./ocs.ts";
-
-/** An account as Nextcloud holds it. `quota` is undefined when the answer shows none that can be compared. */
-export interface ActualAccount {
-  id: string;
-  enabled: boolean;
-  /** `Database` for a local account, `user_oidc` for one that belongs to an OIDC provider. */
-  backend: string;
-  displayName: string;
-  email: string;
-  quota: Quota | undefined;
-  groups: string[];
-}
-
-/** What an account is made with. Empty texts are not sent: Nextcloud would ignore them. */
-export interface Profile {
-  displayName: string;
-  email: string;
-  quota: Quota | undefined;
-}
 
 const accountSchema = z
   .object({

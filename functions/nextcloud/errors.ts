@@ -1,62 +1,83 @@
-import { Failure, type FailureDetails } from "../core/failure.ts";
-import { withoutAddresses } from "../telemetry/log.ts";
+import { Failure, type FailureClass, type FailureDetails, type Scope } from "../core/failure.ts";
+import { withoutAddresses } from "../core/text.ts";
+
+/** The server is unusable for every job that needs it. */
+export const NEXTCLOUD_SERVER: Scope = { server: "nextcloud", harmful: false };
+
+/** What Nextcloud answered, or did not answer. */
+export class NextcloudFailure extends Failure {
+  constructor(failureClass: FailureClass, code: string, message: string, scope: Scope, details: FailureDetails = {}) {
+    super(failureClass, code, message, { ...details, scope, origin: "nextcloud" });
+  }
+}
 
 /** Nextcloud did not answer usefully: network, timeout, maintenance, a cut body. */
-export class NextcloudUnavailable extends Failure {
-  constructor(message: string, details: FailureDetails = {}) {
-    super("transient", "nextcloud-unavailable", message, details);
+export class NextcloudUnavailable extends NextcloudFailure {
+  constructor(message: string, scope: Scope, details: FailureDetails = {}) {
+    super("transient", "nextcloud-unavailable", message, scope, details);
   }
 }
 
 /** HTTP 5xx for one request: a race, a slow database, or data that makes this server fail every time. */
-export class NextcloudServerError extends Failure {
+export class NextcloudServerError extends NextcloudFailure {
   readonly status: number;
 
   constructor(status: number, call: string, details: FailureDetails = {}) {
-    super("transient", "nextcloud-server-error", `Nextcloud answers HTTP ${status} to ${call}`, details);
+    super(
+      "transient",
+      "nextcloud-server-error",
+      `Nextcloud answers HTTP ${status} to ${call}`,
+      { undecided: "nextcloud" },
+      details,
+    );
     this.status = status;
   }
 }
 
 /** The same write for one person failed again and again while Nextcloud answered otherwise: it is the person's data. */
-export class PoisonousWrite extends Failure {
+export class PoisonousWrite extends NextcloudFailure {
   constructor(times: number, last: NextcloudServerError) {
     super(
       "permanent",
       "nextcloud-write-fails",
       `Nextcloud failed ${times} times to write this person: ${last.message}`,
-      {
-        cause: last,
-      },
+      "subject",
+      { cause: last },
     );
   }
 }
 
 /** HTTP 429. Nextcloud sends it for the 51st `PUT cloud/users/{id}` in ten minutes, without Retry-After. */
-export class NextcloudRateLimited extends Failure {
+export class NextcloudRateLimited extends NextcloudFailure {
   constructor(details: FailureDetails) {
-    super("transient", "nextcloud-rate-limited", "Nextcloud limits our requests (HTTP 429)", details);
+    super("transient", "nextcloud-rate-limited", "Nextcloud limits our requests (HTTP 429)", "subject", details);
   }
 }
 
 /** Wrong user name or app password. Every further attempt makes brute-force protection slow down good requests too. */
-export class NextcloudUnauthorized extends Failure {
+export class NextcloudUnauthorized extends NextcloudFailure {
   constructor() {
-    super("configuration", "nextcloud-unauthorized", "Nextcloud refuses the user name or app password (HTTP 401)", {
-      stops: "nextcloud",
-      fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points.",
-    });
+    super(
+      "configuration",
+      "nextcloud-unauthorized",
+      "Nextcloud refuses the user name or app password (HTTP 401)",
+      { server: "nextcloud", harmful: true },
+      {
+        fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points.",
+      },
+    );
   }
 }
 
 /** The user is known, but may not do this. */
-export class NextcloudForbidden extends Failure {
+export class NextcloudForbidden extends NextcloudFailure {
   constructor(message: string) {
     const confirmation = /password confirmation/i.test(message);
     super(
       "configuration",
       confirmation ? "nextcloud-password-confirmation" : "nextcloud-forbidden",
       `Nextcloud forbids it: ${message || "no reason given"}`,
+      "subject",
       {
         fix: confirmation
           ? "This Nextcloud refuses app passwords where it wants a password confirmed; update Nextcloud to a version that accepts them."
@@ -67,9 +88,9 @@ export class NextcloudForbidden extends Failure {
 }
 
 /** What answers is not the OCS API of a Nextcloud: a redirect, a web page, an unknown route. */
-export class NextcloudMisrouted extends Failure {
+export class NextcloudMisrouted extends NextcloudFailure {
   constructor(message: string, fix = "Check nextcloud.baseUrl and any proxy in front of Nextcloud.") {
-    super("configuration", "nextcloud-misrouted", message, { fix });
+    super("configuration", "nextcloud-misrouted", message, "subject", { fix });
   }
 }
 
@@ -84,29 +105,35 @@ export class UnknownRoute extends NextcloudMisrouted {
 }
 
 /** The account was deleted between looking at it and changing it: the next attempt finds what to do. */
-export class AccountVanished extends Failure {
+export class AccountVanished extends NextcloudFailure {
   constructor() {
-    super("transient", "nextcloud-account-vanished", "the account was deleted in Nextcloud meanwhile");
+    super("transient", "nextcloud-account-vanished", "the account was deleted in Nextcloud meanwhile", "subject");
   }
 }
 
 /** A certificate in front of Nextcloud that is not trusted. */
-export class NextcloudCertificate extends Failure {
+export class NextcloudCertificate extends NextcloudFailure {
   constructor(reason: string) {
-    super("configuration", "nextcloud-certificate", `Nextcloud's certificate is not trusted (${reason})`, {
-      stops: "nextcloud",
-      fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
-    });
+    super(
+      "configuration",
+      "nextcloud-certificate",
+      `Nextcloud's certificate is not trusted (${reason})`,
+      NEXTCLOUD_SERVER,
+      {
+        fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
+      },
+    );
   }
 }
 
 /** user_oidc made the account under another id than the one this organization's `identity` gives. */
-export class IdentityMismatch extends Failure {
+export class IdentityMismatch extends NextcloudFailure {
   constructor(expected: string, made: string) {
     super(
       "configuration",
       "identity-mismatch",
       `user_oidc uses the account id ${made} where identity gives ${expected}`,
+      "organization",
       {
         fix: "Make identity (providerId, uniqueUserIds, providerBasedIds, providerIdentifier) equal to the provider's settings in Nextcloud, and delete the account that was made under the wrong id.",
       },
@@ -118,26 +145,12 @@ export class IdentityMismatch extends Failure {
  * Nextcloud answered and says no: an OCS status code other than success. The callers of `Ocs` know what a code means for
  * their call; where they do not, the subject's data is refused for good.
  */
-export class OcsRefusal extends Failure {
+export class OcsRefusal extends NextcloudFailure {
   readonly status: number;
 
   constructor(status: number, message: string, call: string) {
     const reason = withoutAddresses(message) || "no reason given";
-    super("permanent", `nextcloud-ocs-${status}`, `Nextcloud refuses ${call}: ${reason} (OCS ${status})`);
+    super("permanent", `nextcloud-ocs-${status}`, `Nextcloud refuses ${call}: ${reason} (OCS ${status})`, "subject");
     this.status = status;
-  }
-}
-
-/** An account of this id exists that is not the person's: nothing of it may be touched. */
-export class AccountConflict extends Failure {
-  constructor(message: string) {
-    super("permanent", "account-conflict", message);
-  }
-}
-
-/** The person's data is beyond what Nextcloud can hold. */
-export class ProfileRefused extends Failure {
-  constructor(message: string) {
-    super("permanent", "profile-refused", message);
   }
 }

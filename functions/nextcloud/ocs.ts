@@ -11,6 +11,7 @@ import {
 } from "../http.ts";
 import type { AdaptiveLimit } from "./adaptive-limit.ts";
 import {
+  NEXTCLOUD_SERVER,
   NextcloudCertificate,
   NextcloudForbidden,
   NextcloudMisrouted,
@@ -119,10 +120,9 @@ function encode(parameters: OcsParameters): string {
 function unreachable(error: unknown, method: Dispatcher.HttpMethod): Error {
   const name = networkErrorName(error);
   if (isCertificateError(name)) return new NextcloudCertificate(name);
-  return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, {
-    cause: error,
-    ...(isConnectError(name) || (method === "GET" && name === "UND_ERR_HEADERS_TIMEOUT") ? { stops: "nextcloud" } : {}),
-  });
+  const everybody = isConnectError(name) || (method === "GET" && name === "UND_ERR_HEADERS_TIMEOUT");
+  const scope = everybody ? NEXTCLOUD_SERVER : "subject";
+  return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, scope, { cause: error });
 }
 
 /** What an answer means. The HTTP status comes first: some errors are XML, an empty body or a web page, whatever was asked for. */
@@ -133,7 +133,7 @@ function interpret(answer: Answer, call: string): unknown {
   const wait = seconds === undefined ? {} : { retryAfterSeconds: seconds };
 
   if (answer.headers["x-nextcloud-maintenance-mode"] === "1") {
-    throw new NextcloudUnavailable("Nextcloud is in maintenance mode", { ...wait, stops: "nextcloud" });
+    throw new NextcloudUnavailable("Nextcloud is in maintenance mode", NEXTCLOUD_SERVER, wait);
   }
   if (status === 401 || ocs?.code === 997) throw new NextcloudUnauthorized();
   if (status === 403 || ocs?.code === 403) throw new NextcloudForbidden(ocs?.message ?? "");
@@ -145,7 +145,7 @@ function interpret(answer: Answer, call: string): unknown {
   if (!ocs) {
     const page = String(answer.headers["content-type"] ?? "").includes("html") || status >= 400;
     if (page) throw new NextcloudMisrouted(`HTTP ${status} for ${call}, but not an OCS answer`);
-    throw new NextcloudUnavailable(`an answer to ${call} that is cut or not OCS (HTTP ${status})`);
+    throw new NextcloudUnavailable(`an answer to ${call} that is cut or not OCS (HTTP ${status})`, "subject");
   }
   if (ocs.code === 100 || ocs.code === 200) return ocs.data;
   // What a route that is not there answers; the same codes mean "no such account" elsewhere.

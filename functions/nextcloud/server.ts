@@ -1,7 +1,13 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
-import { NextcloudCertificate, NextcloudMisrouted, NextcloudUnavailable, OcsRefusal } from "./errors.ts";
+import {
+  NEXTCLOUD_SERVER,
+  NextcloudCertificate,
+  NextcloudMisrouted,
+  NextcloudUnavailable,
+  OcsRefusal,
+} from "./errors.ts";
 import type { Ocs } from "./ocs.ts";
 
 /** What `status.php` tells everybody. */
@@ -94,7 +100,7 @@ async function getAnonymously(pool: Dispatcher, path: string, headers: Record<st
   } catch (error) {
     const name = networkErrorName(error);
     if (isCertificateError(name)) throw new NextcloudCertificate(name);
-    throw new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, { cause: error, stops: "nextcloud" });
+    throw new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, NEXTCLOUD_SERVER, { cause: error });
   }
 }
 

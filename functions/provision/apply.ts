@@ -1,7 +1,8 @@
 import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
-import { Failure } from "../core/failure.ts";
+import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Operation } from "../core/plan.ts";
+import { printable } from "../core/text.ts";
 import {
   createCoreAccount,
   deleteAccount,
@@ -14,13 +15,12 @@ import {
 import { OcsRefusal } from "../nextcloud/errors.ts";
 import { createGroup } from "../nextcloud/groups.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
-import { printable } from "../telemetry/log.ts";
 import type { GroupLookup } from "./group-lookup.ts";
 
 /** The time for one job is over; what is left of it is done by the next attempt, so that a slow server holds up nobody else. */
-export class JobOverTime extends Failure {
+export class JobOverTime extends PipelineFailure {
   constructor() {
-    super("transient", "job-over-time", "the time for one job was over before all was done");
+    super("transient", "job-over-time", "the time for one job was over before all was done", "subject");
   }
 }
 

@@ -1,14 +1,15 @@
-import { Failure } from "../core/failure.ts";
+import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { BrakeEntry, Ledger } from "../ledger/ledger.ts";
 
 /** A deprovision that waits for an operator, because there have been too many in this hour. */
-export class BrakeHeld extends Failure {
+export class BrakeHeld extends PipelineFailure {
   constructor(organization: string, limit: number) {
     super(
       "configuration",
       "brake-held",
       `more than ${limit} people of ${organization} would lose access within an hour`,
+      "subject",
       {
         fix: `If that is right, allow it: clavex-nextcloud reconcile --organization ${organization} --allow-deprovisions NUMBER`,
       },
@@ -58,7 +59,7 @@ export function createBrake(ledger: Ledger, now: () => number = Date.now): Brake
       );
       if (await ledger.putBrake(organization, brake, current?.revision)) return result;
       if (attempt === MOST_ATTEMPTS)
-        throw new Failure("transient", "ledger-conflict", "the brake is written by many at once");
+        throw new PipelineFailure("transient", "ledger-conflict", "the brake is written by many at once", "subject");
     }
   }
 

@@ -1,21 +1,15 @@
-import { Failure, type StoppedServer } from "../core/failure.ts";
+import { Failure, type Guarded, isHarmful, stops } from "../core/failure.ts";
 import type { RetryDelay } from "../core/retry.ts";
-import { IdentityMismatch, NextcloudUnauthorized } from "../nextcloud/errors.ts";
-
-/** A server that a job needs: its name among all servers of this process, and the credentials to use there. */
-export interface GuardedServer {
-  kind: StoppedServer;
-  name: string;
-  credentials: string;
-}
 
 /**
- * A job that was not tried, because its server is paused. Its class and code are those of what went wrong there. What a person
- * has to mend is asked for again with the usual wait, however long the pause: by then the credentials may be others.
+ * A job that was not tried, because a circuit is open. Its class and code are those of what went wrong there. What a person
+ * has to mend is asked for again with the usual wait, however long the circuit stays open: by then the credentials may be others.
  */
 export class CircuitOpen extends Failure {
   constructor(cause: Failure, seconds: number) {
-    super(cause.failureClass, cause.code, `not tried, the server is paused: ${cause.message}`, {
+    super(cause.failureClass, cause.code, `not tried, the circuit is open: ${cause.message}`, {
+      scope: cause.scope,
+      origin: cause.origin,
       ...(cause.failureClass === "configuration" ? {} : { retryAfterSeconds: seconds }),
       ...(cause.fix === undefined ? {} : { fix: cause.fix }),
       cause,
@@ -26,72 +20,73 @@ export class CircuitOpen extends Failure {
 /** Keeps jobs away from servers at which every job would fail now. */
 export interface CircuitBreaker {
   /**
-   * Does the work, unless one of its servers is paused. When a pause is over, one job goes first as a probe.
+   * Does the work, unless a circuit that it needs is open. When the time of an open circuit is over it is half open: one job
+   * goes first, as the probe.
    *
    * @throws {CircuitOpen} without having tried
    */
-  run<T>(servers: GuardedServer[], work: () => Promise<T>): Promise<T>;
+  run<T>(guarded: Guarded[], work: () => Promise<T>): Promise<T>;
 }
 
-interface Pause {
+/** A circuit that is not closed: open until a time, then half open while its probe is under way. */
+interface Circuit {
   failure: Failure;
-  until: number;
+  openUntil: number;
   /** How often in a row the server failed. */
   times: number;
-  probing: boolean;
+  halfOpen: boolean;
 }
 
-/**
- * The pause after a failure that does harm by itself: each failed login makes Nextcloud slower for everybody at this address,
- * each account under a wrong id is one that somebody has to delete. Other credentials, or another identity, are tried at
- * once, because pauses belong to them.
- */
+/** How long a circuit stays open after a failure that does harm by itself. */
 const HARMFUL_MS = 60 * 60_000;
 
-/** @param delay how long a server is paused when it failed for the nth time in a row */
+/** @param delay how long a circuit stays open when its server failed for the nth time in a row, in seconds */
 export function createCircuitBreaker(delay: RetryDelay, now: () => number = Date.now): CircuitBreaker {
-  const pauses = new Map<string, Pause>();
-  const key = ({ name, credentials }: GuardedServer): string => `${name} ${credentials}`;
+  const circuits = new Map<string, Circuit>();
+  const key = ({ name, credentials }: Guarded): string => `${name} ${credentials}`;
 
-  function enter(server: GuardedServer): void {
-    const pause = pauses.get(key(server));
-    if (!pause) return;
-    const left = pause.until - now();
-    if (left > 0 || pause.probing) throw new CircuitOpen(pause.failure, Math.max(1, Math.ceil(left / 1000)));
-    pause.probing = true;
+  function enter(guarded: Guarded): void {
+    const circuit = circuits.get(key(guarded));
+    if (!circuit) return;
+    const left = circuit.openUntil - now();
+    if (left > 0 || circuit.halfOpen) throw new CircuitOpen(circuit.failure, Math.max(1, Math.ceil(left / 1000)));
+    circuit.halfOpen = true;
   }
 
-  function leave(server: GuardedServer, failure: Failure | undefined): void {
-    const pause = pauses.get(key(server));
-    if (failure?.stops === server.kind) {
-      const times = (pause?.times ?? 0) + (pause && !pause.probing ? 0 : 1);
-      const harmful = failure instanceof NextcloudUnauthorized || failure instanceof IdentityMismatch;
-      const milliseconds = harmful ? HARMFUL_MS : delay(times, failure.retryAfterSeconds) * 1000;
-      pauses.set(key(server), { failure, until: now() + milliseconds, times, probing: false });
-    } else if (failure && !failure.code.startsWith(server.kind)) {
-      // Something else went wrong: that says nothing about this server, and the next job may probe it.
-      if (pause) pause.probing = false;
-    } else pauses.delete(key(server));
+  function leave(guarded: Guarded, failure: Failure | undefined): void {
+    const circuit = circuits.get(key(guarded));
+    if (failure && stops(failure, guarded)) {
+      const times = (circuit?.times ?? 0) + (circuit && !circuit.halfOpen ? 0 : 1);
+      const milliseconds = isHarmful(failure) ? HARMFUL_MS : delay(times, failure.retryAfterSeconds) * 1000;
+      circuits.set(key(guarded), { failure, openUntil: now() + milliseconds, times, halfOpen: false });
+    } else if (failure && failure.origin !== guarded.kind) {
+      // Something else went wrong: that says nothing about this server, and the next job may be the probe.
+      if (circuit) circuit.halfOpen = false;
+    } else circuits.delete(key(guarded));
   }
 
   return {
-    async run(servers, work) {
-      const entered: GuardedServer[] = [];
+    async run(guarded, work) {
+      const entered: Guarded[] = [];
       let failure: Failure | undefined;
       try {
-        for (const server of servers) {
-          enter(server);
-          entered.push(server);
+        for (const each of guarded) {
+          enter(each);
+          entered.push(each);
         }
         return await work();
       } catch (error) {
         failure =
           error instanceof Failure
             ? error
-            : new Failure("transient", "unexpected", "unexpected error", { cause: error });
+            : new Failure("transient", "unexpected", "unexpected error", {
+                scope: "subject",
+                origin: "pipeline",
+                cause: error,
+              });
         throw error;
       } finally {
-        for (const server of entered) leave(server, failure);
+        for (const each of entered) leave(each, failure);
       }
     },
   };

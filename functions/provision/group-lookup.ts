@@ -1,9 +1,9 @@
+import type { ActualAccount } from "../core/account.ts";
 import { type DesiredAccount, isManaged, nextcloudGroup } from "../core/desired.ts";
 import { hashesGroupIds } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { GroupKnowledge } from "../core/plan.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import type { ActualAccount } from "../nextcloud/accounts.ts";
 import { groupExists } from "../nextcloud/groups.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
 

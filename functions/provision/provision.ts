@@ -1,8 +1,8 @@
 import { isDeletion, parseSnapshot } from "../clavex/snapshot.ts";
 import type { DirectoryUser } from "../clavex/user.ts";
 import type { Clients, OrganizationClients } from "../clients.ts";
-import { ConfigurationError } from "../config/errors.ts";
 import type { Organizations } from "../config/organizations.ts";
+import { AccountConflict, type ActualAccount } from "../core/account.ts";
 import {
   type DesiredAccount,
   type DesiredGroup,
@@ -11,7 +11,7 @@ import {
   desiredHash,
   groupsHash,
 } from "../core/desired.ts";
-import { Failure } from "../core/failure.ts";
+import { ConfigurationError, Failure } from "../core/failure.ts";
 import { GRACE_OVER, isDeletable } from "../core/grace.ts";
 import { accountId, identityFingerprint } from "../core/identity.ts";
 import { GROUPS_SUBJECT, type Job } from "../core/job.ts";
@@ -20,8 +20,8 @@ import { type Operation, type Plan, plan } from "../core/plan.ts";
 import { createRetryDelay, type RetryDelay } from "../core/retry.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
 import { type Ledger, newEntry, type SubjectEntry } from "../ledger/ledger.ts";
-import { type ActualAccount, getAccount } from "../nextcloud/accounts.ts";
-import { AccountConflict, NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
+import { getAccount } from "../nextcloud/accounts.ts";
+import { NextcloudServerError, PoisonousWrite } from "../nextcloud/errors.ts";
 import { UnreadableJob } from "../queue/errors.ts";
 import type { Queue } from "../queue/queue.ts";
 import { sendGroupChanges } from "../reconcile/group-hints.ts";

@@ -1,13 +1,14 @@
 import type { OrganizationClients } from "../clients.ts";
+import type { ActualAccount } from "../core/account.ts";
 import { type DesiredAccount, desiredAccount, desiredHash } from "../core/desired.ts";
-import { Failure } from "../core/failure.ts";
+import { Failure, PipelineFailure } from "../core/failure.ts";
 import { isDeletable } from "../core/grace.ts";
 import { identityFingerprint } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { type GroupKnowledge, type Operation, plan } from "../core/plan.ts";
 import { IdentityChanged } from "../ledger/errors.ts";
 import type { GroupEntry, Ledger, SubjectEntry } from "../ledger/ledger.ts";
-import { type ActualAccount, findAccounts } from "../nextcloud/accounts.ts";
+import { findAccounts } from "../nextcloud/accounts.ts";
 import { allowance, deprovisionLimit } from "../provision/brake.ts";
 import { createGroupLookup } from "../provision/group-lookup.ts";
 import { type Directory, type Person, readDirectory } from "./directory.ts";
@@ -66,12 +67,13 @@ export interface DriftReportDependencies {
 }
 
 /** The organization is too large, or a server too slow, for one run. */
-export class RunOverTime extends Failure {
+export class RunOverTime extends PipelineFailure {
   constructor(organization: string) {
     super(
       "transient",
       "reconcile-over-time",
       `the time of the run was over before ${organization} had been looked at`,
+      "organization",
       {
         fix: "Nothing was sent. If it happens again, run it without a limit: clavex-nextcloud reconcile.",
       },
@@ -96,9 +98,15 @@ export async function driftReport(
     if (!hasTime()) throw new RunOverTime(organization.slug);
   };
   if (!system.clavex) {
-    throw new Failure("configuration", "api-key-missing", `organization ${organization.slug} has no clavex.apiKey`, {
-      fix: "Reconciliation reads the whole directory: give the organization an API key.",
-    });
+    throw new PipelineFailure(
+      "configuration",
+      "api-key-missing",
+      `organization ${organization.slug} has no clavex.apiKey`,
+      "organization",
+      {
+        fix: "Reconciliation reads the whole directory: give the organization an API key.",
+      },
+    );
   }
   // Every id would be another one: the worker could only keep the jobs waiting, for everybody.
   const made = await ledger.identityOf(organization.slug);

@@ -8,7 +8,7 @@ import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { Failure } from "../core/failure.ts";
+import { Failure, PipelineFailure } from "../core/failure.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createQueue } from "../queue/queue.ts";
@@ -40,10 +40,12 @@ function build() {
 }
 
 /** Lambda did not take the invocation for one organization; the others get theirs. */
-class NotInvoked extends Failure {
+class NotInvoked extends PipelineFailure {
   constructor(cause: unknown) {
     const name = cause instanceof Error ? cause.name : "unknown error";
-    super("transient", "reconcile-not-invoked", `Lambda did not take the invocation (${name})`, { cause });
+    super("transient", "reconcile-not-invoked", `Lambda did not take the invocation (${name})`, "organization", {
+      cause,
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clients } from "../clients.ts";
-import { ConfigurationError } from "../config/errors.ts";
 import type { Organizations } from "../config/organizations.ts";
+import { ConfigurationError } from "../core/failure.ts";
 import { GRACE_OVER } from "../core/grace.ts";
 import type { Job } from "../core/job.ts";
 import { LedgerConflict } from "../ledger/errors.ts";

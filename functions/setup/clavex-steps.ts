@@ -1,5 +1,5 @@
 import type { ManagementApi, NewMapper, OidcClient } from "../clavex/management-api.ts";
-import { Failure } from "../core/failure.ts";
+import { PipelineFailure } from "../core/failure.ts";
 import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../doctor/clavex.ts";
 import { redirectUris } from "../doctor/nextcloud-urls.ts";
 import { READABLE_ALGORITHM, SCOPES } from "../doctor/oidc.ts";
@@ -234,9 +234,9 @@ export function mappersStep(context: SetupContext, find: () => Promise<OidcClien
 }
 
 /** Something in Clavex has to be changed, and there is no token for it. */
-class TokenMissing extends Failure {
+class TokenMissing extends PipelineFailure {
   constructor() {
-    super("configuration", "clavex-token-missing", "this needs an administrator's token of Clavex", {
+    super("configuration", "clavex-token-missing", "this needs an administrator's token of Clavex", "organization", {
       fix: "Put it into the environment variable CLAVEX_ADMIN_TOKEN for this run; it is not kept.",
     });
   }

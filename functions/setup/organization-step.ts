@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ConfigurationError } from "../config/errors.ts";
+import { ConfigurationError } from "../core/failure.ts";
 import { parseOrganization } from "../core/organization.ts";
 import type { SetupContext } from "./context.ts";
 import { findProvider } from "./nextcloud-steps.ts";

@@ -8,7 +8,7 @@ import {
   type SSMClient,
 } from "@aws-sdk/client-ssm";
 import { secretParameter } from "../config/secrets.ts";
-import { Failure } from "../core/failure.ts";
+import { PipelineFailure } from "../core/failure.ts";
 
 /** The secrets that setup deals with. The last one is only kept until a person has given it to Nextcloud. */
 export type SecretName = "webhook" | "apiKey" | "appPassword" | "clientSecret";
@@ -78,9 +78,9 @@ function quoted(value: string): string {
 }
 
 /** A secret that could not be put where its reference says. */
-class SecretNotKept extends Failure {
+class SecretNotKept extends PipelineFailure {
   constructor(message: string, cause?: unknown) {
-    super("configuration", "secret-not-kept", message, {
+    super("configuration", "secret-not-kept", message, "organization", {
       fix: "Make sure that it can be written there, and run setup again: it goes on where it stopped.",
       cause,
     });

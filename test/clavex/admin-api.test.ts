@@ -255,7 +255,11 @@ describe("an answer that says nothing about a person", () => {
     for (const request of await faulty(jsonAnswer(status, { error: "no" }))) {
       const failure = await request().catch((error) => error);
       expect(failure).toBeInstanceOf(ClavexKeyRefused);
-      expect(failure).toMatchObject({ failureClass: "configuration", stops: "clavex", fix: expect.any(String) });
+      expect(failure).toMatchObject({
+        failureClass: "configuration",
+        scope: { server: "clavex", harmful: false },
+        fix: expect.any(String),
+      });
     }
   });
 
@@ -263,7 +267,7 @@ describe("an answer that says nothing about a person", () => {
     for (const request of await faulty({ status, body: "busy" })) {
       const failure = await request().catch((error) => error);
       expect(failure).toBeInstanceOf(ClavexUnavailable);
-      expect(failure).toMatchObject({ failureClass: "transient", retryAfterSeconds: undefined, stops: undefined });
+      expect(failure).toMatchObject({ failureClass: "transient", retryAfterSeconds: undefined, scope: "subject" });
     }
   });
 
@@ -349,7 +353,7 @@ describe("an answer that says nothing about a person", () => {
     await server.down();
     const failure = await api.user(SUBJECT).catch((error) => error);
     expect(failure).toBeInstanceOf(ClavexUnavailable);
-    expect(failure.stops).toBe("clavex");
+    expect(failure.scope).toEqual({ server: "clavex", harmful: false });
     await server.up();
     expect(await api.user(SUBJECT)).toMatchObject({ subject: SUBJECT });
   });

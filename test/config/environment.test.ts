@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { settings } from "../../functions/config/environment.ts";
-import { ConfigurationError } from "../../functions/config/errors.ts";
+import { ConfigurationError } from "../../functions/core/failure.ts";
 
 const ENVIRONMENT = { STAGE: "prod", QUEUE_URL: "https://sqs/queue", TABLE_NAME: "ledger", OTHER: "x" };
 

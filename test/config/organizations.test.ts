@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ConfigurationError } from "../../functions/config/errors.ts";
 import { type Organizations, organizationsFromParameters } from "../../functions/config/organizations.ts";
+import { ConfigurationError } from "../../functions/core/failure.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 
 const PATH = "/clavex-nextcloud/prod/organizations/";

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ConfigurationError } from "../../functions/config/errors.ts";
 import { fixedOrganizations, organizationsFromFolder } from "../../functions/config/organizations.ts";
+import { ConfigurationError } from "../../functions/core/failure.ts";
 import { isSlug, parseOrganization, parseOrganizations } from "../../functions/core/organization.ts";
 
 type Json = Record<string, unknown>;

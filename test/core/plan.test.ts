@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { AccountConflict, type ActualAccount, ProfileRefused } from "../../functions/core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../../functions/core/desired.ts";
 import { type GroupKnowledge, type Operation, type Plan, plan } from "../../functions/core/plan.ts";
 import { parseQuota } from "../../functions/core/quota.ts";
 import type { SubjectEntry } from "../../functions/ledger/ledger.ts";
-import type { ActualAccount } from "../../functions/nextcloud/accounts.ts";
-import { AccountConflict, ProfileRefused } from "../../functions/nextcloud/errors.ts";
 import { type Choices, IDENTITIES, organizationOf } from "../support/world.ts";
 
 const GB = 1024 ** 3;

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ConfigurationError } from "../../functions/config/errors.ts";
+import { ConfigurationError } from "../../functions/core/failure.ts";
 import { settingsSchema } from "../../infra/settings.ts";
 import { document, folderWith, synthesize } from "./synth.ts";
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Profile } from "../../functions/core/account.ts";
 import { parseQuota } from "../../functions/core/quota.ts";
 import { createPool } from "../../functions/http.ts";
 import {
@@ -9,7 +10,6 @@ import {
   joinGroup,
   leaveGroup,
   listAccounts,
-  type Profile,
   type Sought,
   setAccountEnabled,
   upsertOidcAccount,

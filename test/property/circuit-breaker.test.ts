@@ -1,32 +1,29 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { ClavexKeyRefused, ClavexUnavailable } from "../../functions/clavex/errors.ts";
+import { CLAVEX_SERVER, ClavexKeyRefused, ClavexUnavailable } from "../../functions/clavex/errors.ts";
+import { AccountConflict } from "../../functions/core/account.ts";
+import type { Guarded } from "../../functions/core/failure.ts";
 import type { Job } from "../../functions/core/job.ts";
 import { createRetryDelay } from "../../functions/core/retry.ts";
 import {
-  AccountConflict,
+  NEXTCLOUD_SERVER,
   NextcloudCertificate,
   NextcloudServerError,
   NextcloudUnauthorized,
   NextcloudUnavailable,
 } from "../../functions/nextcloud/errors.ts";
-import {
-  type CircuitBreaker,
-  CircuitOpen,
-  createCircuitBreaker,
-  type GuardedServer,
-} from "../../functions/provision/circuit-breaker.ts";
+import { type CircuitBreaker, CircuitOpen, createCircuitBreaker } from "../../functions/provision/circuit-breaker.ts";
 import { PAUSE_SECONDS, type ProvisionNow, type Tenant, useWorld } from "../support/world.ts";
 
 const HOUR_SECONDS = 60 * 60;
-const NEXTCLOUD: GuardedServer = {
+const NEXTCLOUD: Guarded = {
   kind: "nextcloud",
   name: "provisioner https://nextcloud.acme.example",
   credentials: "a",
 };
-const OTHER_NEXTCLOUD: GuardedServer = { ...NEXTCLOUD, name: "provisioner https://nextcloud.other.example" };
-const CLAVEX: GuardedServer = { kind: "clavex", name: "acme https://id.acme.example", credentials: "k" };
+const OTHER_NEXTCLOUD: Guarded = { ...NEXTCLOUD, name: "provisioner https://nextcloud.other.example" };
+const CLAVEX: Guarded = { kind: "clavex", name: "acme https://id.acme.example", credentials: "k" };
 
-const down = () => new NextcloudUnavailable("Nextcloud cannot be reached (ECONNREFUSED)", { stops: "nextcloud" });
+const down = () => new NextcloudUnavailable("Nextcloud cannot be reached (ECONNREFUSED)", NEXTCLOUD_SERVER);
 
 describe("a paused server", () => {
   let now: number;
@@ -40,7 +37,7 @@ describe("a paused server", () => {
   });
 
   /** How a job that needs these servers ends: `done`, `not tried`, or the error's code. */
-  async function run(servers: GuardedServer[], work: () => Promise<unknown>): Promise<string> {
+  async function run(servers: Guarded[], work: () => Promise<unknown>): Promise<string> {
     let tried = false;
     const outcome = await pauses
       .run(servers, async () => {
@@ -52,8 +49,8 @@ describe("a paused server", () => {
     expect(tried).toBe(outcome !== "not tried");
     return outcome;
   }
-  const fails = (servers: GuardedServer[], error: Error) => run(servers, () => Promise.reject(error));
-  const succeeds = (...servers: GuardedServer[]) => run(servers, () => Promise.resolve());
+  const fails = (servers: Guarded[], error: Error) => run(servers, () => Promise.reject(error));
+  const succeeds = (...servers: Guarded[]) => run(servers, () => Promise.resolve());
   const wait = (seconds: number): void => {
     now += seconds * 1_000;
   };
@@ -97,7 +94,7 @@ describe("a paused server", () => {
   });
 
   test("is paused for as long as it asks for itself", async () => {
-    await fails([NEXTCLOUD], new NextcloudUnavailable("maintenance", { stops: "nextcloud", retryAfterSeconds: 600 }));
+    await fails([NEXTCLOUD], new NextcloudUnavailable("maintenance", NEXTCLOUD_SERVER, { retryAfterSeconds: 600 }));
     wait(599);
     expect(await succeeds(NEXTCLOUD)).toBe("not tried");
     wait(1);
@@ -110,7 +107,7 @@ describe("a paused server", () => {
     await expect(pauses.run([NEXTCLOUD], async () => undefined)).rejects.toMatchObject({
       failureClass: "transient",
       code: "nextcloud-unavailable",
-      message: "not tried, the server is paused: Nextcloud cannot be reached (ECONNREFUSED)",
+      message: "not tried, the circuit is open: Nextcloud cannot be reached (ECONNREFUSED)",
       retryAfterSeconds: 20,
     });
   });
@@ -124,10 +121,7 @@ describe("a paused server", () => {
 
   test("is not held by a probe that another paused server kept from being tried", async () => {
     await fails([NEXTCLOUD], down());
-    await fails(
-      [CLAVEX],
-      new ClavexUnavailable("Clavex cannot be reached", { stops: "clavex", retryAfterSeconds: 300 }),
-    );
+    await fails([CLAVEX], new ClavexUnavailable("Clavex cannot be reached", CLAVEX_SERVER, { retryAfterSeconds: 300 }));
     wait(60);
     expect(await succeeds(NEXTCLOUD, CLAVEX)).toBe("not tried");
     expect(await succeeds(NEXTCLOUD)).toBe("done");
@@ -136,7 +130,7 @@ describe("a paused server", () => {
   test("is probed by the next job when the probe failed for something else", async () => {
     await fails([NEXTCLOUD, CLAVEX], down());
     wait(30);
-    expect(await fails([NEXTCLOUD, CLAVEX], new ClavexUnavailable("Clavex answers HTTP 500"))).toBe(
+    expect(await fails([NEXTCLOUD, CLAVEX], new ClavexUnavailable("Clavex answers HTTP 500", "subject"))).toBe(
       "clavex-unavailable",
     );
     expect(await fails([NEXTCLOUD, CLAVEX], new Error("our own mistake"))).toBeUndefined();
@@ -145,9 +139,9 @@ describe("a paused server", () => {
 
   test.each([
     new NextcloudServerError(500, "POST cloud/users"),
-    new NextcloudUnavailable("an answer that is cut"),
+    new NextcloudUnavailable("an answer that is cut", "subject"),
     new AccountConflict("somebody else's"),
-    new ClavexUnavailable("Clavex answers HTTP 500"),
+    new ClavexUnavailable("Clavex answers HTTP 500", "subject"),
   ])("is only what fails for everybody: $name of one person pauses nothing", async (error) => {
     await fails([NEXTCLOUD, CLAVEX], error);
     expect(await succeeds(NEXTCLOUD, CLAVEX)).toBe("done");

@@ -94,7 +94,7 @@ async function run(messages: Message[], provision: Provision, concurrency = 4, h
 
 class Trouble extends Failure {
   constructor(failureClass: FailureClass, details: FailureDetails = {}) {
-    super(failureClass, "trouble", "there is trouble", details);
+    super(failureClass, "trouble", "there is trouble", { ...details, scope: "subject", origin: "pipeline" });
   }
 }
 

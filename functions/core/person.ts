@@ -1,0 +1,58 @@
+/** A person as a directory knows them. */
+export interface Person {
+  /** The id that the directory gives to Nextcloud at login (the `sub` claim): a UUID in lower case. */
+  subject: string;
+  email: string;
+  /** Empty where the directory has none. */
+  firstName: string;
+  lastName: string;
+  active: boolean;
+  /** The directory has erased the person's data and keeps a remainder: counts as deleted. */
+  erased: boolean;
+  /** Texts, and numbers as texts, by attribute name. */
+  attributes: Readonly<Record<string, string>>;
+  /** When the person was last changed, normalised to UTC with nine fraction digits: two of them compare as text. */
+  updatedAt: string;
+}
+
+/** What of a person decides something; the rest only orders readings. */
+export type Traits = Omit<Person, "subject" | "updatedAt">;
+
+/**
+ * A person as the directory has them now. `person` is undefined when they are gone; `groups` are the names of their groups,
+ * undefined when groups cannot be read.
+ */
+export interface DirectoryState {
+  person: Traits | undefined;
+  groups: readonly string[] | undefined;
+}
+
+/** A value, and when its reading began (milliseconds since the epoch): it may miss what happened after that. */
+export interface Reading<T> {
+  value: T;
+  readAt: number;
+}
+
+/** Who is in which of the groups that matter, at one time. */
+export interface GroupMap {
+  /** The names of every group that matters, empty ones included. */
+  names: ReadonlySet<string>;
+  /** The names of a person's groups, sorted. */
+  of(subject: string): readonly string[];
+}
+
+/** What the pipeline needs of a directory. Every method throws the failures of the directory's own module. */
+export interface Directory {
+  /** The person, or undefined when the directory itself says, beyond doubt, that there is none. */
+  person(subject: string): Promise<Person | undefined>;
+  /** All people, page by page. A page that cannot be read breaks the listing off. */
+  people(): AsyncGenerator<Person[]>;
+  /** The person with this e-mail address, in any letter case. */
+  findByEmail(email: string): Promise<Person | undefined>;
+  /**
+   * Who is in which group.
+   *
+   * @param notBefore the earliest acceptable start of the reading (milliseconds since the epoch); `-Infinity` for any
+   */
+  groups(notBefore: number): Promise<Reading<GroupMap>>;
+}
