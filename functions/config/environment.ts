@@ -1,19 +1,5 @@
+import { type Settings, VARIABLES } from "./deployment.ts";
 import { ConfigurationError } from "./errors.ts";
-
-/** Where a deployed function finds its stage's resources: the environment that the stack gives it. */
-export interface Settings {
-  stage: string;
-  queueUrl: string;
-  deadLetterQueueUrl: string;
-  tableName: string;
-}
-
-const VARIABLES = {
-  stage: "STAGE",
-  queueUrl: "QUEUE_URL",
-  deadLetterQueueUrl: "DEAD_LETTER_QUEUE_URL",
-  tableName: "TABLE_NAME",
-} as const;
 
 /**
  * Reads the named settings from environment variables (`STAGE`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `TABLE_NAME`).
