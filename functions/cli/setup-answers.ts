@@ -4,7 +4,6 @@ import { ConfigurationError } from "../config/errors.ts";
 import { type Organization, parseOrganization } from "../core/organization.ts";
 import type { Running } from "../local/running.ts";
 import type { Answers } from "../setup/context.ts";
-import { demo } from "./demo-organization.ts";
 import { ADMIN_TOKEN, adminToken, completeWebhookUrl, webhookBaseUrlFor } from "./doctor-options.ts";
 import type { ConnectOptions } from "./options.ts";
 import type { OpenPipeline } from "./pipeline.ts";
@@ -36,13 +35,6 @@ export const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
 /** Whether the options name another organization than the demo's. */
 export function isForAnother({ clavexUrl, nextcloudUrl, organizationId, stage }: SetupOptions): boolean {
   return [clavexUrl, nextcloudUrl, organizationId, stage].some((each) => each !== undefined);
-}
-
-/** The demo's organization, while it runs. */
-export async function demoOf(running: Running | undefined): Promise<Organization | undefined> {
-  if (!running?.demo) return undefined;
-  const { demoOrganization } = await demo();
-  return demoOrganization(running.demo.clavexUrl, running.demo.nextcloudUrl);
 }
 
 /** The organization's file, if there is a right one: the named one, or the only one. */

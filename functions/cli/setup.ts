@@ -15,7 +15,7 @@ import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import { environmentStore, fixedStore, parameterStore, type SecretStore } from "../setup/store.ts";
 import { printable } from "../telemetry/log.ts";
-import { demo } from "./demo-organization.ts";
+import { demo, demoOf } from "./demo-organization.ts";
 import { ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { withConnection } from "./options.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
@@ -25,7 +25,6 @@ import {
   APP_PASSWORD,
   ask,
   askSecret,
-  demoOf,
   ENVIRONMENT_FILE,
   findToken,
   isForAnother,

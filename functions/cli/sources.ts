@@ -7,7 +7,7 @@ import {
 } from "../config/organizations.ts";
 import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
 import { findPipeline } from "../local/running.ts";
-import { demo } from "./demo-organization.ts";
+import { demo, demoOf } from "./demo-organization.ts";
 import { type ConnectOptions, loadEnvironmentFile } from "./options.ts";
 import { CommandError } from "./report.ts";
 
@@ -43,13 +43,12 @@ export async function openSources(options: ConnectOptions): Promise<Sources> {
     const secrets = environmentSecrets(process.env);
     return { organizations: fixedOrganizations(configured), secrets, isDemo: false, close };
   }
-  const systems = (await findPipeline(options.state))?.demo;
-  if (!systems) {
+  const organization = await demoOf(await findPipeline(options.state));
+  if (!organization) {
     throw new CommandError(
       `there are no organization files in ${options.organizations}, and no demo runs: start it with "npm start"`,
     );
   }
-  const { demoOrganization, demoSecrets } = await demo();
-  const organizations = fixedOrganizations([demoOrganization(systems.clavexUrl, systems.nextcloudUrl)]);
-  return { organizations, secrets: demoSecrets(), isDemo: true, close };
+  const { demoSecrets } = await demo();
+  return { organizations: fixedOrganizations([organization]), secrets: demoSecrets(), isDemo: true, close };
 }
