@@ -45,7 +45,7 @@ export class Functions extends Construct {
       description: "Webhook endpoint: verifies a delivery of Clavex and queues a job.",
       timeout: RECEIVER_TIMEOUT,
       memorySize: 512,
-      environment: { QUEUE_URL: queue.queueUrl },
+      resources: { queueUrl: queue.queueUrl },
       permissions: [readOrganizations(this, stage), readSecrets(this, stage, "webhook"), sendJobs],
     });
 
@@ -55,7 +55,7 @@ export class Functions extends Construct {
       description: "Queue consumer: brings one person's Nextcloud account up to date per job.",
       timeout: WORKER_TIMEOUT,
       memorySize: 512,
-      environment: { QUEUE_URL: queue.queueUrl, TABLE_NAME: table.tableName },
+      resources: { queueUrl: queue.queueUrl, tableName: table.tableName },
       permissions: [
         readOrganizations(this, stage),
         readSecrets(this, stage, "api"),
@@ -90,7 +90,7 @@ export class Functions extends Construct {
       description: "Schedule: finds who is not as they should be, and queues a job for each of them.",
       timeout: RUN_TIMEOUT,
       memorySize: 1024,
-      environment: { QUEUE_URL: queue.queueUrl, TABLE_NAME: table.tableName },
+      resources: { queueUrl: queue.queueUrl, tableName: table.tableName },
       permissions: [
         readOrganizations(this, stage),
         readSecrets(this, stage, "api"),
@@ -106,10 +106,10 @@ export class Functions extends Construct {
       description: "On demand: sends dead letters back to the job queue.",
       timeout: RUN_TIMEOUT,
       memorySize: 512,
-      environment: {
-        QUEUE_URL: queue.queueUrl,
-        DEAD_LETTER_QUEUE_URL: deadLetterQueue.queueUrl,
-        TABLE_NAME: table.tableName,
+      resources: {
+        queueUrl: queue.queueUrl,
+        deadLetterQueueUrl: deadLetterQueue.queueUrl,
+        tableName: table.tableName,
       },
       permissions: [
         readOrganizations(this, stage),

@@ -1,6 +1,7 @@
 import { RemovalPolicy } from "aws-cdk-lib";
 import { AttributeType, BillingMode, Table, TableEncryption } from "aws-cdk-lib/aws-dynamodb";
 import { Construct } from "constructs";
+import { stackName } from "../functions/config/deployment.ts";
 import { TABLE_KEYS } from "../functions/ledger/ledger.ts";
 
 export interface LedgerTableProps {
@@ -19,7 +20,7 @@ export class LedgerTable extends Construct {
   constructor(scope: Construct, id: string, { stage, retain }: LedgerTableProps) {
     super(scope, id);
     this.table = new Table(this, "Table", {
-      tableName: `clavex-nextcloud-${stage}-ledger`,
+      tableName: `${stackName(stage)}-ledger`,
       partitionKey: { name: TABLE_KEYS.partition, type: AttributeType.STRING },
       sortKey: { name: TABLE_KEYS.sort, type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,

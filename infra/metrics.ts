@@ -1,9 +1,9 @@
 import { Duration } from "aws-cdk-lib";
 import { type IMetric, MathExpression, Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
+import { METRIC_NAMESPACE } from "../functions/config/deployment.ts";
 import type { Counter } from "../functions/telemetry/metrics.ts";
 import type { FunctionName } from "./bundling.ts";
 
-const NAMESPACE = "ClavexNextcloud";
 const PERIOD = Duration.minutes(5);
 
 /** The counts of one stage's functions. */
@@ -18,7 +18,7 @@ export interface StageMetrics {
 export function stageMetrics(stage: string): StageMetrics {
   const counter: StageMetrics["counter"] = (service, name, label = name) =>
     new Metric({
-      namespace: NAMESPACE,
+      namespace: METRIC_NAMESPACE,
       metricName: name,
       dimensionsMap: { service, stage },
       statistic: Stats.SUM,

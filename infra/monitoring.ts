@@ -6,6 +6,7 @@ import { PolicyStatement, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Topic } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import { Construct } from "constructs";
+import { stackName } from "../functions/config/deployment.ts";
 import type { Functions } from "./functions.ts";
 import type { JobQueue } from "./job-queue.ts";
 import { stageMetrics, total } from "./metrics.ts";
@@ -153,7 +154,7 @@ export class Monitoring extends Construct {
 }
 
 function alarmName(stage: string, name: string): string {
-  return `clavex-nextcloud-${stage}-${name}`;
+  return `${stackName(stage)}-${name}`;
 }
 
 function alarmArn(scope: Construct, name: string): string {

@@ -4,6 +4,7 @@ import { Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Architecture, Code, Function as LambdaFunction, Runtime, Tracing } from "aws-cdk-lib/aws-lambda";
 import { LogGroup, type RetentionDays } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
+import { environmentOf, type Settings, stackName } from "../functions/config/deployment.ts";
 import { bundle, type FunctionName, writeBundle } from "./bundling.ts";
 import { grant, type Permission } from "./permissions.ts";
 
@@ -13,7 +14,8 @@ export interface PipelineFunctionProps {
   description: string;
   timeout: Duration;
   memorySize: number;
-  environment: Record<string, string>;
+  /** The resources that it is told about in its environment. */
+  resources: Omit<Partial<Settings>, "stage">;
   /** All that the function may do, but for writing its log and its traces. */
   permissions: Permission[];
   logDays: RetentionDays;
@@ -45,7 +47,7 @@ export class PipelineFunction extends Construct {
       handler: "index.handler",
       timeout: props.timeout,
       memorySize: props.memorySize,
-      environment: { STAGE: stage, NODE_OPTIONS: "--enable-source-maps", ...props.environment },
+      environment: { ...environmentOf({ stage, ...props.resources }), NODE_OPTIONS: "--enable-source-maps" },
       role,
       logGroup: this.logGroup,
       tracing: Tracing.ACTIVE,
@@ -55,7 +57,7 @@ export class PipelineFunction extends Construct {
 
 /** The function's name, known before it is made, so that a policy can name it. */
 export function functionName(stage: string, name: FunctionName): string {
-  return `clavex-nextcloud-${stage}-${name}`;
+  return `${stackName(stage)}-${name}`;
 }
 
 function bundledCode(name: FunctionName): Code {

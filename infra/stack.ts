@@ -1,5 +1,6 @@
 import { CfnOutput, Stack, Tags } from "aws-cdk-lib";
 import type { Construct } from "constructs";
+import { OUTPUTS, stackName } from "../functions/config/deployment.ts";
 import { Functions, WORKER_TIMEOUT } from "./functions.ts";
 import { JobQueue } from "./job-queue.ts";
 import { LedgerTable } from "./ledger-table.ts";
@@ -20,7 +21,7 @@ export interface ClavexNextcloudStackProps {
 export class ClavexNextcloudStack extends Stack {
   constructor(scope: Construct, id: string, { settings, organizations }: ClavexNextcloudStackProps) {
     super(scope, id, {
-      stackName: `clavex-nextcloud-${settings.stage}`,
+      stackName: stackName(settings.stage),
       description: `clavex-nextcloud, stage ${settings.stage}: provisions Nextcloud accounts from Clavex`,
     });
     const { stage, retain } = settings;
@@ -40,9 +41,9 @@ export class ClavexNextcloudStack extends Stack {
     const { topic, alarms } = new Monitoring(this, "Monitoring", { settings, api: endpoint.api, jobs, functions });
     const { dashboard } = new StatusDashboard(this, "Status", { stage, api: endpoint.api, jobs, functions, alarms });
 
-    this.#output("QueueUrl", jobs.queue.queueUrl, "The job queue");
-    this.#output("DeadLetterQueueUrl", jobs.deadLetterQueue.queueUrl, "Messages that no worker could read");
-    this.#output("TableName", ledger.table.tableName, "The ledger");
+    this.#output(OUTPUTS.queueUrl, jobs.queue.queueUrl, "The job queue");
+    this.#output(OUTPUTS.deadLetterQueueUrl, jobs.deadLetterQueue.queueUrl, "Messages that no worker could read");
+    this.#output(OUTPUTS.tableName, ledger.table.tableName, "The ledger");
     this.#output("ReceiveFunction", functions.receive.handler.functionName, "The webhook endpoint's function");
     this.#output("ProvisionFunction", functions.provision.handler.functionName, "The queue consumer");
     this.#output("ReconcileFunction", functions.reconcile.handler.functionName, "The reconciliation");
@@ -55,7 +56,11 @@ export class ClavexNextcloudStack extends Stack {
     );
     if (endpoint.domainTarget !== undefined)
       this.#output("DomainTarget", endpoint.domainTarget, `Point ${settings.domainName} here (CNAME)`);
-    this.#output("WebhookBaseUrl", `${endpoint.url}/webhooks/clavex`, "An organization's webhook URL is below it");
+    this.#output(
+      OUTPUTS.webhookBaseUrl,
+      `${endpoint.url}/webhooks/clavex`,
+      "An organization's webhook URL is below it",
+    );
     for (const { slug } of organizations) {
       // Logical ids hold no hyphen, and a capital letter cannot come from a slug: no two of them get the same id.
       const id = `WebhookUrl${slug.replaceAll("-", "Dash")}`;

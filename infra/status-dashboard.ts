@@ -13,6 +13,7 @@ import {
   TextWidget,
 } from "aws-cdk-lib/aws-cloudwatch";
 import { Construct } from "constructs";
+import { stackName } from "../functions/config/deployment.ts";
 import type { Functions } from "./functions.ts";
 import type { JobQueue } from "./job-queue.ts";
 import { stageMetrics } from "./metrics.ts";
@@ -35,7 +36,7 @@ export class StatusDashboard extends Construct {
     super(scope, id);
     const { counter, counterOf } = stageMetrics(stage);
     this.dashboard = new Dashboard(this, "Dashboard", {
-      dashboardName: `clavex-nextcloud-${stage}`,
+      dashboardName: stackName(stage),
       defaultInterval: Duration.hours(12),
       periodOverride: PeriodOverride.INHERIT,
     });

@@ -13,6 +13,7 @@ import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
+import { stackName } from "../functions/config/deployment.ts";
 import type { DeploymentSettings } from "./settings.ts";
 
 export interface WebhookEndpointProps {
@@ -54,7 +55,7 @@ export class WebhookEndpoint extends Construct {
             certificate: Certificate.fromCertificateArn(this, "Certificate", certificateArn),
           });
     this.api = new HttpApi(this, "Api", {
-      apiName: `clavex-nextcloud-${stage}`,
+      apiName: stackName(stage),
       description: `clavex-nextcloud, stage ${stage}: webhooks of Clavex`,
       createDefaultStage: false,
       disableExecuteApiEndpoint: domain !== undefined,

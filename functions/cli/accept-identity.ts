@@ -1,8 +1,10 @@
 import { Command } from "commander";
 import { identityFingerprint } from "../core/identity.ts";
-import { type ConnectOptions, connect, withConnection } from "./pipeline.ts";
-import { CommandError } from "./report.ts";
-import { confirm, print } from "./terminal.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { requireOrganization } from "./organizations.ts";
+import { connect } from "./pipeline.ts";
+import { confirm } from "./prompt.ts";
+import { print } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization: string;
@@ -23,8 +25,7 @@ export function acceptIdentityCommand(): Command {
 async function acceptIdentity(options: Options): Promise<void> {
   const connection = await connect(options);
   try {
-    const organization = await connection.organizations.get(options.organization);
-    if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+    const organization = await requireOrganization(connection.organizations, options.organization);
     const fingerprint = identityFingerprint(organization.identity);
     const made = await connection.ledger.identityOf(organization.slug);
     if (made === undefined || made === fingerprint) {
@@ -36,6 +37,6 @@ async function acceptIdentity(options: Options): Promise<void> {
     await connection.ledger.acceptIdentity(organization.slug, fingerprint);
     print("Accepted. Jobs that wait for it go on with their next attempt.");
   } finally {
-    connection.close();
+    await connection.close();
   }
 }

@@ -1,9 +1,12 @@
 import { Command, InvalidArgumentError } from "commander";
 import { printable } from "../core/text.ts";
 import { type DeadLetter, type Filter, type RunOptions, type Summary, whyItStays } from "../replay/dead-letters.ts";
-import { type Connection, type ConnectOptions, connect, withConnection } from "./pipeline.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { chosenSlugs } from "./organizations.ts";
+import { type Connection, connect } from "./pipeline.ts";
+import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { confirm, print, printJson, progress, table, time } from "./terminal.ts";
+import { print, printJson, progress, table, time } from "./terminal.ts";
 
 interface Options extends ConnectOptions, Filter {
   json?: boolean;
@@ -80,13 +83,10 @@ async function withDeadLetters(
 ): Promise<void> {
   const connection = await connect(options);
   try {
-    const slugs = await connection.organizations.slugs();
-    if (options.organization !== undefined && !slugs.includes(options.organization)) {
-      throw new CommandError(`there is no organization ${options.organization}`);
-    }
+    await chosenSlugs(connection.organizations, options.organization);
     await action(options, connection);
   } finally {
-    connection.close();
+    await connection.close();
   }
 }
 

@@ -6,10 +6,11 @@ import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { accountId } from "../core/identity.ts";
 import { type Pipeline, startPipeline } from "../local/pipeline.ts";
 import type { ClavexUser } from "../simulated/clavex.ts";
-import { DEMO_SLUG, DEMO_WEBHOOK_SECRET, type DemoSystems, startDemoSystems } from "../simulated/demo.ts";
+import type { DemoSystems } from "../simulated/demo.ts";
 import type { AccountView } from "../simulated/nextcloud.ts";
 import type { Log } from "../telemetry/log.ts";
-import { reportAndExit } from "./report.ts";
+import { demo } from "./demo-organization.ts";
+import { report } from "./report.ts";
 
 const GB = 1024 ** 3;
 /** A group of Nextcloud that has nothing to do with Clavex; nobody may lose it. */
@@ -17,7 +18,7 @@ const LOCAL_GROUP = "board";
 
 const print = (line = ""): void => console.log(line);
 
-/** The pipeline's log in few words: what each job changed, and every failure in full. */
+/** The pipeline's log in short: what each job changed, and every failure in full. */
 const demoLog: Log = {
   debug: () => undefined,
   info: (message, { operations = [], subject } = {}) => {
@@ -29,7 +30,7 @@ const demoLog: Log = {
   error: (message, fields) => print(`    ${message} ${JSON.stringify(fields)}`),
 };
 
-/** What shall be true of a person's account in the end. */
+/** What must be true of a person's account in the end. */
 interface Expectation {
   user: ClavexUser;
   story: string;
@@ -40,7 +41,7 @@ interface Expectation {
 }
 
 async function main(): Promise<void> {
-  const systems = await startDemoSystems();
+  const systems = await (await demo()).startDemoSystems();
   const pipeline = await startPipeline({
     organizations: [systems.organization],
     secrets: systems.secrets,
@@ -50,7 +51,7 @@ async function main(): Promise<void> {
   try {
     print("A simulated Clavex and a simulated Nextcloud, with the real pipeline between them.");
     const expectations = await play(systems, pipeline);
-    report(systems, expectations);
+    showResult(systems, expectations);
   } finally {
     await pipeline.stop();
     await systems.close();
@@ -59,13 +60,14 @@ async function main(): Promise<void> {
 
 async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectation[]> {
   const { clavex, nextcloud, people } = systems;
+  const { slug } = systems.organization;
   const { ada, grace, linus } = people;
   const chapter = async (title: string, ...bodies: string[]): Promise<void> => {
     print(`\n${title}`);
-    for (const body of bodies) await deliver(pipeline, body);
+    for (const body of bodies) await deliver(systems, pipeline, body);
     await pipeline.idle();
   };
-  const group = (name: string) => clavex.groupByName(DEMO_SLUG, name) ?? clavex.addGroup(DEMO_SLUG, name);
+  const group = (name: string) => clavex.groupByName(slug, name) ?? clavex.addGroup(slug, name);
   const about = (event: string, user: ClavexUser): string => JSON.stringify(clavex.delivery(event, user));
 
   await chapter("Grace and Linus are created in Clavex", about("user.created", grace), about("user.created", linus));
@@ -78,17 +80,17 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   await chapter("The duplicate: Clavex sends the same delivery again, in the form of a retry", asRetry(joined));
   print("    (the queue dropped it: it knows the delivery's id)");
 
-  clavex.setAttributes(DEMO_SLUG, grace.id, { nextcloud_quota: "20 GB" });
-  const renamed = clavex.updateUser(DEMO_SLUG, grace.id, { last_name: "Brewster Hopper" });
+  clavex.setAttributes(slug, grace.id, { nextcloud_quota: "20 GB" });
+  const renamed = clavex.updateUser(slug, grace.id, { last_name: "Brewster Hopper" });
   await chapter("The mover: Grace gets a new name and a larger quota", about("user.updated", renamed));
-  clavex.removeMember(DEMO_SLUG, group("Engineering").id, grace.id);
-  clavex.addMember(DEMO_SLUG, group("Finance").id, grace.id);
+  clavex.removeMember(slug, group("Engineering").id, grace.id);
+  clavex.addMember(slug, group("Finance").id, grace.id);
   await chapter("... and moves from Engineering to Finance", membershipHint(grace));
   print(
     "    (today's Clavex sends no webhook for groups: reconciliation finds it within ten minutes; a hint was sent here)",
   );
 
-  clavex.deleteUser(DEMO_SLUG, linus.id);
+  clavex.deleteUser(slug, linus.id);
   await chapter("The leaver: Linus is deleted in Clavex", about("user.deleted", linus));
 
   return [
@@ -105,9 +107,14 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   ];
 }
 
-async function deliver(pipeline: Pipeline, body: string): Promise<void> {
-  const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, DEMO_WEBHOOK_SECRET) };
-  const answer = await request(`${pipeline.url}/webhooks/clavex/${DEMO_SLUG}`, { method: "POST", headers, body });
+async function deliver({ organization, secrets }: DemoSystems, pipeline: Pipeline, body: string): Promise<void> {
+  const [secret = ""] = await secrets.webhook(organization);
+  const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
+  const answer = await request(`${pipeline.url}/webhooks/clavex/${organization.slug}`, {
+    method: "POST",
+    headers,
+    body,
+  });
   const text = await answer.body.text();
   if (answer.statusCode !== 202) throw new Error(`the delivery was answered with ${answer.statusCode} ${text}`);
 }
@@ -128,7 +135,7 @@ function membershipHint(user: ClavexUser): string {
   });
 }
 
-function report({ nextcloud, organization }: DemoSystems, expectations: Expectation[]): void {
+function showResult({ nextcloud, organization }: DemoSystems, expectations: Expectation[]): void {
   const displayNames = new Map(nextcloud.groups().map((group) => [group.gid, group.displayName]));
   const groupsOf = (account: AccountView): string[] => account.groups.map((gid) => displayNames.get(gid) ?? gid).sort();
   const table = new Table({
@@ -175,4 +182,4 @@ function accountIdOf([first]: Expectation[], { identity }: DemoSystems["organiza
   return first ? accountId(identity, first.user.id) : "";
 }
 
-await main().catch(reportAndExit);
+await main().catch(report);

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { createGroupMap } from "../clavex/group-map.ts";
-import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
-import { createClients, type OrganizationClients } from "../clients.ts";
+import type { DirectoryUser } from "../clavex/user.ts";
+import { createClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
 import { type DesiredAccount, desiredAccount, isManaged } from "../core/desired.ts";
 import { isDeletable } from "../core/grace.ts";
@@ -15,7 +15,10 @@ import type { SubjectEntry } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { createGroupLookup } from "../provision/group-lookup.ts";
 import { describeDrift } from "./describe.ts";
-import { type ConnectOptions, openForReading, withConnection } from "./pipeline.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { requireOrganization } from "./organizations.ts";
+import { findUser } from "./people.ts";
+import { openForReading } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson, time } from "./terminal.ts";
 
@@ -54,12 +57,14 @@ async function explain(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
-    const organization = await organizations.get(options.organization);
-    if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+    const organization = await requireOrganization(organizations, options.organization);
     const system = clients.of(organization);
     if (!system.clavex)
       throw new CommandError(`organization ${organization.slug} has no clavex.apiKey: nobody can be read from Clavex`);
-    const { subject, user } = await findUser(system.clavex, options.user);
+    const found = await findUser(system.clavex.api, options.user);
+    if (!found)
+      throw new CommandError("Clavex has nobody with this e-mail address; give the UUID of a person who is gone");
+    const { subject, user } = found;
     // Every group, those too that the policy leaves out: somebody may ask why.
     const { value: map } = await createGroupMap(system.clavex.api, () => true)(Number.NEGATIVE_INFINITY);
     const names = user ? map.of(subject) : [];
@@ -81,22 +86,6 @@ async function explain(options: Options): Promise<void> {
     await clients.close();
     await close();
   }
-}
-
-async function findUser(
-  { api }: NonNullable<OrganizationClients["clavex"]>,
-  text: string,
-): Promise<{ subject: string; user: DirectoryUser | undefined }> {
-  if (!text.includes("@")) {
-    const subject = uuidSchema.safeParse(text);
-    if (!subject.success) throw new CommandError(`--user: ${text} is neither a UUID nor an e-mail address`);
-    return { subject: subject.data, user: await api.user(subject.data) };
-  }
-  for await (const page of api.users(text)) {
-    const user = page.find(({ email }) => email.toLowerCase() === text.toLowerCase());
-    if (user) return { subject: user.subject, user };
-  }
-  throw new CommandError("Clavex has nobody with this e-mail address; give the UUID of a person who is gone");
 }
 
 function show({ organization, subject, user, names, desired, actual, entry, plan: made }: Explanation): void {

@@ -8,7 +8,7 @@ import { planCommand } from "./plan.ts";
 import { provisionCommand } from "./provision.ts";
 import { reconcileCommand } from "./reconcile.ts";
 import { rehearseCommand } from "./rehearse.ts";
-import { reportAndExit } from "./report.ts";
+import { report } from "./report.ts";
 import { sendCommand } from "./send.ts";
 import { setupCommand } from "./setup.ts";
 
@@ -26,4 +26,4 @@ const program = new Command("clavex-nextcloud")
   .addCommand(doctorCommand())
   .addCommand(rehearseCommand());
 
-await program.parseAsync().catch(reportAndExit);
+await program.parseAsync().catch(report);

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 
 /** Where a local pipeline's configuration and state are; the same names as `npm start` has. */
 export interface LocalOptions {
@@ -14,6 +14,19 @@ export const organizationsOption = (): Option =>
 
 export const stateOption = (): Option =>
   new Option("--state <folder>", "where queue and ledger are kept").env("CLAVEX_NEXTCLOUD_STATE").default(".local");
+
+/** Which pipeline a command works on: a stage on AWS, or the one on this machine. */
+export interface ConnectOptions extends LocalOptions {
+  stage?: string;
+}
+
+/** Adds `--stage`, `--organizations` and `--state` to a command. */
+export function withConnection(command: Command): Command {
+  return command
+    .option("--stage <name>", "work on this stage on AWS, instead of on the pipeline on this machine")
+    .addOption(organizationsOption())
+    .addOption(stateOption());
+}
 
 /** Reads secrets that were put into `.env` in this folder, as `npm start` does; what is set already stays. */
 export function loadEnvironmentFile(): void {

@@ -1,173 +1,240 @@
-import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { SQSClient } from "@aws-sdk/client-sqs";
-import { SSMClient } from "@aws-sdk/client-ssm";
-import type { Command } from "commander";
-import {
-  fixedOrganizations,
-  type Organizations,
-  organizationsFromFolder,
-  organizationsFromParameters,
-} from "../config/organizations.ts";
-import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
+import { GetQueueAttributesCommand, SQSClient } from "@aws-sdk/client-sqs";
+import { OUTPUTS, stackName } from "../config/deployment.ts";
+import type { PipelineView, QueueState } from "../doctor/context.ts";
 import { createDocumentClient } from "../ledger/client.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
-import { localClients, startTable } from "../local/embedded.ts";
-import { findPipeline } from "../local/running.ts";
+import { type LocalClients, localClients, startTable } from "../local/embedded.ts";
+import { findPipeline, type Running } from "../local/running.ts";
+import { QueueUnavailable } from "../queue/errors.ts";
 import { createQueue, type Queue } from "../queue/queue.ts";
 import { createDeadLetters, type DeadLetters } from "../replay/dead-letters.ts";
-import { demoOrganization, demoSecrets } from "../simulated/demo.ts";
-import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
+import type { ConnectOptions } from "./options.ts";
 import { CommandError } from "./report.ts";
+import { openSources, type Sources } from "./sources.ts";
+import { type StackOutputs, stackOutputs } from "./stack.ts";
 
-/** Which pipeline a command works on: a stage on AWS, or the one on this machine. */
-export interface ConnectOptions extends LocalOptions {
-  stage?: string;
+/** A pipeline that runs: where its parts are, and how to talk to them. */
+interface Location {
+  queueUrl: string;
+  deadLetterQueueUrl: string;
+  tableName: string;
+  clients(): LocalClients;
+  /** Where deliveries are posted to, without the slug. */
+  webhookBaseUrl: string | undefined;
+  /** What the local pipeline wrote down; undefined for a stage. */
+  running: Running | undefined;
 }
 
-/** Adds `--stage`, `--organizations` and `--state` to a command. */
-export function withConnection(command: Command): Command {
-  return command
-    .option("--stage <name>", "work on this stage on AWS, instead of on the pipeline on this machine")
-    .addOption(organizationsOption())
-    .addOption(stateOption());
+/** A pipeline that does not run. */
+interface Stopped {
+  /** What to tell the operator of a command that needs it. */
+  error: CommandError;
+  /** The same as doctor says it. */
+  finding: { cause: string; fix: string };
 }
 
-/** What a command reads; works also while the local pipeline does not run. */
-export interface Sources {
-  organizations: Organizations;
-  secrets: Secrets;
+/** The pipeline as far as this machine can see it. */
+export type OpenPipeline = RunningPipeline | StoppedPipeline;
+
+interface RunningPipeline extends Pick<Location, "webhookBaseUrl" | "running"> {
+  stopped?: undefined;
+  queue: { sqs: SQSClient; queueUrl: string; deadLetterQueueUrl: string };
+  ledger: Ledger;
+  close(): Promise<void>;
 }
 
-/** A pipeline that a command works on. */
+interface StoppedPipeline {
+  stopped: Stopped;
+  /** What a local pipeline left behind; undefined where it left nothing, or none was deployed. */
+  ledger: Ledger | undefined;
+  running?: undefined;
+  webhookBaseUrl?: undefined;
+  close(): Promise<void>;
+}
+
+/** What commands that change something work with. */
 export interface Connection extends Sources {
   ledger: Ledger;
   queue: Queue;
   deadLetters: DeadLetters;
-  close(): void;
 }
 
-/** The stack's name, and what the CLI needs of its outputs. */
-export const stackName = (stage: string): string => `clavex-nextcloud-${stage}`;
-const OUTPUTS = ["QueueUrl", "DeadLetterQueueUrl", "TableName"] as const;
+/**
+ * Finds the pipeline that the options name: locally by what the running one wrote down in its state folder, on AWS by the
+ * outputs of the stage's stack.
+ *
+ * @throws {CommandError} when the stack lacks outputs
+ */
+async function locate({ stage, state }: ConnectOptions): Promise<Location | Stopped> {
+  return stage === undefined ? locateLocally(state) : locateStage(stage);
+}
+
+async function locateLocally(state: string): Promise<Location | Stopped> {
+  const running = await findPipeline(state);
+  if (!running) {
+    const cause = `no pipeline runs on the state folder ${state}`;
+    return {
+      error: new CommandError(`${cause}: start it with "npm start", or name a --stage`),
+      finding: { cause, fix: 'Start it with "npm start", or name a --stage.' },
+    };
+  }
+  const { endpoints, url } = running;
+  return {
+    ...endpoints,
+    clients: () => localClients(endpoints),
+    webhookBaseUrl: `${url}/webhooks/clavex`,
+    running,
+  };
+}
+
+async function locateStage(stage: string): Promise<Location | Stopped> {
+  let outputs: StackOutputs;
+  try {
+    outputs = await stackOutputs(stage);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { error, finding: { cause: error.message, fix: "See docs/deploy.md." } };
+  }
+  const { queueUrl = "", deadLetterQueueUrl = "", tableName = "", webhookBaseUrl } = outputs;
+  const needed = { queueUrl, deadLetterQueueUrl, tableName };
+  const missing = (Object.keys(needed) as (keyof typeof needed)[]).filter((name) => needed[name] === "");
+  if (missing.length > 0) {
+    const names = missing.map((name) => OUTPUTS[name]).join(", ");
+    throw new CommandError(`the stack ${stackName(stage)} has no output ${names}: deploy it again`);
+  }
+  return { ...needed, clients: stageClients, webhookBaseUrl, running: undefined };
+}
+
+function stageClients(): LocalClients {
+  const [sqs, dynamodb] = [new SQSClient(), new DynamoDBClient()];
+  return {
+    sqs,
+    dynamodb,
+    destroy() {
+      sqs.destroy();
+      dynamodb.destroy();
+    },
+  };
+}
+
+/** Opens what there is of the pipeline. One that does not run is no error here: `stopped` says why. */
+export async function openPipeline(options: ConnectOptions): Promise<OpenPipeline> {
+  const located = await locate(options);
+  if ("error" in located) return openStopped(options, located);
+  const { queueUrl, deadLetterQueueUrl, tableName, running, webhookBaseUrl } = located;
+  const { sqs, dynamodb, destroy } = located.clients();
+  return {
+    queue: { sqs, queueUrl, deadLetterQueueUrl },
+    ledger: createLedger(createDocumentClient(dynamodb), tableName),
+    running,
+    webhookBaseUrl,
+    close: async () => destroy(),
+  };
+}
+
+/** Opens the ledger of a local pipeline that does not run, where it has left one: looking must not make a state folder. */
+async function openStopped({ stage, state }: ConnectOptions, stopped: Stopped): Promise<StoppedPipeline> {
+  if (stage !== undefined || !existsSync(join(state, "ledger"))) {
+    return { stopped, ledger: undefined, close: async () => undefined };
+  }
+  const { ledger, close } = await openLedger(state);
+  return { stopped, ledger, close };
+}
+
+async function openLedger(state: string): Promise<{ ledger: Ledger; close(): Promise<void> }> {
+  const { dynamodb, tableName, stop } = await startTable(state);
+  return { ledger: createLedger(createDocumentClient(dynamodb), tableName), close: stop };
+}
 
 /**
- * Connects to a pipeline: locally through what the running one wrote down in its state folder, on AWS through the outputs of
- * the stage's stack, with the operator's usual credentials and region.
+ * Connects to a pipeline that runs.
  *
  * @throws {CommandError} when it does not run, or the stack cannot be read
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
-  return options.stage === undefined ? connectLocally(options) : connectToStage(options.stage);
-}
-
-/** The configured organizations and their secrets; locally also while the pipeline does not run. */
-export async function openSources(options: ConnectOptions): Promise<Sources> {
-  if (options.stage !== undefined) {
-    const ssm = new SSMClient();
-    return {
-      organizations: organizationsFromParameters(ssm, options.stage),
-      secrets: parameterSecrets(ssm, options.stage),
-    };
-  }
-  loadEnvironmentFile();
-  const configured = await organizationsFromFolder(options.organizations);
-  if (configured.length > 0) {
-    return { organizations: fixedOrganizations(configured), secrets: environmentSecrets(process.env) };
-  }
-  const demo = (await findPipeline(options.state))?.demo;
-  if (demo)
-    return {
-      organizations: fixedOrganizations([demoOrganization(demo.clavexUrl, demo.nextcloudUrl)]),
-      secrets: demoSecrets(),
-    };
-  throw new CommandError(
-    `there are no organization files in ${options.organizations}, and no demo runs: start it with "npm start"`,
-  );
-}
-
-/**
- * The sources and the ledger, for commands that only read: locally they work also while the pipeline does not run.
- */
-export async function openForReading(
-  options: ConnectOptions,
-): Promise<Sources & { ledger: Ledger; close(): Promise<void> }> {
-  if (options.stage !== undefined || (await findPipeline(options.state))) {
-    const connection = await connect(options);
-    return { ...connection, close: async () => connection.close() };
-  }
-  const sources = await openSources(options);
-  const { dynamodb, tableName, stop } = await startTable(options.state);
-  return { ...sources, ledger: createLedger(createDocumentClient(dynamodb), tableName), close: stop };
-}
-
-async function connectLocally(options: ConnectOptions): Promise<Connection> {
-  const sources = await openSources(options);
-  const running = await findPipeline(options.state);
-  if (!running) {
-    throw new CommandError(
-      `no pipeline runs on the state folder ${options.state}: start it with "npm start", or name a --stage`,
-    );
-  }
-  const { endpoints } = running;
-  const { sqs, dynamodb, destroy } = localClients(endpoints);
-  return assemble(sources, sqs, dynamodb, endpoints, destroy);
-}
-
-async function connectToStage(stage: string): Promise<Connection> {
-  const outputs = await stackOutputs(stage);
-  const missing = OUTPUTS.filter((name) => outputs[name] === undefined);
-  if (missing.length > 0)
-    throw new CommandError(`the stack ${stackName(stage)} has no output ${missing.join(", ")}: deploy it again`);
-  const { QueueUrl = "", DeadLetterQueueUrl = "", TableName = "" } = outputs;
-  const endpoints = { queueUrl: QueueUrl, deadLetterQueueUrl: DeadLetterQueueUrl, tableName: TableName };
-  const [sqs, dynamodb] = [new SQSClient(), new DynamoDBClient()];
-  const ssm = new SSMClient();
-  const sources = { organizations: organizationsFromParameters(ssm, stage), secrets: parameterSecrets(ssm, stage) };
-  return assemble(sources, sqs, dynamodb, endpoints, () => {
-    for (const client of [sqs, dynamodb, ssm]) client.destroy();
+  return withSources(options, async (sources) => {
+    const pipeline = await openPipeline(options);
+    if (pipeline.stopped) {
+      await pipeline.close();
+      throw pipeline.stopped.error;
+    }
+    const { ledger, close } = pipeline;
+    const { sqs, queueUrl, deadLetterQueueUrl } = pipeline.queue;
+    const queue = createQueue(sqs, queueUrl);
+    const { slugs } = sources.organizations;
+    const deadLetters = createDeadLetters({ ledger, sqs, queueUrl, deadLetterQueueUrl, slugs });
+    return { ledger, queue, deadLetters, close };
   });
 }
 
-/** The outputs of a stage's stack, by name. */
-export async function stackOutputs(stage: string): Promise<Record<string, string | undefined>> {
-  const client = new CloudFormationClient();
+/** The sources and the ledger, for commands that only read: locally they work also while the pipeline does not run. */
+export async function openForReading(options: ConnectOptions): Promise<Sources & { ledger: Ledger }> {
+  return withSources(options, async () => {
+    const { stopped, ledger, close } = await openPipeline(options);
+    if (stopped && options.stage !== undefined) throw stopped.error;
+    return ledger ? { ledger, close } : openLedger(options.state);
+  });
+}
+
+/** Opens the sources and something else; closing the one closes both. */
+async function withSources<T extends { close(): Promise<void> }>(
+  options: ConnectOptions,
+  open: (sources: Sources) => Promise<T>,
+): Promise<Sources & T> {
+  const sources = await openSources(options);
   try {
-    const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName(stage) }));
-    return Object.fromEntries(
-      (Stacks[0]?.Outputs ?? []).map(({ OutputKey = "", OutputValue }) => [OutputKey, OutputValue]),
-    );
+    const opened = await open(sources);
+    return {
+      ...sources,
+      ...opened,
+      async close() {
+        await opened.close();
+        await sources.close();
+      },
+    };
   } catch (error) {
-    throw new CommandError(explain(stage, error));
-  } finally {
-    client.destroy();
+    await sources.close();
+    throw error;
   }
 }
 
-function explain(stage: string, error: unknown): string {
-  const { name, message } = error instanceof Error ? error : { name: "", message: String(error) };
-  if (name === "CredentialsProviderError")
-    return "there are no AWS credentials: set AWS_PROFILE, or log in as you do for the AWS CLI";
-  if (/region is missing/i.test(message)) return "there is no AWS region: set AWS_REGION";
-  if (/does not exist/.test(message))
-    return `there is no stack ${stackName(stage)} in this account and region: deploy it with "npx cdk deploy -c stage=${stage}"`;
-  return `the stack ${stackName(stage)} cannot be read (${name})`;
+/**
+ * Where deliveries of the pipeline's organizations are posted to, without the slug.
+ *
+ * @throws {CommandError} when it does not run, or its stack has no such output
+ */
+export async function webhookBaseUrl(options: ConnectOptions): Promise<string> {
+  const { stage } = options;
+  const located = await locate(options);
+  if ("error" in located) throw located.error;
+  if (located.webhookBaseUrl !== undefined) return located.webhookBaseUrl;
+  throw new CommandError(`the stage ${stage} has no webhook URL: deploy it again`);
 }
 
-function assemble(
-  sources: Sources,
-  sqs: SQSClient,
-  dynamodb: DynamoDBClient,
-  endpoints: { queueUrl: string; deadLetterQueueUrl: string; tableName: string },
-  close: () => void,
-): Connection {
-  const ledger = createLedger(createDocumentClient(dynamodb), endpoints.tableName);
-  const { queueUrl, deadLetterQueueUrl } = endpoints;
+/** The pipeline as doctor's checks look at it. */
+export function viewOf(pipeline: OpenPipeline): PipelineView {
+  const { stopped, ledger } = pipeline;
+  if (stopped) return { stopped: stopped.finding, ...(ledger ? { ledger } : {}) };
+  const { sqs, queueUrl, deadLetterQueueUrl } = pipeline.queue;
   return {
-    ...sources,
+    queue: () => counts(sqs, queueUrl),
     ledger,
-    queue: createQueue(sqs, queueUrl),
-    deadLetters: createDeadLetters({ ledger, sqs, queueUrl, deadLetterQueueUrl, slugs: sources.organizations.slugs }),
-    close,
+    givenUp: async () => (await counts(sqs, deadLetterQueueUrl)).waiting,
+  };
+}
+
+async function counts(sqs: SQSClient, queueUrl: string): Promise<QueueState> {
+  const { Attributes = {} } = await sqs
+    .send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ["All"] }))
+    .catch((error) => {
+      throw new QueueUnavailable(error);
+    });
+  return {
+    waiting: Number(Attributes.ApproximateNumberOfMessages ?? 0),
+    delayed: Number(Attributes.ApproximateNumberOfMessagesDelayed ?? 0),
+    underWay: Number(Attributes.ApproximateNumberOfMessagesNotVisible ?? 0),
   };
 }

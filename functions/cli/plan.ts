@@ -1,13 +1,12 @@
 import { Command } from "commander";
 import { createClients } from "../clients.ts";
-import type { Organizations } from "../config/organizations.ts";
-import { Failure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { type DriftReport, driftReport } from "../reconcile/drift-report.ts";
 import { describeDrift, MARKS } from "./describe.ts";
-import { type ConnectOptions, openForReading, withConnection } from "./pipeline.ts";
-import { CommandError, reportAndExit } from "./report.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
+import { openForReading } from "./pipeline.ts";
 import { print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
@@ -34,7 +33,7 @@ async function plan(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
   const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
-    const slugs = options.organization === undefined ? await organizations.slugs() : [options.organization];
+    const slugs = await chosenSlugs(organizations, options.organization);
     const reports: DriftReport[] = [];
     const failures = await eachOrganization(slugs, organizations, async (organization) => {
       const { slug, clavex } = organization;
@@ -56,48 +55,8 @@ async function plan(options: Options): Promise<void> {
   }
 }
 
-/** What could not be done for an organization. */
-export interface OrganizationFailure {
-  organization: string;
-  error: string;
-}
-
-/**
- * Does something for each organization. One that fails is told on stderr and makes the exit code 1; the others go on.
- *
- * @throws {CommandError} when there is none of the name
- */
-export async function eachOrganization(
-  slugs: string[],
-  organizations: Organizations,
-  work: (organization: Organization) => Promise<void>,
-): Promise<OrganizationFailure[]> {
-  const failures: OrganizationFailure[] = [];
-  for (const slug of slugs) {
-    try {
-      const organization = await organizations.get(slug);
-      if (!organization) throw new CommandError(`there is no organization ${slug}`);
-      await work(organization);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-      console.error(`${slug}:`);
-      reportAndExit(error);
-      failures.push({ organization: slug, error: error.message });
-    }
-  }
-  return failures;
-}
-
-/** Says on stderr how far the reading is, where that is a terminal. */
-export function reading(slug: string): (phase: string, count: number) => void {
-  return (phase, count) => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${slug}: ${phase}: ${count}`);
-  };
-}
-
 function show({ slug }: Organization, { differences, notes, held, people, accounts }: DriftReport): void {
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  clearReading();
   print(`${slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
   for (const difference of differences) {
     print(`  ${MARKS[difference.kind]} ${printable(difference.name)}  ${difference.subject}`);

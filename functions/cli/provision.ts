@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
 import { uuidSchema } from "../clavex/user.ts";
-import { type ConnectOptions, connect, withConnection } from "./pipeline.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { requireOrganization } from "./organizations.ts";
+import { connect } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson } from "./terminal.ts";
 
@@ -26,8 +28,7 @@ async function provision(options: Options): Promise<void> {
   if (!subject.success) throw new CommandError(`--user: ${options.user} is not a UUID`);
   const connection = await connect(options);
   try {
-    const organization = await connection.organizations.get(options.organization);
-    if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
+    const organization = await requireOrganization(connection.organizations, options.organization);
     if (organization.clavex.apiKey === undefined) {
       throw new CommandError(
         `organization ${organization.slug} has no clavex.apiKey: without it nobody can be read from Clavex`,
@@ -46,6 +47,6 @@ async function provision(options: Options): Promise<void> {
         "Queued. If an earlier job of this person waits for another attempt, this one goes after it, up to 20 minutes later.",
       );
   } finally {
-    connection.close();
+    await connection.close();
   }
 }

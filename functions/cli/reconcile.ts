@@ -1,10 +1,12 @@
 import { Command, InvalidArgumentError } from "commander";
 import { createClients } from "../clients.ts";
 import { createReconcile, type Run } from "../reconcile/reconcile.ts";
-import { type ConnectOptions, connect, withConnection } from "./pipeline.ts";
-import { eachOrganization, reading } from "./plan.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
+import { connect } from "./pipeline.ts";
+import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { confirm, print, printJson } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
@@ -52,7 +54,7 @@ async function reconcile(options: Options): Promise<void> {
   const counters = { count: () => undefined, flush: () => undefined };
   const run = createReconcile({ ...connection, clients, log: silent, counters });
   try {
-    const slugs = options.organization === undefined ? await connection.organizations.slugs() : [options.organization];
+    const slugs = await chosenSlugs(connection.organizations, options.organization);
     const runs: ({ organization: string } & Omit<Run, "survey">)[] = [];
     const failures = await eachOrganization(slugs, connection.organizations, async ({ slug }) => {
       const { survey: found, ...result } = await run(slug, options.light ? "light" : "full", {
@@ -69,12 +71,12 @@ async function reconcile(options: Options): Promise<void> {
     }
   } finally {
     await clients.close();
-    connection.close();
+    await connection.close();
   }
 }
 
 function show(slug: string, run: Omit<Run, "survey">, people: number): void {
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  clearReading();
   if (run.result !== "done") {
     print(
       `${slug}: nothing was done: ${run.result === "busy" ? "another reconciliation is under way" : WITHOUT_API_KEY}`,

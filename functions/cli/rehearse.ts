@@ -1,13 +1,15 @@
 import { Command } from "commander";
-import type { AdminApi } from "../clavex/admin-api.ts";
-import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
 import { createClients } from "../clients.ts";
 import { printable } from "../core/text.ts";
 import { createContext } from "../doctor/context.ts";
 import { ProviderNotVisible, type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
-import { doctorOptions, openPipeline } from "./doctor.ts";
-import { type ConnectOptions, openSources, withConnection } from "./pipeline.ts";
+import { doctorOptions } from "./doctor-options.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { requireOrganization } from "./organizations.ts";
+import { findUser } from "./people.ts";
+import { openPipeline } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
+import { openSources } from "./sources.ts";
 import { print, printJson, table } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
@@ -38,16 +40,18 @@ async function run(options: Options): Promise<void> {
   const slugs = await organizations.slugs();
   const slug = options.organization ?? (slugs.length === 1 ? slugs[0] : undefined);
   if (slug === undefined) throw new CommandError(`--organization is needed; there are: ${slugs.join(", ")}`);
-  const organization = await organizations.get(slug);
-  if (!organization) throw new CommandError(`there is no organization ${slug}`);
+  const organization = await requireOrganization(organizations, slug);
 
   const pipeline = await openPipeline(options);
-  const context = createContext(doctorOptions(organization, [], secrets, pipeline, undefined));
+  const context = createContext(await doctorOptions(organization, [], secrets, pipeline, undefined));
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const { clavex } = clients.of(organization);
     if (!clavex) throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
-    const user = await findUser(clavex.api, options.user);
+    const found = await findUser(clavex.api, options.user);
+    if (!found) throw new CommandError("Clavex has nobody with this e-mail address");
+    const { user } = found;
+    if (!user) throw new CommandError(`Clavex has nobody with the id ${found.subject}`);
     const groups = (await clavex.groupMap(Number.NEGATIVE_INFINITY)).value.of(user.subject);
     const rehearsal = await rehearse(context, { user, groups, userinfo: options.userinfo ?? false });
     if (options.json) printJson(rehearsal);
@@ -61,21 +65,6 @@ async function run(options: Options): Promise<void> {
     await context.close();
     await pipeline.close();
   }
-}
-
-async function findUser(api: AdminApi, text: string): Promise<DirectoryUser> {
-  if (text.includes("@")) {
-    for await (const page of api.users(text)) {
-      const user = page.find(({ email }) => email.toLowerCase() === text.toLowerCase());
-      if (user) return user;
-    }
-    throw new CommandError("Clavex has nobody with this e-mail address");
-  }
-  const subject = uuidSchema.safeParse(text);
-  if (!subject.success) throw new CommandError(`--user: ${text} is neither a UUID nor an e-mail address`);
-  const user = await api.user(subject.data);
-  if (!user) throw new CommandError(`Clavex has nobody with the id ${subject.data}`);
-  return user;
 }
 
 function show({ subject, state, comparisons, refused, notes }: Rehearsal): void {

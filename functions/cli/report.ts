@@ -6,8 +6,8 @@ export class CommandError extends Error {
   override name = "CommandError";
 }
 
-/** Ends a command with exit code 1 and a message on stderr that a person can act on; a stack only for our own mistakes. */
-export function reportAndExit(error: unknown): void {
+/** Prints an error on stderr as something that a person can act on, and makes the exit code 1; a stack only for our own mistakes. */
+export function report(error: unknown): void {
   process.exitCode = 1;
   for (const line of describe(error)) console.error(line);
 }

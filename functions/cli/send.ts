@@ -5,10 +5,12 @@ import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { printable } from "../core/text.ts";
 import { networkErrorName } from "../http.ts";
-import { findPipeline } from "../local/running.ts";
-import { DEMO_PEOPLE } from "../simulated/demo.ts";
-import { type ConnectOptions, openSources, stackOutputs, withConnection } from "./pipeline.ts";
+import { demo } from "./demo-organization.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { requireOrganization } from "./organizations.ts";
+import { webhookBaseUrl } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
+import { openSources, type Sources } from "./sources.ts";
 import { print } from "./terminal.ts";
 
 interface SendOptions extends ConnectOptions {
@@ -31,13 +33,22 @@ export function sendCommand(): Command {
 }
 
 async function send(event: string, options: SendOptions): Promise<void> {
-  const { organizations, secrets } = await openSources(options);
-  const organization = await organizations.get(options.organization);
-  if (!organization) throw new CommandError(`there is no organization ${options.organization}`);
-  const [secret = ""] = await secrets.webhook(organization);
-  const body =
-    options.file === undefined ? sample(event, organization.organizationId, options.user) : await read(options.file);
-  const url = options.url ?? `${await webhookBaseUrl(options)}/${organization.slug}`;
+  const sources = await openSources(options);
+  try {
+    const organization = await requireOrganization(sources.organizations, options.organization);
+    const [secret = ""] = await sources.secrets.webhook(organization);
+    const body =
+      options.file === undefined
+        ? sample(event, organization.organizationId, await personOf(sources, options.user))
+        : await read(options.file);
+    const url = options.url ?? `${await webhookBaseUrl(options)}/${organization.slug}`;
+    await post(url, body, secret);
+  } finally {
+    await sources.close();
+  }
+}
+
+async function post(url: string, body: Buffer, secret: string): Promise<void> {
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
   const answer = await request(url, { method: "POST", headers, body }).catch((error) => {
     throw new CommandError(`${url} cannot be reached (${networkErrorName(error)})`);
@@ -52,29 +63,24 @@ async function read(path: string): Promise<Buffer> {
   });
 }
 
-async function webhookBaseUrl({ stage, state }: SendOptions): Promise<string> {
-  if (stage !== undefined) {
-    const { WebhookBaseUrl } = await stackOutputs(stage);
-    if (WebhookBaseUrl === undefined) throw new CommandError(`the stage ${stage} has no webhook URL: deploy it again`);
-    return WebhookBaseUrl;
-  }
-  const running = await findPipeline(state);
-  if (!running) {
-    throw new CommandError(
-      `no pipeline runs on the state folder ${state}: start it with "npm start", or give --url or --stage`,
-    );
-  }
-  return `${running.url}/webhooks/clavex`;
+/** Somebody whom no directory knows. */
+const SAMPLE = {
+  id: "5a3b1c0d-2e4f-4a6b-8c7d-9e0f1a2b3c4d",
+  email: "sample.person@example.org",
+  first_name: "Sample",
+  last_name: "Person",
+};
+
+/** The person of this id in the demo, by default its first one; everywhere else a sample. */
+async function personOf({ isDemo }: Sources, id: string | undefined): Promise<typeof SAMPLE> {
+  const people: (typeof SAMPLE)[] = isDemo ? Object.values((await demo()).DEMO_PEOPLE) : [];
+  const found = id === undefined ? people[0] : people.find((each) => each.id === id);
+  return found ?? { ...SAMPLE, ...(id === undefined ? {} : { id }) };
 }
 
-function sample(event: string, organizationId: string, subject: string = DEMO_PEOPLE.ada.id): Buffer {
+function sample(event: string, organizationId: string, person: typeof SAMPLE): Buffer {
   const now = new Date().toISOString();
-  const ids = { id: subject, org_id: organizationId };
-  const person = Object.values(DEMO_PEOPLE).find((each) => each.id === subject) ?? {
-    email: "sample.person@example.org",
-    first_name: "Sample",
-    last_name: "Person",
-  };
+  const ids = { id: person.id, org_id: organizationId };
   const user = {
     ...ids,
     email: person.email,

@@ -1,55 +1,38 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
-import { Writable } from "node:stream";
 import { parseEnv } from "node:util";
 import { SSMClient } from "@aws-sdk/client-ssm";
 import { Command, InvalidArgumentError } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
 import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
-import { ConfigurationError } from "../core/failure.ts";
-import { type Organization, parseOrganization } from "../core/organization.ts";
+import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { examine } from "../doctor/doctor.ts";
 import { createPool } from "../http.ts";
-import type { Running } from "../local/running.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS } from "../nextcloud/ocs.ts";
-import type { Answers, SetupContext } from "../setup/context.ts";
+import type { SetupContext } from "../setup/context.ts";
 import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import { environmentStore, fixedStore, parameterStore, type SecretStore } from "../setup/store.ts";
-import { DEMO_WEBHOOK_SECRET, demoOrganization, demoSecrets } from "../simulated/demo.ts";
-import {
-  ADMIN_TOKEN,
-  adminToken,
-  completeWebhookUrl,
-  doctorOptions,
-  type OpenPipeline,
-  openPipeline,
-} from "./doctor.ts";
-import { type ConnectOptions, withConnection } from "./pipeline.ts";
+import { demo, demoOf } from "./demo-organization.ts";
+import { ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
+import { withConnection } from "./options.ts";
+import { type OpenPipeline, openPipeline } from "./pipeline.ts";
+import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { confirm, print } from "./terminal.ts";
-
-interface Options extends ConnectOptions {
-  organization?: string;
-  organizationId?: string;
-  clavexUrl?: string;
-  nextcloudUrl?: string;
-  username?: string;
-  webhookUrl?: string;
-  providerId?: number;
-  auditSink?: boolean;
-  disableLocalLogin?: boolean;
-  remove?: boolean;
-  dryRun?: boolean;
-  yes?: boolean;
-}
-
-/** Where secrets are put on one machine; `npm start` reads it. */
-const ENVIRONMENT_FILE = ".env";
-const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
+import {
+  APP_PASSWORD,
+  ask,
+  askSecret,
+  ENVIRONMENT_FILE,
+  findToken,
+  isForAnother,
+  readConfigured,
+  type SetupOptions,
+  validate,
+} from "./setup-answers.ts";
+import { print } from "./terminal.ts";
 
 /** `setup`: connects an organization's Clavex and Nextcloud. Running it again changes nothing. */
 export function setupCommand(): Command {
@@ -80,7 +63,7 @@ function parseId(text: string): number {
   throw new InvalidArgumentError("must be a number from 1 upwards");
 }
 
-async function setup(options: Options): Promise<void> {
+async function setup(options: SetupOptions): Promise<void> {
   const pipeline = await openPipeline(options);
   const closers: (() => Promise<void>)[] = [pipeline.close];
   try {
@@ -111,7 +94,7 @@ async function setup(options: Options): Promise<void> {
 async function remove(
   { record, answers }: SetupContext,
   steps: ReturnType<typeof setupSteps>,
-  options: Options,
+  options: SetupOptions,
 ): Promise<void> {
   const made = Object.keys(await record.read());
   if (made.length === 0) return print(`Setup made nothing for ${answers.slug}.`);
@@ -128,19 +111,20 @@ function show(state: string, title: string, lines: string[]): void {
 }
 
 async function createContext(
-  options: Options,
+  options: SetupOptions,
   pipeline: OpenPipeline,
   closers: (() => Promise<void>)[],
 ): Promise<SetupContext> {
   const folder = options.stage === undefined ? options.organizations : join("organizations", options.stage);
   const scheme = options.stage === undefined ? "env" : "ssm";
   const configured = await readConfigured(folder, scheme, options.organization);
-  const demo = configured === undefined && !isForAnother(options) ? demoOf(pipeline.running) : undefined;
-  const answers = await ask(options, configured ?? demo, pipeline);
+  const demoOrganization =
+    configured === undefined && !isForAnother(options) ? await demoOf(pipeline.running) : undefined;
+  const answers = await ask(options, configured ?? demoOrganization, pipeline);
   validate(answers);
 
-  const { store, secrets } = await openStore(options, answers.slug, demo !== undefined, closers);
-  const token = await findToken(options, answers, demo, pipeline.running);
+  const { store, secrets } = await openStore(options, answers.slug, demoOrganization, closers);
+  const token = await findToken(options, answers, demoOrganization, pipeline.running);
   const givenAppPassword =
     process.env[APP_PASSWORD] ||
     ((await store.read("appPassword")) ? undefined : await askSecret(options, "Nextcloud app password", APP_PASSWORD));
@@ -167,45 +151,23 @@ async function createContext(
     givenAppPassword,
     store,
     // Beside the organization's file, under a name that is not taken for one; the demo has no file.
-    record: recordFile(demo ? join(options.state, "demo.setup") : join(folder, `${answers.slug}.setup`)),
-    organizationFile: demo ? undefined : path,
-    configured: configured ?? demo,
+    record: recordFile(demoOrganization ? join(options.state, "demo.setup") : join(folder, `${answers.slug}.setup`)),
+    organizationFile: demoOrganization ? undefined : path,
+    configured: configured ?? demoOrganization,
     async doctor() {
-      const organization = demo ?? (await readConfigured(folder, scheme, answers.slug));
+      const organization = demoOrganization ?? (await readConfigured(folder, scheme, answers.slug));
       if (!organization) throw new CommandError(`${path} is not there yet: run setup again`);
-      const given = doctorOptions(organization, [], await secrets(), pipeline, answers.webhookUrl);
+      const given = await doctorOptions(organization, [], await secrets(), pipeline, answers.webhookUrl);
       return examine({ ...given, adminToken: token });
     },
     passing: {},
   };
 }
 
-/** Whether the options name another organization than the demo's. */
-function isForAnother({ clavexUrl, nextcloudUrl, organizationId, stage }: Options): boolean {
-  return [clavexUrl, nextcloudUrl, organizationId, stage].some((each) => each !== undefined);
-}
-
-function demoOf(running: Running | undefined): Organization | undefined {
-  return running?.demo && demoOrganization(running.demo.clavexUrl, running.demo.nextcloudUrl);
-}
-
-/** The organization's file, if there is a right one: the named one, or the only one. */
-async function readConfigured(
-  folder: string,
-  scheme: "env" | "ssm",
-  slug: string | undefined,
-): Promise<Organization | undefined> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".json"));
-  const name = slug === undefined && names.length === 1 ? names[0] : names.find((each) => each === `${slug}.json`);
-  if (name === undefined) return undefined;
-  const source = join(folder, name);
-  return parseOrganization({ source, text: await readFile(source, "utf8") }, scheme).organization;
-}
-
 async function openStore(
-  options: Options,
+  options: SetupOptions,
   slug: string,
-  demo: boolean,
+  demoOrganization: Organization | undefined,
   closers: (() => Promise<void>)[],
 ): Promise<{ store: SecretStore; secrets: () => Promise<Secrets> }> {
   if (options.stage !== undefined) {
@@ -214,15 +176,7 @@ async function openStore(
     closers.push(async () => ssm.destroy());
     return { store: parameterStore(ssm, stage, slug), secrets: async () => parameterSecrets(ssm, stage) };
   }
-  if (demo) {
-    const secrets = demoSecrets();
-    const organization = demoOrganization("http://127.0.0.1", "http://127.0.0.1");
-    const [apiKey, appPassword] = await Promise.all([
-      secrets.api(organization, organization.clavex.apiKey ?? ""),
-      secrets.api(organization, organization.nextcloud.password),
-    ]);
-    return { store: fixedStore({ webhook: DEMO_WEBHOOK_SECRET, apiKey, appPassword }), secrets: async () => secrets };
-  }
+  if (demoOrganization) return openDemoStore(demoOrganization);
   return {
     store: environmentStore(ENVIRONMENT_FILE, slug, process.env),
     async secrets() {
@@ -232,117 +186,13 @@ async function openStore(
   };
 }
 
-/** The answers: from the options, else what is configured, else asked for, where there is somebody to ask. */
-async function ask(options: Options, known: Organization | undefined, pipeline: OpenPipeline): Promise<Answers> {
-  const missing: string[] = [];
-  const answer = async (
-    given: string | undefined,
-    flag: string,
-    question: string,
-    suggestion = "",
-  ): Promise<string> => {
-    if (given !== undefined) return given;
-    const reply = canAsk(options) ? await askFor(`${question}${suggestion && ` [${suggestion}]`}: `) : suggestion;
-    const value = reply === "" ? suggestion : reply;
-    if (value === "") missing.push(flag);
-    return value;
-  };
-  const slug = await answer(
-    options.organization ?? known?.slug,
-    "--organization",
-    "Slug of the organization in Clavex",
-  );
-  const organizationId = await answer(
-    options.organizationId ?? known?.organizationId,
-    "--organization-id",
-    "UUID of the organization in Clavex",
-  );
-  const clavexUrl = await answer(
-    options.clavexUrl ?? known?.clavex.baseUrl,
-    "--clavex-url",
-    "Address of Clavex, without the slug",
-  );
-  const nextcloudUrl = await answer(
-    options.nextcloudUrl ?? known?.nextcloud.baseUrl,
-    "--nextcloud-url",
-    "Address of Nextcloud",
-  );
-  const username = await answer(
-    options.username ?? known?.nextcloud.username,
-    "--username",
-    "Administrator account for the pipeline in Nextcloud",
-    "provisioner",
-  );
-  if (missing.length > 0) throw new CommandError(`setup needs ${missing.join(", ")}`);
-  const clavex = clavexUrl.replace(/\/+$/, "");
-  const webhookBase = options.webhookUrl ?? (URL.canParse(clavex) ? pipeline.webhookBaseUrl(clavex) : undefined);
-  return {
-    slug,
-    organizationId: organizationId.toLowerCase(),
-    clavexUrl: clavex,
-    nextcloudUrl: nextcloudUrl.replace(/\/+$/, ""),
-    username,
-    webhookUrl: completeWebhookUrl(webhookBase, slug),
-    providerId: options.providerId,
-    auditSink: options.auditSink ?? false,
-    disableLocalLogin: options.disableLocalLogin ?? false,
-  };
-}
-
-/** Every problem of the answers at once, in the words of the organization's schema. */
-function validate({ slug, organizationId, clavexUrl, nextcloudUrl, username }: Answers): void {
-  const document = {
-    slug,
-    organizationId,
-    clavex: { baseUrl: clavexUrl, webhookSecrets: ["env:NAME"] },
-    nextcloud: { baseUrl: nextcloudUrl, username, password: "env:NAME" },
-    identity: { scheme: "user_oidc", providerId: 1 },
-  };
-  const { problems } = parseOrganization({ source: "setup", text: JSON.stringify(document) }, "env");
-  if (problems) throw new ConfigurationError("setup-answers", problems, { fix: "Run setup again with other answers." });
-}
-
-async function findToken(
-  options: Options,
-  { clavexUrl }: Answers,
-  demo: Organization | undefined,
-  running: Running | undefined,
-): Promise<string | undefined> {
-  const given = demo ? adminToken(demo, running) : process.env[ADMIN_TOKEN];
-  if (given) return given;
-  if (!canAsk(options)) return undefined;
-  print(
-    `An administrator's token of ${clavexUrl} does the steps in Clavex. It is not kept. Leave it empty to do them by hand.`,
-  );
-  return (await hidden("Clavex administrator's token: ")) || undefined;
-}
-
-async function askSecret(options: Options, what: string, variable: string): Promise<string> {
-  const value = canAsk(options) ? await hidden(`${what}: `) : "";
-  if (value !== "") return value;
-  throw new CommandError(`${what} is missing: put it into the environment variable ${variable}`);
-}
-
-const canAsk = ({ yes }: Options): boolean => !yes && process.stdin.isTTY === true;
-
-async function askFor(text: string): Promise<string> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await terminal.question(text)).trim();
-  } finally {
-    terminal.close();
-  }
-}
-
-/** Reads a secret without showing it. */
-async function hidden(text: string): Promise<string> {
-  process.stderr.write(text);
-  const nowhere = new Writable({ write: (_chunk, _encoding, callback) => callback() });
-  const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
-  try {
-    return (await terminal.question("")).trim();
-  } finally {
-    terminal.close();
-    process.stderr.write("\n");
-  }
+async function openDemoStore(organization: Organization) {
+  const { demoSecrets } = await demo();
+  const secrets = demoSecrets();
+  const [[webhook = ""], apiKey, appPassword] = await Promise.all([
+    secrets.webhook(organization),
+    secrets.api(organization, organization.clavex.apiKey ?? ""),
+    secrets.api(organization, organization.nextcloud.password),
+  ]);
+  return { store: fixedStore({ webhook, apiKey, appPassword }), secrets: async () => secrets };
 }

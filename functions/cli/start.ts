@@ -7,9 +7,9 @@ import { type Pipeline, startPipeline } from "../local/pipeline.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
 import { DEFAULT_INTERVALS } from "../local/schedule.ts";
 import { terminalLog } from "../local/terminal-log.ts";
-import { startDemoSystems } from "../simulated/demo.ts";
+import { demo as loadDemo } from "./demo-organization.ts";
 import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
-import { reportAndExit } from "./report.ts";
+import { report } from "./report.ts";
 
 interface Options extends LocalOptions {
   port: number;
@@ -82,7 +82,7 @@ async function run(options: Options): Promise<void> {
   loadEnvironmentFile();
   const print = (line: string) => console.log(line);
   const organizations = await organizationsFromFolder(options.organizations);
-  const demo = organizations.length === 0 ? await startDemoSystems() : undefined;
+  const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
   let pipeline: Pipeline;
   try {
     pipeline = await startPipeline({
@@ -135,4 +135,4 @@ function stopSignal(): Promise<void> {
   });
 }
 
-await program.parseAsync().catch(reportAndExit);
+await program.parseAsync().catch(report);

@@ -1,7 +1,5 @@
-import { createInterface } from "node:readline/promises";
 import Table from "cli-table3";
 import { printable } from "../core/text.ts";
-import { CommandError } from "./report.ts";
 
 /** Prints a line on stdout. */
 export function print(line = ""): void {
@@ -31,20 +29,6 @@ export function table(head: string[], rows: (string | number | undefined)[][]): 
 /** A time for people, in UTC to the second. */
 export function time(milliseconds: number): string {
   return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
-}
-
-/**
- * Asks before something is changed. `--yes` answers for the operator; without a terminal to ask on it is needed.
- *
- * @throws {CommandError} when the answer is no
- */
-export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
-  if (yes) return;
-  if (!process.stdin.isTTY) throw new CommandError(`${question} Say so with --yes.`);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal.question(`${question} [y/N] `);
-  terminal.close();
-  if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError("Nothing was changed.");
 }
 
 /** Shows how far long work is, on stderr, where that is a terminal. */

@@ -1,19 +1,5 @@
 import { ConfigurationError } from "../core/failure.ts";
-
-/** Where a deployed function finds its stage's resources: the environment that the stack gives it. */
-export interface Settings {
-  stage: string;
-  queueUrl: string;
-  deadLetterQueueUrl: string;
-  tableName: string;
-}
-
-const VARIABLES = {
-  stage: "STAGE",
-  queueUrl: "QUEUE_URL",
-  deadLetterQueueUrl: "DEAD_LETTER_QUEUE_URL",
-  tableName: "TABLE_NAME",
-} as const;
+import { type Settings, VARIABLES } from "./deployment.ts";
 
 /**
  * Reads the named settings from environment variables (`STAGE`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `TABLE_NAME`).

@@ -58,8 +58,8 @@ export interface RunOptions {
   dryRun?: boolean;
   /** Called after each dead letter that was sent back or dropped. */
   onProgress?: () => void;
-  /** Asked before each one; stops the run when it says false. */
-  hasTime?: () => boolean;
+  /** Aborted when the run must not begin another one. */
+  deadline?: AbortSignal | undefined;
 }
 
 /** The parked jobs of the ledger and the messages of the SQS dead-letter queue, as one list. */
@@ -199,7 +199,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
 
   async function run(
     filter: Filter,
-    { dryRun = false, onProgress = () => undefined, hasTime = () => true }: RunOptions,
+    { dryRun = false, onProgress = () => undefined, deadline }: RunOptions,
     stays: (letter: DeadLetter) => string | undefined,
     work: (found: Found) => Promise<void>,
   ): Promise<Summary> {
@@ -207,7 +207,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     const summary: Summary = { done: 0, stayed: [], stopped: false };
     await each(filter, async (found) => {
       if (summary.done >= limit) return "stop";
-      if (!hasTime()) {
+      if (deadline?.aborted) {
         summary.stopped = true;
         return "stop";
       }

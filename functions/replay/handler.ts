@@ -45,8 +45,8 @@ export async function handler(event: unknown, context: Pick<Context, "getRemaini
   replay ??= build();
   const { deadLetters, log } = replay;
   const { filter, dryRun } = eventSchema.parse(event ?? {});
-  const hasTime = () => context.getRemainingTimeInMillis() > RESERVE_MS;
-  const summary = await deadLetters.replay(filter, { dryRun, hasTime });
+  const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
+  const summary = await deadLetters.replay(filter, { dryRun, deadline });
   log.info("replay", { dryRun, done: summary.done, stayed: summary.stayed.length, stopped: summary.stopped });
   return summary;
 }

@@ -1,5 +1,5 @@
 import { discoveryUrl } from "../clavex/discovery.ts";
-import type { ManagementApi, OidcClient } from "../clavex/management-api.ts";
+import type { OidcClient } from "../clavex/management-api.ts";
 import { hasFailures } from "../doctor/check.ts";
 import { SCOPES } from "../doctor/oidc.ts";
 import {
@@ -62,42 +62,9 @@ export async function findProvider({ ocs, answers, configured }: SetupContext): 
 }
 
 /** user_oidc's provider, over its OCS routes where they exist, else the exact line for occ. */
-export function providerStep(
-  context: SetupContext,
-  management: ManagementApi | undefined,
-  client: () => Promise<OidcClient | undefined>,
-): Step {
-  const { ocs, store, record, answers } = context;
+export function providerStep(context: SetupContext, client: () => Promise<OidcClient | undefined>): Step {
+  const { ocs, store, record, answers, management } = context;
   const discoveryEndpoint = discoveryUrl(answers.clavexUrl, answers.slug);
-
-  /** What is not as it should be. Settings that decide ids are never changed on a provider that is there. */
-  function differences(provider: OidcProvider, clientId: string | undefined): string[] {
-    return [
-      ...(provider.discoveryEndpoint === discoveryEndpoint ? [] : ["discovery address"]),
-      ...(clientId === undefined || provider.clientId === clientId ? [] : ["client"]),
-      ...(SCOPES.every((scope) => (provider.scope ?? "").split(/\s+/).includes(scope)) ? [] : ["scope"]),
-      ...(provider.settings.mappingAvatar === "picture" ? [] : ["avatar mapping"]),
-    ];
-  }
-
-  /** For user_oidc without routes: every option by its right name; the secret stays out of sight and of the history. */
-  function occLines(clientId: string | undefined): string[] {
-    const options = [
-      `--clientid=${clientId ?? "CLIENT_ID"}`,
-      '--clientsecret="$SECRET"',
-      `--discoveryuri=${discoveryEndpoint}`,
-      `--scope="${SCOPES.join(" ")}"`,
-      "--mapping-uid=sub --mapping-display-name=name --mapping-email=email --mapping-groups=groups",
-      "--mapping-avatar=picture --unique-uid=1 --group-provisioning=0",
-    ];
-    return [
-      "This user_oidc has no API for providers (it comes with 8.5). On the Nextcloud server:",
-      `  read -rs SECRET   # paste the client's secret: ${store.place("clientSecret")}`,
-      `  occ user_oidc:provider ${IDENTIFIER} ${options.join(" ")}`,
-      "  occ user_oidc:provider   # shows its id",
-      "Then run setup again with --provider-id ID, and remove the client's secret from where it was kept.",
-    ];
-  }
 
   return {
     title: "Nextcloud: login provider",
@@ -113,7 +80,7 @@ export function providerStep(
         if (answers.providerId !== undefined) return done(`${answers.providerId}, as given`);
         const kept = (await store.read("clientSecret")) !== undefined;
         return kept || !management
-          ? byHand(...occLines(found?.client_id))
+          ? byHand(...occLines(context, found?.client_id))
           : toDo("this user_oidc has no API for providers: keep the client's secret for the line with occ");
       }
       const provider = await findProvider(context);
@@ -121,7 +88,7 @@ export function providerStep(
         if (answers.providerId !== undefined) return byHand(`Nextcloud has no provider ${answers.providerId}.`);
         return management ? toDo(`make one for ${discoveryEndpoint}`) : byHand("Make it as docs/connect.md says.");
       }
-      const wrong = differences(provider, found?.client_id);
+      const wrong = differences(provider, { discoveryEndpoint, clientId: found?.client_id });
       if (wrong.length === 0 && (found || !management)) return done(`${provider.id} (${provider.identifier})`);
       return toDo(
         `set ${[...new Set([...wrong, ...(found ? [] : ["client"])])].join(", ")} of ${provider.id} (${provider.identifier})`,
@@ -133,8 +100,8 @@ export function providerStep(
       if (!found) return ["There is no client yet: run setup again."];
       const known = await listProviders(ocs);
       if (known === undefined) {
-        await keepSecret(context, "clientSecret", await secretOf(found));
-        return occLines(found.client_id);
+        await keepSecret(context, "clientSecret", await secretOf(context, found));
+        return occLines(context, found.client_id);
       }
       const provider = await findProvider(context);
       const change: ProviderChange = {
@@ -149,13 +116,13 @@ export function providerStep(
         await updateProvider(
           ocs,
           provider.id,
-          sameClient ? change : { ...change, clientSecret: await secretOf(found) },
+          sameClient ? change : { ...change, clientSecret: await secretOf(context, found) },
         );
         return [];
       }
       const taken = known.some(({ identifier }) => identifier === IDENTIFIER);
       const identifier = taken ? `${IDENTIFIER}-${answers.slug}` : IDENTIFIER;
-      const id = await createProvider(ocs, { ...change, identifier, clientSecret: await secretOf(found) });
+      const id = await createProvider(ocs, { ...change, identifier, clientSecret: await secretOf(context, found) });
       context.passing.providerId = id;
       await record.write({ provider: id });
       return [];
@@ -170,13 +137,45 @@ export function providerStep(
       return `${provider} deleted`;
     },
   };
+}
 
-  /** The secret that was shown at registration; later it can only be replaced. */
-  async function secretOf(found: OidcClient): Promise<string> {
-    if (context.passing.clientSecret !== undefined) return context.passing.clientSecret;
-    if (!management) throw new Error("a client was found without an administrator's token");
-    return management.rotateClientSecret(found.client_id);
-  }
+/** What is out of date. Settings that decide ids are never changed on an existing provider. */
+function differences(
+  provider: OidcProvider,
+  { discoveryEndpoint, clientId }: { discoveryEndpoint: string; clientId: string | undefined },
+): string[] {
+  return [
+    ...(provider.discoveryEndpoint === discoveryEndpoint ? [] : ["discovery address"]),
+    ...(clientId === undefined || provider.clientId === clientId ? [] : ["client"]),
+    ...(SCOPES.every((scope) => (provider.scope ?? "").split(/\s+/).includes(scope)) ? [] : ["scope"]),
+    ...(provider.settings.mappingAvatar === "picture" ? [] : ["avatar mapping"]),
+  ];
+}
+
+/** For user_oidc without routes: every option by its right name; the secret stays out of sight and of the history. */
+function occLines({ store, answers }: SetupContext, clientId: string | undefined): string[] {
+  const options = [
+    `--clientid=${clientId ?? "CLIENT_ID"}`,
+    '--clientsecret="$SECRET"',
+    `--discoveryuri=${discoveryUrl(answers.clavexUrl, answers.slug)}`,
+    `--scope="${SCOPES.join(" ")}"`,
+    "--mapping-uid=sub --mapping-display-name=name --mapping-email=email --mapping-groups=groups",
+    "--mapping-avatar=picture --unique-uid=1 --group-provisioning=0",
+  ];
+  return [
+    "This user_oidc has no API for providers (it comes with 8.5). On the Nextcloud server:",
+    `  read -rs SECRET   # paste the client's secret: ${store.place("clientSecret")}`,
+    `  occ user_oidc:provider ${IDENTIFIER} ${options.join(" ")}`,
+    "  occ user_oidc:provider   # shows its id",
+    "Then run setup again with --provider-id ID, and remove the client's secret from where it was kept.",
+  ];
+}
+
+/** The secret that was shown at registration; later it can only be replaced. */
+async function secretOf({ passing, management }: SetupContext, found: OidcClient): Promise<string> {
+  if (passing.clientSecret !== undefined) return passing.clientSecret;
+  if (!management) throw new Error("a client was found without an administrator's token");
+  return management.rotateClientSecret(found.client_id);
 }
 
 /** The settings of a new provider: hashed ids, which nobody else's can collide with; groups are the pipeline's. */

@@ -29,7 +29,7 @@ export function setupSteps(context: SetupContext): Step[] {
     auditSinkStep(context),
     clientStep(context, client),
     mappersStep(context, client),
-    providerStep(context, context.management, client),
+    providerStep(context, client),
     organizationStep(context),
     localLoginStep(context),
   ];

@@ -1,6 +1,6 @@
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import { type Organization, organizationSchema } from "../core/organization.ts";
-import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "./clavex.ts";
+import { type ClavexUser, DEFAULT_ADMIN_TOKEN, type SimulatedClavex, startSimulatedClavex } from "./clavex.ts";
 import { DEFAULT_APP_PASSWORD, type SimulatedNextcloud, startSimulatedNextcloud } from "./nextcloud.ts";
 
 /** The demo organization between a simulated Clavex and a simulated Nextcloud. */
@@ -16,6 +16,8 @@ export interface DemoSystems {
 export const DEMO_SLUG = "acme";
 /** Signs the demo's deliveries. It protects nothing: the demo holds only made-up people. */
 export const DEMO_WEBHOOK_SECRET = "demo-webhook-secret-that-protects-nothing";
+/** An administrator's token of the demo's Clavex; it protects nothing either. */
+export const DEMO_ADMIN_TOKEN = DEFAULT_ADMIN_TOKEN;
 export const DEMO_ORGANIZATION_ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
 /** The people of the demo, with the group that each of them is in. */
 export const DEMO_PEOPLE = {

@@ -1,4 +1,5 @@
 import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
+import { METRIC_NAMESPACE } from "../config/deployment.ts";
 
 /** What the pipeline counts; the alarms of the stack are made of these. */
 export type Counter =
@@ -23,7 +24,7 @@ export interface Counters {
 
 /** CloudWatch metrics in embedded metric format: no request, one log line that CloudWatch reads. */
 export function createCounters(service: string, stage: string): Counters {
-  const metrics = new Metrics({ namespace: "ClavexNextcloud", serviceName: service, defaultDimensions: { stage } });
+  const metrics = new Metrics({ namespace: METRIC_NAMESPACE, serviceName: service, defaultDimensions: { stage } });
   return {
     count: (counter) => {
       metrics.addMetric(counter, MetricUnit.Count, 1);

@@ -232,7 +232,8 @@ describe("plan on an organization of one's own", () => {
   });
 
   test("without organization files and without a running demo it says how to go on", async () => {
-    const program = run("functions/cli/main.ts", ["plan", "--organizations", join(office.stateFolder, "none")]);
+    const nowhere = join(office.stateFolder, "none");
+    const program = run("functions/cli/main.ts", ["plan", "--organizations", nowhere, "--state", nowhere]);
     expect(await program.ended).toBe(1);
     expect(program.output()).toMatch(/there are no organization files in .*none, and no demo runs: .*"npm start"/);
   });

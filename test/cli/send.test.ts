@@ -74,6 +74,8 @@ describe("clavex-nextcloud send, against the running demo", () => {
       "acme",
       "--state",
       join(folder, "other"),
+      "--organizations",
+      join(folder, "none"),
     ]);
     expect(await program.ended).toBe(1);
     expect(program.output()).toMatch(/no demo runs: start it with "npm start"/);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Match, type Template } from "aws-cdk-lib/assertions";
 import { describe, expect, it } from "vitest";
-import { stackName } from "../../functions/cli/pipeline.ts";
+import { stackName } from "../../functions/config/deployment.ts";
 import { FUNCTIONS } from "../../infra/bundling.ts";
 import { functionId, type Resource, readable, resources } from "./policies.ts";
 import { document, folderWith, synthesize } from "./synth.ts";

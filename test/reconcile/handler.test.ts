@@ -8,7 +8,7 @@ import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
-import { run } from "../support/processes.ts";
+import { runNode } from "../support/processes.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 
 const STAGE = "test";
@@ -82,14 +82,14 @@ describe("the Lambda function behind the schedules", () => {
   /** Hands the events to one new container, one after the other. */
   async function invoke(events: unknown[], remaining = PLENTY_MS, changed: Record<string, string> = {}) {
     const script = `
-      import { handler } from "./functions/reconcile/handler.ts";
+      import { handler } from ${JSON.stringify(new URL("../../functions/reconcile/handler.ts", import.meta.url))};
       const [events, remaining] = JSON.parse(process.argv[1]);
       const context = { functionName: ${JSON.stringify(FUNCTION)}, getRemainingTimeInMillis: () => remaining };
       for (const event of events) {
         const outcome = await handler(event, context).then(() => "ok", (error) => error.name + ": " + error.message);
         console.log(JSON.stringify({ outcome }));
       }`;
-    const program = run("--input-type=module", ["--eval", script, "--", JSON.stringify([events, remaining])], {
+    const program = runNode(["--input-type=module", "--eval", script, "--", JSON.stringify([events, remaining])], {
       ...environment,
       ...changed,
     });

@@ -305,8 +305,14 @@ describe.concurrent("a replay", () => {
     withBench(async ({ park, giveUp, deadLetters, takeJobs: jobs }) => {
       const all: string[] = [];
       for (let number = 0; number < 6; number += 1) all.push(await park(), await giveUp());
+      const stopping = new AbortController();
       let left = stop;
-      const first = await deadLetters.replay({}, { hasTime: () => left-- > 0 });
+      if (left === 0) stopping.abort();
+      const onProgress = () => {
+        left -= 1;
+        if (left === 0) stopping.abort();
+      };
+      const first = await deadLetters.replay({}, { deadline: stopping.signal, onProgress });
       expect(first).toMatchObject({ done: stop, stopped: stop < all.length });
       // Resumed at once: what the first run only held is there again.
       const second = await deadLetters.replay({});

@@ -12,7 +12,7 @@ import {
   startSimulatedClavex,
 } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
-import { startPipelineProcess } from "./processes.ts";
+import { startPipelineProcess, WORKING_FOLDER } from "./processes.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
@@ -31,9 +31,14 @@ export interface Ended {
 export function runCli(args: string[], environment: Record<string, string> = {}): Promise<Ended> {
   const env = { PATH: process.env.PATH ?? "", NO_COLOR: "1", ...environment };
   return new Promise((resolve) => {
-    execFile(process.execPath, ["functions/cli/main.ts", ...args], { cwd: ROOT, env }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [join(ROOT, "functions/cli/main.ts"), ...args],
+      { cwd: WORKING_FOLDER, env },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      },
+    );
   });
 }
 

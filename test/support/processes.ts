@@ -1,8 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Where programs run: not at the root, where they would find a developer's `.env`, `.local` and `organizations`. */
+export const WORKING_FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
 /** A program of this repository, run as a process of its own. */
 export interface Program {
@@ -17,8 +21,13 @@ export interface Program {
 
 /** Runs a TypeScript file of the repository with this process's Node. */
 export function run(file: string, args: string[], environment: Record<string, string> = {}): Program {
-  const child: ChildProcess = spawn(process.execPath, [file, ...args], {
-    cwd: ROOT,
+  return runNode([join(ROOT, file), ...args], environment);
+}
+
+/** Runs this process's Node with these arguments. */
+export function runNode(args: string[], environment: Record<string, string> = {}): Program {
+  const child: ChildProcess = spawn(process.execPath, args, {
+    cwd: WORKING_FOLDER,
     env: { PATH: process.env.PATH ?? "", NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,0 +1,158 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigurationError } from "../core/failure.ts";
+import { type Organization, parseOrganization } from "../core/organization.ts";
+import type { Running } from "../local/running.ts";
+import type { Answers } from "../setup/context.ts";
+import { ADMIN_TOKEN, adminToken, completeWebhookUrl, webhookBaseUrlFor } from "./doctor-options.ts";
+import type { ConnectOptions } from "./options.ts";
+import type { OpenPipeline } from "./pipeline.ts";
+import { askFor, hidden } from "./prompt.ts";
+import { CommandError } from "./report.ts";
+import { print } from "./terminal.ts";
+
+/** The options of `setup`. */
+export interface SetupOptions extends ConnectOptions {
+  organization?: string;
+  organizationId?: string;
+  clavexUrl?: string;
+  nextcloudUrl?: string;
+  username?: string;
+  webhookUrl?: string;
+  providerId?: number;
+  auditSink?: boolean;
+  disableLocalLogin?: boolean;
+  remove?: boolean;
+  dryRun?: boolean;
+  yes?: boolean;
+}
+
+/** Where secrets are put on one machine; `npm start` reads it. */
+export const ENVIRONMENT_FILE = ".env";
+/** The environment variable with Nextcloud's app password. */
+export const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
+
+/** Whether the options name another organization than the demo's. */
+export function isForAnother({ clavexUrl, nextcloudUrl, organizationId, stage }: SetupOptions): boolean {
+  return [clavexUrl, nextcloudUrl, organizationId, stage].some((each) => each !== undefined);
+}
+
+/** The organization's file, if there is a right one: the named one, or the only one. */
+export async function readConfigured(
+  folder: string,
+  scheme: "env" | "ssm",
+  slug: string | undefined,
+): Promise<Organization | undefined> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".json"));
+  const name = slug === undefined && names.length === 1 ? names[0] : names.find((each) => each === `${slug}.json`);
+  if (name === undefined) return undefined;
+  const source = join(folder, name);
+  return parseOrganization({ source, text: await readFile(source, "utf8") }, scheme).organization;
+}
+
+/** The answers: from the options, else what is configured, else asked for, where there is somebody to ask. */
+export async function ask(
+  options: SetupOptions,
+  known: Organization | undefined,
+  pipeline: OpenPipeline,
+): Promise<Answers> {
+  const missing: string[] = [];
+  const answer = async (
+    given: string | undefined,
+    flag: string,
+    question: string,
+    suggestion = "",
+  ): Promise<string> => {
+    if (given !== undefined) return given;
+    const reply = canAsk(options) ? await askFor(`${question}${suggestion && ` [${suggestion}]`}: `) : suggestion;
+    const value = reply === "" ? suggestion : reply;
+    if (value === "") missing.push(flag);
+    return value;
+  };
+  const slug = await answer(
+    options.organization ?? known?.slug,
+    "--organization",
+    "Slug of the organization in Clavex",
+  );
+  const organizationId = await answer(
+    options.organizationId ?? known?.organizationId,
+    "--organization-id",
+    "UUID of the organization in Clavex",
+  );
+  const clavexUrl = await answer(
+    options.clavexUrl ?? known?.clavex.baseUrl,
+    "--clavex-url",
+    "Address of Clavex, without the slug",
+  );
+  const nextcloudUrl = await answer(
+    options.nextcloudUrl ?? known?.nextcloud.baseUrl,
+    "--nextcloud-url",
+    "Address of Nextcloud",
+  );
+  const username = await answer(
+    options.username ?? known?.nextcloud.username,
+    "--username",
+    "Administrator account for the pipeline in Nextcloud",
+    "provisioner",
+  );
+  if (missing.length > 0) throw new CommandError(`setup needs ${missing.join(", ")}`);
+  const clavex = clavexUrl.replace(/\/+$/, "");
+  const webhookBase = options.webhookUrl ?? (URL.canParse(clavex) ? webhookBaseUrlFor(clavex, pipeline) : undefined);
+  return {
+    slug,
+    organizationId: organizationId.toLowerCase(),
+    clavexUrl: clavex,
+    nextcloudUrl: nextcloudUrl.replace(/\/+$/, ""),
+    username,
+    webhookUrl: completeWebhookUrl(webhookBase, slug),
+    providerId: options.providerId,
+    auditSink: options.auditSink ?? false,
+    disableLocalLogin: options.disableLocalLogin ?? false,
+  };
+}
+
+/**
+ * Checks the answers with the organization's schema.
+ *
+ * @throws {ConfigurationError} with every problem at once
+ */
+export function validate({ slug, organizationId, clavexUrl, nextcloudUrl, username }: Answers): void {
+  const document = {
+    slug,
+    organizationId,
+    clavex: { baseUrl: clavexUrl, webhookSecrets: ["env:NAME"] },
+    nextcloud: { baseUrl: nextcloudUrl, username, password: "env:NAME" },
+    identity: { scheme: "user_oidc", providerId: 1 },
+  };
+  const { problems } = parseOrganization({ source: "setup", text: JSON.stringify(document) }, "env");
+  if (problems) throw new ConfigurationError("setup-answers", problems, { fix: "Run setup again with other answers." });
+}
+
+/** An administrator's token of Clavex: the demo's, the environment's, or asked for; without one, steps are done by hand. */
+export async function findToken(
+  options: SetupOptions,
+  { clavexUrl }: Answers,
+  demoOrganization: Organization | undefined,
+  running: Running | undefined,
+): Promise<string | undefined> {
+  const given = demoOrganization ? await adminToken(demoOrganization, running) : process.env[ADMIN_TOKEN];
+  if (given) return given;
+  if (!canAsk(options)) return undefined;
+  print(
+    `An administrator's token of ${clavexUrl} does the steps in Clavex. It is not kept. Leave it empty to do them by hand.`,
+  );
+  return (await hidden("Clavex administrator's token: ")) || undefined;
+}
+
+/**
+ * Asks for a secret that is not in the environment.
+ *
+ * @throws {CommandError} when there is nobody to ask, or no answer
+ */
+export async function askSecret(options: SetupOptions, what: string, variable: string): Promise<string> {
+  const value = canAsk(options) ? await hidden(`${what}: `) : "";
+  if (value !== "") return value;
+  throw new CommandError(`${what} is missing: put it into the environment variable ${variable}`);
+}
+
+const canAsk = ({ yes }: SetupOptions): boolean => !yes && process.stdin.isTTY === true;

@@ -1,0 +1,54 @@
+import { SSMClient } from "@aws-sdk/client-ssm";
+import {
+  fixedOrganizations,
+  type Organizations,
+  organizationsFromFolder,
+  organizationsFromParameters,
+} from "../config/organizations.ts";
+import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
+import { findPipeline } from "../local/running.ts";
+import { demo, demoOf } from "./demo-organization.ts";
+import { type ConnectOptions, loadEnvironmentFile } from "./options.ts";
+import { CommandError } from "./report.ts";
+
+/** What is configured; can be read also while the local pipeline does not run. */
+export interface Sources {
+  organizations: Organizations;
+  secrets: Secrets;
+  /** Whether they are the demo's. */
+  isDemo: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * The configured organizations and their secrets: of a stage, of the folder on this machine, or of the running demo.
+ *
+ * @throws {ConfigurationError} with every problem of the files
+ * @throws {CommandError} when there are no files and no demo runs
+ */
+export async function openSources(options: ConnectOptions): Promise<Sources> {
+  if (options.stage !== undefined) {
+    const ssm = new SSMClient();
+    return {
+      organizations: organizationsFromParameters(ssm, options.stage),
+      secrets: parameterSecrets(ssm, options.stage),
+      isDemo: false,
+      close: async () => ssm.destroy(),
+    };
+  }
+  loadEnvironmentFile();
+  const close = async () => undefined;
+  const configured = await organizationsFromFolder(options.organizations);
+  if (configured.length > 0) {
+    const secrets = environmentSecrets(process.env);
+    return { organizations: fixedOrganizations(configured), secrets, isDemo: false, close };
+  }
+  const organization = await demoOf(await findPipeline(options.state));
+  if (!organization) {
+    throw new CommandError(
+      `there are no organization files in ${options.organizations}, and no demo runs: start it with "npm start"`,
+    );
+  }
+  const { demoSecrets } = await demo();
+  return { organizations: fixedOrganizations([organization]), secrets: demoSecrets(), isDemo: true, close };
+}

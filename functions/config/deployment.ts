@@ -1,0 +1,38 @@
+/** What a deployed function is told about its stage's resources. */
+export interface Settings {
+  stage: string;
+  queueUrl: string;
+  deadLetterQueueUrl: string;
+  tableName: string;
+}
+
+/** The environment variables that hold the settings: the stack sets them, the functions read them. */
+export const VARIABLES: Readonly<Record<keyof Settings, string>> = {
+  stage: "STAGE",
+  queueUrl: "QUEUE_URL",
+  deadLetterQueueUrl: "DEAD_LETTER_QUEUE_URL",
+  tableName: "TABLE_NAME",
+};
+
+/** The stack's outputs that the command line reads; the others are for people. */
+export const OUTPUTS = {
+  queueUrl: "QueueUrl",
+  deadLetterQueueUrl: "DeadLetterQueueUrl",
+  tableName: "TableName",
+  webhookBaseUrl: "WebhookBaseUrl",
+} as const;
+
+/** Where CloudWatch keeps the counts of all stages: the functions write them, the alarms and the dashboard read them. */
+export const METRIC_NAMESPACE = "ClavexNextcloud";
+
+/** The name of a stage's stack; the names of its resources begin with it. */
+export function stackName(stage: string): string {
+  return `clavex-nextcloud-${stage}`;
+}
+
+/** The environment that gives a function these settings. */
+export function environmentOf(settings: Partial<Settings>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [VARIABLES[name as keyof Settings], value]),
+  );
+}
