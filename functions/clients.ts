@@ -1,22 +1,32 @@
 import type { Pool } from "undici";
-import { type AdminApi, CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-api.ts";
-import { createGroupMap, type ReadGroupMap } from "./clavex/group-map.ts";
+import { CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-api.ts";
+import { createClavexDirectory } from "./clavex/directory.ts";
+import { parseSnapshot } from "./clavex/snapshot.ts";
 import type { Secrets } from "./config/secrets.ts";
 import { isRelevant } from "./core/desired.ts";
-import type { Guarded } from "./core/failure.ts";
+import type { Guarded, Server } from "./core/failure.ts";
 import type { Organization } from "./core/organization.ts";
+import type { Directory, Person } from "./core/person.ts";
 import { createPool, type Timeouts } from "./http.ts";
 import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-limit.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
 
-/** The clients on both sides of one organization. `clavex` is undefined without an API key. */
+/**
+ * How an organization's people are known. `api`: the directory can be asked, and `everyGroup` reads those groups too that the
+ * policy leaves out. `snapshots`: without an API key a job brings what its webhook said, which `read` reads.
+ */
+export type DirectoryAccess =
+  | { mode: "api"; directory: Directory; everyGroup: Directory["groups"] }
+  | { mode: "snapshots"; read(snapshot: unknown): Person | undefined };
+
+/** The clients on both sides of one organization. */
 export interface OrganizationClients {
-  clavex: { api: AdminApi; groupMap: ReadGroupMap } | undefined;
+  directory: DirectoryAccess;
   ocs: Ocs;
   /** Names the Nextcloud in the ledger: its base URL. */
   nextcloudOrigin: string;
-  /** The servers and credentials that a job needs, for pauses. */
-  servers(): Promise<Guarded[]>;
+  /** The servers with their credentials, and the organization with its identity, that circuit breakers guard. */
+  guarded(): Promise<Guarded[]>;
 }
 
 /** The clients of all organizations of this process. */
@@ -57,9 +67,7 @@ export function createClients(options: ClientsOptions): Clients {
     return created;
   };
 
-  const make = (organization: Organization): OrganizationClients => {
-    const { clavex, nextcloud } = organization;
-    const password = () => secrets.api(organization, nextcloud.password);
+  const nextcloudOf = ({ nextcloud }: Organization, password: () => Promise<string>): Ocs => {
     const connections = pool(
       "nextcloud",
       nextcloud.baseUrl,
@@ -68,50 +76,47 @@ export function createClients(options: ClientsOptions): Clients {
     );
     const limit = limits.get(connections) ?? createAdaptiveLimit(nextcloudConnections);
     limits.set(connections, limit);
-    const ocs = createOcs({
-      baseUrl: nextcloud.baseUrl,
-      username: nextcloud.username,
-      password,
-      pool: connections,
-      limit,
-    });
-    const nextcloudOrigin = nextcloud.baseUrl;
-    const nextcloudServer = async (): Promise<Guarded> => ({
-      kind: "nextcloud",
-      name: `${nextcloud.username} ${nextcloud.baseUrl}`,
-      credentials: await password(),
-    });
-    const identityServer: Guarded = {
-      kind: "organization",
-      name: `organization ${organization.slug}`,
-      credentials: JSON.stringify(organization.identity),
-    };
-    const { apiKey } = clavex;
-    if (apiKey === undefined) {
-      return {
-        clavex: undefined,
-        ocs,
-        nextcloudOrigin,
-        servers: async () => [await nextcloudServer(), identityServer],
-      };
-    }
-    const key = () => secrets.api(organization, apiKey);
-    const clavexServer = async (): Promise<Guarded> => ({
-      kind: "clavex",
-      name: `${organization.slug} ${clavex.baseUrl}`,
-      credentials: await key(),
-    });
+    const { baseUrl, username } = nextcloud;
+    return createOcs({ baseUrl, username, password, pool: connections, limit });
+  };
+
+  const directoryOf = (organization: Organization, apiKey: () => Promise<string>): DirectoryAccess => {
+    const { clavex, organizationId } = organization;
     const api = createAdminApi({
       baseUrl: clavex.baseUrl,
-      organizationId: organization.organizationId,
-      apiKey: key,
+      organizationId,
+      apiKey,
       pool: pool("clavex", clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
     });
     return {
-      clavex: { api, groupMap: createGroupMap(api, (name) => isRelevant(organization, name), now) },
-      ocs,
-      nextcloudOrigin,
-      servers: () => Promise.all([nextcloudServer(), clavexServer(), identityServer]),
+      mode: "api",
+      directory: createClavexDirectory(api, (name) => isRelevant(organization, name), now),
+      everyGroup: createClavexDirectory(api, () => true, now).groups,
+    };
+  };
+
+  const make = (organization: Organization): OrganizationClients => {
+    const { clavex, nextcloud, slug } = organization;
+    const password = () => secrets.api(organization, nextcloud.password);
+    const reference = clavex.apiKey;
+    const apiKey = reference === undefined ? undefined : () => secrets.api(organization, reference);
+    return {
+      directory: apiKey ? directoryOf(organization, apiKey) : { mode: "snapshots", read: parseSnapshot },
+      ocs: nextcloudOf(organization, password),
+      nextcloudOrigin: nextcloud.baseUrl,
+      async guarded() {
+        const [ofNextcloud, ofClavex] = await Promise.all([password(), apiKey?.()]);
+        const server = (kind: Server, name: string, credentials: string): Guarded => ({ kind, name, credentials });
+        return [
+          server("nextcloud", `${nextcloud.username} ${nextcloud.baseUrl}`, ofNextcloud),
+          ...(ofClavex === undefined ? [] : [server("clavex", `${slug} ${clavex.baseUrl}`, ofClavex)]),
+          {
+            kind: "organization",
+            name: `organization ${slug}`,
+            credentials: JSON.stringify(organization.identity),
+          },
+        ];
+      },
     };
   };
 

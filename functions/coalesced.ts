@@ -1,8 +1,4 @@
-/** A value, and when its reading began (milliseconds since the epoch): it may miss what happened after that. */
-export interface Reading<T> {
-  value: T;
-  readAt: number;
-}
+import type { Reading } from "./core/person.ts";
 
 /**
  * Keeps the newest reading of something that is expensive to read, and shares one reading between all who wait for it.

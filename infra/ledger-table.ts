@@ -2,7 +2,7 @@ import { RemovalPolicy } from "aws-cdk-lib";
 import { AttributeType, BillingMode, Table, TableEncryption } from "aws-cdk-lib/aws-dynamodb";
 import { Construct } from "constructs";
 import { stackName } from "../functions/config/deployment.ts";
-import { TABLE_KEYS } from "../functions/ledger/ledger.ts";
+import { TABLE_KEYS } from "../functions/ledger/table.ts";
 
 export interface LedgerTableProps {
   stage: string;

@@ -12,7 +12,7 @@ import {
   type Timeouts,
 } from "../http.ts";
 import { CLAVEX_SERVER, ClavexCertificate, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
-import { type DirectoryUser, userSchema, uuidSchema } from "./user.ts";
+import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
 
 /** A group in Clavex. Membership changes touch no time of it; `memberCount` is what the list says. */
 export interface DirectoryGroup {
@@ -24,9 +24,9 @@ export interface DirectoryGroup {
 /** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this room. */
 export interface AdminApi {
   /** The user, or undefined when Clavex itself says, twice, that there is none. */
-  user(subject: string): Promise<DirectoryUser | undefined>;
+  user(subject: string): Promise<ClavexUser | undefined>;
   /** All users, or those that match a search text, page by page, sorted by e-mail address. */
-  users(search?: string): AsyncGenerator<DirectoryUser[]>;
+  users(search?: string): AsyncGenerator<ClavexUser[]>;
   /** All groups, page by page, sorted by name. */
   groups(): AsyncGenerator<DirectoryGroup[]>;
   /** The subjects of a group's direct members. */
@@ -129,7 +129,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     }
   }
 
-  function ownUser(user: DirectoryUser): DirectoryUser {
+  function ownUser(user: ClavexUser): ClavexUser {
     if (user.organizationId === options.organizationId) return user;
     throw new ClavexMisrouted("Clavex answers with a user of another organization");
   }

@@ -20,13 +20,16 @@ interface Delivered {
   occurredAt: string;
 }
 
+/** What of a person may have changed. A deletion is believed only where the directory cannot be read. */
+export type About = "user" | "deletion" | "membership";
+
 /**
  * What a delivery asks for. `subject`: one person's account may be out of date (`data` is the payload, in which a user may
  * be found). `group`: a group changed, and with it all its members. `ignored`: nothing to do with provisioning.
  */
 export type Hint =
-  | (Delivered & { concerns: "subject"; subject: string; data: unknown })
-  | (Delivered & { concerns: "group"; group: { id?: string; name?: string } })
+  | (Delivered & { concerns: "subject"; about: About; subject: string; data: unknown })
+  | (Delivered & { concerns: "group"; about: "membership"; group: { id?: string; name?: string } })
   | (Delivered & { concerns: "ignored"; reason: string });
 
 const USER_EVENTS = new Set([
@@ -59,6 +62,9 @@ const AUDIT_USER_ACTIONS = new Set([
   "scim.user.delete",
 ]);
 const AUDIT_GROUP_ACTIONS = new Set(["group.created", "group.deleted", "group.updated"]);
+
+/** Those after which a user is gone for good; they carry no user data. */
+const DELETIONS = new Set(["user.deleted", "scim.user.delete"]);
 
 const name = z.string().min(1).max(200);
 const envelopeSchema = z.object({
@@ -124,11 +130,12 @@ function fromEnvelope(envelope: z.output<typeof envelopeSchema>, organizationId:
   if (subject != null) {
     const checked = uuidSchema.safeParse(subject);
     if (!checked.success) throw new MalformedDelivery("data: the user's id is not a UUID");
-    return { ...delivered, concerns: "subject", subject: checked.data, data };
+    const about = DELETIONS.has(event) ? "deletion" : event.startsWith("group.") ? "membership" : "user";
+    return { ...delivered, concerns: "subject", about, subject: checked.data, data };
   }
   if (isUserEvent) throw new MalformedDelivery("data.id: is missing");
   if (event.startsWith("group.")) {
-    return { ...delivered, concerns: "group", group: groupOf(data.group_id, data.group_name) };
+    return { ...delivered, concerns: "group", about: "membership", group: groupOf(data.group_id, data.group_name) };
   }
   return { ...delivered, concerns: "ignored", reason: `event ${event} names no user` };
 }
@@ -155,12 +162,13 @@ function fromCloudEvent(cloudEvent: z.output<typeof cloudEventSchema>, organizat
   if (AUDIT_USER_ACTIONS.has(action)) {
     const subject = uuidSchema.safeParse(resource);
     if (!subject.success) throw new MalformedDelivery("data.resource_id: is not a user's UUID");
-    return { ...delivered, concerns: "subject", subject: subject.data, data: undefined };
+    const about = DELETIONS.has(action) ? "deletion" : "user";
+    return { ...delivered, concerns: "subject", about, subject: subject.data, data: undefined };
   }
   if (AUDIT_GROUP_ACTIONS.has(action)) {
     // group.created names the group, the others give its id.
     const group = action === "group.created" ? groupOf(undefined, resource) : groupOf(resource, undefined);
-    return { ...delivered, concerns: "group", group };
+    return { ...delivered, concerns: "group", about: "membership", group };
   }
   return { ...delivered, concerns: "ignored", reason: `audit action ${action} does not concern provisioning` };
 }

@@ -1,13 +1,6 @@
-import { coalesced, type Reading } from "../coalesced.ts";
+import { coalesced } from "../coalesced.ts";
+import type { GroupMap, Reading } from "../core/person.ts";
 import type { AdminApi } from "./admin-api.ts";
-
-/** Who is in which of the groups that matter, at one time. */
-export interface GroupMap {
-  /** The names of every group that matters, empty ones included. */
-  names: ReadonlySet<string>;
-  /** The names of a person's groups, sorted. */
-  of(subject: string): readonly string[];
-}
 
 /** Reads the map, or shares a reading that began at `notBefore` (milliseconds since the epoch) or later. */
 export type ReadGroupMap = (notBefore: number) => Promise<Reading<GroupMap>>;

@@ -1,12 +1,4 @@
-import { type DirectoryUser, userSchema } from "./user.ts";
-
-/** The events after which a user is gone for good; they carry no user data. */
-const DELETIONS = new Set(["user.deleted", "scim.user.delete"]);
-
-/** Whether an event says that its user was deleted. Believed only where the truth cannot be read. */
-export function isDeletion(event: string | undefined): boolean {
-  return event !== undefined && DELETIONS.has(event);
-}
+import { type ClavexUser, userSchema } from "./user.ts";
 
 /**
  * The user in a delivery's `data`, cut to the fields that provisioning needs, or undefined when there is none. For
@@ -32,7 +24,7 @@ export function snapshotOf(data: unknown, attribute: string): Record<string, unk
 }
 
 /** Reads a job's snapshot back; undefined when it is not one. */
-export function parseSnapshot(snapshot: unknown): DirectoryUser | undefined {
+export function parseSnapshot(snapshot: unknown): ClavexUser | undefined {
   const parsed = userSchema.safeParse(snapshot);
   return parsed.success ? parsed.data : undefined;
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { Person } from "../core/person.ts";
 import { normaliseTimestamp } from "./timestamp.ts";
 
 /** A UUID in the form Clavex writes it, lower case: it is hashed into the account id, so its letter case matters. */
@@ -27,19 +28,24 @@ export const userSchema = z
     metadata: z.record(z.string(), z.unknown()).nullish(),
     updated_at: timestampSchema,
   })
-  .transform((user) => ({
-    subject: user.id,
-    organizationId: user.org_id,
-    email: user.email,
-    firstName: user.first_name ?? "",
-    lastName: user.last_name ?? "",
-    active: user.is_active,
-    attributes: attributes(user.metadata),
-    updatedAt: user.updated_at,
-  }));
+  .transform(
+    (user): ClavexUser => ({
+      subject: user.id,
+      organizationId: user.org_id,
+      email: user.email,
+      firstName: user.first_name ?? "",
+      lastName: user.last_name ?? "",
+      active: user.is_active,
+      erased: isErased(user.email),
+      attributes: attributes(user.metadata),
+      updatedAt: user.updated_at,
+    }),
+  );
 
-/** A person in Clavex. `updatedAt` is normalised; `attributes` are the texts and numbers of the user's metadata. */
-export type DirectoryUser = z.output<typeof userSchema>;
+/** A person in Clavex. */
+export interface ClavexUser extends Person {
+  organizationId: string;
+}
 
 /**
  * The attributes in a user's metadata. Clavex's own SDK nests them under `attributes` by mistake, so both places are read;
@@ -55,9 +61,7 @@ function attributes(metadata: Record<string, unknown> | null | undefined): Recor
   );
 }
 
-/**
- * Whether a user was erased under the GDPR: the row stays, with an e-mail address that says so. Erased counts as deleted.
- */
-export function isErased(user: Pick<DirectoryUser, "email">): boolean {
-  return /^erased_[0-9a-f]{16}@gdpr\.invalid$|^anon-[0-9a-f-]{36}@gdpr\.deleted$/i.test(user.email);
+/** Whether a user was erased under the GDPR: the row stays, with an e-mail address that says so. */
+function isErased(email: string): boolean {
+  return /^erased_[0-9a-f]{16}@gdpr\.invalid$|^anon-[0-9a-f-]{36}@gdpr\.deleted$/i.test(email);
 }

@@ -27,14 +27,14 @@ async function acceptIdentity(options: Options): Promise<void> {
   try {
     const organization = await requireOrganization(connection.organizations, options.organization);
     const fingerprint = identityFingerprint(organization.identity);
-    const made = await connection.ledger.identityOf(organization.slug);
-    if (made === undefined || made === fingerprint) {
+    const made = await connection.ledger.identities.get(organization.slug);
+    if (made === undefined || made.fingerprint === fingerprint) {
       return print(`The identity of ${organization.slug} is the one its accounts were made with, or will be.`);
     }
     print(`The identity of ${organization.slug} is not the one its accounts were made with.`);
     if (options.dryRun) return;
     await confirm("Everybody gets a second, empty account under the new id; the old ones stay. Accept?", options.yes);
-    await connection.ledger.acceptIdentity(organization.slug, fingerprint);
+    await connection.ledger.identities.accept(organization.slug, fingerprint);
     print("Accepted. Jobs that wait for it go on with their next attempt.");
   } finally {
     await connection.close();

@@ -125,7 +125,7 @@ async function show(options: Options, { deadLetters }: Connection): Promise<void
         `Refused       first ${time(letter.firstAt)}, last ${time(letter.lastAt)}, attempts ${letter.attempts}`,
         `Kept in       ${letter.place === "parked" ? "the ledger" : "the SQS dead-letter queue"}`,
         ...(letter.replayedAt === undefined ? [] : [`Sent back     ${time(letter.replayedAt)}, not done yet`]),
-        `Job           ${printable(JSON.stringify({ ...letter.job, snapshot: letter.job?.snapshot && "(not shown)" }))}`,
+        `Job           ${printable(JSON.stringify(letter.job, (key, value) => (key === "snapshot" ? "(not shown)" : value)))}`,
         "",
       ].join("\n"),
     );

@@ -1,10 +1,11 @@
+import { type ActualAccount, ATTRIBUTES, type Profile } from "../core/account.ts";
+import { type DesiredAccount, desiredGroups } from "../core/desired.ts";
 import type { Operation } from "../core/plan.ts";
-import { quotaText } from "../core/quota.ts";
 import { printable } from "../core/text.ts";
-import type { Drift } from "../reconcile/drift-report.ts";
+import type { FullDrift } from "../reconcile/drift-report.ts";
 
-/** What each kind of difference is marked with, as in other plans: to be made, changed, taken away. */
-export const MARKS: Record<Drift["kind"], string> = {
+/** What each kind of drift is marked with, as in other plans: to be made, changed, taken away. */
+export const MARKS: Record<FullDrift["kind"], string> = {
   create: "+",
   update: "~",
   adopt: "=",
@@ -12,30 +13,30 @@ export const MARKS: Record<Drift["kind"], string> = {
   delete: "x",
 };
 
-/** The lines that tell a person what the operations of a difference change. */
-export function describeDrift({ operations, desired, actual, kind }: Drift): string[] {
+/** The lines that tell a person what would be done about a drift. */
+export function describeDrift({ operations, desired, actual, kind }: FullDrift): string[] {
   if (kind === "adopt") return ["the account is right; the ledger takes note of it"];
+  return describeOperations(operations, desired, actual);
+}
+
+/** The lines that tell a person what operations change. */
+export function describeOperations(
+  operations: readonly Operation[],
+  desired: DesiredAccount,
+  actual: ActualAccount | undefined,
+): string[] {
   return operations.flatMap((operation) => describeOperation(operation, desired, actual));
 }
 
-function describeOperation(operation: Operation, desired: Drift["desired"], actual: Drift["actual"]): string[] {
+function describeOperation(operation: Operation, desired: DesiredAccount, actual: ActualAccount | undefined): string[] {
   switch (operation.kind) {
     case "upsert":
-    case "create": {
-      const { displayName, email, quota } = operation.profile;
-      const changes = operation.kind === "create" || !actual ? ["displayname", "email", "quota"] : operation.changes;
+      return describeProfile(operation.profile, desired, actual, actual && operation.changes);
+    case "create":
       return [
-        ...(actual ? [] : ["account  is made"]),
-        ...(changes.includes("displayname") ? [change("name", actual?.displayName, displayName)] : []),
-        ...(changes.includes("email") && email !== "" ? [change("e-mail", actual?.email, email)] : []),
-        ...(changes.includes("quota") && quota !== undefined
-          ? [
-              `${change("quota", actual?.quota === undefined ? undefined : quotaText(actual.quota), quotaText(quota))} (${printable(desired.quotaRule)})`,
-            ]
-          : []),
-        ...(operation.kind === "create" ? operation.groups.map((group) => `group    + ${printable(group.name)}`) : []),
+        ...describeProfile(operation.profile, desired, actual, undefined),
+        ...operation.groups.map((group) => `group    + ${printable(group.name)}`),
       ];
-    }
     case "edit":
       return [change(operation.key, undefined, operation.value)];
     case "join":
@@ -51,7 +52,24 @@ function describeOperation(operation: Operation, desired: Drift["desired"], actu
   }
 }
 
-const REASONS: Record<Drift["desired"]["state"], string> = {
+/** @param changes the keys of the attributes that change; undefined for all of them */
+function describeProfile(
+  profile: Profile,
+  desired: DesiredAccount,
+  actual: ActualAccount | undefined,
+  changes: string[] | undefined,
+): string[] {
+  const lines = Object.values(ATTRIBUTES).flatMap((attribute) => {
+    const to = attribute.text(profile);
+    if (to === undefined || (changes && !changes.includes(attribute.key))) return [];
+    const rule = attribute === ATTRIBUTES.quota && desired.state === "active" ? desired.quotaRule : undefined;
+    const line = change(attribute.label, actual && attribute.text(actual), to);
+    return [rule === undefined ? line : `${line} (${printable(rule)})`];
+  });
+  return [...(actual ? [] : ["account  is made"]), ...lines];
+}
+
+const REASONS: Record<DesiredAccount["state"], string> = {
   active: "",
   suspended: "suspended in Clavex",
   deleted: "gone from Clavex",
@@ -61,4 +79,11 @@ const REASONS: Record<Drift["desired"]["state"], string> = {
 function change(what: string, from: string | undefined, to: string): string {
   const before = from === undefined || from === "" ? "" : `${JSON.stringify(printable(from))} -> `;
   return `${what.padEnd(8)} ${before}${JSON.stringify(printable(to))}`;
+}
+
+/** A desired account as `--json` shows it: flat, with the attributes only of somebody who is active. */
+export function desiredForMachines(desired: DesiredAccount) {
+  const { subject, accountId, state, notes } = desired;
+  const active = desired.state === "active" ? { ...desired.profile, quotaRule: desired.quotaRule } : {};
+  return { subject, accountId, state, ...active, groups: desiredGroups(desired), notes };
 }

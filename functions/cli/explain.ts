@@ -1,23 +1,21 @@
 import { Command } from "commander";
-import { createGroupMap } from "../clavex/group-map.ts";
-import type { DirectoryUser } from "../clavex/user.ts";
 import { createClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
-import { type DesiredAccount, desiredAccount, isManaged } from "../core/desired.ts";
-import { isDeletable } from "../core/grace.ts";
+import { desiredGroups, isManaged } from "../core/desired.ts";
+import type { Decision } from "../core/evaluate.ts";
 import { accountId, type Identity } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { matchesAny } from "../core/patterns.ts";
-import { type Plan, plan } from "../core/plan.ts";
+import type { Person } from "../core/person.ts";
 import { quotaText } from "../core/quota.ts";
+import { type SubjectRecord, subjectItem } from "../core/record.ts";
 import { printable } from "../core/text.ts";
-import type { SubjectEntry } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { createGroupLookup } from "../provision/group-lookup.ts";
-import { describeDrift } from "./describe.ts";
+import { describeOperations, desiredForMachines } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { requireOrganization } from "./organizations.ts";
-import { findUser } from "./people.ts";
+import { findPerson, requireDirectory } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson, time } from "./terminal.ts";
@@ -44,13 +42,12 @@ export function explainCommand(): Command {
 interface Explanation {
   organization: Organization;
   subject: string;
-  user: DirectoryUser | undefined;
+  person: Person | undefined;
   names: readonly string[];
-  desired: DesiredAccount;
-  actual: ActualAccount | undefined;
-  entry: SubjectEntry | undefined;
+  account: ActualAccount | undefined;
+  record: SubjectRecord | undefined;
   /** What would be done, or why nothing can be. */
-  plan: Plan | { refusal: string };
+  decision: Decision;
 }
 
 async function explain(options: Options): Promise<void> {
@@ -58,29 +55,25 @@ async function explain(options: Options): Promise<void> {
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const organization = await requireOrganization(organizations, options.organization);
-    const system = clients.of(organization);
-    if (!system.clavex)
-      throw new CommandError(`organization ${organization.slug} has no clavex.apiKey: nobody can be read from Clavex`);
-    const found = await findUser(system.clavex.api, options.user);
+    const own = clients.of(organization);
+    const { directory, everyGroup } = requireDirectory(own, organization.slug);
+    const found = await findPerson(directory, options.user);
     if (!found)
       throw new CommandError("Clavex has nobody with this e-mail address; give the UUID of a person who is gone");
-    const { subject, user } = found;
+    const { subject, person } = found;
     // Every group, those too that the policy leaves out: somebody may ask why.
-    const { value: map } = await createGroupMap(system.clavex.api, () => true)(Number.NEGATIVE_INFINITY);
-    const names = user ? map.of(subject) : [];
-    const desired = desiredAccount(organization, subject, { user, groups: names });
-    const actual = await getAccount(system.ocs, desired.accountId);
-    const entry = await ledger.subject(organization.slug, subject);
-    const groups = await createGroupLookup(ledger).resolve(organization, system, desired, actual, map.names);
-    let made: Explanation["plan"];
-    try {
-      const deletable = isDeletable(organization, desired, entry, Date.now());
-      made = plan({ organization, desired, actual, entry, groups, deletable });
-    } catch (error) {
-      made = { refusal: error instanceof Error ? error.message : String(error) };
-    }
-    const explanation = { organization, subject, user, names, desired, actual, entry, plan: made };
-    if (options.json) printJson({ ...explanation, organization: organization.slug });
+    const { value: map } = await everyGroup(Number.NEGATIVE_INFINITY);
+    const names = person ? map.of(subject) : [];
+    const account = await getAccount(own.ocs, accountId(organization.identity, subject));
+    const record = await ledger.subjects.get(organization.slug, subject);
+    const now = Date.now();
+    const decision = await createGroupLookup(ledger.claims, Date.now).evaluate(
+      { organization, subject, directory: { person, groups: names }, account, record, mayPurge: true, now },
+      own,
+      map.names,
+    );
+    const explanation = { organization, subject, person, names, account, record, decision };
+    if (options.json) printJson(forMachines(explanation));
     else show(explanation);
   } finally {
     await clients.close();
@@ -88,16 +81,50 @@ async function explain(options: Options): Promise<void> {
   }
 }
 
-function show({ organization, subject, user, names, desired, actual, entry, plan: made }: Explanation): void {
+function forMachines({ organization, subject, person, names, account, record, decision }: Explanation) {
+  const plan = decision.result === "planned" ? decision.plan : { refusal: decision.refusal.message };
+  const entry = record && subjectItem(record);
+  return {
+    organization: organization.slug,
+    subject,
+    user: person,
+    names,
+    desired: desiredForMachines(decision.desired),
+    actual: account,
+    entry,
+    plan,
+  };
+}
+
+const say = (what: string, text: string): void => print(`${what.padEnd(12)} ${printable(text)}`);
+
+function show(explanation: Explanation): void {
+  const { organization, subject, person, account, record, decision } = explanation;
   const { identity } = organization;
-  const say = (what: string, text: string) => print(`${what.padEnd(12)} ${printable(text)}`);
-  say("Person", user ? `${user.firstName} ${user.lastName}`.trim() || user.email : "not in Clavex (any more)");
+  const { desired } = decision;
+  say("Person", person ? `${person.firstName} ${person.lastName}`.trim() || person.email : "not in Clavex (any more)");
   say("Subject", subject);
-  say("Account id", accountId(identity, subject));
+  say("Account id", desired.accountId);
   say("", `= ${formula(identity)}`);
   say("State", desired.state);
+  showRules(explanation);
+  say("Nextcloud", account ? holds(account) : "has no account of this id");
+  say("Ledger", record ? remembers(record) : "knows nothing of this person");
+  if (decision.result === "refused") {
+    say("To do", `nothing: ${decision.refusal.message}`);
+    return;
+  }
+  const { operations, notes } = decision.plan;
+  const lines = describeOperations(operations, desired, account);
+  for (const line of lines.length > 0 ? lines : ["nothing, everything is as it should be"]) say("To do", line);
+  for (const note of notes) say("Note", note);
+}
+
+/** Each group, and the quota, with the rule behind it. */
+function showRules({ organization, names, decision: { desired } }: Explanation): void {
+  const groups = desiredGroups(desired);
   for (const name of names) {
-    const group = desired.groups.find((each) => each.name === name && each.source === "clavex");
+    const group = groups.find((each) => each.name === name && each.source === "clavex");
     const why = group
       ? `joins Nextcloud group ${group.gid}`
       : isManaged(organization, name)
@@ -107,31 +134,10 @@ function show({ organization, subject, user, names, desired, actual, entry, plan
           : "not in groups.managed";
     say("Group", `${name}: ${why}`);
   }
-  for (const group of desired.groups) if (group.source === "always") say("Group", `${group.gid}: in groups.always`);
-  say(
-    "Quota",
-    desired.quota === undefined
-      ? "left alone: no rule gives one"
-      : `${quotaText(desired.quota)} (rule: ${desired.quotaRule})`,
-  );
-  say("Nextcloud", actual ? holds(actual) : "has no account of this id");
-  say("Ledger", entry ? remembers(entry) : "knows nothing of this person");
-  if ("refusal" in made) say("To do", `nothing: ${made.refusal}`);
-  else {
-    const lines = describeDrift({
-      subject,
-      accountId: desired.accountId,
-      name: "",
-      kind: "update",
-      desired,
-      actual,
-      operations: made.operations,
-      hash: "",
-      entry,
-    });
-    for (const line of lines.length > 0 ? lines : ["nothing, everything is as it should be"]) say("To do", line);
-    for (const note of made.notes) say("Note", note);
-  }
+  for (const group of groups) if (group.source === "always") say("Group", `${group.gid}: in groups.always`);
+  const quota = desired.state === "active" ? desired.profile.quota : undefined;
+  const rule = desired.state === "active" ? desired.quotaRule : "";
+  say("Quota", quota === undefined ? "left alone: no rule gives one" : `${quotaText(quota)} (rule: ${rule})`);
 }
 
 function formula(identity: Identity): string {
@@ -152,8 +158,8 @@ function holds({ enabled, backend, displayName, email, quota, groups }: ActualAc
   return `${enabled ? "enabled" : "disabled"}, backend ${backend}, ${displayName}, ${email}, ${size}, groups: ${groups.join(", ") || "none"}`;
 }
 
-function remembers({ state, readAt, disabledByUs, groups, parked }: SubjectEntry): string {
-  const read = readAt === undefined ? "never applied" : `applied as of ${time(readAt)}`;
-  const flags = [...(disabledByUs ? ["disabled by us"] : []), ...(parked ? ["has a dead letter"] : [])];
+function remembers({ state, applied, disabledByUs, groups, refused }: SubjectRecord): string {
+  const read = applied === undefined ? "never applied" : `applied as of ${time(applied.readAt)}`;
+  const flags = [...(disabledByUs ? ["disabled by us"] : []), ...(refused ? ["has a dead letter"] : [])];
   return [`${state}, ${read}`, ...flags, `memberships by us: ${groups.join(", ") || "none"}`].join(", ");
 }

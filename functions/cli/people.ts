@@ -1,25 +1,33 @@
-import type { AdminApi } from "../clavex/admin-api.ts";
-import { type DirectoryUser, uuidSchema } from "../clavex/user.ts";
+import { uuidSchema } from "../clavex/user.ts";
+import type { OrganizationClients } from "../clients.ts";
+import type { Directory, Person } from "../core/person.ts";
 import { CommandError } from "./report.ts";
 
 /**
  * Finds a person by subject or e-mail address. A subject is taken as it is, for it may be that of a person who is gone: then
- * there is no user. An e-mail address that nobody has finds nothing.
+ * there is no person. An e-mail address that nobody has finds nothing.
  *
  * @throws {CommandError} when the text is neither
  */
-export async function findUser(
-  api: Pick<AdminApi, "user" | "users">,
+export async function findPerson(
+  directory: Directory,
   text: string,
-): Promise<{ subject: string; user: DirectoryUser | undefined } | undefined> {
-  if (!text.includes("@")) {
-    const subject = uuidSchema.safeParse(text);
-    if (!subject.success) throw new CommandError(`--user: ${text} is neither a UUID nor an e-mail address`);
-    return { subject: subject.data, user: await api.user(subject.data) };
+): Promise<{ subject: string; person: Person | undefined } | undefined> {
+  if (text.includes("@")) {
+    const person = await directory.findByEmail(text);
+    return person && { subject: person.subject, person };
   }
-  for await (const page of api.users(text)) {
-    const user = page.find(({ email }) => email.toLowerCase() === text.toLowerCase());
-    if (user) return { subject: user.subject, user };
-  }
-  return undefined;
+  const subject = uuidSchema.safeParse(text);
+  if (!subject.success) throw new CommandError(`--user: ${text} is neither a UUID nor an e-mail address`);
+  return { subject: subject.data, person: await directory.person(subject.data) };
+}
+
+/**
+ * The directory of an organization that can be asked.
+ *
+ * @throws {CommandError} when the organization has no API key
+ */
+export function requireDirectory({ directory }: OrganizationClients, slug: string) {
+  if (directory.mode === "api") return directory;
+  throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
 }

@@ -4,7 +4,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { GetQueueAttributesCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { OUTPUTS, stackName } from "../config/deployment.ts";
 import type { PipelineView, QueueState } from "../doctor/context.ts";
-import { createDocumentClient } from "../ledger/client.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { type LocalClients, localClients, startTable } from "../local/embedded.ts";
 import { findPipeline, type Running } from "../local/running.ts";
@@ -128,7 +128,7 @@ export async function openPipeline(options: ConnectOptions): Promise<OpenPipelin
   const { sqs, dynamodb, destroy } = located.clients();
   return {
     queue: { sqs, queueUrl, deadLetterQueueUrl },
-    ledger: createLedger(createDocumentClient(dynamodb), tableName),
+    ledger: createLedger(dynamoDbTable(dynamodb, tableName)),
     running,
     webhookBaseUrl,
     close: async () => destroy(),
@@ -146,7 +146,7 @@ async function openStopped({ stage, state }: ConnectOptions, stopped: Stopped): 
 
 async function openLedger(state: string): Promise<{ ledger: Ledger; close(): Promise<void> }> {
   const { dynamodb, tableName, stop } = await startTable(state);
-  return { ledger: createLedger(createDocumentClient(dynamodb), tableName), close: stop };
+  return { ledger: createLedger(dynamoDbTable(dynamodb, tableName)), close: stop };
 }
 
 /**

@@ -2,8 +2,8 @@ import { Command } from "commander";
 import { createClients } from "../clients.ts";
 import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
-import { type DriftReport, driftReport } from "../reconcile/drift-report.ts";
-import { describeDrift, MARKS } from "./describe.ts";
+import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
+import { describeDrift, desiredForMachines, MARKS } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
 import { openForReading } from "./pipeline.ts";
@@ -34,15 +34,18 @@ async function plan(options: Options): Promise<void> {
   const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
     const slugs = await chosenSlugs(organizations, options.organization);
-    const reports: DriftReport[] = [];
+    const reports: FullReport[] = [];
     const failures = await eachOrganization(slugs, organizations, async (organization) => {
       const { slug, clavex } = organization;
       if (clavex.apiKey === undefined && options.organization === undefined) {
         if (!options.json) print(`${slug}: left out, it has no clavex.apiKey to read the directory with`);
         return;
       }
-      const system = clients.of(organization);
-      const found = await driftReport(organization, "full", { ledger, system, onProgress: reading(slug) });
+      const found = await driftReport(organization, "full", {
+        ledger,
+        clients: clients.of(organization),
+        onProgress: reading(slug),
+      });
       reports.push(found);
       if (!options.json) show(organization, found);
     });
@@ -55,7 +58,7 @@ async function plan(options: Options): Promise<void> {
   }
 }
 
-function show({ slug }: Organization, { differences, notes, held, people, accounts }: DriftReport): void {
+function show({ slug }: Organization, { differences, notes, held, people, accounts }: FullReport): void {
   clearReading();
   print(`${slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
   for (const difference of differences) {
@@ -78,8 +81,8 @@ function show({ slug }: Organization, { differences, notes, held, people, accoun
   );
 }
 
-/** The survey without what only the pipeline needs. */
-function forMachines({ differences, ...rest }: DriftReport) {
+/** The report without what only the pipeline needs. */
+function forMachines({ differences, ...rest }: FullReport) {
   return {
     ...rest,
     differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => ({
@@ -88,7 +91,7 @@ function forMachines({ differences, ...rest }: DriftReport) {
       kind,
       state: desired.state,
       operations,
-      desired: { displayName: desired.displayName, email: desired.email, quota: desired.quota, groups: desired.groups },
+      desired: desiredForMachines(desired),
       actual,
     })),
   };

@@ -35,7 +35,8 @@ async function provision(options: Options): Promise<void> {
       );
     }
     const job = {
-      version: 1,
+      version: 2,
+      kind: "person",
       organization: organization.slug,
       subject: subject.data,
       trigger: { kind: "manual" },

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import { createClients } from "../clients.ts";
-import { createReconcile, type Run } from "../reconcile/reconcile.ts";
+import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
@@ -19,6 +19,9 @@ interface Options extends ConnectOptions {
 const CONNECTIONS = 4;
 const WITHOUT_API_KEY = "it has no clavex.apiKey to read the directory with";
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** A run that did nothing. */
+type Idle = Exclude<Run, CompletedRun>;
 
 /** `reconcile`: finds every difference now and queues a job for each person. */
 export function reconcileCommand(): Command {
@@ -55,27 +58,28 @@ async function reconcile(options: Options): Promise<void> {
   const run = createReconcile({ ...connection, clients, log: silent, counters });
   try {
     const slugs = await chosenSlugs(connection.organizations, options.organization);
-    const runs: ({ organization: string } & Omit<Run, "survey">)[] = [];
+    const runs: ({ organization: string } & (Idle | Omit<CompletedRun, "report">))[] = [];
     const failures = await eachOrganization(slugs, connection.organizations, async ({ slug }) => {
-      const { survey: found, ...result } = await run(slug, options.light ? "light" : "full", {
+      const done = await run(slug, options.light ? "light" : "full", {
         onProgress: reading(slug),
         ...(allowed === undefined ? {} : { allowDeprovisions: allowed }),
       });
+      const { report: _, ...result } = done.result === "done" ? done : { ...done, report: undefined };
       runs.push({ organization: slug, ...result });
-      if (!options.json) show(slug, result, found?.people ?? 0);
+      if (!options.json) show(slug, done);
     });
     if (options.json) printJson([...runs, ...failures]);
     const asked = options.organization !== undefined;
-    if (runs.some(({ held, result }) => held || result === "busy" || (asked && result === "unreadable"))) {
-      process.exitCode = 1;
-    }
+    const failed = (each: (typeof runs)[number]): boolean =>
+      each.result === "done" ? each.held !== undefined : each.result === "busy" || asked;
+    if (runs.some(failed)) process.exitCode = 1;
   } finally {
     await clients.close();
     await connection.close();
   }
 }
 
-function show(slug: string, run: Omit<Run, "survey">, people: number): void {
+function show(slug: string, run: Run): void {
   clearReading();
   if (run.result !== "done") {
     print(
@@ -84,7 +88,7 @@ function show(slug: string, run: Omit<Run, "survey">, people: number): void {
     return;
   }
   print(
-    `${slug}: looked at ${people} people, sent ${run.sent} jobs; ${run.waiting} wait already, ${run.refused} were refused before.`,
+    `${slug}: looked at ${run.report.people} people, sent ${run.sent} jobs; ${run.waiting} wait already, ${run.refused} were refused before.`,
   );
   if (run.held) print(`${slug}: held: ${run.held.explanation}`);
 }

@@ -6,7 +6,7 @@ import { ProviderNotVisible, type Rehearsal, rehearse } from "../doctor/rehearsa
 import { doctorOptions } from "./doctor-options.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { requireOrganization } from "./organizations.ts";
-import { findUser } from "./people.ts";
+import { findPerson, requireDirectory } from "./people.ts";
 import { openPipeline } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { openSources } from "./sources.ts";
@@ -46,14 +46,13 @@ async function run(options: Options): Promise<void> {
   const context = createContext(await doctorOptions(organization, [], secrets, pipeline, undefined));
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
-    const { clavex } = clients.of(organization);
-    if (!clavex) throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
-    const found = await findUser(clavex.api, options.user);
+    const { directory } = requireDirectory(clients.of(organization), slug);
+    const found = await findPerson(directory, options.user);
     if (!found) throw new CommandError("Clavex has nobody with this e-mail address");
-    const { user } = found;
-    if (!user) throw new CommandError(`Clavex has nobody with the id ${found.subject}`);
-    const groups = (await clavex.groupMap(Number.NEGATIVE_INFINITY)).value.of(user.subject);
-    const rehearsal = await rehearse(context, { user, groups, userinfo: options.userinfo ?? false });
+    const { person } = found;
+    if (!person) throw new CommandError(`Clavex has nobody with the id ${found.subject}`);
+    const { value: map } = await directory.groups(Number.NEGATIVE_INFINITY);
+    const rehearsal = await rehearse(context, { person, map, userinfo: options.userinfo ?? false });
     if (options.json) printJson(rehearsal);
     else show(rehearsal);
     if (rehearsal.refused !== undefined || rehearsal.comparisons.some(({ differs }) => differs)) process.exitCode = 1;

@@ -1,5 +1,5 @@
 import { PipelineFailure } from "./failure.ts";
-import type { Quota } from "./quota.ts";
+import { type Quota, quotaText } from "./quota.ts";
 
 /** What an account is made with. Empty texts are not sent: Nextcloud would ignore them. */
 export interface Profile {
@@ -7,6 +7,47 @@ export interface Profile {
   email: string;
   /** Undefined when no rule gives one: then the account's own is left alone. */
   quota: Quota | undefined;
+}
+
+/** One attribute of a profile: how it is compared, sent and shown. A new one is a row here, a rule and the names Nextcloud has for it. */
+export interface Attribute {
+  /** Nextcloud's key for it, as plans and logs show it. */
+  key: string;
+  /** What people call it. */
+  label: string;
+  /** The value as Nextcloud takes it; undefined when none is desired, which leaves the account's own alone. */
+  text(profile: Profile): string | undefined;
+  /** Whether Nextcloud would store the same for both. */
+  equal(one: Profile, other: Profile): boolean;
+}
+
+export const ATTRIBUTES: Readonly<Record<keyof Profile, Attribute>> = {
+  displayName: {
+    key: "displayname",
+    label: "name",
+    text: ({ displayName }) => displayName || undefined,
+    equal: (one, other) => one.displayName === other.displayName,
+  },
+  email: {
+    key: "email",
+    label: "e-mail",
+    text: ({ email }) => email || undefined,
+    // Nextcloud stores addresses in lower case.
+    equal: (one, other) => one.email.toLowerCase() === other.email.toLowerCase(),
+  },
+  quota: {
+    key: "quota",
+    label: "quota",
+    text: ({ quota }) => (quota === undefined ? undefined : quotaText(quota)),
+    equal: (one, other) => one.quota === other.quota,
+  },
+};
+
+/** The attributes that are desired and that the account does not have. */
+export function differingAttributes(desired: Profile, actual: Profile): Attribute[] {
+  return Object.values(ATTRIBUTES).filter(
+    (attribute) => attribute.text(desired) !== undefined && !attribute.equal(desired, actual),
+  );
 }
 
 /** An account as Nextcloud holds it. `quota` is undefined when the answer shows none that can be compared. */
@@ -31,3 +72,6 @@ export class ProfileRefused extends PipelineFailure {
     super("permanent", "profile-refused", message, "subject");
   }
 }
+
+/** What a person's account can be brought to. */
+export type SubjectState = "active" | "suspended" | "deleted" | "outOfScope";

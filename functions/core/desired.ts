@@ -1,25 +1,13 @@
 import { hash } from "node:crypto";
-import { type DirectoryUser, isErased } from "../clavex/user.ts";
-import type { SubjectState } from "../ledger/ledger.ts";
+import type { Profile, SubjectState } from "./account.ts";
 import { accountId, groupId, groupProblem } from "./identity.ts";
 import type { Organization } from "./organization.ts";
 import { matchesAny } from "./patterns.ts";
+import type { DirectoryState, Traits } from "./person.ts";
 import { InvalidQuota, largerQuota, parseQuota, type Quota } from "./quota.ts";
 import { printable } from "./text.ts";
 
-/** What of a user decides something. */
-export type Profile = Omit<DirectoryUser, "subject" | "organizationId" | "updatedAt">;
-
-/**
- * A person as Clavex has them now. `user` is undefined when they are gone; `groups` are the names of their groups, undefined
- * when groups cannot be read (no API key).
- */
-export interface DirectoryState {
-  user: Profile | undefined;
-  groups: readonly string[] | undefined;
-}
-
-/** A group the person shall be in. */
+/** A group the person is to be in. */
 export interface DesiredGroup {
   gid: string;
   displayName: string;
@@ -29,21 +17,23 @@ export interface DesiredGroup {
   name: string;
 }
 
-/** What Nextcloud should hold for a person. The profile and groups say nothing while the person is not active. */
-export interface DesiredAccount {
+/** What Nextcloud should hold for a person. Nothing but the state is desired of somebody who is not active. */
+export type DesiredAccount = {
   subject: string;
   accountId: string;
-  state: SubjectState;
-  displayName: string;
-  email: string;
-  quota: Quota | undefined;
-  /** Which rule gave the quota: `attribute`, `group NAME`, `default` or `none`. */
-  quotaRule: string;
-  groups: DesiredGroup[];
-  /** False when nobody could read the person's groups: then none is left. */
-  groupsKnown: boolean;
   /** What could not be honoured, one sentence each. */
   notes: string[];
+} & (DesiredActive | { state: Exclude<SubjectState, "active"> });
+
+interface DesiredActive {
+  state: "active";
+  profile: Profile;
+  /** Which rule gave the quota: `attribute`, `group NAME`, `default` or `none`. */
+  quotaRule: string;
+  /** The groups of the directory, or `unknown` when nobody could read them: then none is left. */
+  directoryGroups: DesiredGroup[] | "unknown";
+  /** The groups of the policy that everybody is in. */
+  alwaysGroups: DesiredGroup[];
 }
 
 /**
@@ -52,54 +42,59 @@ export interface DesiredAccount {
  * @param directory the person now; for a person who is gone only the state is desired
  */
 export function desiredAccount(organization: Organization, subject: string, directory: DirectoryState): DesiredAccount {
-  const { user, groups: names = [] } = directory;
-  const notes: string[] = [];
-  const account = {
-    subject,
-    accountId: accountId(organization.identity, subject),
-    state: stateOf(organization, directory),
-    groupsKnown: directory.groups !== undefined,
-    notes,
-  };
-  if (!user || account.state !== "active") {
-    return { ...account, displayName: "", email: "", quota: undefined, quotaRule: "none", groups: [] };
-  }
-  const quota = desiredQuota(organization, user, names, notes);
+  const { person, groups } = directory;
+  const account = { subject, accountId: accountId(organization.identity, subject) };
+  const state = stateOf(organization, directory);
+  if (!person || state !== "active") return { ...account, state: state as Exclude<SubjectState, "active">, notes: [] };
+  const quota = desiredQuota(organization, person, groups ?? []);
+  const { alwaysGroups, directoryGroups, notes } = desiredGroupsOf(organization, groups);
   return {
     ...account,
-    displayName: displayName(user),
-    email: user.email.trim(),
-    quota: quota?.quota,
-    quotaRule: quota?.rule ?? "none",
-    groups: desiredGroups(organization, names, notes),
+    state,
+    profile: { displayName: displayName(person), email: person.email.trim(), quota: quota.quota },
+    quotaRule: quota.rule,
+    directoryGroups,
+    alwaysGroups,
+    notes: [...quota.notes, ...notes],
   };
 }
 
-function stateOf(organization: Organization, { user, groups = [] }: DirectoryState): SubjectState {
-  if (!user || isErased(user)) return "deleted";
-  if (!user.active) return "suspended";
+/** All groups that the person is to be in, as far as they are known. */
+export function desiredGroups(desired: DesiredAccount): DesiredGroup[] {
+  if (desired.state !== "active") return [];
+  const { directoryGroups, alwaysGroups } = desired;
+  return directoryGroups === "unknown" ? alwaysGroups : [...directoryGroups, ...alwaysGroups];
+}
+
+function stateOf(organization: Organization, { person, groups = [] }: DirectoryState): SubjectState {
+  if (!person || person.erased) return "deleted";
+  if (!person.active) return "suspended";
   const { groups: scope } = organization.scope;
   return scope.length === 0 || groups.some((name) => matchesAny(scope, name)) ? "active" : "outOfScope";
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NOT_IN_NAMES = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
 /** First and last name; without both the e-mail address, because user_oidc would show the account id. */
-function displayName(user: Profile): string {
-  const name = printable(`${user.firstName} ${user.lastName}`).toWellFormed().replaceAll(/\s+/g, " ").trim();
+function displayName({ firstName, lastName, email }: Traits): string {
+  const name = `${firstName} ${lastName}`.replace(NOT_IN_NAMES, " ").toWellFormed().replaceAll(/\s+/g, " ").trim();
   // user_oidc ignores "0" as it ignores an empty name.
-  return name === "" || name === "0" ? user.email.trim() : name;
+  return name === "" || name === "0" ? email.trim() : name;
 }
 
+/** The first rule that gives a quota: the person's attribute, the largest of their groups', the default. */
 function desiredQuota(
   organization: Organization,
-  user: Profile,
+  { attributes }: Traits,
   names: readonly string[],
-  notes: string[],
-): { quota: Quota; rule: string } | undefined {
+): { quota: Quota | undefined; rule: string; notes: string[] } {
   const { attribute, byGroup, default: fallback } = organization.quota;
-  const own = Object.hasOwn(user.attributes, attribute) ? user.attributes[attribute]?.trim() : undefined;
+  const own = Object.hasOwn(attributes, attribute) ? attributes[attribute]?.trim() : undefined;
+  const notes: string[] = [];
   if (own) {
     try {
-      return { quota: parseQuota(own), rule: "attribute" };
+      return { quota: parseQuota(own), rule: "attribute", notes };
     } catch (error) {
       if (!(error instanceof InvalidQuota)) throw error;
       notes.push(`the attribute ${attribute} is passed over: ${printable(error.message)}`);
@@ -111,7 +106,8 @@ function desiredQuota(
     if (quota === undefined || (best && largerQuota(best.quota, quota) === best.quota)) continue;
     best = { quota, rule: `group ${name}` };
   }
-  return best ?? (fallback === undefined ? undefined : { quota: fallback, rule: "default" });
+  if (best) return { ...best, notes };
+  return { quota: fallback, rule: fallback === undefined ? "none" : "default", notes };
 }
 
 /** Whether the pipeline manages memberships of the Clavex group of this name. */
@@ -143,18 +139,24 @@ export function nextcloudGroup(
   return problem === undefined ? { group: { gid, displayName: display, source: "clavex", name } } : { problem };
 }
 
-function desiredGroups(organization: Organization, names: readonly string[], notes: string[]): DesiredGroup[] {
+function desiredGroupsOf(
+  organization: Organization,
+  names: readonly string[] | undefined,
+): Pick<DesiredActive, "directoryGroups" | "alwaysGroups"> & { notes: string[] } {
+  const always = new Map(
+    organization.groups.always.map((gid) => [gid, { gid, displayName: gid, source: "always" as const, name: gid }]),
+  );
+  const alwaysGroups = [...always.values()];
+  if (names === undefined) return { directoryGroups: "unknown", alwaysGroups, notes: [] };
   const groups = new Map<string, DesiredGroup>();
+  const notes: string[] = [];
   for (const name of names) {
     if (!isManaged(organization, name)) continue;
     const result = nextcloudGroup(organization, name);
-    if ("group" in result) groups.set(result.group.gid, result.group);
-    else notes.push(`group ${printable(name)} is skipped: ${result.problem}`);
+    if ("problem" in result) notes.push(`group ${printable(name)} is skipped: ${result.problem}`);
+    else if (!always.has(result.group.gid)) groups.set(result.group.gid, result.group);
   }
-  for (const gid of organization.groups.always) {
-    groups.set(gid, { gid, displayName: gid, source: "always", name: gid });
-  }
-  return [...groups.values()];
+  return { directoryGroups: [...groups.values()], alwaysGroups, notes };
 }
 
 /** A hash of the names of a person's groups (sorted): tells whether they have changed. */
@@ -162,9 +164,17 @@ export function groupsHash(names: readonly string[]): string {
   return hash("sha256", JSON.stringify(names));
 }
 
-/** A hash of all that is desired for a person: two equal ones need the same account. */
+/**
+ * A hash of all that is desired for a person: two equal ones need the same account. Running ledgers hold it, so its formula
+ * never changes: another one would queue everybody at the first light run after an update.
+ */
 export function desiredHash(desired: DesiredAccount): string {
-  const { accountId: id, state, displayName: name, email, quota, groups } = desired;
-  const gids = groups.map((group) => group.gid).sort();
+  const { accountId: id, state } = desired;
+  const { displayName: name, email, quota } = desired.state === "active" ? desired.profile : NOTHING;
+  const gids = desiredGroups(desired)
+    .map((group) => group.gid)
+    .sort();
   return hash("sha256", JSON.stringify([id, state, name, email.toLowerCase(), quota ?? null, gids]));
 }
+
+const NOTHING: Profile = { displayName: "", email: "", quota: undefined };

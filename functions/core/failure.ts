@@ -98,3 +98,8 @@ export function stops(failure: Failure, { kind }: Guarded): boolean {
 export function isHarmful({ scope }: Failure): boolean {
   return scope === "organization" || (typeof scope === "object" && "server" in scope && scope.harmful);
 }
+
+/** Whether only the next attempts can tell whose fault it is. */
+export function isUndecided({ scope }: Failure): boolean {
+  return typeof scope === "object" && "undecided" in scope;
+}

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { PipelineFailure } from "./failure.ts";
 
 /**
  * How Nextcloud turns a subject (the OIDC `sub` claim) and a group name into ids: the `identity` of an organization.
@@ -89,4 +90,36 @@ export function groupProblem(gid: string, displayName: string): string | undefin
   if ([...gid].length > 64) return "the group id would be longer than Nextcloud's 64 characters";
   if ([...displayName].length > 255) return "the name is longer than Nextcloud's 255 characters";
   return undefined;
+}
+
+/** `identity` differs from the one the organization's accounts were made with. */
+export class IdentityChanged extends PipelineFailure {
+  constructor(organization: string) {
+    super(
+      "configuration",
+      "identity-changed",
+      `the identity of organization ${organization} has changed`,
+      "organization",
+      {
+        fix: "Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one.",
+      },
+    );
+  }
+}
+
+/** Nextcloud made an account under another id than the one this organization's `identity` gives. */
+export class IdentityMismatch extends PipelineFailure {
+  /** @param account what became of the account that was made under the wrong id */
+  constructor(expected: string, made: string, account: "removed" | "still there" | "not tried") {
+    const rest = account === "still there" ? ", and delete the account that was made under the wrong id" : "";
+    super(
+      "configuration",
+      "identity-mismatch",
+      `user_oidc uses the account id ${made} where identity gives ${expected}`,
+      "organization",
+      {
+        fix: `Make identity (providerId, uniqueUserIds, providerBasedIds, providerIdentifier) equal to the provider's settings in Nextcloud${rest}.`,
+      },
+    );
+  }
 }

@@ -1,8 +1,14 @@
-import type { SubjectEntry } from "../ledger/ledger.ts";
-import { AccountConflict, type ActualAccount, type Profile, ProfileRefused } from "./account.ts";
-import { type DesiredAccount, type DesiredGroup, isManaged } from "./desired.ts";
+import {
+  AccountConflict,
+  type ActualAccount,
+  ATTRIBUTES,
+  differingAttributes,
+  type Profile,
+  ProfileRefused,
+} from "./account.ts";
+import { type DesiredAccount, type DesiredGroup, desiredGroups, isManaged } from "./desired.ts";
 import type { Organization } from "./organization.ts";
-import { quotaText } from "./quota.ts";
+import type { SubjectRecord } from "./record.ts";
 import { printable } from "./text.ts";
 
 /**
@@ -15,16 +21,19 @@ export interface GroupKnowledge {
   name?: string;
 }
 
+/** What an operation does to what a person can reach. `deletes`: the account with its files. */
+export type Effect = "grants" | "revokes" | "deletes" | "neutral";
+
 /** One change to Nextcloud. A `join` makes the group first where it is missing. */
 export type Operation =
-  | { kind: "disable" }
-  | { kind: "delete" }
-  | { kind: "leave"; gid: string; name: string }
-  | { kind: "upsert"; profile: Profile; changes: string[] }
-  | { kind: "create"; profile: Profile; groups: DesiredGroup[] }
-  | { kind: "edit"; key: "displayname" | "email" | "quota"; value: string }
-  | { kind: "join"; group: DesiredGroup }
-  | { kind: "enable" };
+  | { kind: "disable"; effect: "revokes" }
+  | { kind: "delete"; effect: "deletes" }
+  | { kind: "leave"; effect: "revokes"; gid: string; name: string }
+  | { kind: "upsert"; effect: "grants" | "neutral"; profile: Profile; changes: string[] }
+  | { kind: "create"; effect: "grants"; profile: Profile; groups: DesiredGroup[] }
+  | { kind: "edit"; effect: "neutral"; key: string; value: string }
+  | { kind: "join"; effect: "grants"; group: DesiredGroup }
+  | { kind: "enable"; effect: "grants" };
 
 export interface Plan {
   operations: Operation[];
@@ -38,11 +47,33 @@ export interface PlanInput {
   organization: Organization;
   desired: DesiredAccount;
   actual: ActualAccount | undefined;
-  entry: SubjectEntry | undefined;
+  record: SubjectRecord | undefined;
   /** Knowledge of every desired group and of every group the account is in. */
   groups: ReadonlyMap<string, GroupKnowledge>;
-  /** True when the grace days are over and the policy wants the account deleted; see `isDeletable`. */
-  deletable?: boolean;
+  /** True when the grace period is over and the policy wants the account deleted; see `isDeletable`. */
+  deletable: boolean;
+}
+
+type Active = Extract<DesiredAccount, { state: "active" }>;
+type Inactive = Exclude<DesiredAccount, Active>;
+type ActiveInput = PlanInput & { desired: Active };
+
+/** Whether anything of what the person can reach is taken away: their account, or a group. */
+export function takesAccess(operations: readonly Operation[]): boolean {
+  return operations.some(({ effect }) => effect === "revokes" || effect === "deletes");
+}
+
+/** Whether the account itself is closed: what the brake counts. */
+export function deprovisions(operations: readonly Operation[]): boolean {
+  return operations.some(({ kind }) => kind === "disable" || kind === "delete");
+}
+
+/** The groups that operations put the person into. */
+export function groupsJoinedBy(operations: readonly Operation[]): DesiredGroup[] {
+  return operations.flatMap((operation) => {
+    if (operation.kind === "create") return operation.groups;
+    return operation.kind === "join" ? [operation.group] : [];
+  });
 }
 
 /**
@@ -55,21 +86,7 @@ export interface PlanInput {
 export function plan(input: PlanInput): Plan {
   const { organization, desired, actual } = input;
   requireOwnAccount(organization, desired, actual);
-  if (desired.state !== "active") return deprovision(input);
-
-  requirePossibleProfile(organization, desired);
-  const notes = [...desired.notes];
-  const leaves = groupsToLeave(input);
-  const joins = groupsToJoin(input, notes);
-  const profile = profileOperations(input, joins, notes);
-  const joined = profile.some((operation) => operation.kind === "create") ? [] : joins;
-  const operations: Operation[] = [
-    ...leaves,
-    ...profile,
-    ...joined.map((group): Operation => ({ kind: "join", group })),
-    ...enabling(input, notes),
-  ];
-  return { operations, memberships: membershipsToKeep(input), notes };
+  return desired.state === "active" ? provision({ ...input, desired }) : deprovision({ ...input, desired });
 }
 
 function requireOwnAccount(
@@ -88,110 +105,136 @@ function requireOwnAccount(
   }
 }
 
+function provision(input: ActiveInput): Plan {
+  requirePossibleProfile(input);
+  const joins = groupsToJoin(input);
+  const profile = profileOperations(input, joins.groups);
+  const enabling = enablingOperations(input);
+  const joined = profile.operations.some((operation) => operation.kind === "create") ? [] : joins.groups;
+  return {
+    operations: [
+      ...groupsToLeave(input),
+      ...profile.operations,
+      ...joined.map((group): Operation => ({ kind: "join", effect: "grants", group })),
+      ...enabling.operations,
+    ],
+    memberships: membershipsToKeep(input),
+    notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...enabling.notes],
+  };
+}
+
 /** Measured limits: user_oidc fails over 255 characters of display name, core refuses over 64. */
-function requirePossibleProfile(organization: Organization, desired: DesiredAccount): void {
+function requirePossibleProfile({ organization, desired }: ActiveInput): void {
   const limit = organization.identity.scheme === "user_oidc" ? 255 : 64;
-  const { length } = [...desired.displayName];
+  const { length } = [...desired.profile.displayName];
   if (length > limit) {
     throw new ProfileRefused(`the display name has ${length} characters, Nextcloud holds at most ${limit}`);
   }
 }
 
 /** A person who is not active is only disabled: name, quota and groups stay as they are until they are active again. */
-function deprovision({ organization, desired, actual, entry, deletable }: PlanInput): Plan {
-  const state = desired.state as Exclude<DesiredAccount["state"], "active">;
-  const { [state]: action } = organization.deprovision;
-  const memberships = entry?.groups ?? [];
-  if (actual && !actual.enabled && deletable) return { operations: [{ kind: "delete" }], memberships: [], notes: [] };
+function deprovision({
+  organization,
+  desired: { state },
+  actual,
+  record,
+  deletable,
+}: PlanInput & { desired: Inactive }): Plan {
+  const memberships = record?.groups ?? [];
+  if (actual && !actual.enabled && deletable)
+    return { operations: [{ kind: "delete", effect: "deletes" }], memberships: [], notes: [] };
+  // A suspended or deleted person without an account gets none.
   if (!actual?.enabled) return { operations: [], memberships, notes: [] };
-  if (action === "keep") {
+  if (organization.deprovision[state] === "keep") {
     return { operations: [], memberships, notes: [`the account stays as it is: deprovision.${state} is "keep"`] };
   }
-  return { operations: [{ kind: "disable" }], memberships, notes: [] };
+  return { operations: [{ kind: "disable", effect: "revokes" }], memberships, notes: [] };
 }
 
 /** The person's Clavex groups that they are in already, and by us: we put them there, or the group is ours. */
-function membershipsToKeep({ desired, actual, entry, groups }: PlanInput): string[] {
-  if (!desired.groupsKnown) return entry?.groups ?? [];
-  const wanted = new Set(desired.groups.filter((group) => group.source === "clavex").map((group) => group.gid));
+function membershipsToKeep({ desired, actual, record, groups }: ActiveInput): string[] {
+  if (desired.directoryGroups === "unknown") return record?.groups ?? [];
+  const wanted = new Set(desired.directoryGroups.map((group) => group.gid));
   return (actual?.groups ?? []).filter(
-    (gid) => wanted.has(gid) && (groups.get(gid)?.ownership === "ours" || entry?.groups.includes(gid)),
+    (gid) => wanted.has(gid) && (groups.get(gid)?.ownership === "ours" || record?.groups.includes(gid)),
   );
 }
 
 /** Memberships that are ours (we made them, or the group is ours) and that the person no longer holds. */
-function groupsToLeave({ organization, desired, actual, entry, groups }: PlanInput): Operation[] {
-  if (!desired.groupsKnown) return [];
-  const kept = new Set(desired.groups.map((group) => group.gid));
+function groupsToLeave({ organization, desired, actual, record, groups }: ActiveInput): Operation[] {
+  if (desired.directoryGroups === "unknown") return [];
+  const kept = new Set(desiredGroups(desired).map((group) => group.gid));
   return (actual?.groups ?? []).flatMap((gid): Operation[] => {
     const known = groups.get(gid);
-    const ours = known?.ownership === "ours" || (known?.ownership !== "other" && entry?.groups.includes(gid));
+    const ours = known?.ownership === "ours" || (known?.ownership !== "other" && record?.groups.includes(gid));
     const released = known?.name !== undefined && !isManaged(organization, known.name);
     if (kept.has(gid) || !ours || released) return [];
-    return [{ kind: "leave", gid, name: known?.name ?? gid }];
+    return [{ kind: "leave", effect: "revokes", gid, name: known?.name ?? gid }];
   });
 }
 
-function groupsToJoin({ organization, desired, actual, groups }: PlanInput, notes: string[]): DesiredGroup[] {
+function groupsToJoin({ organization, desired, actual, groups }: ActiveInput): {
+  groups: DesiredGroup[];
+  notes: string[];
+} {
   const member = new Set(actual?.groups);
-  return desired.groups.filter((group) => {
-    if (member.has(group.gid)) return false;
-    const ownership = groups.get(group.gid)?.ownership;
-    const shown = printable(group.name);
-    if (ownership === "other") {
-      notes.push(`group ${shown} is skipped: another organization owns the Nextcloud group ${printable(group.gid)}`);
-      return false;
-    }
-    const { adopt } = organization.groups;
-    if (
-      ownership === "local" &&
-      group.source === "clavex" &&
-      !adopt.includes(group.name) &&
-      !adopt.includes(group.gid)
-    ) {
-      notes.push(
-        `group ${shown} is skipped: Nextcloud had a group of this id before; name it in groups.adopt to join it`,
-      );
-      return false;
-    }
-    return true;
-  });
+  const result: { groups: DesiredGroup[]; notes: string[] } = { groups: [], notes: [] };
+  for (const group of desiredGroups(desired)) {
+    if (member.has(group.gid)) continue;
+    const problem = whyNotJoined(organization, group, groups.get(group.gid)?.ownership);
+    if (problem === undefined) result.groups.push(group);
+    else result.notes.push(`group ${printable(group.name)} is skipped: ${problem}`);
+  }
+  return result;
 }
 
-/** One call for user_oidc accounts; for core accounts the creation with its groups, or one edit for each changed field. */
+function whyNotJoined(
+  { groups: { adopt } }: Organization,
+  { gid, name, source }: DesiredGroup,
+  ownership: GroupKnowledge["ownership"] | undefined,
+): string | undefined {
+  if (ownership === "other") return `another organization owns the Nextcloud group ${printable(gid)}`;
+  const adopted = adopt.includes(name) || adopt.includes(gid);
+  if (ownership === "local" && source === "clavex" && !adopted)
+    return "Nextcloud had a group of this id before; name it in groups.adopt to join it";
+  return undefined;
+}
+
+/** One call for user_oidc accounts; for core accounts the creation with its groups, or one edit for each changed attribute. */
 function profileOperations(
-  { organization, desired, actual }: PlanInput,
+  { organization, desired: { profile }, actual }: ActiveInput,
   joins: DesiredGroup[],
-  notes: string[],
-): Operation[] {
-  const { displayName, email, quota } = desired;
-  const profile: Profile = { displayName, email, quota };
+): { operations: Operation[]; notes: string[] } {
   const oidc = organization.identity.scheme === "user_oidc";
   if (!actual) {
-    return oidc ? [{ kind: "upsert", profile, changes: ["account"] }] : [{ kind: "create", profile, groups: joins }];
+    const made: Operation = oidc
+      ? { kind: "upsert", effect: "grants", profile, changes: ["account"] }
+      : { kind: "create", effect: "grants", profile, groups: joins };
+    return { operations: [made], notes: [] };
   }
-  const changes: Extract<Operation, { kind: "edit" }>[] = [];
-  if (displayName !== "" && actual.displayName !== displayName)
-    changes.push({ kind: "edit", key: "displayname", value: displayName });
-  if (email !== "" && actual.email.toLowerCase() !== email.toLowerCase())
-    changes.push({ kind: "edit", key: "email", value: email });
-  if (quota !== undefined && actual.quota !== quota)
-    changes.push({ kind: "edit", key: "quota", value: quotaText(quota) });
-  if (changes.length === 0) return [];
-  if (oidc) return [{ kind: "upsert", profile, changes: changes.map((change) => change.key) }];
+  const changes = differingAttributes(profile, actual);
+  if (changes.length === 0) return { operations: [], notes: [] };
+  if (oidc) {
+    const keys = changes.map(({ key }) => key);
+    return { operations: [{ kind: "upsert", effect: "neutral", profile, changes: keys }], notes: [] };
+  }
   // The display name of an account that login made in user_oidc's backend cannot be edited; login sets it.
-  return changes.filter((change) => {
-    const possible = change.key !== "displayname" || actual.backend === "Database";
-    if (!possible)
-      notes.push(`the display name is left to login: the account belongs to backend ${printable(actual.backend)}`);
-    return possible;
-  });
+  const possible = changes.filter((change) => change !== ATTRIBUTES.displayName || actual.backend === "Database");
+  return {
+    operations: possible.map(({ key, text }) => ({ kind: "edit", effect: "neutral", key, value: text(profile) ?? "" })),
+    notes:
+      possible.length === changes.length
+        ? []
+        : [`the display name is left to login: the account belongs to backend ${printable(actual.backend)}`],
+  };
 }
 
 /** Only what we disabled is enabled again; what a Nextcloud administrator locked stays locked. */
-function enabling({ actual, entry }: PlanInput, notes: string[]): Operation[] {
-  if (!actual || actual.enabled) return [];
-  if (entry?.disabledByUs) return [{ kind: "enable" }];
-  notes.push("the account is disabled, but not by us: a Nextcloud administrator has to enable it");
-  return [];
+function enablingOperations({ actual, record }: ActiveInput): { operations: Operation[]; notes: string[] } {
+  if (!actual || actual.enabled) return { operations: [], notes: [] };
+  if (record?.disabledByUs) return { operations: [{ kind: "enable", effect: "grants" }], notes: [] };
+  return {
+    operations: [],
+    notes: ["the account is disabled, but not by us: a Nextcloud administrator has to enable it"],
+  };
 }

@@ -15,9 +15,9 @@ import {
   type OidcClient,
   type Webhook,
 } from "../clavex/management-api.ts";
-import type { DirectoryUser } from "../clavex/user.ts";
 import type { Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
+import type { Person } from "../core/person.ts";
 import { type Answer, createPool } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { NEXTCLOUD_SERVER, NextcloudUnavailable } from "../nextcloud/errors.ts";
@@ -83,7 +83,7 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
   keys(): Promise<SigningKey[]>;
   /** Undefined without an API key in the configuration. */
   directory: AdminApi | undefined;
-  users(): Promise<DirectoryUser[]>;
+  users(): Promise<Person[]>;
   groupNames(): Promise<string[]>;
   /** The names of another organization's groups; none without its API key. */
   groupNamesOf(other: Organization): Promise<string[]>;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Mapper } from "../clavex/management-api.ts";
-import type { DirectoryUser } from "../clavex/user.ts";
+import type { Person } from "../core/person.ts";
 import { parseQuota, type Quota } from "../core/quota.ts";
 import type { OidcProvider } from "../nextcloud/providers.ts";
 
@@ -34,11 +34,7 @@ export function idTokenClaims(mappers: readonly Mapper[]): Map<string, Mapper> {
  * The claims of a person's id token: the subject, and what the mappers add. By default it has no name, e-mail or groups;
  * `user_property` knows e-mail, first and last name and subject only.
  */
-export function claimsOf(
-  user: DirectoryUser,
-  groups: readonly string[],
-  mappers: readonly Mapper[],
-): Record<string, unknown> {
+export function claimsOf(user: Person, groups: readonly string[], mappers: readonly Mapper[]): Record<string, unknown> {
   const properties: Record<string, string> = {
     email: user.email,
     first_name: user.firstName,
@@ -65,7 +61,7 @@ export function claimsOf(
  */
 export function withUserinfo(
   claims: Record<string, unknown>,
-  user: DirectoryUser,
+  user: Person,
   groups: readonly string[],
 ): Record<string, unknown> {
   const name = `${user.firstName} ${user.lastName}`.trim();

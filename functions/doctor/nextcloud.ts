@@ -1,8 +1,8 @@
-import { type DirectoryUser, isErased } from "../clavex/user.ts";
 import type { ActualAccount } from "../core/account.ts";
 import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
+import type { Person } from "../core/person.ts";
 import { listAccounts } from "../nextcloud/accounts.ts";
 import { confirmPassword } from "../nextcloud/server.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
@@ -326,8 +326,8 @@ function configFlags({ identity }: Organization): Finding {
 async function localAccounts(context: DoctorContext): Promise<Finding> {
   const { identity } = context.organization;
   if (identity.scheme !== "user_oidc") return ok("core accounts are meant to be local ones");
-  const ids = new Map<string, DirectoryUser>();
-  for (const user of await context.users()) if (!isErased(user)) ids.set(accountId(identity, user.subject), user);
+  const ids = new Map<string, Person>();
+  for (const user of await context.users()) if (!user.erased) ids.set(accountId(identity, user.subject), user);
   const accounts = await listAccounts(context.ocs, new Set(ids.keys()));
   const local = [...accounts.values()].filter((account: ActualAccount) => account.backend === "Database");
   if (local.length === 0) return ok(`${accounts.size} of ${ids.size} people have their account`);

@@ -1,6 +1,6 @@
 import { discoveryUrl, issuerOf } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
-import { type DirectoryUser, isErased } from "../clavex/user.ts";
+import type { Person } from "../core/person.ts";
 import { InvalidQuota, parseQuota } from "../core/quota.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
@@ -284,7 +284,7 @@ async function quotaClaim(context: DoctorContext): Promise<Finding> {
 /** A quota claim that Nextcloud cannot parse makes every login of that person end with HTTP 500 (facts, section 6). */
 async function quotaValues(context: DoctorContext): Promise<Finding> {
   const { attribute } = context.organization.quota;
-  const wrong = (await context.users()).filter((user) => !isErased(user) && !hasReadableQuota(user, attribute));
+  const wrong = (await context.users()).filter((user) => !user.erased && !hasReadableQuota(user, attribute));
   if (wrong.length === 0) return ok();
   return fail(
     `the attribute ${attribute} is no quota for: ${wrong.map(({ subject }) => subject).join(", ")}; where it is a claim, their logins end with HTTP 500`,
@@ -292,7 +292,7 @@ async function quotaValues(context: DoctorContext): Promise<Finding> {
   );
 }
 
-function hasReadableQuota(user: DirectoryUser, attribute: string): boolean {
+function hasReadableQuota(user: Person, attribute: string): boolean {
   const value = Object.hasOwn(user.attributes, attribute) ? user.attributes[attribute]?.trim() : undefined;
   if (!value) return true;
   try {

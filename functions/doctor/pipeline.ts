@@ -39,7 +39,7 @@ export const pipelineChecks: Check[] = [
     docs: "docs/operations.md",
     async run({ organization, pipeline: { ledger } }) {
       if (!ledger) return skipped("the ledger is open only while the pipeline runs, or where its state folder is");
-      return ok(`${await ledger.countActive(organization.slug)} people have an account by us`);
+      return ok(`${await ledger.subjects.countActive(organization.slug)} people have an account by us`);
     },
   },
   {
@@ -48,8 +48,8 @@ export const pipelineChecks: Check[] = [
     docs: "docs/operations.md#the-brake",
     needs: ["pipeline.ledger"],
     async run({ organization: { slug }, pipeline: { ledger } }) {
-      const brake = await ledger?.brake(slug);
-      if (!brake?.held) return ok();
+      const brake = await ledger?.brakes.get(slug);
+      if (!brake?.state.held) return ok();
       return fail(
         "people wait to lose their access, because there were too many at once",
         `Look at clavex-nextcloud plan, then: clavex-nextcloud reconcile --organization ${slug} --allow-deprovisions NUMBER`,
@@ -63,7 +63,7 @@ export const pipelineChecks: Check[] = [
     needs: ["pipeline.ledger"],
     async run({ organization: { slug }, pipeline: { ledger, givenUp } }) {
       let parked = 0;
-      if (ledger) for await (const page of ledger.deadLetters(slug)) parked += page.length;
+      if (ledger) for await (const page of ledger.deadLetters.all(slug)) parked += page.length;
       const messages = (await givenUp?.()) ?? 0;
       if (parked + messages === 0) return ok();
       return fail(

@@ -1,8 +1,12 @@
-import type { DirectoryUser } from "../clavex/user.ts";
-import { type DesiredAccount, desiredAccount } from "../core/desired.ts";
+import { ATTRIBUTES, type Profile } from "../core/account.ts";
+import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
 import type { Organization } from "../core/organization.ts";
+import type { GroupMap, Person } from "../core/person.ts";
+import { groupsJoinedBy } from "../core/plan.ts";
 import { quotaText } from "../core/quota.ts";
+import type { Claims } from "../ledger/claims.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
+import { createGroupLookup } from "../provision/group-lookup.ts";
 import type { DoctorContext } from "./context.ts";
 import {
   claimsOf,
@@ -34,9 +38,9 @@ export interface Rehearsal {
 }
 
 export interface RehearsalOptions {
-  user: DirectoryUser;
-  /** The names of the person's groups in Clavex. */
-  groups: readonly string[];
+  person: Person;
+  /** The groups of the directory. */
+  map: GroupMap;
   /** Nextcloud has `enrich_login_id_token_with_userinfo`, so the claims of /userinfo count too. */
   userinfo: boolean;
 }
@@ -52,27 +56,42 @@ export class ProviderNotVisible extends Error {
  * @throws {ProviderNotVisible} when Nextcloud does not show the provider
  */
 export async function rehearse(context: DoctorContext, options: RehearsalOptions): Promise<Rehearsal> {
-  const { user, groups } = options;
-  const desired = desiredAccount(context.organization, user.subject, { user, groups });
-  const { state } = desired;
-  const rehearsal = { subject: user.subject, state, comparisons: [], refused: undefined, notes: [...desired.notes] };
-  if (state !== "active") return rehearsal;
-  const login = await expectedLogin(context, options, desired, rehearsal.notes);
-  return "refused" in login
-    ? { ...rehearsal, refused: login.refused }
-    : { ...rehearsal, comparisons: compare(login, desired) };
+  const { organization, ocs, pipeline } = context;
+  const { person, map } = options;
+  const { subject } = person;
+  const directory = { person, groups: map.of(subject) };
+  const decision = await createGroupLookup(pipeline.ledger?.claims ?? NO_CLAIMS, Date.now).evaluate(
+    { organization, subject, directory, account: undefined, record: undefined, mayPurge: false, now: Date.now() },
+    { ocs, nextcloudOrigin: organization.nextcloud.baseUrl },
+    map.names,
+  );
+  const { desired } = decision;
+  const notes = decision.result === "planned" ? [...decision.plan.notes] : [decision.refusal.message];
+  const rehearsal = { subject, state: desired.state, comparisons: [], refused: undefined, notes };
+  if (desired.state !== "active") return rehearsal;
+  const login = await expectedLogin(context, options, desired.accountId, notes);
+  if ("refused" in login) return { ...rehearsal, refused: login.refused };
+  const joined = decision.result === "planned" ? groupsJoinedBy(decision.plan.operations) : [];
+  return { ...rehearsal, comparisons: compare(login, desired.accountId, desired.profile, joined) };
 }
+
+/** Where the ledger is not open nothing is known of who claimed what. */
+const NO_CLAIMS: Pick<Claims, "group" | "claimGroup"> = {
+  group: async () => undefined,
+  claimGroup: async (_origin, _gid, claim) => ({ claim, written: true }),
+};
 
 async function expectedLogin(
   context: DoctorContext,
-  { user, groups, userinfo }: RehearsalOptions,
-  desired: DesiredAccount,
+  { person, map, userinfo }: RehearsalOptions,
+  accountId: string,
   notes: string[],
 ): Promise<LoginAccount | LoginRefusal> {
   const { identity }: Organization = context.organization;
+  const groups = map.of(person.subject);
   if (identity.scheme === "sociallogin") {
     notes.push("sociallogin's settings cannot be read from outside: only the account id is compared");
-    return socialLoginAccount(identity.providerName, user.subject);
+    return socialLoginAccount(identity.providerName, person.subject);
   }
   const provider = await context.provider();
   if (provider === undefined) throw new ProviderNotVisible("Nextcloud does not show the login provider's settings");
@@ -83,28 +102,28 @@ async function expectedLogin(
   if (context.management === undefined) {
     notes.push("the client's mappers cannot be read without an administrator's token: no claims of theirs are assumed");
   }
-  const claims = claimsOf(user, groups, await context.mappers());
-  const raw = await getAccount(context.ocs, user.subject);
-  const accounts = new Set([desired.accountId, ...(raw?.id === user.subject ? [raw.id] : [])]);
-  return loginAccount(provider, userinfo ? withUserinfo(claims, user, groups) : claims, accounts);
+  const claims = claimsOf(person, groups, await context.mappers());
+  const raw = await getAccount(context.ocs, person.subject);
+  const accounts = new Set([accountId, ...(raw?.id === person.subject ? [raw.id] : [])]);
+  return loginAccount(provider, userinfo ? withUserinfo(claims, person, groups) : claims, accounts);
 }
 
-function compare(login: LoginAccount, desired: DesiredAccount): Comparison[] {
+function compare(login: LoginAccount, accountId: string, profile: Profile, groups: DesiredGroup[]): Comparison[] {
   const row = (property: string, theirs: string | undefined, ours: string, same = theirs === ours): Comparison => ({
     property,
     login: theirs,
     pipeline: ours,
     differs: theirs !== undefined && !same,
   });
-  const names = new Map(desired.groups.map(({ gid, displayName }) => [gid, displayName]));
+  const names = new Map(groups.map(({ gid, displayName }) => [gid, displayName]));
   // By name for people; a group that only the login would join is shown by its id.
   const shown = (gids: readonly string[]): string => gids.map((gid) => names.get(gid) ?? gid).join("\n") || "none";
   const gids = [...names.keys()].sort();
-  const quota = desired.quota === undefined ? "left alone" : quotaText(desired.quota);
+  const quota = ATTRIBUTES.quota.text(profile) ?? "left alone";
   return [
-    row("account id", login.id, desired.accountId),
-    row("name", login.displayName, desired.displayName),
-    row("e-mail", login.email, desired.email, login.email?.toLowerCase() === desired.email.toLowerCase()),
+    row("account id", login.id, accountId),
+    row("name", login.displayName, profile.displayName),
+    row("e-mail", login.email, profile.email, login.email?.toLowerCase() === profile.email.toLowerCase()),
     row("quota", login.quota === undefined ? undefined : quotaText(login.quota), quota),
     row("groups", login.groups && shown(login.groups), shown(gids), login.groups?.join("\n") === gids.join("\n")),
   ];

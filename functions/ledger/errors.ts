@@ -30,21 +30,6 @@ export class LedgerConflict extends PipelineFailure {
   }
 }
 
-/** `identity` differs from the one the organization's accounts were made with. */
-export class IdentityChanged extends PipelineFailure {
-  constructor(organization: string) {
-    super(
-      "configuration",
-      "identity-changed",
-      `the identity of organization ${organization} has changed`,
-      "organization",
-      {
-        fix: "Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one.",
-      },
-    );
-  }
-}
-
 /** An item of the table has another form than this version knows. */
 export class LedgerUnreadable extends PipelineFailure {
   constructor(item: string) {

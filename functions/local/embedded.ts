@@ -9,7 +9,7 @@ import {
 import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import dynalite from "dynalite";
 import { startFauxqs } from "fauxqs";
-import { TABLE_KEYS } from "../ledger/ledger.ts";
+import { TABLE_KEYS } from "../ledger/table.ts";
 import { QUEUE_LIMITS } from "../queue/limits.ts";
 import { lockFolder } from "./lock.ts";
 

@@ -7,12 +7,14 @@ import type { Secrets } from "../config/secrets.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { createRetryDelay, type RetryDelay } from "../core/retry.ts";
-import { createDocumentClient } from "../ledger/client.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
+import { createGuards } from "../provision/guards.ts";
 import { createProvision } from "../provision/provision.ts";
 import { createWorker } from "../provision/worker.ts";
 import { createQueue, type Queue } from "../queue/queue.ts";
 import { createReceiver } from "../receive/app.ts";
+import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
@@ -72,7 +74,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const organizations = fixedOrganizations(options.organizations);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
   const queue = createQueue(aws.sqs, endpoints.queueUrl);
-  const ledger = createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName);
+  const ledger = createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName));
   const clients = createClients({
     secrets,
     nextcloudConnections: NEXTCLOUD_CONNECTIONS,
@@ -88,7 +90,9 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     throw error;
   }
   const retryDelay = options.retryDelay ?? createRetryDelay();
-  const provision = createProvision({ organizations, clients, ledger, queue, breakerDelay: retryDelay });
+  const guards = createGuards({ organizations, clients, ledger, breakerDelay: retryDelay });
+  const provision = createProvision({ guards, ledger });
+  const followGroups = createFollowGroups({ guards, ledger, queue });
   const poller = startPoller({
     sqs: aws.sqs,
     queueUrl: endpoints.queueUrl,
@@ -96,6 +100,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     createWorker: (workersQueue) =>
       createWorker({
         provision,
+        followGroups,
         queue: workersQueue,
         retryDelay,
         log,

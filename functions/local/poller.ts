@@ -61,7 +61,7 @@ export function startPoller(options: PollerOptions): Poller {
     );
     try {
       const event: SQSEvent = { Records: records };
-      const { batchItemFailures } = await worker(event);
+      const { batchItemFailures } = await worker(event, stopping.signal);
       const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
       const Entries = records
         .filter(({ messageId }) => !failed.has(messageId))

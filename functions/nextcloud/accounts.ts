@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
-import type { ActualAccount, Profile } from "../core/account.ts";
-import { quotaFromAnswer, quotaText } from "../core/quota.ts";
+import { type ActualAccount, ATTRIBUTES, type Profile } from "../core/account.ts";
+import { quotaFromAnswer } from "../core/quota.ts";
 import {
   AccountVanished,
-  IdentityMismatch,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudServerError,
@@ -55,26 +54,23 @@ export async function getAccount(ocs: Ocs, id: string): Promise<ActualAccount | 
 }
 
 /**
- * Makes or updates the account of a subject through user_oidc's pre-provisioning endpoint: one call for name, e-mail and
- * quota, which computes the account id itself.
+ * Makes or updates the account of a subject through user_oidc's pre-provisioning endpoint: one call for the whole profile,
+ * which computes the account id itself.
  *
- * @throws {IdentityMismatch} when user_oidc computes another id than `expectedId`
+ * @returns the account id that user_oidc computed
  */
 export async function upsertOidcAccount(
   ocs: Ocs,
   providerId: number,
   subject: string,
-  profile: Partial<Profile>,
-  expectedId: string,
-): Promise<void> {
+  profile: Profile,
+): Promise<string> {
   let data: unknown;
   try {
     data = await ocs.call("POST", "apps/user_oidc/api/v1/user", {
       providerId: String(providerId),
       userId: subject,
-      displayName: profile.displayName || undefined,
-      email: profile.email || undefined,
-      quota: profile.quota === undefined ? undefined : quotaText(profile.quota),
+      ...parametersOf(profile),
     });
   } catch (error) {
     if (isRefusal(error, 404, 998) || error instanceof UnknownRoute) {
@@ -87,40 +83,76 @@ export async function upsertOidcAccount(
   }
   const made = z.object({ user_id: z.string() }).safeParse(data);
   if (!made.success) throw new NextcloudMisrouted("user_oidc's answer names no account id");
-  if (made.data.user_id !== expectedId) throw new IdentityMismatch(expectedId, made.data.user_id);
+  return made.data.user_id;
+}
+
+/** What Nextcloud calls the attributes of a profile in the calls that make an account. */
+const PARAMETERS: Readonly<Record<keyof Profile, string>> = {
+  displayName: "displayName",
+  email: "email",
+  quota: "quota",
+};
+
+function parametersOf(profile: Profile): Record<string, string | undefined> {
+  const names = Object.keys(PARAMETERS) as (keyof Profile)[];
+  return Object.fromEntries(names.map((name) => [PARAMETERS[name], ATTRIBUTES[name].text(profile)]));
+}
+
+/**
+ * Deletes an account that was made a moment ago under a wrong id, unless it is, or may be, somebody's: it must belong to
+ * user_oidc, never have been logged in to, and be in no group.
+ *
+ * @returns whether it was deleted
+ */
+export async function removeFreshAccount(ocs: Ocs, id: string): Promise<boolean> {
+  const schema = z.object({
+    id: z.literal(id),
+    backend: z.literal("user_oidc"),
+    lastLogin: z.literal(0),
+    groups: z.array(z.string()).max(0),
+  });
+  try {
+    const account = await ocs.call("GET", `cloud/users/${userSegment(id)}`);
+    if (!schema.safeParse(account).success) return false;
+    await ocs.call("DELETE", `apps/user_oidc/api/v1/user/${userSegment(id)}`);
+    return true;
+  } catch {
+    // Whatever went wrong, the mismatch is what has to be reported, and says that the account is still there.
+    return false;
+  }
 }
 
 /**
  * Makes a core ("Database") account with its groups in one call. Its password is random and kept nowhere.
  *
- * @returns false when an account of this id is there after all (made by a race or by a half-failed earlier call)
+ * @returns `exists` when an account of this id is there after all (made by a race or by a half-failed earlier call),
+ *   `group-missing` when one of the groups is not there, and nothing was made
  */
-export async function createCoreAccount(ocs: Ocs, id: string, profile: Profile, groups: string[]): Promise<boolean> {
+export async function createCoreAccount(
+  ocs: Ocs,
+  id: string,
+  profile: Profile,
+  groups: string[],
+): Promise<"made" | "exists" | "group-missing"> {
   try {
     await ocs.call("POST", "cloud/users", {
       userid: id,
       // Long enough for any password policy, and with every kind of character that one may ask for.
       password: `${randomBytes(30).toString("base64url")}aA1!`,
-      displayName: profile.displayName || undefined,
-      email: profile.email || undefined,
-      quota: profile.quota === undefined ? undefined : quotaText(profile.quota),
+      ...parametersOf(profile),
       groups,
     });
-    return true;
+    return "made";
   } catch (error) {
+    if (isRefusal(error, 104)) return "group-missing";
     // 101 and 102 mean "bad request" as well as "exists already": only looking tells.
-    if (isRefusal(error, 101, 102) && (await getAccount(ocs, id))) return false;
+    if (isRefusal(error, 101, 102) && (await getAccount(ocs, id))) return "exists";
     throw error;
   }
 }
 
-/** Changes one field of a core account. Limited to 50 calls in ten minutes: use it where no other call does it. */
-export async function editAccount(
-  ocs: Ocs,
-  id: string,
-  key: "displayname" | "email" | "quota",
-  value: string,
-): Promise<void> {
+/** Changes one attribute of an account. Limited to 50 calls in ten minutes: use it where no other call does it. */
+export async function editAccount(ocs: Ocs, id: string, key: string, value: string): Promise<void> {
   await ocs.call("PUT", `cloud/users/${userSegment(id)}`, { key, value });
 }
 

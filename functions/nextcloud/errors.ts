@@ -34,19 +34,6 @@ export class NextcloudServerError extends NextcloudFailure {
   }
 }
 
-/** The same write for one person failed again and again while Nextcloud answered otherwise: it is the person's data. */
-export class PoisonousWrite extends NextcloudFailure {
-  constructor(times: number, last: NextcloudServerError) {
-    super(
-      "permanent",
-      "nextcloud-write-fails",
-      `Nextcloud failed ${times} times to write this person: ${last.message}`,
-      "subject",
-      { cause: last },
-    );
-  }
-}
-
 /** HTTP 429. Nextcloud sends it for the 51st `PUT cloud/users/{id}` in ten minutes, without Retry-After. */
 export class NextcloudRateLimited extends NextcloudFailure {
   constructor(details: FailureDetails) {
@@ -121,21 +108,6 @@ export class NextcloudCertificate extends NextcloudFailure {
       NEXTCLOUD_SERVER,
       {
         fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
-      },
-    );
-  }
-}
-
-/** user_oidc made the account under another id than the one this organization's `identity` gives. */
-export class IdentityMismatch extends NextcloudFailure {
-  constructor(expected: string, made: string) {
-    super(
-      "configuration",
-      "identity-mismatch",
-      `user_oidc uses the account id ${made} where identity gives ${expected}`,
-      "organization",
-      {
-        fix: "Make identity (providerId, uniqueUserIds, providerBasedIds, providerIdentifier) equal to the provider's settings in Nextcloud, and delete the account that was made under the wrong id.",
       },
     );
   }

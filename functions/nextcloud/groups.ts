@@ -12,11 +12,17 @@ export async function groupExists(ocs: Ocs, gid: string): Promise<boolean> {
   }
 }
 
-/** Makes a group; one that is there already (102) is success, as after a race. */
-export async function createGroup(ocs: Ocs, gid: string, displayName: string): Promise<void> {
+/**
+ * Makes a group; one that is there already (102) is success, as after a race.
+ *
+ * @returns why Nextcloud refuses a group like this, or undefined when it is there
+ */
+export async function createGroup(ocs: Ocs, gid: string, displayName: string): Promise<string | undefined> {
   try {
     await ocs.call("POST", "cloud/groups", { groupid: gid, displayname: displayName });
+    return undefined;
   } catch (error) {
-    if (!(error instanceof OcsRefusal && error.status === 102)) throw error;
+    if (!(error instanceof OcsRefusal)) throw error;
+    return error.status === 102 ? undefined : error.message;
   }
 }

@@ -12,24 +12,23 @@ import {
   setAccountEnabled,
   upsertOidcAccount,
 } from "../nextcloud/accounts.ts";
-import { OcsRefusal } from "../nextcloud/errors.ts";
 import { createGroup } from "../nextcloud/groups.ts";
-import type { Ocs } from "../nextcloud/ocs.ts";
-import type { GroupLookup } from "./group-lookup.ts";
+import type { GroupLookup, Target } from "./group-lookup.ts";
+import type { IdentityGuard } from "./identity-guard.ts";
 
-/** The time for one job is over; what is left of it is done by the next attempt, so that a slow server holds up nobody else. */
+/** The time for one job is over; the next attempt does the rest, so that a slow server holds up nobody else. */
 export class JobOverTime extends PipelineFailure {
   constructor() {
     super("transient", "job-over-time", "the time for one job was over before all was done", "subject");
   }
 }
 
-/** An account of the id appeared between looking and making it: look and plan again. */
+/** An account of the id appeared between the read and the create: look and plan again. */
 export class AccountAppeared extends Error {
   override name = "AccountAppeared";
 }
 
-export interface Applied {
+export interface AppliedChanges {
   /** What was done, for the log: `upsert`, `join Engineering`, ... */
   done: string[];
   /** What could not be done for this person although the rest was; one sentence each. */
@@ -41,121 +40,137 @@ export interface Applied {
 /** Carries plans out, one operation after the other. */
 export type Apply = (
   organization: Organization,
-  systems: { ocs: Ocs; nextcloudOrigin: string },
+  target: Target,
   desired: DesiredAccount,
   operations: readonly Operation[],
   /** Asked before each operation. */
   hasTime: () => boolean,
-) => Promise<Applied>;
+) => Promise<AppliedChanges>;
 
-/** @param ownership whom groups belong to; a group is claimed there before it is made */
-export function createApply(ownership: GroupLookup): Apply {
-  return async (organization, { ocs, nextcloudOrigin }, desired, operations, hasTime) => {
-    const id = desired.accountId;
-    const applied: Applied = { done: [], notes: [], joined: [] };
+/** One plan that is being carried out. */
+interface Application {
+  organization: Organization;
+  target: Target;
+  desired: DesiredAccount;
+  lookup: GroupLookup;
+  identity: IdentityGuard;
+  changes: AppliedChanges;
+}
 
-    const skip = (group: DesiredGroup, reason: string): false => {
-      applied.notes.push(`group ${printable(group.name)} is skipped: ${printable(reason)}`);
-      return false;
-    };
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
-    /** Makes a group; skips it for this person when Nextcloud cannot hold it. */
-    const make = async (group: DesiredGroup): Promise<boolean> => {
-      try {
-        await createGroup(ocs, group.gid, group.displayName);
-        return true;
-      } catch (error) {
-        if (error instanceof OcsRefusal) return skip(group, error.message);
-        throw error;
-      }
-    };
-
-    /** Claims a group and makes it if it is new; a group that somebody made before is taken to be there still. */
-    const prepare = async (group: DesiredGroup): Promise<boolean> => {
-      const { adopt } = organization.groups;
-      if (group.source === "always" || adopt.includes(group.name) || adopt.includes(group.gid)) return true;
-      const claim = await ownership.claim(organization, nextcloudOrigin, group.gid, group.name);
-      if (claim === "other") return skip(group, `another organization owns the Nextcloud group ${group.gid}`);
-      return claim === "ours" || make(group);
-    };
-
-    const join = async (group: DesiredGroup): Promise<void> => {
-      if (!(await prepare(group))) return;
-      if (!(await joinGroup(ocs, id, group.gid))) {
-        // Deleted in Nextcloud, or never made because a worker stopped after claiming it.
-        // One that was to be adopted and is not there becomes ours.
-        if (group.source === "clavex") await ownership.claim(organization, nextcloudOrigin, group.gid, group.name);
-        if (!(await make(group))) return;
-        if (!(await joinGroup(ocs, id, group.gid))) return void skip(group, "Nextcloud does not find it");
-      }
-      applied.joined.push(group.gid);
-      applied.done.push(`join ${printable(group.name)}`);
-    };
-
-    const create = async (operation: Extract<Operation, { kind: "create" }>): Promise<void> => {
-      let groups: DesiredGroup[] = [];
-      for (const group of operation.groups) if (await prepare(group)) groups.push(group);
-      const attempt = () =>
-        createCoreAccount(
-          ocs,
-          id,
-          operation.profile,
-          groups.map((group) => group.gid),
-        );
-      let made: boolean;
-      try {
-        made = await attempt();
-      } catch (error) {
-        // 104: one of the groups is not there, and nothing was made.
-        if (!(error instanceof OcsRefusal && error.status === 104)) throw error;
-        const found: DesiredGroup[] = [];
-        for (const group of groups) if (await make(group)) found.push(group);
-        groups = found;
-        made = await attempt();
-      }
-      if (!made) throw new AccountAppeared();
-      applied.joined.push(...groups.map((group) => group.gid));
-      applied.done.push("create", ...groups.map((group) => `join ${printable(group.name)}`));
-    };
-
-    const upsert = async ({ profile, changes }: Extract<Operation, { kind: "upsert" }>): Promise<void> => {
-      const { identity } = organization;
-      if (identity.scheme !== "user_oidc") throw new Error("only user_oidc has an upsert");
-      await upsertOidcAccount(ocs, identity.providerId, desired.subject, profile, id);
-      applied.done.push(`upsert ${changes.join("+")}`);
-    };
-
+/**
+ * @param lookup whom groups belong to; a group is claimed there before it is made
+ * @param identity watches over the ids under which accounts are made
+ */
+export function createApply(lookup: GroupLookup, identity: IdentityGuard): Apply {
+  return async (organization, target, desired, operations, hasTime) => {
+    const changes: AppliedChanges = { done: [], notes: [], joined: [] };
     for (const operation of operations) {
       if (!hasTime()) throw new JobOverTime();
-      switch (operation.kind) {
-        case "disable":
-        case "enable":
-          await setAccountEnabled(ocs, id, operation.kind === "enable");
-          applied.done.push(operation.kind);
-          break;
-        case "delete":
-          await deleteAccount(ocs, id);
-          applied.done.push("delete");
-          break;
-        case "leave":
-          await leaveGroup(ocs, id, operation.gid);
-          applied.done.push(`leave ${printable(operation.name)}`);
-          break;
-        case "upsert":
-          await upsert(operation);
-          break;
-        case "create":
-          await create(operation);
-          break;
-        case "edit":
-          await editAccount(ocs, id, operation.key, operation.value);
-          applied.done.push(`edit ${operation.key}`);
-          break;
-        case "join":
-          await join(operation.group);
-          break;
-      }
+      await applyOne({ organization, target, desired, lookup, identity, changes }, operation);
     }
-    return applied;
+    return changes;
   };
+}
+
+async function applyOne(application: Application, operation: Operation): Promise<void> {
+  const { desired, changes } = application;
+  const { ocs } = application.target;
+  const id = desired.accountId;
+  switch (operation.kind) {
+    case "disable":
+    case "enable":
+      await setAccountEnabled(ocs, id, operation.kind === "enable");
+      return void changes.done.push(operation.kind);
+    case "delete":
+      await deleteAccount(ocs, id);
+      return void changes.done.push("delete");
+    case "leave":
+      await leaveGroup(ocs, id, operation.gid);
+      return void changes.done.push(`leave ${printable(operation.name)}`);
+    case "upsert":
+      return upsert(application, operation);
+    case "create":
+      return create(application, operation);
+    case "edit":
+      await editAccount(ocs, id, operation.key, operation.value);
+      return void changes.done.push(`edit ${operation.key}`);
+    case "join":
+      return join(application, operation.group);
+  }
+}
+
+async function upsert(application: Application, { profile, changes, effect }: Of<"upsert">): Promise<void> {
+  const { organization, target, desired, identity } = application;
+  const { identity: scheme } = organization;
+  if (scheme.scheme !== "user_oidc") throw new Error("only user_oidc has an upsert");
+  const make = () => upsertOidcAccount(target.ocs, scheme.providerId, desired.subject, profile);
+  if (effect === "grants") await identity.create(organization, target, desired.accountId, make);
+  else await identity.check(organization, target, desired.accountId, make);
+  application.changes.done.push(`upsert ${changes.join("+")}`);
+}
+
+async function create(application: Application, operation: Of<"create">): Promise<void> {
+  const { desired, target, changes } = application;
+  const attempt = (groups: DesiredGroup[]) =>
+    createCoreAccount(
+      target.ocs,
+      desired.accountId,
+      operation.profile,
+      groups.map((group) => group.gid),
+    );
+  let groups = await filter(operation.groups, (group) => prepare(application, group));
+  let result = await attempt(groups);
+  if (result === "group-missing") {
+    groups = await filter(groups, (group) => make(application, group));
+    result = await attempt(groups);
+  }
+  if (result === "group-missing")
+    throw new PipelineFailure("transient", "group-vanished", "a group was deleted while it was made", "subject");
+  if (result === "exists") throw new AccountAppeared();
+  changes.joined.push(...groups.map((group) => group.gid));
+  changes.done.push("create", ...groups.map((group) => `join ${printable(group.name)}`));
+}
+
+async function join(application: Application, group: DesiredGroup): Promise<void> {
+  const { organization, target, desired, lookup, changes } = application;
+  if (!(await prepare(application, group))) return;
+  if (!(await joinGroup(target.ocs, desired.accountId, group.gid))) {
+    // Deleted in Nextcloud, or never made because a worker stopped after claiming it.
+    // One that was to be adopted and is not there becomes ours.
+    if (group.source === "clavex") await lookup.claim(organization, target.nextcloudOrigin, group.gid, group.name);
+    if (!(await make(application, group))) return;
+    if (!(await joinGroup(target.ocs, desired.accountId, group.gid)))
+      return void skip(application, group, "Nextcloud does not find it");
+  }
+  changes.joined.push(group.gid);
+  changes.done.push(`join ${printable(group.name)}`);
+}
+
+/** Claims a group and makes it if it is new; a group that somebody made before is taken to be there still. */
+async function prepare(application: Application, group: DesiredGroup): Promise<boolean> {
+  const { organization, target, lookup } = application;
+  const { adopt } = organization.groups;
+  if (group.source === "always" || adopt.includes(group.name) || adopt.includes(group.gid)) return true;
+  const claim = await lookup.claim(organization, target.nextcloudOrigin, group.gid, group.name);
+  if (claim === "other") return skip(application, group, `another organization owns the Nextcloud group ${group.gid}`);
+  return claim === "ours" || make(application, group);
+}
+
+/** Makes a group; skips it for this person when Nextcloud cannot hold it. */
+async function make(application: Application, group: DesiredGroup): Promise<boolean> {
+  const refusal = await createGroup(application.target.ocs, group.gid, group.displayName);
+  return refusal === undefined || skip(application, group, refusal);
+}
+
+function skip({ changes }: Application, group: DesiredGroup, reason: string): false {
+  changes.notes.push(`group ${printable(group.name)} is skipped: ${printable(reason)}`);
+  return false;
+}
+
+async function filter<T>(items: readonly T[], test: (item: T) => Promise<boolean>): Promise<T[]> {
+  const kept: T[] = [];
+  for (const item of items) if (await test(item)) kept.push(item);
+  return kept;
 }

@@ -1,25 +1,32 @@
-import type { ActualAccount } from "../core/account.ts";
-import { type DesiredAccount, isManaged, nextcloudGroup } from "../core/desired.ts";
+import { isManaged, nextcloudGroup } from "../core/desired.ts";
+import { type Decision, type EvaluationInput, evaluate, type GroupQuestion } from "../core/evaluate.ts";
 import { hashesGroupIds } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { GroupKnowledge } from "../core/plan.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import type { Claims } from "../ledger/claims.ts";
 import { groupExists } from "../nextcloud/groups.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
+
+/** The Nextcloud that groups are looked up in. */
+export interface Target {
+  ocs: Ocs;
+  nextcloudOrigin: string;
+}
 
 /** Finds out whose Nextcloud groups are, asking the ledger and, where that does not know, Nextcloud. */
 export interface GroupLookup {
   /**
+   * Evaluates a person, after looking up every group that has to be known for it.
+   *
    * @param names the names of the directory's groups that matter; undefined when they are not known
-   * @returns knowledge of every desired group and of every group the account is in
+   * @param known what is known of groups already; it gains what was looked up
    */
-  resolve(
-    organization: Organization,
-    systems: { ocs: Ocs; nextcloudOrigin: string },
-    desired: DesiredAccount,
-    actual: ActualAccount | undefined,
+  evaluate(
+    input: Omit<EvaluationInput, "groups">,
+    target: Target,
     names: ReadonlySet<string> | undefined,
-  ): Promise<Map<string, GroupKnowledge>>;
+    known?: Map<string, GroupKnowledge>,
+  ): Promise<Decision>;
   /**
    * Writes a group down as the organization's before it is made or joined.
    *
@@ -31,75 +38,95 @@ export interface GroupLookup {
 /** How long "was there before" is believed; what is owned stays owned. */
 const LOCAL_MS = 60_000;
 
-/** GroupLookup with a memory for the life of the container, so that a known group costs no request. */
-export function createGroupLookup(ledger: Ledger, now: () => number = Date.now): GroupLookup {
-  const memory = new Map<string, { knowledge: GroupKnowledge; until: number }>();
-  const key = (organization: Organization, origin: string, gid: string): string =>
-    `${origin} ${organization.slug} ${gid}`;
+/** A lookup with a memory for the life of the container, so that a known group costs no request. */
+export function createGroupLookup(claims: Pick<Claims, "group" | "claimGroup">, now: () => number): GroupLookup {
+  const memory = createMemory(now);
 
-  const remember = (id: string, knowledge: GroupKnowledge): GroupKnowledge => {
-    const owned = knowledge.ownership === "ours" || knowledge.ownership === "other";
-    memory.set(id, { knowledge, until: owned ? Number.POSITIVE_INFINITY : now() + LOCAL_MS });
-    return knowledge;
-  };
+  async function inLedger(organization: Organization, id: string, origin: string, gid: string) {
+    const claim = await claims.group(origin, gid);
+    return claim && memory.keep(id, { ownership: ownershipOf(organization, claim.owner), name: claim.name });
+  }
+
+  async function look(
+    organization: Organization,
+    { ocs, nextcloudOrigin }: Target,
+    { gid, exists }: GroupQuestion,
+    derived: ReadonlyMap<string, string> | undefined,
+  ): Promise<GroupKnowledge> {
+    const id = memoryKey(organization, nextcloudOrigin, gid);
+    const known = memory.get(id) ?? (await inLedger(organization, id, nextcloudOrigin, gid));
+    if (known) return known;
+    const name = derived?.get(gid);
+    // Nobody else makes a group of a hashed id. It becomes ours in the ledger with the first claim.
+    if (name !== undefined) return { ownership: "ours", name };
+    // Not remembered: somebody may make it before the next look.
+    if (!exists && !(await groupExists(ocs, gid))) return { ownership: "free" };
+    const adopted = adoptedName(organization, gid);
+    return (
+      // Another container may have claimed and made it since the ledger was asked.
+      (await inLedger(organization, id, nextcloudOrigin, gid)) ??
+      memory.keep(id, { ownership: "local", ...(adopted === undefined ? {} : { name: adopted }) })
+    );
+  }
+
+  /** Always-groups are plain ids of the policy: only another organization's claim matters. */
+  async function lookAtAlways(organization: Organization, { nextcloudOrigin }: Target, gid: string) {
+    const id = `always ${memoryKey(organization, nextcloudOrigin, gid)}`;
+    return (
+      memory.get(id) ??
+      (await inLedger(organization, id, nextcloudOrigin, gid)) ??
+      memory.keep(id, { ownership: "local" })
+    );
+  }
 
   return {
-    async resolve(organization, { ocs, nextcloudOrigin }, desired, actual, names) {
-      // Groups of a person who is not active are left as they are.
-      if (desired.state !== "active") return new Map();
-      const derived = hashesGroupIds(organization.identity) ? derivedNames(organization, names) : undefined;
-      const member = new Set(actual?.groups);
-
-      const inLedger = async (id: string, gid: string): Promise<GroupKnowledge | undefined> => {
-        const entry = await ledger.group(nextcloudOrigin, gid);
-        if (!entry) return undefined;
-        return remember(id, { ownership: entry.owner === organization.slug ? "ours" : "other", name: entry.name });
-      };
-
-      const look = async (gid: string): Promise<GroupKnowledge> => {
-        const id = key(organization, nextcloudOrigin, gid);
-        const known = memory.get(id);
-        if (known && known.until > now()) return known.knowledge;
-        const owned = await inLedger(id, gid);
-        if (owned) return owned;
-        const name = derived?.get(gid);
-        // Nobody else makes a group of a hashed id. It becomes ours in the ledger with the first claim.
-        if (name !== undefined) return { ownership: "ours", name };
-        const exists = member.has(gid) || (await groupExists(ocs, gid));
-        // Not remembered: somebody may make it before the next look.
-        if (!exists) return { ownership: "free" };
-        // Another container may have claimed and made it since the ledger was asked.
-        const adopted = adoptedName(organization, gid);
-        return (
-          (await inLedger(id, gid)) ??
-          remember(id, { ownership: "local", ...(adopted === undefined ? {} : { name: adopted }) })
-        );
-      };
-
-      // Always-groups are plain ids of the policy: only another organization's claim matters.
-      const lookAtAlways = async (gid: string): Promise<GroupKnowledge> => {
-        const id = `always ${key(organization, nextcloudOrigin, gid)}`;
-        const known = memory.get(id);
-        if (known && known.until > now()) return known.knowledge;
-        return (await inLedger(id, gid)) ?? remember(id, { ownership: "local" });
-      };
-
-      const always = new Set(desired.groups.filter(({ source }) => source === "always").map(({ gid }) => gid));
-      const gids = new Set([...desired.groups.map(({ gid }) => gid), ...member]);
-      const looks = Array.from(
-        gids,
-        async (gid) => [gid, await (always.has(gid) ? lookAtAlways(gid) : look(gid))] as const,
-      );
-      return new Map(await Promise.all(looks));
+    async evaluate(input, target, names, known = new Map()) {
+      const { organization } = input;
+      for (;;) {
+        const evaluation = evaluate({ ...input, groups: known });
+        if (evaluation.result !== "unknown-groups") return evaluation;
+        const derived = hashesGroupIds(organization.identity) ? derivedNames(organization, names) : undefined;
+        const looks = evaluation.questions.map(async (question) => {
+          const { gid, always } = question;
+          const knowledge = always
+            ? await lookAtAlways(organization, target, gid)
+            : await look(organization, target, question, derived);
+          known.set(gid, knowledge);
+        });
+        await Promise.all(looks);
+      }
     },
-
     async claim(organization, origin, gid, name) {
-      const id = key(organization, origin, gid);
-      if (memory.get(id)?.knowledge.ownership === "ours") return "ours";
-      const { entry, written } = await ledger.claimGroup(origin, gid, { owner: organization.slug, name });
-      const ownership = entry.owner === organization.slug ? "ours" : "other";
-      remember(id, { ownership, name: entry.name });
+      const id = memoryKey(organization, origin, gid);
+      if (memory.get(id)?.ownership === "ours") return "ours";
+      const { claim, written } = await claims.claimGroup(origin, gid, { owner: organization.slug, name });
+      const ownership = ownershipOf(organization, claim.owner);
+      memory.keep(id, { ownership, name: claim.name });
       return written ? "new" : ownership;
+    },
+  };
+}
+
+function ownershipOf({ slug }: Organization, owner: string): "ours" | "other" {
+  return owner === slug ? "ours" : "other";
+}
+
+function memoryKey({ slug }: Organization, origin: string, gid: string): string {
+  return `${origin} ${slug} ${gid}`;
+}
+
+/** What was found out lately. */
+function createMemory(now: () => number) {
+  const memory = new Map<string, { knowledge: GroupKnowledge; until: number }>();
+  return {
+    get(id: string): GroupKnowledge | undefined {
+      const known = memory.get(id);
+      return known && known.until > now() ? known.knowledge : undefined;
+    },
+    keep(id: string, knowledge: GroupKnowledge): GroupKnowledge {
+      const owned = knowledge.ownership === "ours" || knowledge.ownership === "other";
+      memory.set(id, { knowledge, until: owned ? Number.POSITIVE_INFINITY : now() + LOCAL_MS });
+      return knowledge;
     },
   };
 }

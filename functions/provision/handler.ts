@@ -7,11 +7,13 @@ import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { createRetryDelay } from "../core/retry.ts";
-import { createDocumentClient } from "../ledger/client.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createQueue } from "../queue/queue.ts";
+import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { createGuards } from "./guards.ts";
 import { CONTAINER_LIMITS } from "./limits.ts";
 import { createProvision } from "./provision.ts";
 import { createWorker, type Worker } from "./worker.ts";
@@ -23,18 +25,22 @@ function build(): Worker {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
   const ssm = createSsmClient();
   const queue = createQueue(new SQSClient(), queueUrl);
-  return createWorker({
-    provision: createProvision({
-      organizations: organizationsFromParameters(ssm, stage),
-      clients: createClients({
-        secrets: parameterSecrets(ssm, stage),
-        nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
-      }),
-      ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
-      queue,
+  const ledger = createLedger(dynamoDbTable(new DynamoDBClient(), tableName));
+  const retryDelay = createRetryDelay();
+  const guards = createGuards({
+    organizations: organizationsFromParameters(ssm, stage),
+    clients: createClients({
+      secrets: parameterSecrets(ssm, stage),
+      nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
     }),
+    ledger,
+    breakerDelay: retryDelay,
+  });
+  return createWorker({
+    provision: createProvision({ guards, ledger }),
+    followGroups: createFollowGroups({ guards, ledger, queue }),
     queue,
-    retryDelay: createRetryDelay(),
+    retryDelay,
     log: createLog("provision"),
     counters: createCounters("provision", stage),
     concurrency: CONTAINER_LIMITS.concurrentSubjects,
@@ -49,5 +55,5 @@ export async function handler(
   context: Pick<Context, "getRemainingTimeInMillis">,
 ): Promise<SQSBatchResponse> {
   worker ??= build();
-  return worker(event, () => context.getRemainingTimeInMillis() > RESERVE_MS);
+  return worker(event, AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS)));
 }

@@ -1,16 +1,19 @@
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
+import { BrakeHeld } from "../core/brake.ts";
 import { Failure } from "../core/failure.ts";
-import type { Job } from "../core/job.ts";
+import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay } from "../core/retry.ts";
 import { parseJob, type Queue } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
-import { BrakeHeld } from "./brake.ts";
 import { CircuitOpen } from "./circuit-breaker.ts";
-import type { Outcome, Provision } from "./provision.ts";
+import type { Outcome, ReceivedJob } from "./outcome.ts";
+import type { Provision } from "./provision.ts";
 
 export interface WorkerDependencies {
   provision: Provision;
+  /** What is done for a group hint. */
+  followGroups: FollowGroups;
   queue: Pick<Queue, "setVisibility">;
   retryDelay: RetryDelay;
   log: Log;
@@ -19,11 +22,14 @@ export interface WorkerDependencies {
   concurrency: number;
 }
 
+/** Queues a job for each person whose groups are others now. */
+export type FollowGroups = (received: ReceivedJob<GroupsJob>) => Promise<Outcome>;
+
 /**
- * Takes a batch of the FIFO queue; the answer names the messages that stay in the queue. Jobs for which `hasTime` says false
- * are not begun, and come again at once.
+ * Takes a batch of the FIFO queue; the answer names the messages that stay in the queue. Jobs that are not begun when the
+ * deadline passes come again at once.
  */
-export type Worker = (event: SQSEvent, hasTime?: () => boolean) => Promise<SQSBatchResponse>;
+export type Worker = (event: SQSEvent, deadline: AbortSignal) => Promise<SQSBatchResponse>;
 
 /**
  * The queue consumer: different subjects at the same time, one subject's jobs in order. When a job fails, the later jobs of
@@ -31,16 +37,16 @@ export type Worker = (event: SQSEvent, hasTime?: () => boolean) => Promise<SQSBa
  * timeout, or hand them out before the first.
  */
 export function createWorker(dependencies: WorkerDependencies): Worker {
-  const { provision, queue, retryDelay, log, counters, concurrency } = dependencies;
+  const { queue, retryDelay, log, counters, concurrency } = dependencies;
 
   /** Works on one subject's messages in order. Returns those that stay, with their delays. */
-  async function work(records: SQSRecord[], hasTime: () => boolean): Promise<Waiting[]> {
+  async function work(records: SQSRecord[], deadline: AbortSignal): Promise<Waiting[]> {
     for (const [index, record] of records.entries()) {
-      if (!hasTime()) return records.slice(index).map((waiting) => ({ record: waiting, seconds: 1 }));
+      if (deadline.aborted) return records.slice(index).map((waiting) => ({ record: waiting, seconds: 1 }));
       const started = performance.now();
       try {
         const job = parseJob(record.body);
-        const outcome = await provision(job, Number(record.attributes.SentTimestamp), receiveCount(record));
+        const outcome = await carryOut(dependencies, job, record);
         counters.count(COUNTER[outcome.result]);
         const level = outcome.result === "parked" ? "error" : "info";
         log[level]("job", line(job, outcome, record, started));
@@ -58,12 +64,12 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     const seconds = retryDelay(attempt, failure?.retryAfterSeconds);
     if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
     counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
-    // Jobs of a paused server go back untried, many of them: the one that was tried has told the cause.
+    // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
     log[failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
       ...identify(record),
       class: failure?.failureClass ?? "transient",
       code: failure?.code ?? "unexpected",
-      // The text of an error that no room knows may hold anything: its name must do.
+      // Unknown errors may contain personal data: log only the name.
       problem: failure?.message ?? (error instanceof Error ? error.name : "unknown error"),
       fix: failure?.fix,
       attempt,
@@ -73,12 +79,12 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     return seconds;
   }
 
-  return async (event, hasTime = () => true) => {
+  return async (event, deadline) => {
     const subjects = [...Map.groupBy(event.Records, groupOf).values()];
     const waiting: Waiting[] = [];
     const next = subjects.values();
     const runner = async (): Promise<void> => {
-      for (const records of next) waiting.push(...(await work(records, hasTime)));
+      for (const records of next) waiting.push(...(await work(records, deadline)));
     };
     await Promise.all(Array.from({ length: Math.min(concurrency, subjects.length) }, runner));
     await queue.setVisibility(waiting.map(({ record, seconds }) => ({ receiptHandle: record.receiptHandle, seconds })));
@@ -99,7 +105,14 @@ const COUNTER: Record<Outcome["result"], Counter> = {
   stale: "JobsUnchanged",
   ignored: "JobsUnchanged",
   parked: "JobsParked",
+  followed: "JobsUnchanged",
 };
+
+/** Dispatches by kind of job. */
+function carryOut({ provision, followGroups }: WorkerDependencies, job: Job, record: SQSRecord): Promise<Outcome> {
+  const received = { sentAt: Number(record.attributes.SentTimestamp), receiveCount: receiveCount(record) };
+  return job.kind === "groups" ? followGroups({ job, ...received }) : provision({ job, ...received });
+}
 
 function receiveCount(record: SQSRecord): number {
   return Number(record.attributes.ApproximateReceiveCount);
@@ -116,18 +129,15 @@ function identify(record: SQSRecord): Record<string, unknown> {
 
 function line(job: Job, outcome: Outcome, record: SQSRecord, started: number): Record<string, unknown> {
   const { trigger } = job;
+  const origin = originOf(trigger);
   return {
     organization: job.organization,
-    subject: job.subject,
-    accountId: outcome.accountId,
+    subject: aboutWhom(job),
     trigger: trigger.kind,
-    event: trigger.event,
-    deliveryId: trigger.deliveryId,
-    result: outcome.result,
-    state: outcome.state,
-    operations: outcome.operations,
-    ...(outcome.notes.length > 0 ? { notes: outcome.notes } : {}),
-    reason: outcome.reason,
+    event: eventOf(job),
+    deliveryId: origin.kind === "webhook" ? origin.deliveryId : undefined,
+    ...outcome,
+    ...("notes" in outcome && outcome.notes.length === 0 ? { notes: undefined } : {}),
     attempt: receiveCount(record),
     milliseconds: Math.round(performance.now() - started),
   };

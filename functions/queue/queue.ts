@@ -17,7 +17,7 @@ export interface Queue {
    */
   send(job: Job, source: string): Promise<void>;
   /**
-   * Sends up to ten jobs in one request.
+   * Sends any number of jobs, in as few requests as it takes.
    *
    * @throws {QueueUnavailable} when SQS did not take all of them; sending them again with the same source doubles none
    */
@@ -29,7 +29,10 @@ export interface Queue {
 /** The longest an SQS message can be made invisible (12 hours). */
 const LONGEST_VISIBILITY = 43_200;
 
-/** How often the messages of a batch that SQS did not take are sent. */
+/** The most entries that SQS takes in one request. */
+const BATCH = 10;
+
+/** Attempts for entries that SQS rejected. */
 const MOST_SENDS = 3;
 
 /**
@@ -45,12 +48,26 @@ function message(job: Job, source: string) {
   return {
     MessageBody: messageBody(job),
     MessageGroupId: messageGroupId(job),
-    MessageDeduplicationId: deduplicationId(source, job.subject),
+    MessageDeduplicationId: deduplicationId(source, job),
   };
 }
 
 /** @param timeoutMs after which a send is given up; the receiver has to answer Clavex within ten seconds */
 export function createQueue(client: SQSClient, queueUrl: string, timeoutMs = 7_000): Queue {
+  async function sendBatch(jobs: Job[], source: string): Promise<void> {
+    let Entries = jobs.map((job, index) => ({ Id: String(index), ...message(job, source) }));
+    for (let attempt = 1; Entries.length > 0; attempt += 1) {
+      const command = new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries });
+      const { Failed = [] } = await client.send(command).catch((error) => {
+        throw new QueueUnavailable(error);
+      });
+      if (Failed.length > 0 && attempt === MOST_SENDS)
+        throw new QueueUnavailable(new Error(Failed[0]?.Code ?? "refused"));
+      const failed = new Set(Failed.map(({ Id }) => Id));
+      Entries = Entries.filter(({ Id }) => failed.has(Id));
+    }
+  }
+
   return {
     async send(job, source) {
       const command = new SendMessageCommand({ QueueUrl: queueUrl, ...message(job, source) });
@@ -59,17 +76,8 @@ export function createQueue(client: SQSClient, queueUrl: string, timeoutMs = 7_0
       });
     },
     async sendAll(jobs, source) {
-      let Entries = jobs.map((job, index) => ({ Id: String(index), ...message(job, source) }));
-      for (let attempt = 1; Entries.length > 0; attempt += 1) {
-        const command = new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries });
-        const { Failed = [] } = await client.send(command).catch((error) => {
-          throw new QueueUnavailable(error);
-        });
-        if (Failed.length > 0 && attempt === MOST_SENDS)
-          throw new QueueUnavailable(new Error(Failed[0]?.Code ?? "refused"));
-        const failed = new Set(Failed.map(({ Id }) => Id));
-        Entries = Entries.filter(({ Id }) => failed.has(Id));
-      }
+      for (let index = 0; index < jobs.length; index += BATCH)
+        await sendBatch(jobs.slice(index, index + BATCH), source);
     },
     async setVisibility(messages) {
       const Entries = messages.map(({ receiptHandle, seconds }, index) => ({

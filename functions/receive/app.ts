@@ -1,11 +1,11 @@
 import { type Context, Hono } from "hono";
 import { ForeignOrganization, type Hint, MalformedDelivery, parseDelivery } from "../clavex/events.ts";
 import { SIGNATURE_HEADER, verifySignature } from "../clavex/signature.ts";
-import { isDeletion, snapshotOf } from "../clavex/snapshot.ts";
+import { snapshotOf } from "../clavex/snapshot.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { Failure } from "../core/failure.ts";
-import { GROUPS_SUBJECT, type Job } from "../core/job.ts";
+import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -52,7 +52,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     if (outcome.status === 503) c.header("Retry-After", RETRY_AFTER_SECONDS);
     const { deliveryId, event } = outcome.hint ?? {};
     const milliseconds = Math.round(performance.now() - started);
-    // Who is not known to be Clavex writes no lines: that would be a way to fill the log.
+    // Unauthenticated requests are not logged: that would be a way to fill the log.
     if (outcome.status !== 401 && outcome.status !== 413)
       log.info("delivery", { organization: slug, deliveryId, event, ...outcome.body, milliseconds });
     return c.json(outcome.body, outcome.status);
@@ -61,7 +61,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
   app.all("/healthz", (c) => c.json({ error: "method not allowed" }, 405, { Allow: "GET" }));
   app.notFound((c) => c.json({ error: "not found" }, 404));
   app.onError((error, c) => {
-    // The text of an error that no room knows may hold anything: its name must do.
+    // Unknown errors may contain personal data: log only the name.
     log.error("receiver failed", { error: error.name });
     c.header("Retry-After", RETRY_AFTER_SECONDS);
     return c.json({ error: "try again later" }, 503);
@@ -108,16 +108,19 @@ interface Outcome {
 /** What a hint leads to: a job, or a reason why there is none. */
 export function decide(hint: Hint, organization: Organization): { job: Job } | { reason: string } {
   if (hint.concerns === "ignored") return { reason: hint.reason };
-  const { event, deliveryId, occurredAt } = hint;
-  const trigger = { kind: "webhook", event, deliveryId, occurredAt } as const;
-  const job = (subject: string): Job => ({ version: 1, organization: organization.slug, subject, trigger });
+  const { event, deliveryId, occurredAt, about } = hint;
+  const trigger = { kind: "webhook", event, deliveryId, occurredAt, about } as const;
+  const common = { version: 2, organization: organization.slug, trigger } as const;
   const readable = organization.clavex.apiKey !== undefined;
   if (hint.concerns === "group") {
-    return readable ? { job: job(GROUPS_SUBJECT) } : { reason: "without clavex.apiKey no groups can be read" };
+    return readable
+      ? { job: { ...common, kind: "groups" } }
+      : { reason: "without clavex.apiKey no groups can be read" };
   }
-  if (readable || isDeletion(event)) return { job: job(hint.subject) };
+  const job = { ...common, kind: "person", subject: hint.subject } as const;
+  if (readable || about === "deletion") return { job };
   const snapshot = snapshotOf(hint.data, organization.quota.attribute);
-  if (snapshot?.id === hint.subject) return { job: { ...job(hint.subject), snapshot } };
+  if (snapshot?.id === hint.subject) return { job: { ...job, snapshot } };
   return { reason: `event ${event} carries no data of its user, and without clavex.apiKey none can be read` };
 }
 

@@ -1,12 +1,48 @@
-import type { GroupMap } from "../clavex/group-map.ts";
 import { groupsHash } from "../core/desired.ts";
-import type { Job } from "../core/job.ts";
+import { type Job, originOf } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
+import type { GroupMap } from "../core/person.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import type { Guards } from "../provision/guards.ts";
+import type { FollowGroups } from "../provision/worker.ts";
 import type { Queue } from "../queue/queue.ts";
+
+export interface FollowGroupsDependencies {
+  guards: Guards;
+  ledger: Pick<Ledger, "subjects">;
+  queue: Pick<Queue, "sendAll">;
+}
 
 /** What is applied where no group matters to the organization: nobody's groups are read then. */
 const NO_GROUPS = groupsHash([]);
+
+/**
+ * Some group has changed: queues a job for each person to whom that makes a difference. All hints of an organization are in
+ * one FIFO group, and each look is at all groups, so one look covers every hint that was sent before it.
+ */
+export function createFollowGroups(dependencies: FollowGroupsDependencies): FollowGroups {
+  const { guards } = dependencies;
+  /** When the groups were read that the last look was made with, by organization. */
+  const followed = new Map<string, number>();
+
+  return async ({ job, sentAt }) => {
+    const entered = await guards.enter(job.organization);
+    const { organization, clients } = entered;
+    const { directory } = clients;
+    if (directory.mode === "snapshots")
+      return { result: "ignored", why: "without clavex.apiKey no groups can be read" };
+    return guards.run(entered, async () => {
+      if ((followed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) > sentAt)
+        return { result: "superseded", accountId: undefined };
+      const { value: map, readAt } = await directory.directory.groups(sentAt);
+      const origin = originOf(job.trigger);
+      const source = `groups#${origin.kind === "webhook" ? origin.deliveryId : sentAt}`;
+      const queued = await sendGroupChanges(organization, map, dependencies, source);
+      followed.set(organization.slug, readAt);
+      return { result: "followed", queued };
+    });
+  };
+}
 
 /**
  * Sends a job for each person whose groups in the directory are not those that were applied last. People that the ledger
@@ -19,23 +55,28 @@ const NO_GROUPS = groupsHash([]);
 export async function sendGroupChanges(
   organization: Organization,
   map: GroupMap,
-  { ledger, queue }: { ledger: Ledger; queue: Pick<Queue, "sendAll"> },
+  { ledger, queue }: Pick<FollowGroupsDependencies, "ledger" | "queue">,
   source: string,
 ): Promise<number> {
-  const trigger = { kind: "reconcile", event: "group.changed" } as const;
   let sent = 0;
-  for await (const page of ledger.subjects(organization.slug)) {
+  for await (const page of ledger.subjects.all(organization.slug)) {
     const changed = page.filter(
-      ({ subject, state, groupsHash: applied = NO_GROUPS }) =>
+      ({ subject, state, applied }) =>
         // Whoever is suspended or gone keeps what they have; for the others scope and quota may hang on groups too.
-        (state === "active" || state === "outOfScope") && applied !== groupsHash(map.of(subject)),
+        (state === "active" || state === "outOfScope") &&
+        (applied?.groupsHash ?? NO_GROUPS) !== groupsHash(map.of(subject)),
     );
-    for (let index = 0; index < changed.length; index += 10) {
-      const batch = changed.slice(index, index + 10);
-      const jobs = batch.map(({ subject }): Job => ({ version: 1, organization: organization.slug, subject, trigger }));
-      await queue.sendAll(jobs, source);
-      sent += jobs.length;
-    }
+    const jobs = changed.map(
+      ({ subject }): Job => ({
+        version: 2,
+        kind: "person",
+        organization: organization.slug,
+        subject,
+        trigger: { kind: "reconcile", reason: "membership" },
+      }),
+    );
+    await queue.sendAll(jobs, source);
+    sent += jobs.length;
   }
   return sent;
 }

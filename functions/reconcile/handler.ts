@@ -9,7 +9,7 @@ import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { Failure, PipelineFailure } from "../core/failure.ts";
-import { createDocumentClient } from "../ledger/client.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createQueue } from "../queue/queue.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -31,7 +31,7 @@ function build() {
   const reconcile = createReconcile({
     organizations,
     clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
-    ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
+    ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
     queue: createQueue(new SQSClient(), queueUrl),
     log,
     counters,
@@ -77,11 +77,15 @@ export async function handler(
   };
   try {
     if (organization === undefined) for (const slug of await organizations.slugs()) await invoke(slug);
-    else await reconcile(organization, mode, { hasTime: () => context.getRemainingTimeInMillis() > RESERVE_MS });
+    else await reconcile(organization, mode, { deadline: deadlineOf(context) });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     fail(organization, error);
   } finally {
     counters.flush();
   }
+}
+
+function deadlineOf(context: Pick<Context, "getRemainingTimeInMillis">): AbortSignal {
+  return AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
 }

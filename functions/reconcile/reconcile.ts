@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
 import type { Clients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { ConfigurationError } from "../core/failure.ts";
-import { GRACE_OVER } from "../core/grace.ts";
+import type { Held } from "../core/brake.ts";
+import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
-import { LedgerConflict } from "../ledger/errors.ts";
-import { type Ledger, newEntry } from "../ledger/ledger.ts";
+import { newRecord, queued, unqueued } from "../core/record.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import { createBrake } from "../provision/brake.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
-import { type Drift, type DriftReport, driftReport, type Held, type Mode, takesAway } from "./drift-report.ts";
+import { type Drift, type DriftReport, driftReport, type Mode, takesAway } from "./drift-report.ts";
 
 export interface ReconcileDependencies {
   organizations: Organizations;
@@ -23,21 +23,22 @@ export interface ReconcileDependencies {
 }
 
 export interface ReconcileOptions {
-  /** So many more people than the brake's limit may lose access; an operator has said so. */
+  /** How many more people than the brake's limit may lose access; an operator has said so. */
   allowDeprovisions?: number;
-  /** Asked again and again: when false, a run that still reads fails, and one that sends leaves the rest to the next run. */
-  hasTime?: () => boolean;
+  /** When it passes, a run that still reads fails, and one that sends leaves the rest to the next run. */
+  deadline?: AbortSignal;
   onProgress?: (phase: string, count: number) => void;
 }
 
-/** What a run did. */
-export interface Run {
-  /**
-   * `busy`: another run of this organization is under way. `unreadable`: it has no API key to read the directory with. Both
-   * did nothing.
-   */
-  result: "done" | "busy" | "unreadable";
-  survey: DriftReport | undefined;
+/**
+ * What a run did. `busy`: another run of this organization is under way. `unreadable`: it has no API key to read the directory
+ * with. Both did nothing.
+ */
+export type Run = { result: "busy" | "unreadable" } | CompletedRun;
+
+export interface CompletedRun {
+  result: "done";
+  report: DriftReport;
   /** Jobs that were sent. */
   sent: number;
   /** Differences for which a job waits already, or was refused and nothing has changed since. */
@@ -47,7 +48,7 @@ export interface Run {
   held: Held | undefined;
 }
 
-/** Finds what is not as it should be in one organization, and sends a job for each person. Writes nothing to Nextcloud. */
+/** Finds what is out of sync in one organization, and sends a job for each person. Writes nothing to Nextcloud. */
 export type Reconcile = (slug: string, mode: Mode, options?: ReconcileOptions) => Promise<Run>;
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -58,138 +59,142 @@ const DAY_MS = 24 * 60 * 60_000;
 const QUEUED_MS: Record<Mode, number> = { light: 14 * DAY_MS, full: DAY_MS };
 /** Longer than a run may take, so that a killed run does not block the next one for long. */
 const LOCK_MS = 16 * 60_000;
+/** How many people are marked and sent together: a failure takes back just these marks. */
+const BATCH = 10;
 
 export function createReconcile(dependencies: ReconcileDependencies): Reconcile {
-  const { organizations, clients, ledger, queue, log, counters, now = Date.now } = dependencies;
+  const { organizations, clients, ledger, now = Date.now } = dependencies;
   const brake = createBrake(ledger, now);
-
   return async (slug, mode, options = {}) => {
     const organization = await organizations.get(slug);
-    if (!organization) throw new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
-    if (organization.clavex.apiKey === undefined) return nothing("unreadable");
-    const release = await ledger.lock(slug, "reconcile", now(), now() + LOCK_MS);
-    if (!release) return nothing("busy");
+    if (!organization) throw unknownOrganization(slug);
+    if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
+    const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS);
+    if (!release) return { result: "busy" };
     try {
-      const { onProgress, hasTime, allowDeprovisions: allowing } = options;
-      const system = clients.of(organization);
-      const found = await driftReport(organization, mode, {
+      const { allowDeprovisions: allowing, ...rest } = options;
+      const report = await driftReport(organization, mode, {
         ledger,
-        system,
+        clients: clients.of(organization),
         now,
+        ...rest,
         ...(allowing === undefined ? {} : { allowing }),
-        ...(onProgress ? { onProgress } : {}),
-        ...(hasTime ? { hasTime } : {}),
       });
       if (allowing !== undefined) await brake.allow(slug, allowing);
-      const run = await sendJobs(found, options);
-      report(run, mode, slug);
+      const run = await sendJobs({ ...dependencies, now }, report, options);
+      logRun(dependencies, run, slug);
       return run;
     } finally {
       await release();
     }
   };
+}
 
-  async function sendJobs(
-    found: DriftReport,
-    { hasTime = () => true, onProgress = () => undefined }: ReconcileOptions,
-  ): Promise<Run> {
-    const run: Run = { result: "done", survey: found, sent: 0, waiting: 0, refused: 0, held: found.held };
-    const due = found.differences.filter((difference) => {
-      const { entry, hash } = difference;
-      const marked = entry?.queuedHash === hash ? entry.queuedAt : undefined;
-      const waits = marked !== undefined && now() - marked < QUEUED_MS[found.mode];
-      // A full run looks at the account, and comes once a day: what it finds different is tried again, the cause may be gone.
-      const refused = found.mode === "light" && entry?.refusedHash === hash;
-      if (waits) run.waiting += 1;
-      else if (refused) run.refused += 1;
-      return !waits && !refused;
-    });
-    const source = randomUUID();
-    const leaving = due.filter(takesAway);
-    const send = async (differences: Drift[]): Promise<void> => {
-      for (let index = 0; index < differences.length; index += 10) {
-        if (!hasTime()) {
-          run.held ??= {
-            reason: "time-over",
-            people: leaving.length,
-            explanation: "the time of this run is over: what was not sent is left to the next one",
-          };
-          return;
-        }
-        const batch = differences.slice(index, index + 10);
-        await sendMarked(found.organization, batch, source);
-        run.sent += batch.length;
-        onProgress("jobs sent", run.sent);
+type Sending = Pick<ReconcileDependencies, "ledger" | "queue"> & { now: () => number };
+
+async function sendJobs(sending: Sending, report: DriftReport, options: ReconcileOptions): Promise<CompletedRun> {
+  const { deadline, onProgress = () => undefined } = options;
+  const { due, waiting, refused } = select(report, sending.now());
+  const run: CompletedRun = { result: "done", report, sent: 0, waiting, refused, held: report.held };
+  const source = randomUUID();
+  const leaving = due.filter(takesAway);
+  const send = async (drifts: Drift[]): Promise<void> => {
+    for (let index = 0; index < drifts.length; index += BATCH) {
+      if (deadline?.aborted) {
+        run.held ??= {
+          reason: "time-over",
+          people: leaving.length,
+          explanation: "the time of this run is over: what was not sent is left to the next one",
+        };
+        return;
       }
-    };
-    await send(due.filter((difference) => !takesAway(difference)));
-    if (!run.held) await send(leaving);
-    return run;
-  }
-
-  /**
-   * Marks the people as waiting, and sends their jobs. In this order: the worker may have a job at once, and must not find the
-   * entry changed under its hands. When either fails, the marks are taken back.
-   */
-  async function sendMarked(slug: string, batch: Drift[], source: string): Promise<void> {
-    const marks = await Promise.allSettled(batch.map((difference) => markQueued(slug, difference)));
-    try {
-      for (const mark of marks) if (mark.status === "rejected") throw mark.reason;
-      const jobs = batch.map((difference) => job(slug, difference));
-      await queue.sendAll(jobs, source);
-    } catch (error) {
-      await Promise.all(marks.map((mark) => mark.status === "fulfilled" && mark.value()));
-      throw error;
+      const batch = drifts.slice(index, index + BATCH);
+      await sendMarked(sending, report.organization, batch, source);
+      run.sent += batch.length;
+      onProgress("jobs sent", run.sent);
     }
-  }
+  };
+  await send(due.filter((drift) => !takesAway(drift)));
+  if (!run.held) await send(leaving);
+  return run;
+}
 
-  /**
-   * Only on top of the entry that was read; one that was written since is left without a mark.
-   *
-   * @returns a function that takes the mark back
-   */
-  async function markQueued(slug: string, { subject, accountId, hash, entry }: Drift): Promise<() => Promise<void>> {
-    const { revision, ...kept } = entry ?? { ...newEntry({ subject, accountId }), revision: undefined };
-    try {
-      const marked = await ledger.putSubject(slug, { ...kept, queuedHash: hash, queuedAt: now() }, revision);
-      return async () => void (await ledger.putSubject(slug, kept, marked.revision).catch(() => undefined));
-    } catch (error) {
-      if (!(error instanceof LedgerConflict)) throw error;
-      return async () => undefined;
-    }
+/** Those for whom a job has to be sent now, and how many wait already or were refused. */
+function select({ mode, differences }: DriftReport, now: number): { due: Drift[]; waiting: number; refused: number } {
+  const due: Drift[] = [];
+  let [waiting, refused] = [0, 0];
+  for (const drift of differences) {
+    const { record, hash } = drift;
+    const mark = record?.queued?.hash === hash ? record.queued.at : undefined;
+    if (mark !== undefined && now - mark < QUEUED_MS[mode]) waiting += 1;
+    // A full run looks at the account, and comes once a day: what it finds different is tried again, the cause may be gone.
+    else if (mode === "light" && record?.refused?.hash === hash) refused += 1;
+    else due.push(drift);
   }
+  return { due, waiting, refused };
+}
 
-  function report(run: Run, mode: Mode, slug: string): void {
-    const { survey: found, sent, waiting, refused, held } = run;
-    if (held) {
-      counters.count("BrakeHeld");
-      log.error("deprovisioning held", {
-        organization: slug,
-        reason: held.reason,
-        people: held.people,
-        problem: held.explanation,
-      });
-    }
-    log.info("reconcile", {
-      organization: slug,
-      mode,
-      people: found?.people,
-      known: found?.known,
-      accounts: found?.accounts,
-      differences: found?.differences.length,
-      sent,
-      waiting,
-      refused,
-      notes: found?.notes.length,
-    });
+/**
+ * Marks the people as waiting, and sends their jobs. In this order: the worker may have a job at once, and must not find the
+ * record changed under its hands. When either fails, the marks are taken back.
+ */
+async function sendMarked(sending: Sending, slug: string, batch: Drift[], source: string): Promise<void> {
+  const marks = await Promise.allSettled(batch.map((drift) => markQueued(sending, slug, drift)));
+  try {
+    for (const mark of marks) if (mark.status === "rejected") throw mark.reason;
+    await sending.queue.sendAll(
+      batch.map((drift) => jobOf(slug, drift)),
+      source,
+    );
+  } catch (error) {
+    await Promise.all(marks.map((mark) => mark.status === "fulfilled" && mark.value()));
+    throw error;
   }
 }
 
-function nothing(result: Run["result"]): Run {
-  return { result, survey: undefined, sent: 0, waiting: 0, refused: 0, held: undefined };
+/**
+ * Only on top of the record that was read; one that was written since is left without a mark.
+ *
+ * @returns a function that takes the mark back
+ */
+async function markQueued(
+  { ledger, now }: Sending,
+  slug: string,
+  { subject, accountId, hash, record }: Drift,
+): Promise<() => Promise<void>> {
+  const before = record ?? newRecord(subject, accountId);
+  const marked = await ledger.subjects.tryPut(slug, queued(before, hash, now()));
+  if (!marked) return async () => undefined;
+  return async () => void (await ledger.subjects.tryPut(slug, unqueued(marked, before.queued)).catch(() => undefined));
 }
 
-function job(organization: string, { subject, kind }: Drift): Job {
-  const trigger = { kind: "reconcile" as const, ...(kind === "delete" ? { event: GRACE_OVER } : {}) };
-  return { version: 1, organization, subject, trigger };
+function jobOf(organization: string, { subject, kind }: Drift): Job {
+  return {
+    version: 2,
+    kind: kind === "delete" ? "purge" : "person",
+    organization,
+    subject,
+    trigger: { kind: "reconcile", reason: "drift" },
+  };
+}
+
+function logRun({ log, counters }: ReconcileDependencies, run: CompletedRun, organization: string): void {
+  const { report, sent, waiting, refused, held } = run;
+  if (held) {
+    counters.count("BrakeHeld");
+    const { reason, people, explanation: problem } = held;
+    log.error("deprovisioning held", { organization, reason, people, problem });
+  }
+  log.info("reconcile", {
+    organization,
+    mode: report.mode,
+    people: report.people,
+    known: report.known,
+    accounts: report.mode === "full" ? report.accounts : undefined,
+    differences: report.differences.length,
+    sent,
+    waiting,
+    refused,
+    notes: report.notes.length,
+  });
 }

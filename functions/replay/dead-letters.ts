@@ -1,7 +1,8 @@
 import { DeleteMessageCommand, type Message, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import * as z from "zod";
-import type { Job } from "../core/job.ts";
-import type { Ledger, DeadLetter as ParkedJob } from "../ledger/ledger.ts";
+import { aboutWhom, eventOf, type Job, replayOf } from "../core/job.ts";
+import type { ParkedJob } from "../ledger/dead-letters.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import { createQueue, parseJob, type Queue } from "../queue/queue.ts";
 
 /** Which dead letters are meant; what is left out matches all. Times are milliseconds since the epoch. */
@@ -107,14 +108,14 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   async function* parked(filter: Filter): AsyncGenerator<Found> {
     const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
     for (const organization of organizations) {
-      for await (const page of ledger.deadLetters(organization)) {
+      for await (const page of ledger.deadLetters.all(organization)) {
         for (const letter of page) {
           const { replayedAt, job } = letter;
           const onItsWay = replayedAt !== undefined && now() - replayedAt < GONE_FROM_QUEUE_MS;
           const shown = {
             ...letter,
             place: "parked" as const,
-            event: job.trigger.event,
+            event: eventOf(job),
             replayedAt: onItsWay ? replayedAt : undefined,
           };
           yield { letter: shown, parked: letter };
@@ -181,11 +182,11 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   /** Sends one back. The order of steps makes stopping in between harmless. */
   async function replayOne({ letter: { job }, parked: parkedJob, message }: Found): Promise<void> {
     if (!job) return;
-    const replayed: Job = { ...job, trigger: { ...job.trigger, kind: "replay" } };
+    const replayed = replayOf(job);
     if (parkedJob) {
       // Fresh for each parking, but the same when a stopped replay is resumed: SQS drops the double.
       await jobs.send(replayed, `replay#${parkedJob.lastAt}`);
-      await ledger.markReplayed(parkedJob, now());
+      await ledger.deadLetters.markReplayed(parkedJob, now());
     } else if (message) {
       await jobs.send(replayed, `replay#${message.MessageId}`);
       await deleteMessage(message);
@@ -193,7 +194,7 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
   }
 
   async function dropOne({ letter, parked: parkedJob, message }: Found): Promise<void> {
-    if (parkedJob) await ledger.dropDeadLetter(letter.organization, letter.subject, parkedJob.lastAt);
+    if (parkedJob) await ledger.deadLetters.drop(letter.organization, letter.subject, parkedJob.lastAt);
     else if (message) await deleteMessage(message);
   }
 
@@ -266,8 +267,8 @@ function describe({ Body = "", Attributes = {} }: Message): DeadLetter {
     return {
       ...common,
       organization: job.organization,
-      subject: job.subject,
-      event: job.trigger.event,
+      subject: aboutWhom(job),
+      event: eventOf(job),
       reason: "given-up",
       message: "SQS gave the job up after its last attempt",
       job,

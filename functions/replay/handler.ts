@@ -5,7 +5,7 @@ import * as z from "zod";
 import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { createDocumentClient } from "../ledger/client.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createDeadLetters, type DeadLetters, filterSchema, type Summary } from "./dead-letters.ts";
@@ -26,7 +26,7 @@ function build() {
   return {
     log: createLog("replay"),
     deadLetters: createDeadLetters({
-      ledger: createLedger(createDocumentClient(new DynamoDBClient()), tableName),
+      ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
       sqs: new SQSClient(),
       queueUrl,
       deadLetterQueueUrl,

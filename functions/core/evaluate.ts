@@ -1,0 +1,78 @@
+import type { ActualAccount } from "./account.ts";
+import { type DesiredAccount, desiredAccount, desiredGroups } from "./desired.ts";
+import { Failure } from "./failure.ts";
+import { isDeletable } from "./grace.ts";
+import type { Organization } from "./organization.ts";
+import type { DirectoryState } from "./person.ts";
+import { type GroupKnowledge, type Plan, plan } from "./plan.ts";
+import type { SubjectRecord } from "./record.ts";
+
+/** All that is known of one person. */
+export interface EvaluationInput {
+  organization: Organization;
+  subject: string;
+  directory: DirectoryState;
+  account: ActualAccount | undefined;
+  record: SubjectRecord | undefined;
+  /** Whose the Nextcloud groups are, as far as somebody has looked; by id. */
+  groups: ReadonlyMap<string, GroupKnowledge>;
+  /** Whether this job or report may delete accounts whose grace period is over. */
+  mayPurge: boolean;
+  /** Milliseconds since the epoch. */
+  now: number;
+}
+
+/** A Nextcloud group of which nothing is known yet. */
+export interface GroupQuestion {
+  gid: string;
+  /** The policy puts everybody in it: then only another organization's claim matters. */
+  always: boolean;
+  /** The account is in it, so it exists. */
+  exists: boolean;
+}
+
+/** What is to be done for a person, why nothing can be, or which groups have to be looked up first. */
+export type Evaluation =
+  | { result: "planned"; desired: DesiredAccount; plan: Plan }
+  | { result: "refused"; desired: DesiredAccount; refusal: Failure }
+  | { result: "unknown-groups"; desired: DesiredAccount; questions: GroupQuestion[] };
+
+/** An evaluation for which every group is known. */
+export type Decision = Exclude<Evaluation, { result: "unknown-groups" }>;
+
+/**
+ * The one sequence from what is known of a person to what has to be done: the desired account, whose its groups are, the plan.
+ * A permanent failure of the plan is a refusal; it is the person's own and says nothing of others.
+ */
+export function evaluate(input: EvaluationInput): Evaluation {
+  const { organization, subject, directory, account, record, groups, mayPurge, now } = input;
+  const desired = desiredAccount(organization, subject, directory);
+  const questions = groupQuestions(desired, account, groups);
+  if (questions.length > 0) return { result: "unknown-groups", desired, questions };
+  const deletable = mayPurge && isDeletable(organization, desired.state, record, now);
+  try {
+    return {
+      result: "planned",
+      desired,
+      plan: plan({ organization, desired, actual: account, record, groups, deletable }),
+    };
+  } catch (error) {
+    if (!(error instanceof Failure && error.failureClass === "permanent")) throw error;
+    return { result: "refused", desired, refusal: error };
+  }
+}
+
+/** Groups of a person who is not active are left as they are: nothing has to be known of them. */
+function groupQuestions(
+  desired: DesiredAccount,
+  account: ActualAccount | undefined,
+  known: ReadonlyMap<string, GroupKnowledge>,
+): GroupQuestion[] {
+  if (desired.state !== "active") return [];
+  const member = new Set(account?.groups);
+  const always = new Set(desired.alwaysGroups.map(({ gid }) => gid));
+  const gids = new Set([...desiredGroups(desired).map(({ gid }) => gid), ...member]);
+  return Array.from(gids)
+    .filter((gid) => !known.has(gid))
+    .map((gid) => ({ gid, always: always.has(gid), exists: member.has(gid) }));
+}

@@ -1,0 +1,50 @@
+import { type Job, originOf } from "./job.ts";
+import type { Organization } from "./organization.ts";
+import type { Person } from "./person.ts";
+import type { SubjectRecord } from "./record.ts";
+
+/** A plain user webhook may rely on group memberships that were read up to a minute before. */
+const GROUP_MAP_AGE_MS = 60_000;
+
+/** Whether the groups of people matter to the organization at all. */
+export function readsGroups({ groups, scope, quota }: Organization): boolean {
+  return groups.managed.length > 0 || scope.groups.length > 0 || Object.keys(quota.byGroup).length > 0;
+}
+
+/**
+ * The earliest reading of the groups that a job may use. A plain user webhook says nothing of groups, and one that was made
+ * lately will do; every other reason for a job may be about them.
+ *
+ * @param sentAt when the job's message was sent (milliseconds since the epoch), as all times here
+ */
+export function groupsWantedSince({ trigger }: Pick<Job, "trigger">, sentAt: number, now: number): number {
+  const plain = trigger.kind === "webhook" && trigger.about !== "membership";
+  return plain ? Math.min(sentAt, now - GROUP_MAP_AGE_MS) : sentAt;
+}
+
+/**
+ * Whether what was applied last was read late enough for this job too: then applying it again could change nothing. The person
+ * must have been read after the message was sent, the groups as late as the job would read them now.
+ */
+export function isSuperseded(
+  record: SubjectRecord | undefined,
+  job: Pick<Job, "trigger">,
+  sentAt: number,
+  now: number,
+): boolean {
+  if (!record?.applied) return false;
+  const { readAt, userReadAt } = record.applied;
+  return userReadAt > sentAt && readAt >= groupsWantedSince(job, sentAt, now);
+}
+
+/** Whether a job says that its person is gone for good. Believed only where the directory cannot be read. */
+export function saysDeleted({ trigger }: Pick<Job, "trigger">): boolean {
+  const original = originOf(trigger);
+  return original.kind === "webhook" && original.about === "deletion";
+}
+
+/** Without an API key only the ledger keeps order: a deletion is final, and a strictly older snapshot loses. */
+export function isStale(record: SubjectRecord | undefined, snapshot: Person | undefined): boolean {
+  if (!record || !snapshot) return false;
+  return record.state === "deleted" || (record.version !== undefined && snapshot.updatedAt < record.version);
+}

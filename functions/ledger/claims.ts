@@ -1,0 +1,45 @@
+import * as z from "zod";
+import { getItem, putOnce, queryItems, type Table } from "./table.ts";
+
+const accountClaimSchema = z.object({ owner: z.string() });
+const groupClaimSchema = z.object({ owner: z.string(), name: z.string() });
+
+/** Which organization made a Nextcloud group, and the group's name in its Clavex. */
+export type GroupClaim = z.output<typeof groupClaimSchema>;
+
+/** Whose the accounts and groups of a Nextcloud are. Organizations on one Nextcloud see each other's claims. */
+export interface Claims {
+  /** Writes an account down as the organization's, unless somebody has it. Returns the slug of who owns it now. */
+  claimAccount(origin: string, accountId: string, owner: string): Promise<string>;
+  /** Who claimed an account, if anybody did. */
+  account(origin: string, accountId: string): Promise<string | undefined>;
+  group(origin: string, gid: string): Promise<GroupClaim | undefined>;
+  /** All groups of a Nextcloud that some organization has claimed, page by page. */
+  groups(origin: string): AsyncGenerator<(GroupClaim & { gid: string })[]>;
+  /** Writes a group down as the organization's, unless somebody has it. Returns the claim that holds. */
+  claimGroup(origin: string, gid: string, claim: GroupClaim): Promise<{ claim: GroupClaim; written: boolean }>;
+}
+
+const GROUP = "group#";
+
+/** @param origin in every method: the base URL of the Nextcloud */
+export function createClaims(table: Table): Claims {
+  const accountKey = (origin: string, id: string) => ({ partition: `nextcloud#${origin}`, sort: `account#${id}` });
+  const groupKey = (origin: string, gid: string) => ({ partition: `nextcloud#${origin}`, sort: `${GROUP}${gid}` });
+  return {
+    async claimAccount(origin, accountId, owner) {
+      return (await putOnce(table, accountKey(origin, accountId), { owner }, accountClaimSchema)).value.owner;
+    },
+    account: async (origin, accountId) =>
+      (await getItem(table, accountKey(origin, accountId), accountClaimSchema))?.owner,
+    group: (origin, gid) => getItem(table, groupKey(origin, gid), groupClaimSchema),
+    async *groups(origin) {
+      for await (const page of queryItems(table, `nextcloud#${origin}`, GROUP, groupClaimSchema))
+        yield page.map(({ sort, value }) => ({ ...value, gid: sort.slice(GROUP.length) }));
+    },
+    async claimGroup(origin, gid, claim) {
+      const { value, written } = await putOnce(table, groupKey(origin, gid), claim, groupClaimSchema);
+      return { claim: value, written };
+    },
+  };
+}

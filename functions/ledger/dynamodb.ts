@@ -1,0 +1,99 @@
+import { ConditionalCheckFailedException, type DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { DeleteCommand, DynamoDBDocumentClient, GetCommand, PutCommand, QueryCommand } from "@aws-sdk/lib-dynamodb";
+import { LedgerUnavailable } from "./errors.ts";
+import { type Condition, type Item, type Key, TABLE_KEYS, type Table } from "./table.ts";
+
+/** The ledger's table in DynamoDB. */
+export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
+  const client = DynamoDBDocumentClient.from(dynamodb, { marshallOptions: { removeUndefinedValues: true } });
+
+  /** Sends a conditional write; returns false when the condition does not hold. */
+  async function write(command: PutCommand | DeleteCommand): Promise<boolean> {
+    try {
+      // The client's overloads do not take a union.
+      await client.send(command as PutCommand);
+      return true;
+    } catch (error) {
+      if (error instanceof ConditionalCheckFailedException) return false;
+      return unavailable(error);
+    }
+  }
+
+  async function* pages(partition: string, prefix: string, more: Partial<QueryCommand["input"]> = {}) {
+    let start: Record<string, unknown> | undefined;
+    do {
+      const command = new QueryCommand({
+        TableName: name,
+        ConsistentRead: true,
+        KeyConditionExpression: "#partition = :partition AND begins_with(#sort, :prefix)",
+        ...more,
+        ExpressionAttributeNames: {
+          "#partition": TABLE_KEYS.partition,
+          "#sort": TABLE_KEYS.sort,
+          ...more.ExpressionAttributeNames,
+        },
+        ExpressionAttributeValues: { ":partition": partition, ":prefix": prefix, ...more.ExpressionAttributeValues },
+        ...(start === undefined ? {} : { ExclusiveStartKey: start }),
+      });
+      const page = await client.send(command).catch(unavailable);
+      yield page;
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined);
+  }
+
+  return {
+    async get(key) {
+      const command = new GetCommand({ TableName: name, Key: keyOf(key), ConsistentRead: true });
+      const { Item } = await client.send(command).catch(unavailable);
+      return Item === undefined ? undefined : withoutKey(Item).item;
+    },
+    put: (key, item, condition) =>
+      write(new PutCommand({ TableName: name, Item: { ...item, ...keyOf(key) }, ...expression(condition) })),
+    delete: (key, condition) =>
+      write(new DeleteCommand({ TableName: name, Key: keyOf(key), ...expression(condition) })),
+    async *query(partition, prefix) {
+      for await (const { Items = [] } of pages(partition, prefix)) yield Items.map(withoutKey);
+    },
+    async count(partition, prefix, field, value) {
+      let count = 0;
+      const counting = pages(partition, prefix, {
+        Select: "COUNT",
+        FilterExpression: "#field = :value",
+        ExpressionAttributeNames: { "#field": field },
+        ExpressionAttributeValues: { ":value": value },
+      });
+      for await (const { Count = 0 } of counting) count += Count;
+      return count;
+    },
+  };
+}
+
+function keyOf({ partition, sort }: Key): Record<string, string> {
+  return { [TABLE_KEYS.partition]: partition, [TABLE_KEYS.sort]: sort };
+}
+
+function withoutKey(stored: Record<string, unknown>): { sort: string; item: Item } {
+  const { [TABLE_KEYS.partition]: _, [TABLE_KEYS.sort]: sort, ...item } = stored;
+  return { sort: String(sort), item };
+}
+
+function expression(condition: Condition) {
+  if (condition.when === "always") return {};
+  if (condition.when === "absent")
+    return {
+      ConditionExpression: "attribute_not_exists(#sort)",
+      ExpressionAttributeNames: { "#sort": TABLE_KEYS.sort },
+    };
+  const { field, value } = condition;
+  const names = { "#field": field, ...(condition.when === "absent-or-below" ? { "#sort": TABLE_KEYS.sort } : {}) };
+  const text = {
+    equal: "#field = :value",
+    "at-most": "#field <= :value",
+    "absent-or-below": "attribute_not_exists(#sort) OR #field < :value",
+  }[condition.when];
+  return { ConditionExpression: text, ExpressionAttributeNames: names, ExpressionAttributeValues: { ":value": value } };
+}
+
+function unavailable(error: unknown): never {
+  throw new LedgerUnavailable(error);
+}

@@ -1,0 +1,25 @@
+import { randomUUID } from "node:crypto";
+import type { Table } from "./table.ts";
+
+/** Locks of an organization that several processes respect. */
+export interface Locks {
+  /**
+   * Takes a lock.
+   *
+   * @param until when it is over even if nobody gives it back (milliseconds since the epoch)
+   * @returns a function that gives it back, or undefined while somebody else has it
+   */
+  take(organization: string, name: string, now: number, until: number): Promise<(() => Promise<void>) | undefined>;
+}
+
+export function createLocks(table: Table): Locks {
+  return {
+    async take(organization, name, now, until) {
+      const key = { partition: organization, sort: `lock#${name}` };
+      const token = randomUUID();
+      const free = { when: "absent-or-below", field: "until", value: now } as const;
+      if (!(await table.put(key, { token, until }, free))) return undefined;
+      return async () => void (await table.delete(key, { when: "equal", field: "token", value: token }));
+    },
+  };
+}

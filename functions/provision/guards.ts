@@ -1,0 +1,58 @@
+import type { Clients, OrganizationClients } from "../clients.ts";
+import type { Organizations } from "../config/organizations.ts";
+import { unknownOrganization } from "../core/failure.ts";
+import type { Organization } from "../core/organization.ts";
+import type { RetryDelay } from "../core/retry.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { createCircuitBreaker } from "./circuit-breaker.ts";
+import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
+
+/** An organization whose jobs may be worked on, with its clients. */
+export interface Entered {
+  organization: Organization;
+  clients: OrganizationClients;
+}
+
+/** What every job of a container has to pass, whatever its kind. */
+export interface Guards {
+  /**
+   * Finds the organization of a job.
+   *
+   * @throws {ConfigurationError} when there is none of this slug
+   * @throws {IdentityChanged} when its accounts were made with another identity
+   */
+  enter(slug: string): Promise<Entered>;
+  /** Does work that needs the organization's servers, unless the circuit of one of them is open. */
+  run<T>(entered: Entered, work: () => Promise<T>): Promise<T>;
+  identity: IdentityGuard;
+}
+
+export interface GuardsDependencies {
+  organizations: Organizations;
+  clients: Clients;
+  ledger: Ledger;
+  /** How long a circuit stays open after a failure that every job would meet. */
+  breakerDelay: RetryDelay;
+  now?: () => number;
+}
+
+export function createGuards({
+  organizations,
+  clients,
+  ledger,
+  breakerDelay,
+  now = Date.now,
+}: GuardsDependencies): Guards {
+  const breaker = createCircuitBreaker(breakerDelay, now);
+  const identity = createIdentityGuard(ledger, now);
+  return {
+    async enter(slug) {
+      const organization = await organizations.get(slug);
+      if (!organization) throw unknownOrganization(slug);
+      await identity.require(organization);
+      return { organization, clients: clients.of(organization) };
+    },
+    run: async (entered, work) => breaker.run(await entered.clients.guarded(), work),
+    identity,
+  };
+}

@@ -1,0 +1,132 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { PipelineFailure } from "../core/failure.ts";
+import { IdentityChanged, IdentityMismatch, identityFingerprint } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
+import { isKnown } from "../core/record.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { removeFreshAccount } from "../nextcloud/accounts.ts";
+import type { Target } from "./group-lookup.ts";
+
+/** Stops an organization whose account ids are not, or no longer, the ones that Nextcloud computes. */
+export interface IdentityGuard {
+  /** @throws {IdentityChanged} when the organization's accounts were made with another identity */
+  require(organization: Organization): Promise<void>;
+  /**
+   * Makes a new account. Until one was made under the right id, an organization's creations go one at a time, over all
+   * containers; a first wrong account is deleted again, and nobody tries for an hour.
+   *
+   * @param expected the id that the organization's identity gives
+   * @param make makes the account and returns the id that Nextcloud says it has
+   * @throws {IdentityMismatch} when that is another one, or was lately
+   */
+  create(organization: Organization, target: Target, expected: string, make: () => Promise<string>): Promise<void>;
+  /** Writes to an account that is there already: without waiting for anybody, but the id is compared as well. */
+  check(organization: Organization, target: Target, expected: string, make: () => Promise<string>): Promise<void>;
+}
+
+const MISMATCH_MS = 60 * 60_000;
+/** Longer than any request may take, so that a killed container does not block the others for long. */
+const LOCK_MS = 130_000;
+const LOCK_POLL_MS = 200;
+const LOCK_POLLS = 100;
+
+type Stores = Pick<Ledger, "identities" | "locks" | "claims" | "subjects">;
+
+export function createIdentityGuard(ledger: Stores, now: () => number): IdentityGuard {
+  const { identities } = ledger;
+  const required = new Set<string>();
+  const confirmed = new Set<string>();
+  const oneAtATime = createTurns();
+
+  /** The identity was never right and nobody has an account by it: then correcting it needs no operator's word. */
+  async function isUnused({ slug }: Organization): Promise<boolean> {
+    for await (const page of ledger.subjects.all(slug)) if (page.some(isKnown)) return false;
+    return true;
+  }
+
+  async function makeChecked(
+    organization: Organization,
+    target: Target,
+    expected: string,
+    make: () => Promise<string>,
+  ): Promise<void> {
+    const made = await make();
+    const fingerprint = identityFingerprint(organization.identity);
+    const id = `${organization.slug} ${fingerprint}`;
+    if (made === expected) {
+      if (!confirmed.has(id)) await identities.update(organization.slug, { fingerprint, confirmed: true });
+      confirmed.add(id);
+      return;
+    }
+    confirmed.delete(id);
+    await identities.update(organization.slug, { fingerprint, mismatch: { at: now(), made, expected } });
+    const claimed = await ledger.claims.account(target.nextcloudOrigin, made);
+    const removed = claimed === undefined && (await removeFreshAccount(target.ocs, made));
+    throw new IdentityMismatch(expected, made, removed ? "removed" : "still there");
+  }
+
+  return {
+    async require(organization) {
+      const { slug } = organization;
+      const fingerprint = identityFingerprint(organization.identity);
+      const id = `${slug} ${fingerprint}`;
+      if (required.has(id)) return;
+      const holds = await identities.ensure(slug, fingerprint);
+      if (holds.fingerprint !== fingerprint) {
+        if (!holds.mismatch || holds.confirmed || !(await isUnused(organization))) throw new IdentityChanged(slug);
+        await identities.accept(slug, fingerprint);
+      }
+      if (holds.confirmed) confirmed.add(id);
+      required.add(id);
+    },
+    check: makeChecked,
+    async create(organization, target, expected, make) {
+      const { slug } = organization;
+      const fingerprint = identityFingerprint(organization.identity);
+      const id = `${slug} ${fingerprint}`;
+      if (confirmed.has(id)) return makeChecked(organization, target, expected, make);
+      await oneAtATime(slug, async () => {
+        if (confirmed.has(id)) return makeChecked(organization, target, expected, make);
+        const release = await takeLock(ledger.locks, slug, now);
+        try {
+          const holds = await identities.get(slug);
+          if (holds?.confirmed) confirmed.add(id);
+          const { mismatch } = holds ?? {};
+          if (mismatch && now() - mismatch.at < MISMATCH_MS)
+            throw new IdentityMismatch(mismatch.expected, mismatch.made, "not tried");
+          await makeChecked(organization, target, expected, make);
+        } finally {
+          await release();
+        }
+      });
+    },
+  };
+}
+
+/** Another container's creation takes less than a second; the job comes again when it hangs. */
+async function takeLock(locks: Ledger["locks"], slug: string, now: () => number): Promise<() => Promise<void>> {
+  for (let poll = 0; poll < LOCK_POLLS; poll += 1) {
+    const release = await locks.take(slug, "identity", now(), now() + LOCK_MS);
+    if (release) return release;
+    await sleep(LOCK_POLL_MS);
+  }
+  throw new PipelineFailure(
+    "transient",
+    "identity-unconfirmed",
+    `another worker makes the first account of ${slug}`,
+    "subject",
+  );
+}
+
+/** Lets work of the same name go one after the other. */
+function createTurns(): <T>(name: string, work: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return (name, work) => {
+    const turn = (last.get(name) ?? Promise.resolve()).then(work, work);
+    last.set(
+      name,
+      turn.catch(() => undefined),
+    );
+    return turn;
+  };
+}

@@ -1,0 +1,44 @@
+import type { DirectoryAccess } from "../clients.ts";
+import { readsGroups } from "../core/freshness.ts";
+import type { Organization } from "../core/organization.ts";
+import type { Person } from "../core/person.ts";
+
+/** What the directory says of a person, and since when: nothing that happened after `readAt` is certain to be in it. */
+export interface Observation {
+  person: Person | undefined;
+  /** The names of their groups; undefined when nobody can read them. */
+  groups: readonly string[] | undefined;
+  /** The names of all groups that matter; undefined when they were not read. */
+  names: ReadonlySet<string> | undefined;
+  /** The earlier of the two readings, the person's, and the groups' (undefined when they were not read). */
+  readAt: number;
+  userReadAt: number;
+  groupsReadAt: number | undefined;
+}
+
+/**
+ * What the directory holds now of a person who was read already.
+ *
+ * @returns a function that adds the groups, read at `groupsNotBefore` (milliseconds since the epoch) or later; only those of
+ *   an active person are asked for, and only where groups matter
+ */
+export function createObserve(
+  organization: Organization,
+  access: DirectoryAccess,
+  person: Person | undefined,
+  readAt: number,
+): (groupsNotBefore: number) => Promise<Observation> {
+  const base = { person, readAt, userReadAt: readAt, names: undefined, groupsReadAt: undefined };
+  return async (groupsNotBefore) => {
+    if (access.mode === "snapshots") return { ...base, groups: undefined };
+    if (!person?.active || !readsGroups(organization)) return { ...base, groups: [] };
+    const map = await access.directory.groups(groupsNotBefore);
+    return {
+      ...base,
+      groups: map.value.of(person.subject),
+      names: map.value.names,
+      groupsReadAt: map.readAt,
+      readAt: Math.min(readAt, map.readAt),
+    };
+  };
+}

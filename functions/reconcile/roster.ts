@@ -1,0 +1,127 @@
+import { Failure } from "../core/failure.ts";
+import { accountId } from "../core/identity.ts";
+import type { Organization } from "../core/organization.ts";
+import type { Directory, GroupMap, Person, Traits } from "../core/person.ts";
+import type { SubjectRecord } from "../core/record.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+
+/** One person of the directory, of the ledger, or of both. */
+export interface Listed {
+  subject: string;
+  accountId: string;
+  person: Traits | undefined;
+  record: SubjectRecord | undefined;
+  /** The id by which Nextcloud lists the account, once it has been looked for there. */
+  listedAs: string | undefined;
+}
+
+/** All people of an organization and their groups, read once. */
+export interface Roster {
+  /** By account id, in lower case. */
+  people: Map<string, Listed>;
+  /** How many people the directory has, how many are in the ledger, and how many of those the ledger has as active. */
+  counts: { users: number; known: number; active: number };
+  map: GroupMap;
+  /** False when the listing of the people broke off: who is missing from it may still be there. */
+  complete: boolean;
+}
+
+export interface RosterSources {
+  ledger: Pick<Ledger, "subjects">;
+  directory: Directory;
+  now: () => number;
+  /** Called with what is read, and the number of people so far. */
+  onProgress: (phase: string, count: number) => void;
+}
+
+const MOST_LISTINGS = 3;
+
+/**
+ * Reads an organization's people from the ledger, and from the directory with their groups. The ledger comes first: whoever
+ * joins during the reading must not be in it and look as if they were gone from the directory. A listing that breaks off, as
+ * when the one at the page's end was deleted meanwhile, is begun again; after three the last one's part is used.
+ *
+ * @throws {Failure} when the ledger or the groups cannot be read, or not a single page of people
+ */
+export async function readRoster(sources: RosterSources, organization: Organization): Promise<Roster> {
+  const { ledger, directory, now, onProgress } = sources;
+  const people = new Map<string, Listed>();
+  const counts = { users: 0, known: 0, active: 0 };
+  const intern = createInterner();
+  for await (const page of ledger.subjects.all(organization.slug)) {
+    for (const record of page) {
+      const listed = listedOf(people, organization, record.subject);
+      listed.record = compactRecord(record, listed, intern);
+      if (record.state === "active") counts.active += 1;
+    }
+    counts.known = people.size;
+    onProgress("people in the ledger", counts.known);
+  }
+  const { value: map } = await directory.groups(now());
+  for (let listing = 1; ; listing += 1) {
+    try {
+      for await (const page of directory.people()) {
+        for (const person of page) {
+          const listed = listedOf(people, organization, person.subject);
+          if (!listed.person) counts.users += 1;
+          listed.person = compactPerson(person, organization);
+        }
+        onProgress("people in Clavex", counts.users);
+      }
+      return { people, counts, map, complete: true };
+    } catch (error) {
+      if (!(error instanceof Failure && error.failureClass === "transient" && error.origin !== "pipeline")) throw error;
+      if (listing === MOST_LISTINGS && counts.users === 0) throw error;
+      if (listing === MOST_LISTINGS) return { people, counts, map, complete: false };
+      forgetPeople(people);
+      counts.users = 0;
+    }
+  }
+}
+
+function listedOf(people: Map<string, Listed>, { identity }: Organization, subject: string): Listed {
+  const id = accountId(identity, subject);
+  const lower = id.toLowerCase();
+  // Nearly every id is in lower case: its text is held once.
+  const key = lower === id ? id : lower;
+  const known = people.get(key);
+  if (known) return known;
+  const listed = { subject, accountId: id, person: undefined, record: undefined, listedAs: undefined };
+  people.set(key, listed);
+  return listed;
+}
+
+/** Whoever was read may be gone by the next listing. */
+function forgetPeople(people: Map<string, Listed>): void {
+  for (const [key, listed] of people) {
+    if (listed.record) listed.person = undefined;
+    else people.delete(key);
+  }
+}
+
+/** Interns strings: hundreds of people are in the same group. */
+function createInterner(): (text: string) => string {
+  const texts = new Map<string, string>();
+  return (text) => {
+    const known = texts.get(text);
+    if (known !== undefined) return known;
+    texts.set(text, text);
+    return text;
+  };
+}
+
+const NO_ATTRIBUTES: Readonly<Record<string, string>> = {};
+
+/** Only the attribute that decides something is kept: 100,000 people have to fit into one function's memory. */
+function compactPerson(person: Person, organization: Organization): Traits {
+  const { attribute } = organization.quota;
+  const value = Object.hasOwn(person.attributes, attribute) ? person.attributes[attribute] : undefined;
+  const attributes = value === undefined ? NO_ATTRIBUTES : { [attribute]: value };
+  const { email, firstName, lastName, active, erased } = person;
+  return { email, firstName, lastName, active, erased, attributes };
+}
+
+function compactRecord(record: SubjectRecord, listed: Listed, intern: (text: string) => string): SubjectRecord {
+  const id = record.accountId === listed.accountId ? listed.accountId : record.accountId;
+  return { ...record, subject: listed.subject, accountId: id, groups: record.groups.map(intern) };
+}
