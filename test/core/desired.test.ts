@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type DirectoryUser, userSchema } from "../../functions/clavex/user.ts";
+import { type ClavexUser, userSchema } from "../../functions/clavex/user.ts";
 import {
   type DesiredAccount,
+  type DesiredGroup,
   desiredAccount,
+  desiredGroups,
   desiredHash,
   isManaged,
   isRelevant,
@@ -10,12 +12,13 @@ import {
 } from "../../functions/core/desired.ts";
 import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
 import { matchesAny } from "../../functions/core/patterns.ts";
-import { type Choices, IDENTITIES, organizationOf } from "../support/world.ts";
+import type { Quota } from "../../functions/core/quota.ts";
+import { type Choices, IDENTITIES, organizationOf } from "./organization.ts";
 
 const GB = 1024 ** 3;
 const SUBJECT = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
 
-function userOf(fields: Record<string, unknown> = {}): DirectoryUser {
+function userOf(fields: Record<string, unknown> = {}): ClavexUser {
   return userSchema.parse({
     id: SUBJECT,
     org_id: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
@@ -29,12 +32,36 @@ function userOf(fields: Record<string, unknown> = {}): DirectoryUser {
   });
 }
 
-/** What is desired of a person in these groups. */
-function desire(choices: Choices, user: DirectoryUser | undefined, groups: readonly string[] | undefined = []) {
-  return desiredAccount(organizationOf(choices), SUBJECT, { user, groups });
+/** A desired account with what it says of an active person beside the rest, and nothing where it says nothing. */
+type Flat = DesiredAccount & {
+  displayName: string;
+  email: string;
+  quota: Quota | undefined;
+  quotaRule: string;
+  groups: DesiredGroup[];
+  groupsKnown: boolean;
+};
+
+function flat(desired: DesiredAccount): Flat {
+  const active = desired.state === "active" ? desired : undefined;
+  const { displayName = "", email = "", quota } = active?.profile ?? {};
+  return {
+    ...desired,
+    displayName,
+    email,
+    quota,
+    quotaRule: active?.quotaRule ?? "none",
+    groups: desiredGroups(desired),
+    groupsKnown: active?.directoryGroups !== "unknown",
+  };
 }
 
-const names = (desired: DesiredAccount): string[] => desired.groups.map(({ name }) => name);
+/** What is desired of a person in these groups. */
+function desire(choices: Choices, user: ClavexUser | undefined, groups: readonly string[] | undefined = []): Flat {
+  return flat(desiredAccount(organizationOf(choices), SUBJECT, { person: user, groups }));
+}
+
+const names = (desired: Flat): string[] => desired.groups.map(({ name }) => name);
 const RAW: Choices = { identity: IDENTITIES.raw };
 
 describe("the state of a person", () => {
@@ -144,10 +171,8 @@ describe("the groups", () => {
   });
 
   it("that cannot be read are not known, but `always` holds", () => {
-    const desired = desiredAccount(organizationOf({ ...RAW, groups: { always: ["everybody"] } }), SUBJECT, {
-      user: userOf(),
-      groups: undefined,
-    });
+    const organization = organizationOf({ ...RAW, groups: { always: ["everybody"] } });
+    const desired = flat(desiredAccount(organization, SUBJECT, { person: userOf(), groups: undefined }));
     expect(desired.groupsKnown).toBe(false);
     expect(names(desired)).toEqual(["everybody"]);
   });
@@ -251,7 +276,7 @@ describe("names like properties of every object", () => {
       ...JSON.parse(JSON.stringify(document)),
       quota: JSON.parse(`{"byGroup":{${JSON.stringify(name)}:"7 GB"}}`),
     });
-    const desired = desiredAccount(organization, SUBJECT, { user: userOf(), groups: [name] });
+    const desired = flat(desiredAccount(organization, SUBJECT, { person: userOf(), groups: [name] }));
     expect(desired).toMatchObject({ quota: 7 * GB, quotaRule: `group ${name}` });
   });
 

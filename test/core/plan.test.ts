@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AccountConflict, type ActualAccount, ProfileRefused } from "../../functions/core/account.ts";
+import { AccountConflict, type ActualAccount, type Profile, ProfileRefused } from "../../functions/core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../../functions/core/desired.ts";
 import { type GroupKnowledge, type Operation, type Plan, plan } from "../../functions/core/plan.ts";
 import { parseQuota } from "../../functions/core/quota.ts";
-import type { SubjectEntry } from "../../functions/ledger/ledger.ts";
-import { type Choices, IDENTITIES, organizationOf } from "../support/world.ts";
+import { newRecord, type SubjectRecord } from "../../functions/core/record.ts";
+import { type Choices, IDENTITIES, organizationOf } from "./organization.ts";
 
 const GB = 1024 ** 3;
 const ID = "account-of-ada";
@@ -17,19 +17,34 @@ const group = (gid: string, source: DesiredGroup["source"] = "clavex"): DesiredG
   name: gid,
 });
 
-const desiredOf = (fields: Partial<DesiredAccount> = {}): DesiredAccount => ({
-  subject: "ada",
-  accountId: ID,
-  state: "active",
-  displayName: "Ada Lovelace",
-  email: "ada@acme.example",
-  quota: 5 * GB,
-  quotaRule: "default",
-  groups: [],
-  groupsKnown: true,
-  notes: [],
-  ...fields,
-});
+/** A desired account in short: what is left out is as the account has it. */
+interface Wish extends Partial<Profile> {
+  state?: DesiredAccount["state"];
+  groups?: DesiredGroup[];
+  /** Default true. */
+  groupsKnown?: boolean;
+  notes?: string[];
+}
+
+function desiredOf({
+  state = "active",
+  groups = [],
+  groupsKnown = true,
+  notes = [],
+  ...profile
+}: Wish): DesiredAccount {
+  const person = { subject: "ada", accountId: ID, notes };
+  if (state !== "active") return { ...person, state };
+  const directoryGroups = groups.filter(({ source }) => source === "clavex");
+  return {
+    ...person,
+    state,
+    profile: { displayName: "Ada Lovelace", email: "ada@acme.example", quota: 5 * GB, ...profile },
+    quotaRule: "default",
+    directoryGroups: groupsKnown ? directoryGroups : "unknown",
+    alwaysGroups: groups.filter(({ source }) => source === "always"),
+  };
+}
 
 const actualOf = (fields: Partial<ActualAccount> = {}): ActualAccount => ({
   id: ID,
@@ -42,31 +57,30 @@ const actualOf = (fields: Partial<ActualAccount> = {}): ActualAccount => ({
   ...fields,
 });
 
-const entryOf = (fields: Partial<SubjectEntry> = {}): SubjectEntry => ({
-  subject: "ada",
-  accountId: ID,
+const recordOf = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
+  ...newRecord("ada", ID),
   state: "active",
-  groups: [],
-  disabledByUs: false,
   revision: 1,
   ...fields,
 });
 
 interface Situation {
   choices?: Choices;
-  desired?: Partial<DesiredAccount>;
+  desired?: Wish;
   /** null: there is no account. */
   actual?: Partial<ActualAccount> | null;
-  entry?: Partial<SubjectEntry>;
+  record?: Partial<SubjectRecord>;
+  deletable?: boolean;
   groups?: Record<string, GroupKnowledge | GroupKnowledge["ownership"]>;
 }
 
-function planFor({ choices = {}, desired = {}, actual = {}, entry, groups = {} }: Situation): Plan {
+function planFor({ choices = {}, desired = {}, actual = {}, record, groups = {}, deletable = false }: Situation): Plan {
   return plan({
     organization: organizationOf(choices),
     desired: desiredOf(desired),
     actual: actual === null ? undefined : actualOf(actual),
-    entry: entry && entryOf(entry),
+    record: record && recordOf(record),
+    deletable,
     groups: new Map(
       Object.entries(groups).map(([gid, known]) => [
         gid,
@@ -111,7 +125,7 @@ describe("the plan for an active person", () => {
     const result = planFor({
       desired: { displayName: "Ada King", groups: [group("new"), group("newer")] },
       actual: { groups: ["old", "older"], enabled: false },
-      entry: { disabledByUs: true, groups: ["old"] },
+      record: { disabledByUs: true, groups: ["old"] },
       groups: { old: "ours", older: "ours", new: "ours", newer: "free" },
     });
     expect(steps(result)).toEqual([
@@ -225,7 +239,7 @@ describe("a person whose name Nextcloud cannot hold", () => {
 
 describe("a disabled account of an active person", () => {
   it("is enabled again when we disabled it", () => {
-    expect(planFor({ actual: { enabled: false }, entry: { disabledByUs: true } })).toMatchObject({
+    expect(planFor({ actual: { enabled: false }, record: { disabledByUs: true } })).toMatchObject({
       operations: [{ kind: "enable" }],
       notes: [],
     });
@@ -234,8 +248,8 @@ describe("a disabled account of an active person", () => {
   it.each([
     [undefined],
     [{ disabledByUs: false }],
-  ])("stays locked and is reported when somebody else disabled it (ledger: %j)", (entry) => {
-    const result = planFor({ actual: { enabled: false }, ...(entry ? { entry } : {}) });
+  ])("stays locked and is reported when somebody else disabled it (ledger: %j)", (record) => {
+    const result = planFor({ actual: { enabled: false }, ...(record ? { record } : {}) });
     expect(steps(result)).toEqual([]);
     expect(result.notes).toEqual([expect.stringContaining("not by us")]);
   });
@@ -257,10 +271,10 @@ describe("a person who is not active", () => {
     const result = planFor({
       desired: { state, displayName: "", email: "", quota: undefined },
       actual: { displayName: "Other", groups: ["eng", "chess club"] },
-      entry: { groups: ["eng"] },
+      record: { groups: ["eng"] },
       groups: { eng: "ours", "chess club": "local" },
     });
-    expect(result).toEqual({ operations: [{ kind: "disable" }], memberships: ["eng"], notes: [] });
+    expect(result).toEqual({ operations: [{ kind: "disable", effect: "revokes" }], memberships: ["eng"], notes: [] });
   });
 
   it.each(STATES)("because %s stays disabled without a request", (state) => {
@@ -289,8 +303,8 @@ describe("a person who is not active", () => {
   });
 
   it("is disabled again when somebody enabled the account that we had disabled", () => {
-    const entry = { disabledByUs: true, state: "suspended" as const };
-    expect(steps(planFor({ desired: { state: "suspended" }, entry }))).toEqual(["disable"]);
+    const record = { disabledByUs: true, state: "suspended" as const };
+    expect(steps(planFor({ desired: { state: "suspended" }, record }))).toEqual(["disable"]);
   });
 });
 
@@ -305,7 +319,7 @@ describe("leaving groups", () => {
   ] as const)("%s: %s", (_, ownership, byUs, left) => {
     const result = planFor({
       actual: { groups: ["board"] },
-      entry: { groups: byUs ? ["board"] : [] },
+      record: { groups: byUs ? ["board"] : [] },
       groups: { board: ownership },
     });
     expect(steps(result)).toEqual(left ? ["leave board"] : []);
@@ -316,7 +330,7 @@ describe("leaving groups", () => {
     const result = planFor({
       desired: { groups: [group("eng"), group("everybody", "always")] },
       actual: { groups: ["eng", "everybody"] },
-      entry: { groups: ["eng", "everybody"] },
+      record: { groups: ["eng", "everybody"] },
       groups: { eng: "ours", everybody: "ours" },
     });
     expect(steps(result)).toEqual([]);
@@ -326,7 +340,7 @@ describe("leaving groups", () => {
     const result = planFor({
       desired: { groupsKnown: false, groups: [group("everybody", "always")] },
       actual: { groups: ["eng", "ops"] },
-      entry: { groups: ["eng", "ops"] },
+      record: { groups: ["eng", "ops"] },
       groups: { eng: "ours", ops: "local" },
     });
     expect(steps(result)).toEqual(["join everybody"]);
@@ -341,7 +355,7 @@ describe("leaving groups", () => {
     const result = planFor({
       choices: { groups },
       actual: { groups: ["eng"] },
-      entry: { groups: ["eng"] },
+      record: { groups: ["eng"] },
       groups: { eng: { ownership: "ours", name: "eng" } },
     });
     expect(steps(result)).toEqual([]);
@@ -354,7 +368,7 @@ describe("leaving groups", () => {
       actual: { groups: ["bc74", "91ab"] },
       groups: { bc74: { ownership: "ours", name: "Engineering" }, "91ab": { ownership: "ours", name: "Operations" } },
     });
-    expect(result.operations).toEqual([{ kind: "leave", gid: "bc74", name: "Engineering" }]);
+    expect(result.operations).toEqual([{ kind: "leave", effect: "revokes", gid: "bc74", name: "Engineering" }]);
   });
 
   it("spares the group admin that somebody gave in Nextcloud", () => {
@@ -452,7 +466,7 @@ describe("the plan for a core account", () => {
       choices: CORE,
       desired: { email: "king@acme.example", groups: [group("new")] },
       actual: { backend: "Database", enabled: false, groups: ["old"] },
-      entry: { disabledByUs: true },
+      record: { disabledByUs: true },
       groups: { old: "ours", new: "ours" },
     });
     expect(steps(result)).toEqual(["leave old", "edit email=king@acme.example", "join new", "enable"]);
@@ -501,8 +515,8 @@ describe("every plan", () => {
         const account: ActualAccount | undefined = random.exists
           ? actualOf({ backend, enabled: random.enabled, groups: member })
           : undefined;
-        const entry = entryOf({ groups: random.ledger, disabledByUs: random.disabledByUs });
-        const first = planFor({ choices, desired, actual: account ?? null, entry, groups });
+        const record = recordOf({ groups: random.ledger, disabledByUs: random.disabledByUs });
+        const first = planFor({ choices, desired, actual: account ?? null, record, groups });
 
         const kinds = first.operations.map(({ kind }) => kind);
         expect(kinds.lastIndexOf("leave")).toBeLessThanOrEqual(kinds.findIndex((kind) => kind !== "leave") >>> 0);
@@ -525,7 +539,7 @@ describe("every plan", () => {
           choices,
           desired,
           actual: after ?? null,
-          entry: { ...entry, groups: [...first.memberships, ...joinsOf(first)] },
+          record: { ...record, groups: [...first.memberships, ...joinsOf(first)] },
           groups: made,
         });
         expect(steps(again)).toEqual([]);
