@@ -1,14 +1,27 @@
 import * as z from "zod";
+import {
+  AUDIT_GROUP_ACTIONS,
+  AUDIT_USER_ACTIONS,
+  DELETIONS,
+  MEMBER_EVENTS,
+  SENT_EVENTS,
+  USER_EVENTS,
+} from "./contract.ts";
+import { ClavexFailure } from "./errors.ts";
 import { timestampSchema, uuidSchema } from "./user.ts";
 
 /** A delivery whose body is not what Clavex sends; the message names each problem, without values. */
-export class MalformedDelivery extends Error {
-  override name = "MalformedDelivery";
+export class MalformedDelivery extends ClavexFailure {
+  constructor(problem: string) {
+    super("permanent", "delivery-malformed", problem, "subject");
+  }
 }
 
 /** A delivery for another organization than the one whose address it was posted to. */
-export class ForeignOrganization extends Error {
-  override name = "ForeignOrganization";
+export class ForeignOrganization extends ClavexFailure {
+  constructor() {
+    super("permanent", "delivery-foreign", "the delivery is for another organization", "subject");
+  }
 }
 
 interface Delivered {
@@ -31,40 +44,6 @@ export type Hint =
   | (Delivered & { concerns: "subject"; about: About; subject: string; data: unknown })
   | (Delivered & { concerns: "group"; about: "membership"; group: { id?: string; name?: string } })
   | (Delivered & { concerns: "ignored"; reason: string });
-
-const USER_EVENTS = new Set([
-  "user.created",
-  "user.updated",
-  "user.deleted",
-  "user.suspended",
-  "user.reactivated",
-  "user.email.verified",
-  "scim.user.provisioned",
-  "scim.user.deprovisioned",
-]);
-/** Those of them that Clavex sends today: their payload is known, and names the organization. */
-const SENT_EVENTS = new Set(["user.created", "user.updated", "user.deleted"]);
-const MEMBER_EVENTS = new Set([
-  "org.member.added",
-  "org.member.removed",
-  "org.member.joined_via_domain",
-  "org.member.joined_via_invite",
-  "group.member.added",
-  "group.member.removed",
-  "role.assigned",
-  "role.unassigned",
-  "invitation.accepted",
-]);
-const AUDIT_USER_ACTIONS = new Set([
-  "scim.user.create",
-  "scim.user.update",
-  "scim.user.deactivate",
-  "scim.user.delete",
-]);
-const AUDIT_GROUP_ACTIONS = new Set(["group.created", "group.deleted", "group.updated"]);
-
-/** Those after which a user is gone for good; they carry no user data. */
-const DELETIONS = new Set(["user.deleted", "scim.user.delete"]);
 
 const name = z.string().min(1).max(200);
 const envelopeSchema = z.object({
@@ -182,5 +161,5 @@ function groupOf(id: unknown, groupName: unknown): { id?: string; name?: string 
 }
 
 function requireOrganization(named: string, organizationId: string): void {
-  if (named.toLowerCase() !== organizationId) throw new ForeignOrganization("the delivery is for another organization");
+  if (named.toLowerCase() !== organizationId) throw new ForeignOrganization();
 }

@@ -15,6 +15,11 @@ export class ClavexTokenRefused extends ClavexFailure {
   }
 }
 
+/** Whether Clavex refused the token or key itself, rather than the request. */
+export function isTokenRefused(error: unknown): boolean {
+  return error instanceof ClavexTokenRefused;
+}
+
 /** Clavex understands the request and refuses its content (400, 404, 409, 422). */
 export class ClavexRefusal extends ClavexFailure {
   readonly status: number;

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { createClients } from "../clients.ts";
 import { printable } from "../core/text.ts";
 import { createContext } from "../doctor/context.ts";
-import { ProviderNotVisible, type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
+import { type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
 import { doctorOptions } from "./doctor-options.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { requireOrganization } from "./organizations.ts";
@@ -56,9 +56,6 @@ async function run(options: Options): Promise<void> {
     if (options.json) printJson(rehearsal);
     else show(rehearsal);
     if (rehearsal.refused !== undefined || rehearsal.comparisons.some(({ differs }) => differs)) process.exitCode = 1;
-  } catch (error) {
-    if (!(error instanceof ProviderNotVisible)) throw error;
-    throw new CommandError(`${error.message}. Look: occ user_oidc:provider, and compare with "identity" by hand.`);
   } finally {
     await clients.close();
     await context.close();

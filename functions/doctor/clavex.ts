@@ -1,15 +1,9 @@
 import { isIP } from "node:net";
-import { ClavexTokenRefused } from "../clavex/management-api.ts";
+import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../clavex/contract.ts";
+import { isTokenRefused } from "../clavex/management-api.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";
 import type { DoctorContext } from "./context.ts";
-
-/** The events that Clavex sends and the pipeline acts on (facts: "Which events are really sent"). */
-export const WEBHOOK_EVENTS = ["user.created", "user.updated", "user.deleted"];
-/** What the pipeline's API key needs, and all it should have. */
-export const API_KEY_PERMISSIONS = ["users:read", "groups:read"];
-/** The name that setup gives to what it makes in Clavex. */
-export const MADE_BY_SETUP = "clavex-nextcloud";
 
 const RECENT_DELIVERIES = 20;
 const TOKEN_FIX =
@@ -160,7 +154,7 @@ async function otherReadings({ withApiKey }: DoctorContext): Promise<string[]> {
       await read();
       return true;
     } catch (error) {
-      if (error instanceof ClavexTokenRefused) return false;
+      if (isTokenRefused(error)) return false;
       throw error;
     }
   };
@@ -178,7 +172,7 @@ async function otherReadings({ withApiKey }: DoctorContext): Promise<string[]> {
 }
 
 function noneWhenRefused(error: unknown): [] {
-  if (error instanceof ClavexTokenRefused) return [];
+  if (isTokenRefused(error)) return [];
   throw error;
 }
 

@@ -31,7 +31,7 @@ import {
   readStatus,
   type ServerStatus,
 } from "../nextcloud/server.ts";
-import { redirectUris } from "./nextcloud-urls.ts";
+import { redirectUris } from "../nextcloud/user-oidc.ts";
 
 /** The queue's numbers, as SQS counts them. */
 export interface QueueState {

@@ -2,15 +2,11 @@ import { discoveryUrl, issuerOf } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
 import type { Person } from "../core/person.ts";
 import { InvalidQuota, parseQuota } from "../core/quota.ts";
+import { READABLE_ALGORITHM, redirectUris, SCOPES } from "../nextcloud/user-oidc.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
 import { idTokenClaims } from "./login.ts";
-import { redirectUris } from "./nextcloud-urls.ts";
 
-/** What the provider in Nextcloud asks for. */
-export const SCOPES = ["openid", "profile", "email", "groups"];
-/** How id tokens may be signed for user_oidc (facts: "What Nextcloud sees at login"). */
-export const READABLE_ALGORITHM = /^(?:RS|ES)(?:256|384|512)$|^EdDSA$/;
 /** How Clavex signs for a client that was not registered with another wish. */
 const DEFAULT_ALGORITHM = "PS256";
 const RUN_SETUP = "Run clavex-nextcloud setup, or see docs/connect.md.";

@@ -1,5 +1,6 @@
 import { ATTRIBUTES, type Profile } from "../core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
+import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { GroupMap, Person } from "../core/person.ts";
 import { groupsJoinedBy } from "../core/plan.ts";
@@ -46,8 +47,18 @@ export interface RehearsalOptions {
 }
 
 /** The provider's settings are not visible, so nobody can tell what a login would do. */
-export class ProviderNotVisible extends Error {
-  override name = "ProviderNotVisible";
+class ProviderNotVisible extends PipelineFailure {
+  constructor() {
+    super(
+      "configuration",
+      "provider-not-visible",
+      "Nextcloud does not show the login provider's settings",
+      "organization",
+      {
+        fix: 'Look: occ user_oidc:provider, and compare with "identity" by hand.',
+      },
+    );
+  }
 }
 
 /**
@@ -94,7 +105,7 @@ async function expectedLogin(
     return socialLoginAccount(identity.providerName, person.subject);
   }
   const provider = await context.provider();
-  if (provider === undefined) throw new ProviderNotVisible("Nextcloud does not show the login provider's settings");
+  if (provider === undefined) throw new ProviderNotVisible();
   if (provider.identifier === undefined && provider.settings.providerBasedId && identity.scheme === "user_oidc") {
     notes.push("this user_oidc does not show the provider's identifier: that of identity is taken");
     provider.identifier = identity.providerIdentifier;

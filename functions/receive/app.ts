@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import { ForeignOrganization, type Hint, MalformedDelivery, parseDelivery } from "../clavex/events.ts";
+import { type Hint, parseDelivery } from "../clavex/events.ts";
 import { SIGNATURE_HEADER, verifySignature } from "../clavex/signature.ts";
 import { snapshotOf } from "../clavex/snapshot.ts";
 import type { Organizations } from "../config/organizations.ts";
@@ -82,7 +82,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     try {
       hint = parseDelivery(body, organization.organizationId);
     } catch (error) {
-      if (!(error instanceof MalformedDelivery || error instanceof ForeignOrganization)) throw error;
+      if (!(error instanceof Failure && error.failureClass === "permanent")) throw error;
       counters.count("DeliveriesMalformed");
       return { status: 400, body: { error: error.message } };
     }

@@ -1,21 +1,10 @@
+import { API_KEY_PERMISSIONS, AUDIT_ACTIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../clavex/contract.ts";
 import type { ManagementApi, NewMapper, OidcClient } from "../clavex/management-api.ts";
 import { PipelineFailure } from "../core/failure.ts";
-import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../doctor/clavex.ts";
-import { redirectUris } from "../doctor/nextcloud-urls.ts";
-import { READABLE_ALGORITHM, SCOPES } from "../doctor/oidc.ts";
+import { READABLE_ALGORITHM, redirectUris, SCOPES } from "../nextcloud/user-oidc.ts";
 import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
 import { byHand, done, type Inspection, type Step, toDo } from "./step.ts";
 
-/** The actions of Clavex's audit log that change people or groups (facts: "Audit sink"). */
-const AUDIT_ACTIONS = [
-  "scim.user.create",
-  "scim.user.update",
-  "scim.user.deactivate",
-  "scim.user.delete",
-  "group.created",
-  "group.deleted",
-  "group.updated",
-];
 const CLIENT_NAME = "Nextcloud";
 const TOKEN =
   "Give an administrator's token in CLAVEX_ADMIN_TOKEN and run setup again, or do it as docs/connect.md says.";

@@ -1,7 +1,6 @@
 import { discoveryUrl } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
 import { hasFailures } from "../doctor/check.ts";
-import { SCOPES } from "../doctor/oidc.ts";
 import {
   createProvider,
   deleteAppConfig,
@@ -14,6 +13,7 @@ import {
   writeAppConfig,
 } from "../nextcloud/providers.ts";
 import { readAppVersion, readOwnAccount } from "../nextcloud/server.ts";
+import { SCOPES } from "../nextcloud/user-oidc.ts";
 import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
 import { byHand, done, type Step, toDo } from "./step.ts";
 

@@ -1,5 +1,5 @@
 import type { OidcClient } from "../clavex/management-api.ts";
-import { redirectUris } from "../doctor/nextcloud-urls.ts";
+import { redirectUris } from "../nextcloud/user-oidc.ts";
 import { apiKeyStep, auditSinkStep, clientStep, mappersStep, webhookStep } from "./clavex-steps.ts";
 import type { SetupContext } from "./context.ts";
 import { appPasswordStep, findProvider, localLoginStep, providerStep } from "./nextcloud-steps.ts";

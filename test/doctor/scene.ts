@@ -1,11 +1,11 @@
+import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../../functions/clavex/contract.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
-import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../../functions/doctor/clavex.ts";
 import type { DoctorOptions } from "../../functions/doctor/context.ts";
-import { SCOPES } from "../../functions/doctor/oidc.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import type { Embedded } from "../../functions/local/embedded.ts";
+import { SCOPES } from "../../functions/nextcloud/user-oidc.ts";
 import { type ClavexUser, type SimulatedClavex, type SimulatedNextcloud, startSystems } from "./systems.ts";
 
 export const SLUG = "acme";
