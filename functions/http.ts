@@ -1,4 +1,5 @@
 import { type Dispatcher, Pool } from "undici";
+import type * as z from "zod";
 
 /** How long a request may take, in milliseconds. */
 export interface Timeouts {
@@ -110,4 +111,21 @@ const CONNECT_ERRORS = new Set([
 /** Whether a network error's name says that the server could not be connected to at all. */
 export function isConnectError(name: string): boolean {
   return CONNECT_ERRORS.has(name);
+}
+
+/** What a text holds: the value, or why there is none. `where` names the places of another form, without values. */
+export type ReadJson<T> = { value: T } | { problem: "not JSON" } | { problem: "unexpected form"; where: string };
+
+/** Reads JSON of a known form. */
+export function readJson<T>(text: string, schema: z.ZodType<T>): ReadJson<T> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return { problem: "not JSON" };
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return { value: result.data };
+  const where = result.error.issues.map(({ path }) => path.map(String).join(".") || "answer").join(", ");
+  return { problem: "unexpected form", where };
 }

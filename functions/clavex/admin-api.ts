@@ -1,17 +1,7 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import {
-  type Answer,
-  InvalidHeader,
-  isCertificateError,
-  isConnectError,
-  networkErrorName,
-  pathPrefix,
-  retryAfter,
-  send,
-  type Timeouts,
-} from "../http.ts";
-import { CLAVEX_SERVER, ClavexCertificate, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { type Answer, InvalidHeader, pathPrefix, readJson, retryAfter, send, type Timeouts } from "../http.ts";
+import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable, unreachable } from "./errors.ts";
 import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
 
 /** A group in Clavex. Membership changes touch no time of it; `memberCount` is what the list says. */
@@ -56,78 +46,7 @@ const membersSchema = z.array(z.object({ id: uuidSchema })).nullable();
 
 /** A client for one organization's Admin API. */
 export function createAdminApi(options: AdminApiOptions): AdminApi {
-  const root = `${pathPrefix(options.baseUrl)}/api/v1/organizations/${options.organizationId}`;
-
-  async function get(path: string): Promise<Answer> {
-    const headers = { accept: "application/json", "x-api-key": await options.apiKey() };
-    let answer: Answer;
-    try {
-      answer = await send(options.pool, { method: "GET", path: `${root}${path}`, headers });
-    } catch (error) {
-      if (error instanceof InvalidHeader) throw new ClavexKeyRefused("the API key has characters that no key has");
-      const name = networkErrorName(error);
-      if (isCertificateError(name)) throw new ClavexCertificate(name);
-      throw new ClavexUnavailable(
-        `Clavex cannot be reached (${name})`,
-        isConnectError(name) ? CLAVEX_SERVER : "subject",
-        {
-          cause: error,
-        },
-      );
-    }
-    const { status } = answer;
-    if (status === 200 || status === 404) return answer;
-    if (status === 401 || status === 403) throw new ClavexKeyRefused(`Clavex refuses the API key (HTTP ${status})`);
-    if (status === 429 || status >= 500) {
-      const seconds = retryAfter(answer.headers);
-      throw new ClavexUnavailable(
-        `Clavex answers HTTP ${status}`,
-        "subject",
-        seconds === undefined ? {} : { retryAfterSeconds: seconds },
-      );
-    }
-    throw new ClavexMisrouted(
-      `Clavex answers HTTP ${status}${status >= 300 && status < 400 ? ", a redirect that is not followed" : ""}`,
-    );
-  }
-
-  function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
-    if (String(answer.headers["content-type"]).includes("html"))
-      throw new ClavexMisrouted(`a web page in place of Clavex's answer for ${what}`);
-    let json: unknown;
-    try {
-      json = JSON.parse(answer.body);
-    } catch (error) {
-      throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, "subject", { cause: error });
-    }
-    const result = schema.safeParse(json);
-    if (result.success) return result.data;
-    const where = result.error.issues.map((issue) => issue.path.map(String).join(".") || "answer").join(", ");
-    throw new ClavexMisrouted(`Clavex's answer for ${what} has an unexpected form (${where})`);
-  }
-
-  async function* pages<T>(path: string, item: z.ZodType<T>, query = ""): AsyncGenerator<T[]> {
-    const seen = new Set<string>();
-    let after: string | undefined;
-    for (;;) {
-      // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may come only once.
-      const answer = await get(
-        `${path}?limit=${PAGE}${query}${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`,
-      );
-      if (answer.status === 404)
-        throw new ClavexMisrouted(`Clavex does not know this organization's ${path.slice(1)} (HTTP 404)`);
-      const page = parse(answer, pageSchema(item), path.slice(1));
-      yield page.items;
-      if (!page.next_cursor) {
-        if (page.has_more)
-          throw new ClavexMisrouted(`Clavex says that there are more ${path.slice(1)}, but not how to read them`);
-        return;
-      }
-      if (seen.has(page.next_cursor)) throw new ClavexMisrouted(`Clavex's paging of ${path.slice(1)} does not advance`);
-      seen.add(page.next_cursor);
-      after = page.next_cursor;
-    }
-  }
+  const get = createGet(options);
 
   function ownUser(user: ClavexUser): ClavexUser {
     if (user.organizationId === options.organizationId) return user;
@@ -163,9 +82,9 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     },
     async *users(search) {
       const query = search === undefined ? "" : `&q=${encodeURIComponent(search)}`;
-      for await (const page of pages("/users", userSchema, query)) yield page.map(ownUser);
+      for await (const page of pages(get, "/users", userSchema, query)) yield page.map(ownUser);
     },
-    groups: () => pages("/groups", groupSchema),
+    groups: () => pages(get, "/groups", groupSchema),
     async members(groupId) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
       // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
@@ -175,10 +94,62 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
   };
 }
 
-function isOwnError(answer: Answer): boolean {
-  try {
-    return z.object({ error: z.string() }).safeParse(JSON.parse(answer.body)).success;
-  } catch {
-    return false;
+/** Gets a path below the organization's. Answers are 200 or 404; everything else is a failure. */
+type Get = (path: string) => Promise<Answer>;
+
+function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): Get {
+  const root = `${pathPrefix(baseUrl)}/api/v1/organizations/${organizationId}`;
+  return async (path) => {
+    const headers = { accept: "application/json", "x-api-key": await apiKey() };
+    const answer = await send(pool, { method: "GET", path: `${root}${path}`, headers }).catch((error) => {
+      throw error instanceof InvalidHeader
+        ? new ClavexKeyRefused("the API key has characters that no key has")
+        : unreachable(error);
+    });
+    const { status } = answer;
+    if (status === 200 || status === 404) return answer;
+    if (status === 401 || status === 403) throw new ClavexKeyRefused(`Clavex refuses the API key (HTTP ${status})`);
+    if (status === 429 || status >= 500) {
+      const seconds = retryAfter(answer.headers);
+      const details = seconds === undefined ? {} : { retryAfterSeconds: seconds };
+      throw new ClavexUnavailable(`Clavex answers HTTP ${status}`, "subject", details);
+    }
+    throw new ClavexMisrouted(
+      `Clavex answers HTTP ${status}${status >= 300 && status < 400 ? ", a redirect that is not followed" : ""}`,
+    );
+  };
+}
+
+function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
+  if (String(answer.headers["content-type"]).includes("html"))
+    throw new ClavexMisrouted(`a web page in place of Clavex's answer for ${what}`);
+  const read = readJson(answer.body, schema);
+  if ("value" in read) return read.value;
+  if (read.problem === "not JSON") throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, "subject");
+  throw new ClavexMisrouted(`Clavex's answer for ${what} has an unexpected form (${read.where})`);
+}
+
+async function* pages<T>(get: Get, path: string, item: z.ZodType<T>, query = ""): AsyncGenerator<T[]> {
+  const seen = new Set<string>();
+  const what = path.slice(1);
+  let after: string | undefined;
+  for (;;) {
+    // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may come only once.
+    const from = after === undefined ? "" : `&after=${encodeURIComponent(after)}`;
+    const answer = await get(`${path}?limit=${PAGE}${query}${from}`);
+    if (answer.status === 404) throw new ClavexMisrouted(`Clavex does not know this organization's ${what} (HTTP 404)`);
+    const page = parse(answer, pageSchema(item), what);
+    yield page.items;
+    if (!page.next_cursor) {
+      if (page.has_more) throw new ClavexMisrouted(`Clavex says that there are more ${what}, but not how to read them`);
+      return;
+    }
+    if (seen.has(page.next_cursor)) throw new ClavexMisrouted(`Clavex's paging of ${what} does not advance`);
+    seen.add(page.next_cursor);
+    after = page.next_cursor;
   }
+}
+
+function isOwnError(answer: Answer): boolean {
+  return "value" in readJson(answer.body, z.object({ error: z.string() }));
 }

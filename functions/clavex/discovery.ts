@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
-import { CLAVEX_SERVER, ClavexCertificate, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { type Answer, pathPrefix, readJson, send } from "../http.ts";
+import { ClavexMisrouted, unreachable } from "./errors.ts";
 
 /** The issuer of an organization's tokens: the base URL and its slug (facts: "What Nextcloud sees at login"). */
 export function issuerOf(baseUrl: string, slug: string): string {
@@ -31,13 +31,9 @@ export type SigningKey = z.output<typeof keysSchema>["keys"][number];
 
 /** Gets a public document of Clavex, whatever its status. */
 export async function getPublic(pool: Dispatcher, path: string): Promise<Answer> {
-  try {
-    return await send(pool, { method: "GET", path, headers: { accept: "application/json" } });
-  } catch (error) {
-    const name = networkErrorName(error);
-    if (isCertificateError(name)) throw new ClavexCertificate(name);
-    throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, CLAVEX_SERVER, { cause: error });
-  }
+  return send(pool, { method: "GET", path, headers: { accept: "application/json" } }).catch((error) => {
+    throw unreachable(error);
+  });
 }
 
 /** The answer for the discovery document, unread. */
@@ -61,14 +57,9 @@ export async function readKeys(pool: Dispatcher, document: DiscoveryDocument): P
 }
 
 function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
-  let json: unknown;
-  try {
-    json = JSON.parse(answer.body);
-  } catch {
-    throw new ClavexMisrouted(`${what} is not JSON`);
-  }
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const fields = parsed.error.issues.map((issue) => issue.path.map(String).join(".") || "all").join(", ");
-  throw new ClavexMisrouted(`${what} lacks or misstates: ${fields}`);
+  const read = readJson(answer.body, schema);
+  if ("value" in read) return read.value;
+  throw new ClavexMisrouted(
+    read.problem === "not JSON" ? `${what} is not JSON` : `${what} lacks or misstates: ${read.where}`,
+  );
 }

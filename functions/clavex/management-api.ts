@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
-import { CLAVEX_SERVER, ClavexCertificate, ClavexFailure, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { type Answer, pathPrefix, readJson, send } from "../http.ts";
+import { ClavexFailure, ClavexMisrouted, ClavexUnavailable, unreachable } from "./errors.ts";
 
 /** Clavex refuses the token, or what it may do (401, 403). */
 export class ClavexTokenRefused extends ClavexFailure {
@@ -167,9 +167,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      const name = networkErrorName(error);
-      if (isCertificateError(name)) throw new ClavexCertificate(name);
-      throw new ClavexUnavailable(`Clavex cannot be reached (${name})`, CLAVEX_SERVER, { cause: error });
+      throw unreachable(error);
     }
     return read(answer, schema, what);
   }
@@ -257,17 +255,15 @@ function read<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
   if (status >= 300 && status < 400) {
     throw new ClavexMisrouted(`Clavex answers HTTP ${status} to ${what}, a redirect that is not followed`);
   }
-  let json: unknown;
-  try {
-    json = answer.body === "" ? undefined : JSON.parse(answer.body);
-  } catch {
-    throw new ClavexMisrouted(`Clavex's answer to ${what} is not JSON (HTTP ${status})`);
-  }
   if (status >= 400) {
-    const message = z.object({ message: z.string() }).safeParse(json);
-    throw new ClavexRefusal(status, what, message.success ? message.data.message : "");
+    const refusal = readJson(answer.body, z.object({ message: z.string() }));
+    throw new ClavexRefusal(status, what, "value" in refusal ? refusal.value.message : "");
   }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) throw new ClavexMisrouted(`Clavex's answer to ${what} has an unexpected form`);
-  return parsed.data;
+  const result = readJson(answer.body === "" ? "null" : answer.body, schema);
+  if ("value" in result) return result.value;
+  throw new ClavexMisrouted(
+    result.problem === "not JSON"
+      ? `Clavex's answer to ${what} is not JSON (HTTP ${status})`
+      : `Clavex's answer to ${what} has an unexpected form (${result.where})`,
+  );
 }

@@ -1,5 +1,6 @@
 import { Failure, type FailureClass, type FailureDetails, type Scope } from "../core/failure.ts";
 import { withoutAddresses } from "../core/text.ts";
+import { isCertificateError, isConnectError, networkErrorName } from "../http.ts";
 
 /** The server is unusable for every job that needs it. */
 export const NEXTCLOUD_SERVER: Scope = { server: "nextcloud", harmful: false };
@@ -125,4 +126,16 @@ export class OcsRefusal extends NextcloudFailure {
     super("permanent", `nextcloud-ocs-${status}`, `Nextcloud refuses ${call}: ${reason} (OCS ${status})`, "subject");
     this.status = status;
   }
+}
+
+/**
+ * The typed error for a request that got no answer. A server that lets even a read hang lets everything hang; a write that
+ * hangs may be that one person's.
+ */
+export function unreachable(error: unknown, method: string): NextcloudFailure {
+  const name = networkErrorName(error);
+  if (isCertificateError(name)) return new NextcloudCertificate(name);
+  const everybody = isConnectError(name) || (method === "GET" && name === "UND_ERR_HEADERS_TIMEOUT");
+  const scope = everybody ? NEXTCLOUD_SERVER : "subject";
+  return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, scope, { cause: error });
 }

@@ -1,18 +1,8 @@
 import type { Dispatcher } from "undici";
-import {
-  type Answer,
-  isCertificateError,
-  isConnectError,
-  networkErrorName,
-  pathPrefix,
-  retryAfter,
-  send,
-  type Timeouts,
-} from "../http.ts";
+import { type Answer, pathPrefix, retryAfter, send, type Timeouts } from "../http.ts";
 import type { AdaptiveLimit } from "./adaptive-limit.ts";
 import {
   NEXTCLOUD_SERVER,
-  NextcloudCertificate,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudRateLimited,
@@ -21,6 +11,7 @@ import {
   NextcloudUnavailable,
   OcsRefusal,
   UnknownRoute,
+  unreachable,
 } from "./errors.ts";
 import { Session } from "./session.ts";
 
@@ -114,15 +105,6 @@ function encode(parameters: OcsParameters): string {
     else if (value !== undefined) form.append(name, value);
   }
   return form.toString();
-}
-
-/** A server that lets even a GET hang lets everything hang; a write that hangs may be that one person's. */
-function unreachable(error: unknown, method: Dispatcher.HttpMethod): Error {
-  const name = networkErrorName(error);
-  if (isCertificateError(name)) return new NextcloudCertificate(name);
-  const everybody = isConnectError(name) || (method === "GET" && name === "UND_ERR_HEADERS_TIMEOUT");
-  const scope = everybody ? NEXTCLOUD_SERVER : "subject";
-  return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, scope, { cause: error });
 }
 
 /** What an answer means. The HTTP status comes first: some errors are XML, an empty body or a web page, whatever was asked for. */

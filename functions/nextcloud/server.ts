@@ -1,13 +1,7 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import { type Answer, isCertificateError, networkErrorName, pathPrefix, send } from "../http.ts";
-import {
-  NEXTCLOUD_SERVER,
-  NextcloudCertificate,
-  NextcloudMisrouted,
-  NextcloudUnavailable,
-  OcsRefusal,
-} from "./errors.ts";
+import { type Answer, pathPrefix, readJson, send } from "../http.ts";
+import { NextcloudMisrouted, OcsRefusal, unreachable } from "./errors.ts";
 import type { Ocs } from "./ocs.ts";
 
 /** What `status.php` tells everybody. */
@@ -35,11 +29,11 @@ export async function readStatus(pool: Dispatcher, baseUrl: string): Promise<Ser
       "Set nextcloud.baseUrl to the address it redirects to: no request follows a redirect.",
     );
   }
-  const parsed = statusSchema.safeParse(jsonOf(answer));
-  if (!parsed.success) {
+  const read = readJson(answer.body, statusSchema);
+  if ("problem" in read) {
     throw new NextcloudMisrouted(`status.php is not that of an installed Nextcloud (HTTP ${answer.status})`);
   }
-  const { versionstring, maintenance, needsDbUpgrade } = parsed.data;
+  const { versionstring, maintenance, needsDbUpgrade } = read.value;
   return { version: versionstring, maintenance, needsUpgrade: needsDbUpgrade, date: String(answer.headers.date ?? "") };
 }
 
@@ -50,8 +44,8 @@ export async function readBruteForceDelay(pool: Dispatcher, baseUrl: string): Pr
   const schema = z.object({
     ocs: z.object({ data: z.object({ capabilities: z.object({ bruteforce: z.object({ delay: z.number() }) }) }) }),
   });
-  const parsed = schema.safeParse(jsonOf(answer));
-  return parsed.success ? parsed.data.ocs.data.capabilities.bruteforce.delay : undefined;
+  const read = readJson(answer.body, schema);
+  return "value" in read ? read.value.ocs.data.capabilities.bruteforce.delay : undefined;
 }
 
 /** The account that the app password belongs to. `lastLogin` is in milliseconds; app passwords do not change it. */
@@ -95,21 +89,9 @@ export async function readAppVersion(ocs: Ocs, app: string): Promise<string | un
 }
 
 async function getAnonymously(pool: Dispatcher, path: string, headers: Record<string, string> = {}): Promise<Answer> {
-  try {
-    return await send(pool, { method: "GET", path, headers: { accept: "application/json", ...headers } });
-  } catch (error) {
-    const name = networkErrorName(error);
-    if (isCertificateError(name)) throw new NextcloudCertificate(name);
-    throw new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, NEXTCLOUD_SERVER, { cause: error });
-  }
-}
-
-function jsonOf(answer: Answer): unknown {
-  try {
-    return JSON.parse(answer.body);
-  } catch {
-    return undefined;
-  }
+  return send(pool, { method: "GET", path, headers: { accept: "application/json", ...headers } }).catch((error) => {
+    throw unreachable(error, "GET");
+  });
 }
 
 function redirectTarget(answer: Answer): string {
