@@ -3,7 +3,7 @@ import * as z from "zod";
 import { type Answer, pathPrefix, readJson, send } from "../http.ts";
 import { ClavexMisrouted, unreachable } from "./errors.ts";
 
-/** The issuer of an organization's tokens: the base URL and its slug (facts: "What Nextcloud sees at login"). */
+/** The issuer of an organization's tokens: the base URL and its slug (docs/facts/clavex.md 8). */
 export function issuerOf(baseUrl: string, slug: string): string {
   return `${baseUrl}/${slug}`;
 }

@@ -138,7 +138,7 @@ export interface ManagementApiOptions {
 
 const PAGE = 200;
 
-/** A client for the parts of the Admin API that set things up (facts: "Admin API", "Webhook deliveries", "Audit sink"). */
+/** A client for the parts of the Admin API that set things up (docs/facts/clavex.md 1, 3, 6). */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const prefix = pathPrefix(options.baseUrl);
   const root = `/api/v1/organizations/${options.organizationId}`;

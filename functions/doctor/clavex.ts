@@ -187,7 +187,7 @@ async function webhookExists(context: DoctorContext): Promise<Finding> {
   );
 }
 
-/** Clavex refuses private and loopback targets (facts: "Webhook deliveries"), unless it lives on this machine too. */
+/** Clavex refuses private and loopback targets (docs/facts/clavex.md 1), unless it lives on this machine too. */
 async function webhookAddress(context: DoctorContext): Promise<Finding> {
   const token = context.management && (await context.webhook().catch(() => undefined));
   const url = token?.url ?? context.webhookUrl;

@@ -100,7 +100,7 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
   close(): Promise<void>;
 }
 
-/** The longest delay of brute-force protection (facts, section 4); then good requests fail too. */
+/** The longest delay of brute-force protection (docs/facts/nextcloud.md 4); then good requests fail too. */
 export const LONGEST_DELAY_MS = 25_000;
 /** Few, so that doctor does not slow a Nextcloud that people work with. */
 const CONNECTIONS = 2;

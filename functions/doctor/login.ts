@@ -25,7 +25,7 @@ export interface LoginRefusal {
   refused: string;
 }
 
-/** The mappers that Clavex heeds, by claim; without `add_to_access_token` it skips them everywhere (facts). */
+/** The mappers that Clavex heeds, by claim; without `add_to_access_token` it skips them everywhere (docs/facts/clavex.md 8). */
 export function idTokenClaims(mappers: readonly Mapper[]): Map<string, Mapper> {
   return new Map(mappers.filter((each) => each.add_to_access_token).map((each) => [each.claim_name, each]));
 }
@@ -57,7 +57,7 @@ export function claimsOf(user: Person, groups: readonly string[], mappers: reado
 
 /**
  * The claims with what /userinfo adds where `enrich_login_id_token_with_userinfo` is on: name, e-mail and groups always
- * (facts: "What Nextcloud sees at login").
+ * (docs/facts/clavex.md 8).
  */
 export function withUserinfo(
   claims: Record<string, unknown>,
@@ -69,7 +69,7 @@ export function withUserinfo(
 }
 
 /**
- * What user_oidc does with the claims of a login (facts, sections 1 and 6).
+ * What user_oidc does with the claims of a login (docs/facts/nextcloud.md 1 and 7).
  *
  * @param accounts the ids of accounts that are there already: one with the raw subject is adopted, whatever the settings
  */

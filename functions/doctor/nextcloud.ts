@@ -303,7 +303,7 @@ function providerCommand({ organization: { identity } }: DoctorContext, option: 
   return `occ user_oidc:provider ${name} ${option} (its NAME is shown by: occ user_oidc:provider)`;
 }
 
-/** config.php cannot be read from outside; which flags do harm depends on how the accounts are made (facts, section 6). */
+/** config.php cannot be read from outside; which flags do harm depends on how the accounts are made (docs/facts/nextcloud.md 7). */
 function configFlags({ identity }: Organization): Finding {
   if (identity.scheme === "sociallogin") {
     return skipped(

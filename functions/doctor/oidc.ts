@@ -237,8 +237,8 @@ const ENRICH =
   "Add mappers (clavex-nextcloud setup does), or let Nextcloud ask for more: occ config:system:set user_oidc enrich_login_id_token_with_userinfo --value=true --type=boolean";
 
 /**
- * Clavex has no mapper for a full name: it comes from userinfo or not at all, and without the claim ours stays (facts,
- * section 6). So only a missing e-mail address is worth a word.
+ * Clavex has no mapper for a full name: it comes from userinfo or not at all, and without the claim ours stays
+ * (docs/facts/nextcloud.md 7). So only a missing e-mail address is worth a word.
  */
 async function profileClaims(context: DoctorContext): Promise<Finding> {
   const claims = idTokenClaims(await context.mappers());
@@ -262,7 +262,7 @@ async function groupsClaim(context: DoctorContext): Promise<Finding> {
   );
 }
 
-/** A quota claim overwrites ours even if no quota mapping is set: then it is the claim `quota` (facts, section 6). */
+/** A quota claim overwrites ours even if no quota mapping is set: then it is the claim `quota` (docs/facts/nextcloud.md 7). */
 async function quotaClaim(context: DoctorContext): Promise<Finding> {
   const provider = await context.provider().catch(() => undefined);
   const claim = provider?.settings.mappingQuota || "quota";
@@ -277,7 +277,7 @@ async function quotaClaim(context: DoctorContext): Promise<Finding> {
   );
 }
 
-/** A quota claim that Nextcloud cannot parse makes every login of that person end with HTTP 500 (facts, section 6). */
+/** A quota claim that Nextcloud cannot parse makes every login of that person end with HTTP 500 (docs/facts/nextcloud.md 7). */
 async function quotaValues(context: DoctorContext): Promise<Finding> {
   const { attribute } = context.organization.quota;
   const wrong = (await context.users()).filter((user) => !user.erased && !hasReadableQuota(user, attribute));

@@ -106,7 +106,7 @@ export interface ManagementRoute {
 const NOT_FOUND: ManagementAnswer = [404];
 const MAPPER_TYPES = ["user_property", "user_attribute", "hardcoded", "role_list", "group_membership"];
 
-/** The routes that set an organization up (facts: "Admin API", "Webhook deliveries", "Audit sink"). */
+/** The routes that set an organization up (docs/facts/clavex.md 1, 3, 6). */
 export const managementRoutes: ManagementRoute[] = [
   route("GET", /^\/api-keys$/, "api_keys:read", ({ state }) => [200, state.apiKeys.map(withoutKey)]),
   route("POST", /^\/api-keys$/, "api_keys:write", createApiKey),

@@ -15,7 +15,7 @@ export interface LoginResult {
 }
 
 /**
- * What user_oidc does when somebody logs in (facts, section 6; recordings login-*): finds an account by the raw subject
+ * What user_oidc does when somebody logs in (docs/facts/nextcloud.md 7): finds an account by the raw subject
  * in any backend, else finds or makes its own; overwrites name, e-mail and quota by the claims that are there; with
  * group-provisioning makes the groups those of the claim. A disabled account is updated all the same, then refused.
  */

@@ -1,6 +1,6 @@
 /**
  * The quota arithmetic of the real server: quotas are kept as human-readable text and lose precision by it.
- * `"123456789"` comes back as 123417395 (facts, section 3).
+ * `"123456789"` comes back as 123417395 (docs/facts/nextcloud.md 3).
  */
 
 const UNITS: Record<string, number> = {

@@ -19,7 +19,7 @@ export interface Route {
   needs: "login" | "subadmin" | "admin";
   /** Core writes ask for a password confirmation, which a Bearer token cannot give. */
   confirmsPassword?: boolean;
-  /** Limited to 50 calls in 600 s for each acting account (facts, section 2). */
+  /** Limited to 50 calls in 600 s for each acting account (docs/facts/nextcloud.md 2). */
   rateLimited?: boolean;
   /** Does the work and returns the data of the answer. */
   run: (call: Call) => unknown;
@@ -300,7 +300,7 @@ function userData(call: Call, target: Account): Record<string, unknown> {
 const USED = 164;
 const FREE_DISK_SPACE = 83_170_000_000;
 
-/** Before the home exists there is only the quota; afterwards the storage too, and unlimited is -3 (facts, section 3). */
+/** Before the home exists there is only the quota; afterwards the storage too, and unlimited is -3 (docs/facts/nextcloud.md 3). */
 function quotaData(target: Account): Record<string, number | string> {
   const quota = quotaOf(target);
   if (!target.homeExists) return { quota, used: 0 };

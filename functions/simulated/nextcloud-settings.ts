@@ -20,7 +20,7 @@ const TEXTS = [
   "mappingAvatar",
 ] as const;
 
-/** The first version of user_oidc whose providers can be managed over OCS (facts, section 6). */
+/** The first version of user_oidc whose providers can be managed over OCS (docs/facts/nextcloud.md 8). */
 const PROVIDER_ROUTES_SINCE = [8, 5];
 
 /** The routes about apps, the app config and, from user_oidc 8.5, its providers. All are for administrators only. */

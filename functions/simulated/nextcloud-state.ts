@@ -4,7 +4,7 @@ import { InternalServerError, OcsError } from "./ocs-answer.ts";
 
 export type Backend = "Database" | "user_oidc";
 
-/** A provider of user_oidc with the settings that decide ids and logins (facts, sections 1 and 6). */
+/** A provider of user_oidc with the settings that decide ids and logins (docs/facts/nextcloud.md 1 and 7). */
 export interface Provider {
   id: number;
   identifier: string;
@@ -25,7 +25,7 @@ export interface Provider {
   mappingAvatar?: string;
 }
 
-/** config.php's `user_oidc` flags (facts, section 6). */
+/** config.php's `user_oidc` flags (docs/facts/nextcloud.md 7). */
 export interface LoginFlags {
   autoProvision: boolean;
   softAutoProvision: boolean;
@@ -124,7 +124,7 @@ export class NextcloudState {
     return this.#accounts.values();
   }
 
-  /** The row that look-ups see: user_oidc's before the Database's (the real one depends on a cache; facts, section 2). */
+  /** The row that look-ups see: user_oidc's before the Database's (the real one depends on a cache; docs/facts/nextcloud.md 2). */
   shown(account: Account): { backend: Backend; row: Row } | undefined {
     for (const backend of ["user_oidc", "Database"] as const) {
       const row = account.rows.get(backend);
@@ -135,7 +135,7 @@ export class NextcloudState {
 
   /**
    * Core's list of ids: every backend is searched with the same limit and offset, then the lists are merged and sorted;
-   * so a page can hold twice the limit (facts, section 5).
+   * so a page can hold twice the limit (docs/facts/nextcloud.md 5).
    */
   searchIds({ search, limit, offset }: Page): string[] {
     const found = new Set<string>();
@@ -148,7 +148,7 @@ export class NextcloudState {
     return [...found].sort((a, b) => byText(a.toLowerCase(), b.toLowerCase()));
   }
 
-  /** Core's POST of a user (facts, section 2 B): a refusal after the account was made leaves it behind. */
+  /** Core's POST of a user (docs/facts/nextcloud.md 2 B): a refusal after the account was made leaves it behind. */
   createDatabaseAccount(fields: {
     id: string;
     password: string;
@@ -186,7 +186,7 @@ export class NextcloudState {
     if (email !== "") this.setEmail(account, email);
   }
 
-  /** user_oidc's pre-provisioning POST (facts, section 2 A): an upsert that ignores empty values. Returns the id. */
+  /** user_oidc's pre-provisioning POST (docs/facts/nextcloud.md 2 A): an upsert that ignores empty values. Returns the id. */
   upsertOidcAccount(fields: {
     providerId: number;
     sub: string;
@@ -242,7 +242,7 @@ export class NextcloudState {
     return row === undefined || row.displayName === "" ? (row?.id ?? "") : row.displayName;
   }
 
-  /** One key of core's PUT (facts, section 2): OcsError 103 for what may not be set, 102 for a bad value. */
+  /** One key of core's PUT (docs/facts/nextcloud.md 2): OcsError 103 for what may not be set, 102 for a bad value. */
   edit(account: Account, key: string, value: string): void {
     const isDatabase = this.shown(account)?.backend === "Database";
     switch (key) {
@@ -287,7 +287,7 @@ export class NextcloudState {
   }
 
   /**
-   * Core's quota (facts, section 3). `negative` makes the error for a value below zero: the POST turns it into 101, the PUT
+   * Core's quota (docs/facts/nextcloud.md 3). `negative` makes the error for a value below zero: the POST turns it into 101, the PUT
    * fails with it.
    */
   setCoreQuota(account: Account, value: string, negative: (message: string) => Error): void {
@@ -399,7 +399,7 @@ export class NextcloudState {
 
   // Identity and login
 
-  /** user_oidc's account id of a subject (facts, section 1). */
+  /** user_oidc's account id of a subject (docs/facts/nextcloud.md 1). */
   accountIdOf(providerId: number, sub: string): string {
     const id = this.#localId(providerId, sub);
     return Buffer.byteLength(id) > 64 ? sha256(id) : id;

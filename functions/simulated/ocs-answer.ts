@@ -31,7 +31,7 @@ export interface OcsForm {
   acceptsJson: boolean;
 }
 
-/** A result of a controller: JSON or XML as asked, the HTTP status by the version's mapping (facts, section 4). */
+/** A result of a controller: JSON or XML as asked, the HTTP status by the version's mapping (docs/facts/nextcloud.md 4). */
 export function ocsAnswer(form: OcsForm, { code, message, data }: OcsResult): Answer {
   const ok = code === 100;
   const statuscode = ok && form.version === 2 ? 200 : code;

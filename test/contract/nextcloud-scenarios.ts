@@ -442,7 +442,7 @@ const UNUSUAL: Scenario[] = [
   },
 ];
 
-/** What was sent for the recorded GETs (facts, section 3): the POSTs themselves were not kept. */
+/** What was sent for the recorded GETs (docs/facts/nextcloud.md 3): the POSTs themselves were not kept. */
 const QUOTAS: Record<number, string> = {
   0: "5 GB",
   1: "5GB",
