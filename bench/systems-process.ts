@@ -4,7 +4,11 @@ import { Agent, request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../functions/clavex/signature.ts";
 import { accountId, groupId } from "../functions/core/identity.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../functions/simulated/clavex.ts";
-import { DEFAULT_APP_PASSWORD, type SimulatedNextcloud, startSimulatedNextcloud } from "../functions/simulated/nextcloud.ts";
+import {
+  DEFAULT_APP_PASSWORD,
+  type SimulatedNextcloud,
+  startSimulatedNextcloud,
+} from "../functions/simulated/nextcloud.ts";
 import { bareLoop, connect, type LoopPerson } from "./loops.ts";
 import { type NextcloudTimes, nextcloudTimes } from "./nextcloud-times.ts";
 import { IDENTITY, QUOTA, WEBHOOK_SECRET } from "./organization.ts";

@@ -6,7 +6,12 @@ import { secretParameter } from "../../functions/config/secrets.ts";
 import { accountId } from "../../functions/core/identity.ts";
 import { type Job, messageGroupId } from "../../functions/core/job.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import { type ClavexUser, DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import {
+  type ClavexUser,
+  DEFAULT_ORGANIZATION,
+  type SimulatedClavex,
+  startSimulatedClavex,
+} from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { FunctionName } from "../../infra/bundling.ts";
 import { httpEvent, sqsEvent } from "../../test/infra/runtime/events.ts";

@@ -5,7 +5,15 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { buildSync } from "esbuild";
-import { ALIASES, BUNDLING, type BundledFile, bundle, FUNCTIONS, type FunctionName, writeBundle } from "../../infra/bundling.ts";
+import {
+  ALIASES,
+  BUNDLING,
+  type BundledFile,
+  bundle,
+  FUNCTIONS,
+  type FunctionName,
+  writeBundle,
+} from "../../infra/bundling.ts";
 import { type BenchOptions, median, type Result } from "../report.ts";
 import type { ColdStart } from "./cold-process.ts";
 import { type Invocation, startWorld, type World } from "./cold-world.ts";

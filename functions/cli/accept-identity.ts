@@ -12,7 +12,7 @@ interface Options extends ConnectOptions {
   dryRun?: boolean;
 }
 
-/** `accept-identity`: lets an organization go on after its `identity` was changed. */
+/** `accept-identity`: lets an organization continue after its `identity` was changed. */
 export function acceptIdentityCommand(): Command {
   return withConnection(new Command("accept-identity"))
     .description("Accepts that an organization's identity was changed, which gives everybody a new account id.")

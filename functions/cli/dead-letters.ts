@@ -141,7 +141,7 @@ async function drop(options: Options, connection: Connection): Promise<void> {
   await change(options, connection, "Drop", "dropped", () => undefined, connection.deadLetters.drop);
 }
 
-/** Shows what is meant, asks, and does the work. */
+/** Shows what the filter selects, asks, and does the work. */
 async function change(
   options: Options,
   { deadLetters }: Connection,
@@ -151,7 +151,7 @@ async function change(
   work: (filter: Filter, options: RunOptions) => Promise<Summary>,
 ): Promise<void> {
   const filter = filterOf(options);
-  // The limit is for those that are worked on: what stays anyway must not use it up.
+  // The limit counts only those that are worked on: the ones that stay must not use it up.
   const found = await deadLetters.list({ ...filter, limit: undefined });
   const meant = found.filter((letter) => stays(letter) === undefined).slice(0, filter.limit);
   const staying = found.flatMap((letter) => {

@@ -13,7 +13,7 @@ import { demo } from "./demo-organization.ts";
 import { report } from "./report.ts";
 
 const GB = 1024 ** 3;
-/** A group of Nextcloud that has nothing to do with Clavex; nobody may lose it. */
+/** A group of Nextcloud that has nothing to do with Clavex; nobody may be removed from it. */
 const LOCAL_GROUP = "board";
 
 const print = (line = ""): void => console.log(line);
@@ -119,13 +119,13 @@ async function deliver({ organization, secrets }: DemoSystems, pipeline: Pipelin
   if (answer.statusCode !== 202) throw new Error(`the delivery was answered with ${answer.statusCode} ${text}`);
 }
 
-/** A retried body comes back from a database column: other order of keys, other white space, the same id. */
+/** A retried body comes back from a database column: the keys in another order, other white space, the same id. */
 function asRetry(body: string): string {
   const { id, event, occurred_at, data } = JSON.parse(body);
   return JSON.stringify({ id, data, event, occurred_at }, undefined, 1);
 }
 
-/** Today's Clavex declares this event but does not send it: in its place reconciliation finds the change. */
+/** Clavex declares this event but does not send it yet; reconciliation finds the change instead. */
 function membershipHint(user: ClavexUser): string {
   return JSON.stringify({
     id: randomUUID(),

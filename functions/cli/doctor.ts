@@ -63,7 +63,7 @@ async function examineOrganizations(
 
 const LABELS: Record<Result["status"], string> = { ok: "ok", warn: "WARN", fail: "FAIL", skipped: "-" };
 
-/** One line for each check; below those that complain what to do, and where to read on. */
+/** One line for each check; below the ones that complain, what to do and where to read on. */
 function showResults(organization: string, results: Result[]): void {
   print(`${organization}:`);
   for (const { status, title, cause, fix, docs } of results) {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 
-/** Where a local pipeline's configuration and state are; the same names as `npm start` has. */
+/** Where a local pipeline keeps its configuration and state; named as for `npm start`. */
 export interface LocalOptions {
   organizations: string;
   state: string;
@@ -28,7 +28,7 @@ export function withConnection(command: Command): Command {
     .addOption(stateOption());
 }
 
-/** Reads secrets that were put into `.env` in this folder, as `npm start` does; what is set already stays. */
+/** Reads secrets that were put into `.env` in this folder, as `npm start` does; existing values are kept. */
 export function loadEnvironmentFile(): void {
   if (existsSync(".env")) process.loadEnvFile(".env");
 }

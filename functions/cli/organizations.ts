@@ -37,7 +37,7 @@ export interface OrganizationFailure {
 /**
  * Does something for each organization. One that fails is reported on stderr and makes the exit code 1; the others go on.
  *
- * @throws {CommandError} when there is none of the name
+ * @throws {CommandError} when there is no organization of this slug
  */
 export async function eachOrganization(
   slugs: string[],

@@ -2,7 +2,7 @@ import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { CommandError } from "./report.ts";
 
-/** Asks on stderr, where no output of the command is. */
+/** Asks on stderr: stdout is for the command's output. */
 export async function askFor(text: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {

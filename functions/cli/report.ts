@@ -1,12 +1,12 @@
 import { ConfigurationError, Failure } from "../core/failure.ts";
 import { printable } from "../core/text.ts";
 
-/** A command that cannot go on: the message says what is wrong, and what to do about it. */
+/** A command cannot continue: the message says what is wrong and what to do about it. */
 export class CommandError extends Error {
   override name = "CommandError";
 }
 
-/** Prints an error on stderr as something that a person can act on, and makes the exit code 1; a stack only for our own mistakes. */
+/** Prints an error on stderr so that a person can act on it, and sets exit code 1. Only bugs get a stack trace. */
 export function report(error: unknown): void {
   process.exitCode = 1;
   for (const line of describe(error)) console.error(line);

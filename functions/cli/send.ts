@@ -20,7 +20,7 @@ interface SendOptions extends ConnectOptions {
   url?: string;
 }
 
-/** `send`: signs a delivery as Clavex would and posts it; for trying a pipeline out. */
+/** `send`: signs a delivery as Clavex would and posts it, to try a pipeline out. */
 export function sendCommand(): Command {
   return withConnection(new Command("send"))
     .description("Signs a webhook delivery as Clavex does and posts it, to try the pipeline out.")
@@ -63,7 +63,7 @@ async function read(path: string): Promise<Buffer> {
   });
 }
 
-/** Somebody whom no directory knows. */
+/** Somebody who is in no directory. */
 const SAMPLE = {
   id: "5a3b1c0d-2e4f-4a6b-8c7d-9e0f1a2b3c4d",
   email: "sample.person@example.org",
@@ -71,7 +71,7 @@ const SAMPLE = {
   last_name: "Person",
 };
 
-/** The person of this id in the demo, by default its first one; everywhere else a sample. */
+/** The demo's person of this id, by default its first one; for any other organization a sample. */
 async function personOf({ isDemo }: Sources, id: string | undefined): Promise<typeof SAMPLE> {
   const people: (typeof SAMPLE)[] = isDemo ? Object.values((await demo()).DEMO_PEOPLE) : [];
   const found = id === undefined ? people[0] : people.find((each) => each.id === id);

@@ -37,7 +37,7 @@ export function isForAnother({ clavexUrl, nextcloudUrl, organizationId, stage }:
   return [clavexUrl, nextcloudUrl, organizationId, stage].some((each) => each !== undefined);
 }
 
-/** The organization's file, if there is a right one: the named one, or the only one. */
+/** Reads the organization's file, the named one or the only one; undefined when there is none or it is invalid. */
 export async function readConfigured(
   folder: string,
   scheme: "env" | "ssm",

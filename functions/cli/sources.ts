@@ -11,7 +11,7 @@ import { demo, demoOf } from "./demo-organization.ts";
 import { type ConnectOptions, loadEnvironmentFile } from "./options.ts";
 import { CommandError } from "./report.ts";
 
-/** What is configured; can be read also while the local pipeline does not run. */
+/** What is configured. It can be read even while the local pipeline does not run. */
 export interface Sources {
   organizations: Organizations;
   secrets: Secrets;

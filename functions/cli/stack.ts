@@ -2,7 +2,7 @@ import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-clo
 import { OUTPUTS, stackName } from "../config/deployment.ts";
 import { CommandError } from "./report.ts";
 
-/** What a stage's stack tells of itself; an output that it lacks is undefined. */
+/** The outputs of a stage's stack; one that it lacks is undefined. */
 export type StackOutputs = { [K in keyof typeof OUTPUTS]?: string | undefined };
 
 /**

@@ -25,7 +25,7 @@ function port(text: string): number {
   throw new InvalidArgumentError("must be a number from 0 (any free port) to 65535");
 }
 
-/** A timer of Node cannot wait longer than 24 days: everything here is far below. */
+/** Node's timers cannot wait longer than 24 days. */
 const LONGEST_HOURS = 500;
 
 function positive(text: string): number {

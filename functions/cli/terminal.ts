@@ -8,7 +8,7 @@ export function print(line = ""): void {
 
 /** Prints a value as JSON: with `--json`, stdout holds nothing else. */
 export function printJson(value: unknown): void {
-  // JSON leaves some characters as they are that a terminal obeys.
+  // JSON does not escape every character that a terminal interprets.
   const json = JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n");
   console.log(json);
 }
@@ -19,7 +19,7 @@ function escapeControls(line: string): string {
   ).join("");
 }
 
-/** A table of texts; foreign ones are made safe for the terminal, none is shortened. */
+/** A table; control characters are stripped from its cells, and none is shortened. */
 export function table(head: string[], rows: (string | number | undefined)[][]): string {
   const made = new Table({ head, style: { head: [], border: [] } });
   for (const row of rows) made.push(row.map((cell) => printable(String(cell ?? ""))));
@@ -31,7 +31,7 @@ export function time(milliseconds: number): string {
   return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 }
 
-/** Shows how far long work is, on stderr, where that is a terminal. */
+/** Shows the progress of long work on stderr, if that is a terminal. */
 export interface Progress {
   advance(by?: number): void;
   end(): void;

@@ -13,7 +13,7 @@ import { TABLE_KEYS } from "../ledger/table.ts";
 import { QUEUE_LIMITS } from "../queue/limits.ts";
 import { lockFolder } from "./lock.ts";
 
-/** Where the embedded services listen, and the names in them: all that another process needs to use them. */
+/** Where the embedded services listen, and the names of queues and table: all that another process needs. */
 export interface Endpoints {
   sqs: string;
   dynamodb: string;
@@ -58,15 +58,15 @@ export function localClients(endpoints: Pick<Endpoints, "sqs" | "dynamodb">): Lo
 }
 
 export interface EmbeddedOptions {
-  /** Keeps queue and ledger there over restarts; without it they are gone at the end. */
+  /** Where queue and ledger survive restarts; undefined keeps them in memory. */
   stateFolder: string | undefined;
-  /** Keeps the queue, but begins with an empty ledger: for simulated systems, which forget too. */
+  /** Keeps the queue but starts with an empty ledger, for simulated systems, which forget everything too. */
   forgetLedger?: boolean;
   visibilitySeconds: number;
 }
 
 /**
- * Starts the embedded queue (fauxqs, SQLite) and table (dynalite, LevelDB), and makes what is missing in them.
+ * Starts the embedded queue (fauxqs, SQLite) and table (dynalite, LevelDB), and creates the queues and the table where they are missing.
  *
  * @throws {ConfigurationError} when another process uses the state folder
  */

@@ -4,10 +4,10 @@ import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError } from "../core/failure.ts";
 
 /**
- * Takes a folder for this process. The operating system lets go of it when the process ends, however it ends.
+ * Locks a folder for this process. The operating system releases the lock when the process ends, however it ends.
  *
- * @returns a function that gives it back
- * @throws {ConfigurationError} when another process has it
+ * @returns a function that releases it
+ * @throws {ConfigurationError} when another process holds it
  */
 export async function lockFolder(folder: string): Promise<() => void> {
   await mkdir(folder, { recursive: true });

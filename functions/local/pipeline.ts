@@ -31,7 +31,7 @@ export interface PipelineOptions {
   host?: string;
   /** Where queue and ledger are kept; undefined keeps them in memory. */
   stateFolder?: string | undefined;
-  /** Begin with an empty ledger, for simulated systems that forget too. */
+  /** Start with an empty ledger, for simulated systems, which forget everything too. */
   forgetLedger?: boolean;
   retryDelay?: RetryDelay;
   intervals?: Intervals;
@@ -46,9 +46,9 @@ export interface Pipeline {
   ledger: Ledger;
   queue: Queue;
   reconcile: Reconcile;
-  /** Resolves when no job is waiting, delayed or under way. */
+  /** Resolves when no job is waiting, delayed or in progress. */
   idle(): Promise<void>;
-  /** Stops taking deliveries, finishes what is under way, and closes everything. */
+  /** Stops accepting deliveries, finishes the jobs in progress, and closes everything. */
   stop(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ const IDLE_POLL_MS = 50;
 /**
  * Starts the same receiver and worker that run on Lambda, on an embedded queue and table.
  *
- * @throws {ConfigurationError} when the port or the state folder is taken
+ * @throws {ConfigurationError} when the port or the state folder is in use
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;

@@ -8,11 +8,11 @@ export interface PollerOptions {
   sqs: SQSClient;
   queueUrl: string;
   queue: Queue;
-  /** Makes the worker; it gets a queue whose visibility changes the poller knows of. */
+  /** Creates the worker. Its queue tells the poller about every visibility change. */
   createWorker: (queue: Pick<Queue, "setVisibility">) => Worker;
-  /** The queue's visibility timeout; extended while the worker runs, so that a killed pipeline goes on soon after. */
+  /** The queue's visibility timeout; extended while the worker runs: short, so that a killed pipeline soon continues. */
   visibilitySeconds: number;
-  /** How many batches are worked on at the same time, as Lambda would in as many containers. */
+  /** How many batches run at the same time, as Lambda would run them in that many containers. */
   batches: number;
   log: Log;
 }
@@ -23,14 +23,14 @@ const PAUSE_AFTER_ERROR_MS = 1_000;
 
 /** Hands the queue's messages to the worker as Lambda does, until it is stopped. */
 export interface Poller {
-  /** Stops receiving and resolves when all that is under way is finished. */
+  /** Stops receiving and resolves when the jobs in progress are finished. */
   stop(): Promise<void>;
 }
 
 export function startPoller(options: PollerOptions): Poller {
   const { sqs, queueUrl, queue, visibilitySeconds, log } = options;
   const stopping = new AbortController();
-  /** Receipt handles whose visibility the worker has set: they are not extended any more. */
+  /** Receipt handles whose visibility the worker has set: these are no longer extended. */
   const settled = new Set<string>();
   const worker = options.createWorker({
     async setVisibility(messages) {
@@ -95,7 +95,7 @@ export function startPoller(options: PollerOptions): Poller {
   };
 }
 
-/** A received message as the record that Lambda's event source mapping makes of it. */
+/** Turns a received message into the record that Lambda's event source mapping would pass on. */
 function record(message: Message): SQSRecord {
   const { MessageId = "", ReceiptHandle = "", Body = "", MD5OfBody = "", Attributes = {} } = message;
   return {

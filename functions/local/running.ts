@@ -29,7 +29,7 @@ export async function forgetPipeline(stateFolder: string): Promise<void> {
   await rm(file(stateFolder), { force: true });
 }
 
-/** The pipeline that runs on this state folder, or undefined; one that was killed is not taken for running. */
+/** The pipeline that runs on this state folder, or undefined. One that was killed does not count as running. */
 export async function findPipeline(stateFolder: string): Promise<Running | undefined> {
   let running: Running;
   try {

@@ -15,7 +15,7 @@ export const DEFAULT_INTERVALS: Intervals = { lightMinutes: 10, fullHours: 24 };
 /**
  * Runs the reconciliations of all organizations at their intervals, the first one interval after the start.
  *
- * @returns a function that stops them and resolves when the one under way is finished
+ * @returns a function that stops them and resolves when the one in progress is finished
  */
 export function startSchedule(
   { lightMinutes, fullHours }: Intervals,

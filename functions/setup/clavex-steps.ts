@@ -37,7 +37,7 @@ export function apiKeyStep(context: SetupContext): Step {
   };
 }
 
-/** The webhook subscription. Its secret is shown once, so one without a kept secret is of no use and is replaced. */
+/** The webhook subscription. Its secret is shown once: a subscription whose secret was not stored is replaced. */
 export function webhookStep(context: SetupContext): Step {
   const { management, store, record, answers } = context;
   const url = answers.webhookUrl;
@@ -89,7 +89,7 @@ export function webhookStep(context: SetupContext): Step {
   };
 }
 
-/** The audit sink, whose hints about SCIM and groups no webhook brings. It signs with the webhook's secret. */
+/** The audit sink, for hints about SCIM and groups that no webhook sends. It signs with the webhook's secret. */
 export function auditSinkStep(context: SetupContext): Step {
   const { management, store, record, answers } = context;
   const ours = async () => (await need(management).sinks()).find((each) => each.name === MADE_BY_SETUP);
@@ -120,7 +120,7 @@ export function auditSinkStep(context: SetupContext): Step {
   };
 }
 
-/** The OIDC client, registered dynamically: only so its id tokens can be signed RS256 (facts). */
+/** The OIDC client, registered dynamically: that is the only way to get id tokens signed with RS256 (facts). */
 export function clientStep(context: SetupContext, find: () => Promise<OidcClient | undefined>): Step {
   const { management, record, answers } = context;
   const uris = redirectUris(answers.nextcloudUrl);
@@ -222,7 +222,7 @@ export function mappersStep(context: SetupContext, find: () => Promise<OidcClien
   };
 }
 
-/** Something in Clavex has to be changed, and there is no token for it. */
+/** Something in Clavex must be changed, but there is no token to do it with. */
 class TokenMissing extends PipelineFailure {
   constructor() {
     super("configuration", "clavex-token-missing", "this needs an administrator's token of Clavex", "organization", {

@@ -5,16 +5,16 @@ import type { Ocs } from "../nextcloud/ocs.ts";
 import type { SetupRecord } from "./record.ts";
 import type { SecretName, SecretStore } from "./store.ts";
 
-/** What has to be known to connect one organization. */
+/** All that is needed to connect one organization. */
 export interface Answers {
   slug: string;
   organizationId: string;
   clavexUrl: string;
   nextcloudUrl: string;
   username: string;
-  /** Where Clavex shall post to. */
+  /** Where Clavex has to post to. */
   webhookUrl: string | undefined;
-  /** The id of a provider that is there already; needed where Nextcloud does not show its providers. */
+  /** The id of an existing provider; needed where Nextcloud does not show its providers. */
   providerId: number | undefined;
   auditSink: boolean;
   disableLocalLogin: boolean;
@@ -33,22 +33,22 @@ export interface SetupContext {
   record: SetupRecord;
   /** Undefined for the demo, which keeps its organization in memory. */
   organizationFile: string | undefined;
-  /** The organization that is configured already. */
+  /** The organization as it is already configured. */
   configured: Organization | undefined;
-  /** Runs doctor on the organization as it is by now. */
+  /** Runs doctor on the organization in its current state. */
   doctor: () => Promise<Result[]>;
-  /** What a step hands to those after it. */
+  /** What a step passes on to later ones. */
   passing: { clientSecret?: string; providerId?: number };
 }
 
-/** Writes a secret down where the reference says, and that setup did so. */
+/** Stores a secret where its reference says, and records that setup did so. */
 export async function keepSecret({ store, record }: SetupContext, name: SecretName, value: string): Promise<void> {
   await store.write(name, value);
   const { secrets = [] } = await record.read();
   if (!secrets.includes(name)) await record.write({ secrets: [...secrets, name] });
 }
 
-/** Removes a secret that setup wrote down. */
+/** Removes a secret that setup stored. */
 export async function forgetSecret({ store, record }: SetupContext, name: SecretName): Promise<void> {
   const { secrets = [] } = await record.read();
   if (!secrets.includes(name)) return;

@@ -17,10 +17,10 @@ import { SCOPES } from "../nextcloud/user-oidc.ts";
 import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
 import { byHand, done, type Step, toDo } from "./step.ts";
 
-/** The name of the provider that setup makes. */
+/** The name of the provider that setup creates. */
 const IDENTIFIER = "clavex";
 
-/** The app password: tried once, and kept. It has to be an administrator's. */
+/** The app password: tried once, then stored. It must belong to an administrator. */
 export function appPasswordStep(context: SetupContext): Step {
   const { ocs, store, answers } = context;
   return {
@@ -152,7 +152,7 @@ function differences(
   ];
 }
 
-/** For user_oidc without routes: every option by its right name; the secret stays out of sight and of the history. */
+/** For user_oidc without routes: the exact options; the secret stays off the screen and out of the shell history. */
 function occLines({ store, answers }: SetupContext, clientId: string | undefined): string[] {
   const options = [
     `--clientid=${clientId ?? "CLIENT_ID"}`,
@@ -178,7 +178,7 @@ async function secretOf({ passing, management }: SetupContext, found: OidcClient
   return management.rotateClientSecret(found.client_id);
 }
 
-/** The settings of a new provider: hashed ids, which nobody else's can collide with; groups are the pipeline's. */
+/** The settings of a new provider: hashed ids, which cannot collide with others; groups are left to the pipeline. */
 const NEW_PROVIDER: ProviderChange["settings"] = {
   uniqueUid: true,
   providerBasedId: false,
@@ -192,7 +192,7 @@ const NEW_PROVIDER: ProviderChange["settings"] = {
 
 const BACKENDS = ["user_oidc", "allow_multiple_user_backends"] as const;
 
-/** Switches local login off, for everybody but those who know the direct address; only when doctor finds nothing wrong. */
+/** Disables local login for everybody who does not use the direct address; only when doctor finds nothing wrong. */
 export function localLoginStep(context: SetupContext): Step {
   const { ocs, record, answers } = context;
   return {

@@ -6,7 +6,7 @@ import type { SetupContext } from "./context.ts";
 import { findProvider } from "./nextcloud-steps.ts";
 import { byHand, done, type Step, toDo } from "./step.ts";
 
-/** The organization's file. One that is there is never overwritten: it holds decisions that setup knows nothing of. */
+/** The organization's file. An existing one is never overwritten: it may hold decisions that setup knows nothing about. */
 export function organizationStep(context: SetupContext): Step {
   const { answers, store, record, organizationFile: path } = context;
 
@@ -72,7 +72,7 @@ export function organizationStep(context: SetupContext): Step {
   };
 }
 
-/** The provider's settings as `identity`; where Nextcloud does not show them, those that the line for occ has. */
+/** The provider's settings as `identity`; where Nextcloud does not show them, those of the line for occ. */
 async function identityOf(context: SetupContext): Promise<Record<string, unknown> | undefined> {
   const provider = await findProvider(context);
   const id = provider?.id ?? context.answers.providerId;

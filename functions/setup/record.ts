@@ -14,13 +14,13 @@ const recordSchema = z.object({
   localLogin: z.literal(true).optional(),
 });
 
-/** What setup has made for an organization, by id; no secrets. What was there before is not in it. */
+/** What setup created for an organization, by id. It holds no secrets, and nothing that existed before. */
 export type Made = z.output<typeof recordSchema>;
 
-/** The record of what setup made, so that exactly that can be taken back. */
+/** The record of what setup created, so that exactly that can be undone. */
 export interface SetupRecord {
   read(): Promise<Made>;
-  /** Writes some things down; undefined forgets them. */
+  /** Records changes; undefined removes an entry. */
   write(change: { [K in keyof Made]?: Made[K] | undefined }): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export function recordFile(path: string): SetupRecord {
   return {
     read,
     async write(change) {
-      // JSON leaves out what is undefined: that is how things are forgotten.
+      // JSON leaves out what is undefined: that is how entries are removed.
       const text = JSON.stringify({ ...(await read()), ...change }, undefined, 2);
       if (text === "{}") return rm(path, { force: true });
       await mkdir(dirname(path), { recursive: true });

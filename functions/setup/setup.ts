@@ -12,7 +12,7 @@ export interface Planned {
   inspection: Inspection;
 }
 
-/** What became of a step: done now, there already, or left for a person. */
+/** The result of a step: done now, already done before, or left to a person. */
 export interface Outcome {
   title: string;
   state: "done" | "already there" | "by hand";
@@ -35,7 +35,7 @@ export function setupSteps(context: SetupContext): Step[] {
   ];
 }
 
-/** The client that the provider has, that setup registered, or that may come back to this Nextcloud; the newest such. */
+/** The client that setup registered, that the provider uses, or the newest one that may redirect to this Nextcloud. */
 async function findClient(context: SetupContext): Promise<OidcClient | undefined> {
   const { management, record, answers } = context;
   if (!management) return undefined;
@@ -58,7 +58,7 @@ export async function planSetup(steps: Step[]): Promise<Planned[]> {
 }
 
 /**
- * Does what is to do, step after step. Each is looked at once more, because those before it may have changed what it finds.
+ * Applies the steps in order. Each inspects again first, because earlier steps may have changed what it finds.
  *
  * @param onOutcome called after each step
  */
@@ -85,7 +85,7 @@ async function applyOne(step: Step, inspection: Inspection): Promise<Outcome> {
   }
 }
 
-/** Takes back what setup made, in the opposite order. */
+/** Undoes what setup did, in reverse order. */
 export async function removeSetup(steps: Step[], onRemoved: (title: string, what: string) => void): Promise<void> {
   for (const step of steps.toReversed()) {
     const what = await step.undo();

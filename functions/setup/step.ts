@@ -1,17 +1,17 @@
-/** How a step stands: nothing to do, something to do, or something that only a person can do. */
+/** The state of a step: nothing to do, something to do, or something that only a person can do. */
 export type Inspection =
   | { state: "done"; what?: string }
   | { state: "to do"; what: string }
   | { state: "by hand"; lines: string[] };
 
-/** One thing that setup brings about. */
+/** One thing that setup does. */
 export interface Step {
   title: string;
   /** Looks, without changing anything. */
   inspect(): Promise<Inspection>;
-  /** Does what `inspect` found to do. Returns what is then left to do by hand, if anything. */
+  /** Does what `inspect` found to do. Returns what is left to do by hand, if anything. */
   apply(): Promise<string[]>;
-  /** Takes back what an earlier `apply` made; returns what that was, or undefined when it made nothing. */
+  /** Undoes what an earlier `apply` created; returns what that was, or undefined when it created nothing. */
   undo(): Promise<string | undefined>;
 }
 

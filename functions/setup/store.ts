@@ -10,10 +10,10 @@ import {
 import { secretParameter } from "../config/secrets.ts";
 import { PipelineFailure } from "../core/failure.ts";
 
-/** The secrets that setup deals with. The last one is only kept until a person has given it to Nextcloud. */
+/** The secrets that setup handles. The last one is stored only until a person has entered it in Nextcloud. */
 export type SecretName = "webhook" | "apiKey" | "appPassword" | "clientSecret";
 
-/** Where secrets are kept. Nothing of them is ever printed. */
+/** Where secrets are stored. They are never printed. */
 export interface SecretStore {
   /** Whether `env:` or `ssm:` references can be read there. */
   scheme: "env" | "ssm";
@@ -28,7 +28,7 @@ export interface SecretStore {
 
 const ONLY_OWNER = 0o600;
 
-/** A file `.env`, readable by its owner only. Variables that are set already win, as they do when the pipeline reads it. */
+/** A file `.env`, readable by its owner only. Existing environment variables win, as they do when the pipeline reads it. */
 export function environmentStore(
   path: string,
   slug: string,
@@ -52,7 +52,7 @@ export function environmentStore(
     return content === "" ? [] : content.split("\n").filter((line) => !line.startsWith(`${name}=`));
   };
   async function save(lines: string[]): Promise<void> {
-    // Closed to others before a secret is in it: the mode of writeFile is only for a new file.
+    // Restricted before a secret goes in: writeFile applies its mode only to a new file.
     await chmod(path, ONLY_OWNER).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });
@@ -69,7 +69,7 @@ export function environmentStore(
   };
 }
 
-/** A value so that it is read back as it is: a `#` would begin a comment, and spaces at the ends would be lost. */
+/** Quotes a value so that it is read back unchanged: a `#` would start a comment, and outer spaces would be lost. */
 function quoted(value: string): string {
   if (/^[\w.:/+=@-]*$/.test(value)) return value;
   const quote = ["'", '"', "`"].find((each) => !value.includes(each));
@@ -77,7 +77,7 @@ function quoted(value: string): string {
   return `${quote}${value}${quote}`;
 }
 
-/** A secret that could not be put where its reference says. */
+/** A secret could not be stored where its reference says. */
 class SecretNotKept extends PipelineFailure {
   constructor(message: string, cause?: unknown) {
     super("configuration", "secret-not-kept", message, "organization", {
@@ -129,7 +129,7 @@ export function parameterStore(ssm: SSMClient, stage: string, slug: string): Sec
   };
 }
 
-/** The demo's secrets, which are fixed: they can be read, and nothing else can be put there. */
+/** The demo's secrets, which are fixed: they can be read but not changed. */
 export function fixedStore(values: Partial<Record<SecretName, string>>): SecretStore {
   return {
     scheme: "env",

@@ -147,7 +147,7 @@ export async function startSimulatedClavex(options: SimulatedClavexOptions = {})
     if (matching.length === 0) return failure(404);
     const route = matching.find(({ method }) => method === request.method);
     if (route === undefined) return failure(405);
-    const actor = actorOf(request, organizationId);
+    const actor = actorOf(request, organizationId, { organizations, adminToken, managements });
     if (actor === undefined) return failure(401);
     const directory = directories.get(organizationId);
     const management = managements.get(organizationId);
@@ -167,22 +167,6 @@ export async function startSimulatedClavex(options: SimulatedClavexOptions = {})
       if (error instanceof DirectoryError) return failure(error.status);
       throw error;
     }
-  }
-
-  /** Who asks: the owner of an API key, configured or minted, or an administrator of the organization asked for. */
-  function actorOf(
-    request: RecordedRequest,
-    organizationId: string,
-  ): { organizationId: string; permissions?: readonly string[] } | undefined {
-    if (request.headers.authorization === `Bearer ${adminToken}`) return { organizationId };
-    const key = request.headers["x-api-key"];
-    const owner = organizations.find(({ apiKey }) => apiKey === key);
-    if (owner) return { organizationId: owner.id, ...(owner.permissions ? { permissions: owner.permissions } : {}) };
-    for (const [id, { apiKeys }] of managements) {
-      const minted = apiKeys.find((each) => each.key === key);
-      if (minted) return { organizationId: id, permissions: minted.permissions };
-    }
-    return undefined;
   }
 
   /** What needs no credentials: discovery, keys and dynamic registration of each organization. */
@@ -238,6 +222,27 @@ export async function startSimulatedClavex(options: SimulatedClavexOptions = {})
       data: event === "user.deleted" ? { id: user.id, org_id: user.org_id } : { ...user },
     }),
   };
+}
+
+/** Who asks: the owner of an API key, configured or minted, or an administrator of the organization asked for. */
+function actorOf(
+  request: RecordedRequest,
+  organizationId: string,
+  {
+    organizations,
+    adminToken,
+    managements,
+  }: { organizations: ClavexOrganization[]; adminToken: string; managements: Map<string, ManagementState> },
+): { organizationId: string; permissions?: readonly string[] } | undefined {
+  if (request.headers.authorization === `Bearer ${adminToken}`) return { organizationId };
+  const key = request.headers["x-api-key"];
+  const owner = organizations.find(({ apiKey }) => apiKey === key);
+  if (owner) return { organizationId: owner.id, ...(owner.permissions ? { permissions: owner.permissions } : {}) };
+  for (const [id, { apiKeys }] of managements) {
+    const minted = apiKeys.find((each) => each.key === key);
+    if (minted) return { organizationId: id, permissions: minted.permissions };
+  }
+  return undefined;
 }
 
 function listUsers({ directory, query }: Call): Answer {

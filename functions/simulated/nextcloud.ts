@@ -1,15 +1,18 @@
-import { randomBytes } from "node:crypto";
+import { Access, type Actor, type Credentials } from "./nextcloud-access.ts";
 import { type Login, type LoginResult, login } from "./nextcloud-login.ts";
 import { type Call, decode, type Route, routes } from "./nextcloud-routes.ts";
+import { Sessions } from "./nextcloud-sessions.ts";
 import { isOffered, type NextcloudSettings, settingsRoutes } from "./nextcloud-settings.ts";
+import { type LoginFlags, NextcloudState, type Provider } from "./nextcloud-state.ts";
 import {
-  type Account,
-  type Backend,
-  type LoginFlags,
-  NextcloudState,
-  type Provider,
-  quotaOf,
-} from "./nextcloud-state.ts";
+  type AccountView,
+  accountView,
+  addLocalUser,
+  existingAccount,
+  type GroupView,
+  groupView,
+  type LocalUser,
+} from "./nextcloud-view.ts";
 import {
   entryError,
   InternalServerError,
@@ -30,52 +33,8 @@ import {
   startServer,
 } from "./server.ts";
 
-/** Credentials with which requests may come: an app password of an account, which is made if it is not there. */
-export interface Credentials {
-  username: string;
-  password: string;
-  /** Default true: the account is put into the admin group. */
-  admin?: boolean;
-  /** The account's own password, which works too (and is slow on a real server). Default: none. */
-  loginPassword?: string;
-}
-
-/** An account as tests look at it. `id` and `backend` are those that look-ups show; `backends` has all rows. */
-export interface AccountView {
-  id: string;
-  backend: Backend;
-  backends: Backend[];
-  displayName: string;
-  email: string | null;
-  /** Effective, in bytes, after the server's own rounding. */
-  quota: number | "none";
-  enabled: boolean;
-  language: string;
-  manager: string;
-  /** Milliseconds, 0 for never. */
-  lastLogin: number;
-  homeExists: boolean;
-  groups: string[];
-}
-
-export interface GroupView {
-  gid: string;
-  displayName: string;
-  members: string[];
-}
-
-/** An account of the Database backend, as an administrator of Nextcloud would have made it. */
-export interface LocalUser {
-  id: string;
-  /** Without one, the account cannot be used for Basic auth. */
-  password?: string;
-  displayName?: string;
-  email?: string;
-  quota?: string;
-  language?: string;
-  groups?: string[];
-  enabled?: boolean;
-}
+export type { Credentials } from "./nextcloud-access.ts";
+export type { AccountView, GroupView, LocalUser } from "./nextcloud-view.ts";
 
 export interface SimulatedNextcloudOptions {
   port?: number;
@@ -128,16 +87,7 @@ export interface SimulatedNextcloud extends SimulatedServer {
 
 export const DEFAULT_APP_PASSWORD = "simulated-app-password-0123456789";
 
-const RATE_LIMIT = { calls: 50, periodMs: 600_000 };
-const BRUTE_FORCE = { failures: 10, periodMs: 30 * 60_000 };
-const SESSION_COOKIE = "oc9abrdbgcks";
 const VERSION = { major: 27, minor: 1, micro: 0, string: "27.1.0", edition: "", extendedSupport: false };
-
-interface Actor {
-  id: string;
-  isAdmin: boolean;
-  kind: "app password" | "login password" | "bearer";
-}
 
 /**
  * Starts a simulated Nextcloud 27.1 with user_oidc 6.4, which reproduces the recorded answers of a real one for the calls
@@ -146,8 +96,8 @@ interface Actor {
  * @returns the running simulator; the caller has to close it.
  */
 export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions = {}): Promise<SimulatedNextcloud> {
-  const credentials = [...(options.credentials ?? [{ username: "provisioner", password: DEFAULT_APP_PASSWORD }])];
   const {
+    credentials = [{ username: "provisioner", password: DEFAULT_APP_PASSWORD }],
     providers = [{ id: 1, identifier: "clavex", uniqueUid: true, providerBasedId: false }],
     apps = { provisioning_api: "1.17.0", user_oidc: "6.4.0" },
     flags = {},
@@ -156,54 +106,104 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
   } = options;
   const state = new NextcloudState(
     providers.map((each) => ({ ...each })),
-    {
-      autoProvision: true,
-      softAutoProvision: true,
-      disableAccountCreation: false,
-      ...flags,
-    },
+    { autoProvision: true, softAutoProvision: true, disableAccountCreation: false, ...flags },
   );
   const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map() };
-  const allRoutes = [...routes, ...settingsRoutes(settings)];
-  const sessions = new Set<string>();
-  const failedLogins: number[] = [];
-  const limitedCalls = new Map<string, number[]>();
-  let maintenance = false;
-  let refusesAppPasswords = false;
-  let sessionsOpened = 0;
+  const access = new Access(state, credentials, { now, bruteForce });
+  const sessions = new Sessions();
+  const switches: Switches = { maintenance: false, refusesAppPasswords: false };
 
-  for (const { username, admin = true, loginPassword = "" } of credentials) {
-    state.addRow(username, "Database", { displayName: username, password: loginPassword }).homeExists = true;
-    if (admin) state.addMember(username, "admin");
-  }
+  const server = await startServer({
+    answer: requestHandler({ state, settings, access, sessions, switches }),
+    ...(options.port === undefined ? {} : { port: options.port }),
+    ...(options.serviceTime === undefined ? {} : { serviceTime: options.serviceTime }),
+  });
+  for (const { gid, displayName } of options.groups ?? []) state.createGroup(gid, displayName);
+  for (const user of options.users ?? []) addLocalUser(state, user);
+
+  return {
+    ...server,
+    ...behindTheApi(state, now),
+    username: credentials[0]?.username ?? "",
+    password: credentials[0]?.password ?? "",
+    get maintenance() {
+      return switches.maintenance;
+    },
+    set maintenance(on: boolean) {
+      switches.maintenance = on;
+    },
+    get refusesAppPasswords() {
+      return switches.refusesAppPasswords;
+    },
+    set refusesAppPasswords(on: boolean) {
+      switches.refusesAppPasswords = on;
+    },
+    apps: settings.apps,
+    appConfig: settings.config,
+    providers: state.providers,
+    get sessionsOpened() {
+      return sessions.opened;
+    },
+    expireSessions: () => sessions.expire(),
+  };
+}
+
+/** What tests look at and set without asking the API. */
+function behindTheApi(state: NextcloudState, now: () => number) {
+  return {
+    users: () => [...state.accounts()].map((account) => accountView(state, account)),
+    user: (id: string) => {
+      const account = state.account(id);
+      return account && accountView(state, account);
+    },
+    groups: () => state.searchGroups({ search: "", offset: 0 }).flatMap(({ gid }) => groupView(state, gid) ?? []),
+    group: (gid: string) => groupView(state, gid),
+    addLocalUser: (user: LocalUser) => addLocalUser(state, user),
+    addGroup: (gid: string, displayName?: string) => state.createGroup(gid, displayName),
+    addMember: (gid: string, userId: string) => {
+      existingAccount(state, userId);
+      if (state.group(gid) === undefined) throw new Error(`the simulated Nextcloud has no group ${gid}`);
+      state.addMember(userId, gid);
+    },
+    setEnabled: (userId: string, enabled: boolean) => {
+      existingAccount(state, userId).enabled = enabled;
+    },
+    simulateLogin: (attempt: Login) => login(state, attempt, now()),
+  };
+}
+
+/** What tests switch on and off. */
+interface Switches {
+  maintenance: boolean;
+  refusesAppPasswords: boolean;
+}
+
+interface Parts {
+  state: NextcloudState;
+  settings: NextcloudSettings;
+  access: Access;
+  sessions: Sessions;
+  switches: Switches;
+}
+
+/** Answers requests as the real server does. */
+function requestHandler({ state, settings, access, sessions, switches }: Parts): (request: RecordedRequest) => Answer {
+  const allRoutes = [...routes, ...settingsRoutes(settings)];
 
   function answer(request: RecordedRequest): Answer {
     const path = pathOf(request.path);
-    const found = path.startsWith("/ocs/") ? ocs(request, path) : outsideOcs(path);
-    return withSession(request, found);
-  }
-
-  function outsideOcs(path: string): Answer {
-    if (path !== "/status.php") return { status: 404, headers: { "content-type": "text/html; charset=UTF-8" } };
-    const { string, edition, extendedSupport } = VERSION;
-    return jsonAnswer(200, {
-      installed: true,
-      maintenance,
-      needsDbUpgrade: false,
-      version: `${string}.7`,
-      versionstring: string,
-      edition,
-      productname: "Nextcloud",
-      extendedSupport,
-    });
+    const found = path.startsWith("/ocs/") ? ocs(request, path) : outsideOcs(path, switches.maintenance);
+    const loggedIn = request.headers.authorization !== undefined && !switches.maintenance;
+    return sessions.answer(request, found, loggedIn);
   }
 
   function ocs(request: RecordedRequest, path: string): Answer {
     const form = formOf(request, path);
-    if (maintenance) {
+    if (switches.maintenance) {
       return entryError(form, 503, 503, "Service unavailable", { "x-nextcloud-maintenance-mode": "1" });
     }
-    const actor = request.headers.authorization === undefined ? undefined : authenticate(request.headers.authorization);
+    const actor =
+      request.headers.authorization === undefined ? undefined : access.authenticate(request.headers.authorization);
     if (actor === "blocked") return internalServerError(form);
     if (actor === "wrong") return wrongCredentials(form);
     try {
@@ -219,17 +219,17 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
   /** The checks in the order of the real server: route, login, admin, password confirmation, OCS header, rate limit. */
   function dispatch(request: RecordedRequest, form: OcsForm, path: string, actor: Actor | undefined): Answer {
     if (path === "/cloud/capabilities" && request.method === "GET") {
-      return ok(form, capabilities(actor, bruteForceDelay()));
+      return ok(form, capabilities(actor, access.bruteForceDelay()));
     }
-    if (path === "/core/getapppassword" && request.method === "GET") return ok(form, appPassword(actor));
+    if (path === "/core/getapppassword" && request.method === "GET") return ok(form, access.createAppPassword(actor));
     const matching = allRoutes.filter(({ pattern }) => pattern.test(path));
     if (!isOffered(settings, path)) return unknownRoute(form);
     const route = matching.find(({ method }) => method === request.method);
     if (matching.length === 0) return unknownRoute(form);
     if (route === undefined) return { status: 405, headers: { "content-type": "text/xml; charset=UTF-8" } };
-    const loggedIn = permit(route, actor);
+    const loggedIn = permit(route, actor, switches.refusesAppPasswords);
     if (request.headers["ocs-apirequest"] === undefined) return csrfCheckFailed;
-    if (route.rateLimited && !withinRateLimit(loggedIn.id)) {
+    if (route.rateLimited && !access.withinRateLimit(loggedIn.id)) {
       return { status: 429, headers: { "content-type": "text/html; charset=UTF-8" } };
     }
     const captured = route.pattern.exec(path)?.slice(1) ?? [];
@@ -237,182 +237,34 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     return ok(form, route.run(call));
   }
 
-  function permit(route: Route, actor: Actor | undefined): Actor {
-    if (actor === undefined) throw new OcsError(997, "Current user is not logged in");
-    if (!actor.isAdmin && route.needs === "admin") throw new OcsError(403, "Logged in user must be an admin");
-    if (!actor.isAdmin && route.needs === "subadmin") {
-      throw new OcsError(403, "Logged in user must be at least a sub admin");
-    }
-    const confirms = actor.kind !== "bearer" && !(refusesAppPasswords && actor.kind === "app password");
-    if (route.confirmsPassword && !confirms) throw new OcsError(403, "Password confirmation is required");
-    return actor;
-  }
+  return answer;
+}
 
-  function withinRateLimit(userId: string): boolean {
-    const recent = (limitedCalls.get(userId) ?? []).filter((at) => at > now() - RATE_LIMIT.periodMs);
-    limitedCalls.set(userId, recent);
-    if (recent.length >= RATE_LIMIT.calls) return false;
-    recent.push(now());
-    return true;
-  }
-
-  /** 100 ms, doubled with each failure, up to 25 s (facts, section 4). */
-  function bruteForceDelay(): number {
-    const failures = bruteForce ? recentFailures() : 0;
-    return failures === 0 ? 0 : Math.min(25_000, 100 * 2 ** failures);
-  }
-
-  function recentFailures(): number {
-    return failedLogins.filter((at) => at > now() - BRUTE_FORCE.periodMs).length;
-  }
-
-  function authenticate(header: string): Actor | "wrong" | "blocked" {
-    if (bruteForce && recentFailures() > BRUTE_FORCE.failures) return "blocked";
-    const actor = actorOf(header);
-    if (actor !== undefined) return actor;
-    failedLogins.push(now());
-    return "wrong";
-  }
-
-  function actorOf(header: string): Actor | undefined {
-    const [scheme = "", value = ""] = header.split(" ");
-    const bearer = scheme.toLowerCase() === "bearer";
-    const [username = "", ...rest] = Buffer.from(value, "base64").toString("utf8").split(":");
-    const password = rest.join(":");
-    const known = bearer
-      ? credentials.find((candidate) => candidate.password === value)
-      : credentials.find((candidate) => candidate.username === username && candidate.password === password);
-    const account = state.account(known?.username ?? username);
-    const row = account?.rows.get("Database");
-    if (account === undefined || row === undefined || !account.enabled) return undefined;
-    if (known === undefined && (bearer || row.password === "" || row.password !== password)) return undefined;
-    const kind = bearer ? "bearer" : known === undefined ? "login password" : "app password";
-    if (kind === "login password") {
-      account.homeExists = true;
-      account.lastLogin = Math.floor(now() / 1000) * 1000;
-    }
-    return { id: row.id, isAdmin: account.groups.has("admin"), kind };
-  }
-
-  /** Opens a session unless the request brings a live one; the cookies are those of the recordings, deleting ones too. */
-  function withSession(request: RecordedRequest, found: Answer): Answer {
-    const cookie = new RegExp(`(?:^|;\\s*)${SESSION_COOKIE}=([^;]+)`).exec(request.headers.cookie ?? "")?.[1];
-    const headers = { "cache-control": "no-cache, no-store, must-revalidate", ...found.headers };
-    if (cookie !== undefined && sessions.has(cookie)) return { ...found, headers };
-    const id = randomBytes(13).toString("hex");
-    sessions.add(id);
-    sessionsOpened += 1;
-    const loggedIn = request.headers.authorization !== undefined && !maintenance;
-    return { ...found, headers: { ...headers, "set-cookie": cookies(id, loggedIn) } };
-  }
-
-  function appPassword(actor: Actor | undefined): unknown {
-    if (actor === undefined) throw new OcsError(997, "Current user is not logged in");
-    if (actor.kind !== "login password") {
-      throw new OcsError(403, "You cannot request an new apppassword with an apppassword");
-    }
-    const password = randomBytes(36).toString("hex");
-    credentials.push({ username: actor.id, password });
-    return { apppassword: password };
-  }
-
-  const server = await startServer({
-    answer,
-    ...(options.port === undefined ? {} : { port: options.port }),
-    ...(options.serviceTime === undefined ? {} : { serviceTime: options.serviceTime }),
+function outsideOcs(path: string, maintenance: boolean): Answer {
+  if (path !== "/status.php") return { status: 404, headers: { "content-type": "text/html; charset=UTF-8" } };
+  const { string, edition, extendedSupport } = VERSION;
+  return jsonAnswer(200, {
+    installed: true,
+    maintenance,
+    needsDbUpgrade: false,
+    version: `${string}.7`,
+    versionstring: string,
+    edition,
+    productname: "Nextcloud",
+    extendedSupport,
   });
+}
 
-  const view = (account: Account): AccountView => {
-    const shown = state.shown(account);
-    return {
-      id: shown?.row.id ?? "",
-      backend: shown?.backend ?? "Database",
-      backends: [...account.rows.keys()].sort(),
-      displayName: state.displayNameOf(account),
-      email: account.email,
-      quota: quotaOf(account),
-      enabled: account.enabled,
-      language: account.language,
-      manager: account.manager,
-      lastLogin: account.lastLogin,
-      homeExists: account.homeExists,
-      groups: [...account.groups].sort(),
-    };
-  };
-  const addLocalUser = (user: LocalUser): AccountView => {
-    const {
-      id,
-      password = "",
-      displayName = id,
-      email = "",
-      quota = "",
-      language = "en",
-      groups = [],
-      enabled = true,
-    } = user;
-    const account = state.addRow(id, "Database", { displayName, password });
-    state.setEmail(account, email);
-    if (quota !== "") state.edit(account, "quota", quota);
-    state.setLanguage(account, language);
-    for (const gid of groups) state.addMember(id, gid);
-    account.enabled = enabled;
-    return view(account);
-  };
-  const existing = (id: string): Account => {
-    const account = state.account(id);
-    if (account === undefined) throw new Error(`the simulated Nextcloud has no user ${id}`);
-    return account;
-  };
-  const groupView = (gid: string): GroupView | undefined => {
-    const group = state.group(gid);
-    return group && { gid, displayName: group.displayName, members: state.memberIds(group) };
-  };
-
-  for (const { gid, displayName } of options.groups ?? []) state.createGroup(gid, displayName);
-  for (const user of options.users ?? []) addLocalUser(user);
-
-  return {
-    ...server,
-    username: credentials[0]?.username ?? "",
-    password: credentials[0]?.password ?? "",
-    get maintenance() {
-      return maintenance;
-    },
-    set maintenance(on: boolean) {
-      maintenance = on;
-    },
-    get refusesAppPasswords() {
-      return refusesAppPasswords;
-    },
-    set refusesAppPasswords(on: boolean) {
-      refusesAppPasswords = on;
-    },
-    apps: settings.apps,
-    appConfig: settings.config,
-    providers: state.providers,
-    get sessionsOpened() {
-      return sessionsOpened;
-    },
-    expireSessions: () => sessions.clear(),
-    users: () => [...state.accounts()].map(view),
-    user: (id) => {
-      const account = state.account(id);
-      return account && view(account);
-    },
-    groups: () => state.searchGroups({ search: "", offset: 0 }).flatMap(({ gid }) => groupView(gid) ?? []),
-    group: groupView,
-    addLocalUser,
-    addGroup: (gid, displayName) => state.createGroup(gid, displayName),
-    addMember: (gid, userId) => {
-      existing(userId);
-      if (state.group(gid) === undefined) throw new Error(`the simulated Nextcloud has no group ${gid}`);
-      state.addMember(userId, gid);
-    },
-    setEnabled: (userId, enabled) => {
-      existing(userId).enabled = enabled;
-    },
-    simulateLogin: (attempt) => login(state, attempt, now()),
-  };
+/** The account that may use the route. */
+function permit(route: Route, actor: Actor | undefined, refusesAppPasswords: boolean): Actor {
+  if (actor === undefined) throw new OcsError(997, "Current user is not logged in");
+  if (!actor.isAdmin && route.needs === "admin") throw new OcsError(403, "Logged in user must be an admin");
+  if (!actor.isAdmin && route.needs === "subadmin") {
+    throw new OcsError(403, "Logged in user must be at least a sub admin");
+  }
+  const confirms = actor.kind !== "bearer" && !(refusesAppPasswords && actor.kind === "app password");
+  if (route.confirmsPassword && !confirms) throw new OcsError(403, "Password confirmation is required");
+  return actor;
 }
 
 const csrfCheckFailed = jsonAnswer(
@@ -447,18 +299,4 @@ function capabilities(actor: Actor | undefined, delay: number): unknown {
     },
   };
   return { version: VERSION, capabilities: actor === undefined ? open : { ...open, ...closed } };
-}
-
-function cookies(sessionId: string, loggedIn: boolean): string[] {
-  const never = "expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0";
-  const deleting = ["", " path=/;"].flatMap((path) =>
-    ["nc_username", "nc_token", "nc_session_id"].map((name) => `${name}=deleted; ${never};${path} HttpOnly`),
-  );
-  return [
-    `oc_sessionPassphrase=${randomBytes(24).toString("hex")}; path=/; HttpOnly; SameSite=Lax`,
-    "nc_sameSiteCookielax=true; path=/; httponly;expires=Fri, 31-Dec-2100 23:59:59 GMT; SameSite=lax",
-    "nc_sameSiteCookiestrict=true; path=/; httponly;expires=Fri, 31-Dec-2100 23:59:59 GMT; SameSite=strict",
-    ...(loggedIn ? deleting : []),
-    `${SESSION_COOKIE}=${sessionId}; path=/; HttpOnly; SameSite=Lax`,
-  ];
 }
