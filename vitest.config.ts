@@ -1,9 +1,23 @@
 import { defineConfig } from "vitest/config";
 
+const PROCESSES = ["test/e2e/**", "test/cli/**", "test/infra/**", "test/local/**", "test/bench/**"];
+const PROPERTY = ["test/property/**"];
+const CORE = ["test/core/**", "test/docs/**", "test/house.test.ts"];
+const tests = (folders: string[]): string[] => folders.map((each) => each.replace(/\*\*$/, "**/*.test.ts"));
+
+/** `core` is done in seconds; `rooms` use the embedded services; `processes` start programs; `property` tries many cases. */
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    projects: [
+      { extends: true, test: { name: "core", include: tests(CORE) } },
+      {
+        extends: true,
+        test: { name: "rooms", include: ["test/**/*.test.ts"], exclude: tests([...CORE, ...PROCESSES, ...PROPERTY]) },
+      },
+      { extends: true, test: { name: "processes", include: tests(PROCESSES) } },
+      { extends: true, test: { name: "property", include: tests(PROPERTY) } },
+    ],
   },
 });

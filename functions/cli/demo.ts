@@ -1,16 +1,15 @@
-#!/usr/bin/env node
 import { randomUUID } from "node:crypto";
 import Table from "cli-table3";
+import { Command } from "commander";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { accountId } from "../core/identity.ts";
-import { type Pipeline, startPipeline } from "../local/pipeline.ts";
+import type { Pipeline } from "../local/pipeline.ts";
 import type { ClavexUser } from "../simulated/clavex.ts";
 import type { DemoSystems } from "../simulated/demo.ts";
 import type { AccountView } from "../simulated/nextcloud.ts";
 import type { Log } from "../telemetry/log.ts";
 import { demo } from "./demo-organization.ts";
-import { report } from "./report.ts";
 
 const GB = 1024 ** 3;
 /** A group of Nextcloud that has nothing to do with Clavex; nobody may be removed from it. */
@@ -40,7 +39,15 @@ interface Expectation {
   enabled: boolean;
 }
 
-async function main(): Promise<void> {
+/** `demo`: a joiner, a mover and a leaver, played through the whole pipeline between simulated systems. */
+export function demoCommand(): Command {
+  return new Command("demo")
+    .description("Plays a joiner, a mover and a leaver through the pipeline, between simulated systems.")
+    .action(run);
+}
+
+async function run(): Promise<void> {
+  const { startPipeline } = await import("../local/pipeline.ts");
   const systems = await (await demo()).startDemoSystems();
   const pipeline = await startPipeline({
     organizations: [systems.organization],
@@ -181,5 +188,3 @@ function showResult({ nextcloud, organization }: DemoSystems, expectations: Expe
 function accountIdOf([first]: Expectation[], { identity }: DemoSystems["organization"]): string {
   return first ? accountId(identity, first.user.id) : "";
 }
-
-await main().catch(report);

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { acceptIdentityCommand } from "./accept-identity.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
+import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
 import { planCommand } from "./plan.ts";
@@ -11,10 +12,13 @@ import { rehearseCommand } from "./rehearse.ts";
 import { report } from "./report.ts";
 import { sendCommand } from "./send.ts";
 import { setupCommand } from "./setup.ts";
+import { startCommand } from "./start.ts";
 
 const program = new Command("clavex-nextcloud")
   .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
   .showHelpAfterError("(add --help for the options)")
+  .addCommand(startCommand())
+  .addCommand(demoCommand())
   .addCommand(sendCommand())
   .addCommand(planCommand())
   .addCommand(reconcileCommand())

@@ -1,15 +1,13 @@
-#!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from "commander";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
 import { createRetryDelay } from "../core/retry.ts";
-import { type Pipeline, startPipeline } from "../local/pipeline.ts";
+import type { Pipeline } from "../local/pipeline.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
 import { DEFAULT_INTERVALS } from "../local/schedule.ts";
 import { terminalLog } from "../local/terminal-log.ts";
 import { demo as loadDemo } from "./demo-organization.ts";
 import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
-import { report } from "./report.ts";
 
 interface Options extends LocalOptions {
   port: number;
@@ -44,45 +42,50 @@ function minutes(text: string): number {
   return hours(String(positive(text) / 60)) * 60;
 }
 
-const program = new Command("npm start --")
-  .description("Runs the whole pipeline on this machine: webhook endpoint, embedded queue, worker, ledger.")
-  .addOption(
-    new Option("--port <number>", "port of the webhook endpoint")
-      .env("CLAVEX_NEXTCLOUD_PORT")
-      .default(8787)
-      .argParser(port),
-  )
-  .addOption(new Option("--host <address>", "address to listen on").env("CLAVEX_NEXTCLOUD_HOST").default("127.0.0.1"))
-  .addOption(
-    new Option(
-      "--first-retry <seconds>",
-      "how long a failed job waits the first time; doubled each time, up to 15 minutes",
+/** `start`: the whole pipeline in this process; what `npm start` runs. */
+export function startCommand(): Command {
+  return new Command("start")
+    .description("Runs the whole pipeline on this machine: webhook endpoint, queue, worker, ledger, schedules.")
+    .addOption(
+      new Option("--port <number>", "port of the webhook endpoint")
+        .env("CLAVEX_NEXTCLOUD_PORT")
+        .default(8787)
+        .argParser(port),
     )
-      .env("CLAVEX_NEXTCLOUD_FIRST_RETRY")
-      .default(30)
-      .argParser(positive),
-  )
-  .addOption(
-    new Option("--light-minutes <minutes>", "how often a light reconciliation runs (reads only Clavex)")
-      .env("CLAVEX_NEXTCLOUD_LIGHT_MINUTES")
-      .default(DEFAULT_INTERVALS.lightMinutes)
-      .argParser(minutes),
-  )
-  .addOption(
-    new Option("--full-hours <hours>", "how often a full reconciliation runs (reads Nextcloud too)")
-      .env("CLAVEX_NEXTCLOUD_FULL_HOURS")
-      .default(DEFAULT_INTERVALS.fullHours)
-      .argParser(hours),
-  )
-  .addOption(organizationsOption())
-  .addOption(stateOption())
-  .action(run);
+    .addOption(new Option("--host <address>", "address to listen on").env("CLAVEX_NEXTCLOUD_HOST").default("127.0.0.1"))
+    .addOption(
+      new Option(
+        "--first-retry <seconds>",
+        "how long a failed job waits the first time; doubled each time, up to 15 minutes",
+      )
+        .env("CLAVEX_NEXTCLOUD_FIRST_RETRY")
+        .default(30)
+        .argParser(positive),
+    )
+    .addOption(
+      new Option("--light-minutes <minutes>", "how often a light reconciliation runs (reads only Clavex)")
+        .env("CLAVEX_NEXTCLOUD_LIGHT_MINUTES")
+        .default(DEFAULT_INTERVALS.lightMinutes)
+        .argParser(minutes),
+    )
+    .addOption(
+      new Option("--full-hours <hours>", "how often a full reconciliation runs (reads Nextcloud too)")
+        .env("CLAVEX_NEXTCLOUD_FULL_HOURS")
+        .default(DEFAULT_INTERVALS.fullHours)
+        .argParser(hours),
+    )
+    .addOption(organizationsOption())
+    .addOption(stateOption())
+    .action(run);
+}
 
 async function run(options: Options): Promise<void> {
   loadEnvironmentFile();
   const print = (line: string) => console.log(line);
   const organizations = await organizationsFromFolder(options.organizations);
   const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
+  // The other commands need none of it.
+  const { startPipeline } = await import("../local/pipeline.ts");
   let pipeline: Pipeline;
   try {
     pipeline = await startPipeline({
@@ -134,5 +137,3 @@ function stopSignal(): Promise<void> {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
   });
 }
-
-await program.parseAsync().catch(report);

@@ -120,7 +120,7 @@ export function auditSinkStep(context: SetupContext): Step {
   };
 }
 
-/** The OIDC client, registered dynamically: that is the only way to get id tokens signed with RS256 (facts). */
+/** The OIDC client, registered dynamically: that is the only way to get id tokens signed with RS256 (docs/facts/clavex.md 8). */
 export function clientStep(context: SetupContext, find: () => Promise<OidcClient | undefined>): Step {
   const { management, record, answers } = context;
   const uris = redirectUris(answers.nextcloudUrl);

@@ -75,7 +75,7 @@ export class Access {
     return { id: row.id, isAdmin: account.groups.has("admin"), kind };
   }
 
-  /** 100 ms, doubled with each failure, up to 25 s (facts, section 4). */
+  /** 100 ms, doubled with each failure, up to 25 s (docs/facts/nextcloud.md 4). */
   bruteForceDelay(): number {
     const failures = this.#bruteForce ? this.#recentFailures() : 0;
     return failures === 0 ? 0 : Math.min(25_000, 100 * 2 ** failures);

@@ -86,7 +86,7 @@ const setup = (...args: string[]) =>
   );
 
 async function startPipeline(): Promise<() => string> {
-  const { child, output } = start("functions/cli/start.ts", ["--port", String(port)], {});
+  const { child, output } = start("functions/cli/main.ts", ["start", "--port", String(port)], {});
   running.push(child);
   await until(() => output().includes("listening on"));
   return output;

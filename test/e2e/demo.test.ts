@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { run } from "../support/processes.ts";
 
 test("npm run demo ends with 0 and shows what became of the joiner, the mover and the leaver", async () => {
-  const demo = run("functions/cli/demo.ts", []);
+  const demo = run("functions/cli/main.ts", ["demo"]);
   expect(await demo.ended).toBe(0);
   const row = (...cells: string[]) => new RegExp(cells.join("\\s*│\\s*"));
   expect(demo.output()).toMatch(row("joined", "Ada Lovelace", "Engineering", "5 GB", "yes", "as it should be"));

@@ -65,7 +65,7 @@ export function runNode(args: string[], environment: Record<string, string> = {}
 
 /** `npm start` with these arguments, once it is ready; `url` is where it listens. */
 export async function startPipelineProcess(args: string[], environment: Record<string, string> = {}) {
-  const program = run("functions/cli/start.ts", ["--port", "0", ...args], environment);
+  const program = run("functions/cli/main.ts", ["start", "--port", "0", ...args], environment);
   const [, url = ""] = await program.printed(/^listening on (http:\S+)$/m);
   return { ...program, url };
 }
