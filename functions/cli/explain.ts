@@ -3,7 +3,7 @@ import { createClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
 import { desiredGroups, isManaged } from "../core/desired.ts";
 import type { Decision } from "../core/evaluate.ts";
-import { accountId, type Identity } from "../core/identity.ts";
+import { accountId, schemeOf } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { matchesAny } from "../core/patterns.ts";
 import type { Person } from "../core/person.ts";
@@ -105,7 +105,7 @@ function show(explanation: Explanation): void {
   say("Person", person ? `${person.firstName} ${person.lastName}`.trim() || person.email : "not in Clavex (any more)");
   say("Subject", subject);
   say("Account id", desired.accountId);
-  say("", `= ${formula(identity)}`);
+  say("", `= ${schemeOf(identity).formula()}`);
   say("State", desired.state);
   showRules(explanation);
   say("Nextcloud", account ? holds(account) : "has no account of this id");
@@ -138,19 +138,6 @@ function showRules({ organization, names, decision: { desired } }: Explanation):
   const quota = desired.state === "active" ? desired.profile.quota : undefined;
   const rule = desired.state === "active" ? desired.quotaRule : "";
   say("Quota", quota === undefined ? "left alone: no rule gives one" : `${quotaText(quota)} (rule: ${rule})`);
-}
-
-function formula(identity: Identity): string {
-  switch (identity.scheme) {
-    case "database":
-      return "the subject";
-    case "sociallogin":
-      return `"${identity.providerName}-" and the subject`;
-    case "user_oidc":
-      if (identity.uniqueUserIds)
-        return `sha256("${identity.providerId}_0_" and the subject), as user_oidc does with unique user ids`;
-      return identity.providerBasedIds ? `"${identity.providerIdentifier}-" and the subject` : "the subject";
-  }
 }
 
 function holds({ enabled, backend, displayName, email, quota, groups }: ActualAccount): string {

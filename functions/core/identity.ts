@@ -1,69 +1,38 @@
 import { hash } from "node:crypto";
+import * as z from "zod";
 import { PipelineFailure } from "./failure.ts";
+import { database, databaseSchema } from "./identity/database.ts";
+import type { Scheme } from "./identity/scheme.ts";
+import { socialLogin, socialLoginSchema } from "./identity/sociallogin.ts";
+import { userOidc, userOidcSchema } from "./identity/user-oidc.ts";
 
-/**
- * How Nextcloud turns a subject (the OIDC `sub` claim) and a group name into ids: the `identity` of an organization.
- * `user_oidc` mirrors the settings of the provider in Nextcloud; `database` and `sociallogin` are for core accounts.
- */
-export type Identity =
-  | {
-      scheme: "user_oidc";
-      providerId: number;
-      uniqueUserIds: boolean;
-      providerBasedIds: boolean;
-      providerIdentifier?: string | undefined;
-    }
-  | { scheme: "database" }
-  | { scheme: "sociallogin"; providerName: string };
+const SCHEMES = { user_oidc: userOidc, database, sociallogin: socialLogin };
 
-/** user_oidc computes user and group ids from a claim's value like this (with uniqueUid and providerBasedId). */
-function userOidcId(identity: Identity & { scheme: "user_oidc" }, value: string): string {
-  if (identity.uniqueUserIds) return hash("sha256", `${identity.providerId}_0_${value}`);
-  return identity.providerBasedIds ? `${identity.providerIdentifier ?? ""}-${value}` : value;
+/** An organization's `identity`: how Nextcloud makes the ids of its people and groups. */
+export const identitySchema = z.discriminatedUnion("scheme", [userOidcSchema, databaseSchema, socialLoginSchema]);
+export type Identity = z.output<typeof identitySchema>;
+
+/** The scheme of an identity, with its settings filled in. */
+export function schemeOf(identity: Identity) {
+  // A scheme and its settings belong together, which the type of a look-up by name does not say.
+  const scheme = SCHEMES[identity.scheme] as Scheme<Identity>;
+  return {
+    making: scheme.making(identity),
+    backend: scheme.backend,
+    longestName: scheme.longestName,
+    hashesGroupIds: scheme.hashesGroupIds(identity),
+    formula: () => scheme.formula(identity),
+  };
 }
 
-/**
- * The id of the Nextcloud account that this subject's login opens.
- *
- * user_oidc hashes an id of more than 64 bytes once more; sociallogin puts the provider's name before the subject and
- * takes the subject's md5 when the result is longer than 64 or has characters that a core account cannot have.
- */
+/** The id of the Nextcloud account that this subject's login opens. */
 export function accountId(identity: Identity, subject: string): string {
-  switch (identity.scheme) {
-    case "database":
-      return subject;
-    case "sociallogin": {
-      const profile = subject.slice(subject.lastIndexOf("/") + 1);
-      const id = `${identity.providerName}-${profile}`;
-      return id.length > 64 || !/^[a-z0-9_.@-]+$/i.test(profile)
-        ? `${identity.providerName}-${hash("md5", profile)}`
-        : id;
-    }
-    case "user_oidc": {
-      const id = userOidcId(identity, subject);
-      return Buffer.byteLength(id) > 64 ? hash("sha256", id) : id;
-    }
-  }
+  return (SCHEMES[identity.scheme] as Scheme<Identity>).accountId(identity, subject);
 }
 
-/** True when group ids are hashes of group names, so that an id cannot collide with a group that somebody else made. */
-export function hashesGroupIds(identity: Identity): boolean {
-  return identity.scheme === "user_oidc" && identity.uniqueUserIds;
-}
-
-/**
- * The id of the Nextcloud group for a group name (already with the organization's prefix). The same as for users, but
- * ids are not shortened: user_oidc fails for a group id over 64 characters (see `groupProblem`).
- */
+/** The id of the Nextcloud group for a group name (already with the organization's prefix); see `groupProblem`. */
 export function groupId(identity: Identity, name: string): string {
-  switch (identity.scheme) {
-    case "database":
-      return name;
-    case "sociallogin":
-      return `${identity.providerName}-${name}`;
-    case "user_oidc":
-      return userOidcId(identity, name);
-  }
+  return (SCHEMES[identity.scheme] as Scheme<Identity>).groupId(identity, name);
 }
 
 /**

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { ConfigurationError } from "./failure.ts";
+import { identitySchema } from "./identity.ts";
 import { InvalidQuota, parseQuota } from "./quota.ts";
 
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -47,26 +48,9 @@ const text = z.string().min(1);
 const patterns = z.array(text);
 const action = z.enum(["disable", "delete", "keep"]);
 
-const userOidc = z
-  .strictObject({
-    scheme: z.literal("user_oidc"),
-    providerId: z.int().positive(),
-    uniqueUserIds: z.boolean().default(true),
-    providerBasedIds: z.boolean().default(false),
-    providerIdentifier: text.optional(),
-  })
-  .refine((identity) => !identity.providerBasedIds || identity.providerIdentifier !== undefined, {
-    path: ["providerIdentifier"],
-    message: "is needed with providerBasedIds: the provider's identifier as Nextcloud shows it",
-  });
-
 const identity = z.preprocess(
   (value) => (isRecord(value) && value.scheme === undefined ? { scheme: "user_oidc", ...value } : value),
-  z.discriminatedUnion("scheme", [
-    userOidc,
-    z.strictObject({ scheme: z.literal("database") }),
-    z.strictObject({ scheme: z.literal("sociallogin"), providerName: text.regex(/^[A-Za-z0-9_.@-]+$/) }),
-  ]),
+  identitySchema,
 );
 
 function isRecord(value: unknown): value is Record<string, unknown> {

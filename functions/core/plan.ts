@@ -7,6 +7,7 @@ import {
   ProfileRefused,
 } from "./account.ts";
 import { type DesiredAccount, type DesiredGroup, desiredGroups, isManaged } from "./desired.ts";
+import { schemeOf } from "./identity.ts";
 import type { Organization } from "./organization.ts";
 import type { SubjectRecord } from "./record.ts";
 import { printable } from "./text.ts";
@@ -29,7 +30,7 @@ export type Operation =
   | { kind: "disable"; effect: "revokes" }
   | { kind: "delete"; effect: "deletes" }
   | { kind: "leave"; effect: "revokes"; gid: string; name: string }
-  | { kind: "upsert"; effect: "grants" | "neutral"; profile: Profile; changes: string[] }
+  | { kind: "upsert"; effect: "grants" | "neutral"; providerId: number; profile: Profile; changes: string[] }
   | { kind: "create"; effect: "grants"; profile: Profile; groups: DesiredGroup[] }
   | { kind: "edit"; effect: "neutral"; key: string; value: string }
   | { kind: "join"; effect: "grants"; group: DesiredGroup }
@@ -98,9 +99,10 @@ function requireOwnAccount(
   if (actual.id !== desired.accountId) {
     throw new AccountConflict(`Nextcloud has an account ${printable(actual.id)}, the same id in other letter case`);
   }
-  if (organization.identity.scheme === "user_oidc" && actual.backend !== "user_oidc") {
+  const { backend } = schemeOf(organization.identity);
+  if (backend !== undefined && actual.backend !== backend) {
     throw new AccountConflict(
-      `account ${actual.id} belongs to Nextcloud's backend ${printable(actual.backend)}, not to user_oidc; nothing was touched`,
+      `account ${actual.id} belongs to Nextcloud's backend ${printable(actual.backend)}, not to ${backend}; nothing was touched`,
     );
   }
 }
@@ -123,9 +125,8 @@ function provision(input: ActiveInput): Plan {
   };
 }
 
-/** Measured limits: user_oidc fails over 255 characters of display name, core refuses over 64. */
 function requirePossibleProfile({ organization, desired }: ActiveInput): void {
-  const limit = organization.identity.scheme === "user_oidc" ? 255 : 64;
+  const { longestName: limit } = schemeOf(organization.identity);
   const { length } = [...desired.profile.displayName];
   if (length > limit) {
     throw new ProfileRefused(`the display name has ${length} characters, Nextcloud holds at most ${limit}`);
@@ -205,18 +206,20 @@ function profileOperations(
   { organization, desired: { profile }, actual }: ActiveInput,
   joins: DesiredGroup[],
 ): { operations: Operation[]; notes: string[] } {
-  const oidc = organization.identity.scheme === "user_oidc";
+  const { making } = schemeOf(organization.identity);
   if (!actual) {
-    const made: Operation = oidc
-      ? { kind: "upsert", effect: "grants", profile, changes: ["account"] }
-      : { kind: "create", effect: "grants", profile, groups: joins };
+    const made: Operation =
+      making.by === "user_oidc"
+        ? { kind: "upsert", effect: "grants", providerId: making.providerId, profile, changes: ["account"] }
+        : { kind: "create", effect: "grants", profile, groups: joins };
     return { operations: [made], notes: [] };
   }
   const changes = differingAttributes(profile, actual);
   if (changes.length === 0) return { operations: [], notes: [] };
-  if (oidc) {
+  if (making.by === "user_oidc") {
     const keys = changes.map(({ key }) => key);
-    return { operations: [{ kind: "upsert", effect: "neutral", profile, changes: keys }], notes: [] };
+    const { providerId } = making;
+    return { operations: [{ kind: "upsert", effect: "neutral", providerId, profile, changes: keys }], notes: [] };
   }
   // The display name of an account that login made in user_oidc's backend cannot be edited; login sets it.
   const possible = changes.filter((change) => change !== ATTRIBUTES.displayName || actual.backend === "Database");

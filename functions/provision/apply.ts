@@ -101,11 +101,9 @@ async function applyOne(application: Application, operation: Operation): Promise
   }
 }
 
-async function upsert(application: Application, { profile, changes, effect }: Of<"upsert">): Promise<void> {
+async function upsert(application: Application, { providerId, profile, changes, effect }: Of<"upsert">): Promise<void> {
   const { organization, target, desired, identity } = application;
-  const { identity: scheme } = organization;
-  if (scheme.scheme !== "user_oidc") throw new Error("only user_oidc has an upsert");
-  const make = () => upsertOidcAccount(target.ocs, scheme.providerId, desired.subject, profile);
+  const make = () => upsertOidcAccount(target.ocs, providerId, desired.subject, profile);
   if (effect === "grants") await identity.create(organization, target, desired.accountId, make);
   else await identity.check(organization, target, desired.accountId, make);
   application.changes.done.push(`upsert ${changes.join("+")}`);

@@ -1,6 +1,6 @@
 import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { type Decision, type EvaluationInput, evaluate, type GroupQuestion } from "../core/evaluate.ts";
-import { hashesGroupIds } from "../core/identity.ts";
+import { schemeOf } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { GroupKnowledge } from "../core/plan.ts";
 import type { Claims } from "../ledger/claims.ts";
@@ -85,7 +85,8 @@ export function createGroupLookup(claims: Pick<Claims, "group" | "claimGroup">, 
       for (;;) {
         const evaluation = evaluate({ ...input, groups: known });
         if (evaluation.result !== "unknown-groups") return evaluation;
-        const derived = hashesGroupIds(organization.identity) ? derivedNames(organization, names) : undefined;
+        const { hashesGroupIds } = schemeOf(organization.identity);
+        const derived = hashesGroupIds ? derivedNames(organization, names) : undefined;
         const looks = evaluation.questions.map(async (question) => {
           const { gid, always } = question;
           const knowledge = always

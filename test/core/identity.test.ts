@@ -5,9 +5,9 @@ import {
   accountId,
   groupId,
   groupProblem,
-  hashesGroupIds,
   type Identity,
   identityFingerprint,
+  schemeOf,
 } from "../../functions/core/identity.ts";
 
 const oidc = (providerId: number, settings: Partial<Extract<Identity, { scheme: "user_oidc" }>> = {}): Identity => ({
@@ -136,13 +136,11 @@ describe("the group id", () => {
   });
 
   it("is a hash in user_oidc with unique user ids only", () => {
-    expect([oidc(1), raw, providerBased, database, sociallogin].map(hashesGroupIds)).toEqual([
-      true,
-      false,
-      false,
-      false,
-      false,
-    ]);
+    expect(
+      [oidc(1), raw, providerBased, database, sociallogin].map(
+        (identity: Identity) => schemeOf(identity).hashesGroupIds,
+      ),
+    ).toEqual([true, false, false, false, false]);
   });
 });
 
