@@ -17,6 +17,8 @@ const PAGE = 100;
 export interface SqliteQueueOptions {
   /** How long received messages stay invisible, unless it is changed. */
   visibilitySeconds: number;
+  /** A message that was received so often becomes a dead letter instead of being handed out again. */
+  maxReceiveCount?: number;
   now?: () => number;
 }
 
@@ -34,8 +36,8 @@ interface Row {
  * invisible; a message that was received too often, or is too old, becomes a dead letter.
  */
 export function createSqliteQueue(database: Database, options: SqliteQueueOptions): Queue & Releasable {
-  const { now = Date.now, visibilitySeconds } = options;
-  const rows = createRows(database, now);
+  const { now = Date.now, visibilitySeconds, maxReceiveCount = QUEUE_LIMITS.maxReceiveCount } = options;
+  const rows = createRows(database, maxReceiveCount, now);
   /** Those who wait for messages in this process. */
   const waiting = new Set<() => void>();
 
@@ -131,7 +133,7 @@ export function createSqliteDeadLetterQueue(database: Database): DeadLetterQueue
 }
 
 /** The statements of the queue. All but the counts belong into a write. */
-function createRows(database: Database, now: () => number) {
+function createRows(database: Database, maxReceiveCount: number, now: () => number) {
   // Within five minutes either way: a clock that was set back must not make a later message a double.
   const remember = database.prepare(
     `INSERT INTO queue_deduplication VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET sent_at = ?2
@@ -215,7 +217,7 @@ function createRows(database: Database, now: () => number) {
   }
 
   const isDead = ({ receive_count, sent_at }: Row): boolean =>
-    receive_count >= QUEUE_LIMITS.maxReceiveCount || sent_at <= now() - QUEUE_LIMITS.retentionSeconds * 1000;
+    receive_count >= maxReceiveCount || sent_at <= now() - QUEUE_LIMITS.retentionSeconds * 1000;
 
   return {
     insert({ body, group, deduplicationId }: Outgoing): void {
