@@ -76,8 +76,10 @@ interface Speed {
 const perSecond = (value: number): string => `${Math.round(value)} jobs/s`;
 
 function jobOf(index: number): Job {
-  const trigger = { kind: "webhook", event: "user.updated", deliveryId: String(index) } as const;
-  return { version: 1, organization: "bench", subject: `subject-${index % SUBJECTS}`, trigger };
+  const occurredAt = "2026-07-23T08:15:30.123456789Z";
+  const deliveryId = String(index);
+  const trigger = { kind: "webhook", event: "user.updated", deliveryId, occurredAt, about: "user" } as const;
+  return { version: 2, kind: "person", organization: "bench", subject: `subject-${index % SUBJECTS}`, trigger };
 }
 
 async function measure(measured: Queue, jobs: Job[]): Promise<Speed> {

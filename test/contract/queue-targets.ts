@@ -80,7 +80,9 @@ async function createFifoQueue(sqs: SQSClient, name: string, attributes: Record<
 
 /** A job of a subject; `label` tells it from others of that subject. */
 export function jobOf(subject: string, label = "", organization = "acme"): Job {
-  return { version: 1, organization, subject, trigger: { kind: "webhook", event: "user.updated", deliveryId: label } };
+  const occurredAt = "2026-07-23T08:15:30.123456789Z";
+  const trigger = { kind: "webhook", event: "user.updated", deliveryId: label, occurredAt, about: "user" } as const;
+  return { version: 2, kind: "person", organization, subject, trigger };
 }
 
 export const labelOf = ({ body }: Pick<Message, "body">): string => JSON.parse(body).trigger.deliveryId;
