@@ -132,67 +132,55 @@ export function createSqliteDeadLetterQueue(database: Database): DeadLetterQueue
   };
 }
 
-/** The statements of the queue. All but the counts belong into a write. */
-function createRows(database: Database, maxReceiveCount: number, now: () => number) {
+const STATEMENTS = {
   // Within five minutes either way: a clock that was set back must not make a later message a double.
-  const remember = database.prepare(
-    `INSERT INTO queue_deduplication VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET sent_at = ?2
+  remember: `INSERT INTO queue_deduplication VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET sent_at = ?2
      WHERE abs(?2 - sent_at) >= ${DEDUPLICATION_MS}`,
-  );
   // More than come in, so that the table shrinks again after a large run, and few, so that nobody waits for it.
-  const forget = database.prepare(
-    `DELETE FROM queue_deduplication WHERE id IN
+  forget: `DELETE FROM queue_deduplication WHERE id IN
      (SELECT id FROM queue_deduplication WHERE sent_at <= ? ORDER BY sent_at LIMIT 2)`,
-  );
-  const add = database.prepare("INSERT INTO queue_message (group_id, body, sent_at) VALUES (?, ?, ?)");
-  const addGroup = database.prepare("INSERT INTO queue_group VALUES (?, ?) ON CONFLICT DO NOTHING");
+  add: "INSERT INTO queue_message (group_id, body, sent_at) VALUES (?, ?, ?)",
+  addGroup: "INSERT INTO queue_group VALUES (?, ?) ON CONFLICT DO NOTHING",
 
-  const nextGroup = database.prepare("SELECT min(available_at) AS at FROM queue_group");
-  const groups = database.prepare(
-    "SELECT group_id FROM queue_group WHERE available_at <= ? ORDER BY available_at LIMIT ?",
-  );
-  const ofGroup = database.prepare("SELECT * FROM queue_message WHERE group_id = ? ORDER BY sequence LIMIT ?");
-  const hold = database.prepare(
-    "UPDATE queue_message SET visible_at = ?, receive_count = receive_count + 1, held = 1 WHERE sequence = ?",
-  );
-  const bury = database.prepare(
-    `INSERT INTO queue_dead_letter SELECT sequence, group_id, body, sent_at, receive_count
+  nextGroup: "SELECT min(available_at) AS at FROM queue_group",
+  groups: "SELECT group_id FROM queue_group WHERE available_at <= ? ORDER BY available_at LIMIT ?",
+  ofGroup: "SELECT * FROM queue_message WHERE group_id = ? ORDER BY sequence LIMIT ?",
+  hold: "UPDATE queue_message SET visible_at = ?, receive_count = receive_count + 1, held = 1 WHERE sequence = ?",
+  bury: `INSERT INTO queue_dead_letter SELECT sequence, group_id, body, sent_at, receive_count
      FROM queue_message WHERE sequence = ?`,
-  );
-  const drop = database.prepare("DELETE FROM queue_message WHERE sequence = ?");
+  drop: "DELETE FROM queue_message WHERE sequence = ?",
 
-  const extend = database.prepare(
+  extend:
     "UPDATE queue_message SET visible_at = ?3 WHERE sequence = ?1 AND receive_count = ?2 AND held = 1 RETURNING group_id",
-  );
-  const giveBack = database.prepare(
+  giveBack:
     "UPDATE queue_message SET visible_at = ?3, held = 0 WHERE sequence = ?1 AND receive_count = ?2 RETURNING group_id",
-  );
-  const remove = database.prepare(
-    "DELETE FROM queue_message WHERE sequence = ? AND receive_count = ? RETURNING group_id",
-  );
-  // "> 0" is the condition of the index. The slug cannot hold "#", and "$" comes right after it: these are the groups that begin with "slug#".
-  const release = database.prepare(
-    `UPDATE queue_message SET visible_at = ?1 WHERE visible_at > 0 AND visible_at > ?1 AND held = 0
+  remove: "DELETE FROM queue_message WHERE sequence = ? AND receive_count = ? RETURNING group_id",
+  // "> 0" is the condition of the index. A slug cannot hold "#", and "$" comes right after it: the groups that begin with
+  // "slug#".
+  release: `UPDATE queue_message SET visible_at = ?1 WHERE visible_at > 0 AND visible_at > ?1 AND held = 0
      AND (?2 IS NULL OR (group_id >= ?2 || '#' AND group_id < ?2 || '$')) RETURNING group_id`,
-  );
-  const dropGroup = database.prepare(
+  dropGroup:
     "DELETE FROM queue_group WHERE group_id = ?1 AND NOT EXISTS (SELECT 1 FROM queue_message WHERE group_id = ?1)",
-  );
-  const settleGroup = database.prepare(
-    `UPDATE queue_group SET available_at =
+  settleGroup: `UPDATE queue_group SET available_at =
      coalesce((SELECT max(visible_at) FROM queue_message WHERE group_id = ?1 AND visible_at > 0), ?2)
      WHERE group_id = ?1`,
-  );
-  const count = database.prepare(
-    `SELECT (SELECT count(*) FROM queue_message) AS messages,
+  count: `SELECT (SELECT count(*) FROM queue_message) AS messages,
      (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 1) AS inFlight,
      (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 0) AS delayed,
      (SELECT sent_at FROM queue_message ORDER BY sequence LIMIT 1) AS oldest`,
-  );
+} as const;
+
+type Statements = Record<keyof typeof STATEMENTS, StatementSync>;
+
+/** What the queue does with its rows. All but `availableIn` and `counts` belong into a write. */
+function createRows(database: Database, maxReceiveCount: number, now: () => number) {
+  const prepared = Object.fromEntries(
+    Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
+  ) as Statements;
 
   /** Says anew when a group may give out messages, after some of its messages have changed. */
   function settle(group: unknown): void {
-    if (dropGroup.run(String(group)).changes === 0) settleGroup.run(String(group), now());
+    if (prepared.dropGroup.run(String(group)).changes === 0) prepared.settleGroup.run(String(group), now());
   }
 
   /** Changes the one message whose latest delivery the receipt stands for; a stale receipt changes nothing. */
@@ -205,13 +193,13 @@ function createRows(database: Database, maxReceiveCount: number, now: () => numb
 
   /** Receives up to `most` messages of a group. */
   function takeOf(group: string, most: number, until: number): Message[] {
-    const found = ofGroup.all(group, most) as unknown as Row[];
+    const found = prepared.ofGroup.all(group, most) as unknown as Row[];
     const [dead, alive] = [found.filter(isDead), found.filter((row) => !isDead(row))];
     for (const { sequence } of dead) {
-      bury.run(sequence);
-      drop.run(sequence);
+      prepared.bury.run(sequence);
+      prepared.drop.run(sequence);
     }
-    for (const { sequence } of alive) hold.run(until, sequence);
+    for (const { sequence } of alive) prepared.hold.run(until, sequence);
     settle(group);
     return alive.map((row) => message({ ...row, receive_count: row.receive_count + 1 }));
   }
@@ -222,31 +210,31 @@ function createRows(database: Database, maxReceiveCount: number, now: () => numb
   return {
     insert({ body, group, deduplicationId }: Outgoing): void {
       const time = now();
-      forget.run(time - DEDUPLICATION_MS);
-      if (remember.run(deduplicationId, time).changes === 0) return;
-      add.run(group, body, time);
-      addGroup.run(group, time);
+      prepared.forget.run(time - DEDUPLICATION_MS);
+      if (prepared.remember.run(deduplicationId, time).changes === 0) return;
+      prepared.add.run(group, body, time);
+      prepared.addGroup.run(group, time);
     },
     /** In how many milliseconds a group may give out messages. */
-    availableIn: (): number => Number(nextGroup.get()?.at ?? Number.POSITIVE_INFINITY) - now(),
+    availableIn: (): number => Number(prepared.nextGroup.get()?.at ?? Number.POSITIVE_INFINITY) - now(),
     take(most: number, seconds: number): Message[] {
       const taken: Message[] = [];
       const until = visibleAt(seconds);
-      for (const { group_id } of groups.all(now(), most)) {
+      for (const { group_id } of prepared.groups.all(now(), most)) {
         if (taken.length < most) taken.push(...takeOf(String(group_id), most - taken.length, until));
       }
       return taken;
     },
-    extend: (receipt: string, seconds: number): void => change(extend, receipt, visibleAt(seconds)),
-    giveBack: (receipt: string, seconds: number): void => change(giveBack, receipt, visibleAt(seconds)),
-    remove: (receipt: string): void => change(remove, receipt),
+    extend: (receipt: string, seconds: number): void => change(prepared.extend, receipt, visibleAt(seconds)),
+    giveBack: (receipt: string, seconds: number): void => change(prepared.giveBack, receipt, visibleAt(seconds)),
+    remove: (receipt: string): void => change(prepared.remove, receipt),
     release(organization: string | undefined): number {
-      const released = release.all(now(), organization ?? null);
+      const released = prepared.release.all(now(), organization ?? null);
       for (const group of new Set(released.map(({ group_id }) => group_id))) settle(group);
       return released.length;
     },
     counts(): Counts {
-      const { messages = 0, inFlight = 0, delayed = 0, oldest } = count.get(now()) ?? {};
+      const { messages = 0, inFlight = 0, delayed = 0, oldest } = prepared.count.get(now()) ?? {};
       return {
         waiting: Number(messages) - Number(inFlight) - Number(delayed),
         delayed: Number(delayed),
