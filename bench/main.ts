@@ -12,6 +12,7 @@ const ROWS: Record<string, () => Promise<Row>> = {
   reconcile: async () => (await import("./rows/reconcile.ts")).reconcile,
   storm: async () => (await import("./rows/storm.ts")).storm,
   cold: async () => (await import("./rows/cold.ts")).cold,
+  queue: async () => (await import("./rows/queue.ts")).queue,
 };
 const RESULTS = new URL("results.json", import.meta.url);
 

@@ -9,7 +9,7 @@ import { startPoller } from "../functions/local/poller.ts";
 import { CONTAINER_LIMITS } from "../functions/provision/limits.ts";
 import { createProvision } from "../functions/provision/provision.ts";
 import { createWorker } from "../functions/provision/worker.ts";
-import { createQueue } from "../functions/queue/queue.ts";
+import { createSqsQueue } from "../functions/queue/sqs.ts";
 import type { Log } from "../functions/telemetry/log.ts";
 import type { Counters } from "../functions/telemetry/metrics.ts";
 import type { EmbeddedServices } from "./embedded-process.ts";
@@ -42,12 +42,12 @@ export async function startWorkers(
   const embedded = startProcess<EmbeddedServices>("embedded-process.ts");
   const endpoints = await embedded.open();
   const aws = localClients(endpoints);
-  const queue = createQueue(aws.sqs, endpoints.queueUrl);
+  const queue = createSqsQueue(aws.sqs, endpoints.queueUrl);
   const ledger = createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName);
   const organization = benchOrganization({ clavex, nextcloud: nextcloud.url, username: nextcloud.username });
   const trigger = { kind: "reconcile" } as const;
   const jobs = people.map(({ subject }): Job => ({ version: 1, organization: organization.slug, subject, trigger }));
-  for (let index = 0; index < jobs.length; index += 10) await queue.sendAll(jobs.slice(index, index + 10), "bench");
+  await queue.sendAll(jobs, "bench");
 
   const { promise: done, resolve } = Promise.withResolvers<void>();
   let provisioned = 0;
@@ -68,8 +68,6 @@ export async function startWorkers(
     );
     const provision = createProvision({ organizations: fixedOrganizations([organization]), clients, ledger, queue });
     const poller = startPoller({
-      sqs: aws.sqs,
-      queueUrl: endpoints.queueUrl,
       queue,
       createWorker: (workersQueue) =>
         createWorker({

@@ -5,7 +5,7 @@ import { parseDelivery } from "../../functions/clavex/events.ts";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
-import { createQueue } from "../../functions/queue/queue.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver, decide } from "../../functions/receive/app.ts";
 import { createLog } from "../../functions/telemetry/log.ts";
 import { createCounters } from "../../functions/telemetry/metrics.ts";
@@ -76,7 +76,7 @@ function pipeline(client: SQSClient, queueUrl: string): Receive {
   const app = createReceiver({
     organizations: fixedOrganizations([ORGANIZATION]),
     secrets: benchSecrets(),
-    queue: createQueue(client, queueUrl),
+    queue: createSqsQueue(client, queueUrl),
     log: createLog("receive"),
     counters,
   });

@@ -6,7 +6,7 @@ import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
-import { createQueue } from "../../functions/queue/queue.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { type Call, connect, curlLoop, type LoopPerson } from "../loops.ts";
@@ -68,7 +68,7 @@ export async function countRequests(
       organizations: fixedOrganizations([organization]),
       clients,
       ledger: createLedger(createDocumentClient(embedded.clients.dynamodb), embedded.endpoints.tableName),
-      queue: createQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
+      queue: createSqsQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
     });
     const bring = async ({ subject }: LoopPerson): Promise<void> => {
       await provision(

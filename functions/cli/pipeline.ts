@@ -1,15 +1,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { GetQueueAttributesCommand, SQSClient } from "@aws-sdk/client-sqs";
+import { SQSClient } from "@aws-sdk/client-sqs";
 import { OUTPUTS, stackName } from "../config/deployment.ts";
-import type { PipelineView, QueueState } from "../doctor/context.ts";
+import type { PipelineView } from "../doctor/context.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { type LocalClients, localClients, startTable } from "../local/embedded.ts";
 import { findPipeline, type Running } from "../local/running.ts";
-import { QueueUnavailable } from "../queue/errors.ts";
-import { createQueue, type Queue } from "../queue/queue.ts";
+import type { DeadLetterQueue, Queue } from "../queue/queue.ts";
+import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
 import { createDeadLetters, type DeadLetters } from "../replay/dead-letters.ts";
 import type { ConnectOptions } from "./options.ts";
 import { CommandError } from "./report.ts";
@@ -41,7 +41,8 @@ export type OpenPipeline = RunningPipeline | StoppedPipeline;
 
 interface RunningPipeline extends Pick<Location, "webhookBaseUrl" | "running"> {
   stopped?: undefined;
-  queue: { sqs: SQSClient; queueUrl: string; deadLetterQueueUrl: string };
+  queue: Queue;
+  deadLetterQueue: DeadLetterQueue;
   ledger: Ledger;
   close(): Promise<void>;
 }
@@ -127,7 +128,8 @@ export async function openPipeline(options: ConnectOptions): Promise<OpenPipelin
   const { queueUrl, deadLetterQueueUrl, tableName, running, webhookBaseUrl } = located;
   const { sqs, dynamodb, destroy } = located.clients();
   return {
-    queue: { sqs, queueUrl, deadLetterQueueUrl },
+    queue: createSqsQueue(sqs, queueUrl),
+    deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
     ledger: createLedger(dynamoDbTable(dynamodb, tableName)),
     running,
     webhookBaseUrl,
@@ -161,11 +163,8 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
       await pipeline.close();
       throw pipeline.stopped.error;
     }
-    const { ledger, close } = pipeline;
-    const { sqs, queueUrl, deadLetterQueueUrl } = pipeline.queue;
-    const queue = createQueue(sqs, queueUrl);
-    const { slugs } = sources.organizations;
-    const deadLetters = createDeadLetters({ ledger, sqs, queueUrl, deadLetterQueueUrl, slugs });
+    const { ledger, queue, deadLetterQueue, close } = pipeline;
+    const deadLetters = createDeadLetters({ ledger, queue, deadLetterQueue, slugs: sources.organizations.slugs });
     return { ledger, queue, deadLetters, close };
   });
 }
@@ -218,23 +217,5 @@ export async function webhookBaseUrl(options: ConnectOptions): Promise<string> {
 export function viewOf(pipeline: OpenPipeline): PipelineView {
   const { stopped, ledger } = pipeline;
   if (stopped) return { stopped: stopped.finding, ...(ledger ? { ledger } : {}) };
-  const { sqs, queueUrl, deadLetterQueueUrl } = pipeline.queue;
-  return {
-    queue: () => counts(sqs, queueUrl),
-    ledger,
-    givenUp: async () => (await counts(sqs, deadLetterQueueUrl)).waiting,
-  };
-}
-
-async function counts(sqs: SQSClient, queueUrl: string): Promise<QueueState> {
-  const { Attributes = {} } = await sqs
-    .send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ["All"] }))
-    .catch((error) => {
-      throw new QueueUnavailable(error);
-    });
-  return {
-    waiting: Number(Attributes.ApproximateNumberOfMessages ?? 0),
-    delayed: Number(Attributes.ApproximateNumberOfMessagesDelayed ?? 0),
-    underWay: Number(Attributes.ApproximateNumberOfMessagesNotVisible ?? 0),
-  };
+  return { queue: pipeline.queue.counts, ledger, givenUp: pipeline.deadLetterQueue.count };
 }

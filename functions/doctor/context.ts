@@ -32,19 +32,13 @@ import {
   type ServerStatus,
 } from "../nextcloud/server.ts";
 import { redirectUris } from "../nextcloud/user-oidc.ts";
-
-/** The queue's numbers, as SQS counts them. */
-export interface QueueState {
-  waiting: number;
-  delayed: number;
-  underWay: number;
-}
+import type { Counts } from "../queue/queue.ts";
 
 /** What doctor can see of the pipeline. A part is undefined where it cannot be reached from here. */
 export interface PipelineView {
   /** Why the pipeline cannot be looked at, and what starts it; undefined while it runs. */
   stopped?: { cause: string; fix: string };
-  queue?: () => Promise<QueueState>;
+  queue?: () => Promise<Counts>;
   ledger?: Ledger;
   /** How many messages SQS gave up. */
   givenUp?: () => Promise<number>;

@@ -29,8 +29,8 @@ export const pipelineChecks: Check[] = [
     needs: ["pipeline.running"],
     async run({ pipeline: { queue } }) {
       if (!queue) return skipped("the pipeline does not run");
-      const { waiting, delayed, underWay } = await queue();
-      return ok(`${waiting} jobs wait, ${delayed} wait for another attempt, ${underWay} are under way`);
+      const { waiting, delayed, inFlight } = await queue();
+      return ok(`${waiting} jobs wait, ${delayed} wait for another attempt, ${inFlight} are under way`);
     },
   },
   {

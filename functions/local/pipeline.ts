@@ -1,5 +1,4 @@
 import type { Server } from "node:http";
-import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import { serve } from "@hono/node-server";
 import { type ClientsOptions, createClients } from "../clients.ts";
 import { fixedOrganizations } from "../config/organizations.ts";
@@ -12,7 +11,8 @@ import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { createGuards } from "../provision/guards.ts";
 import { createProvision } from "../provision/provision.ts";
 import { createWorker } from "../provision/worker.ts";
-import { createQueue, type Queue } from "../queue/queue.ts";
+import type { Queue } from "../queue/queue.ts";
+import { createSqsQueue } from "../queue/sqs.ts";
 import { createReceiver } from "../receive/app.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
@@ -73,7 +73,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const { endpoints, clients: aws } = embedded;
   const organizations = fixedOrganizations(options.organizations);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
-  const queue = createQueue(aws.sqs, endpoints.queueUrl);
+  const queue = createSqsQueue(aws.sqs, endpoints.queueUrl);
   const ledger = createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName));
   const clients = createClients({
     secrets,
@@ -94,8 +94,6 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const provision = createProvision({ guards, ledger });
   const followGroups = createFollowGroups({ guards, ledger, queue });
   const poller = startPoller({
-    sqs: aws.sqs,
-    queueUrl: endpoints.queueUrl,
     queue,
     createWorker: (workersQueue) =>
       createWorker({
@@ -122,15 +120,9 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     queue,
     reconcile,
     async idle() {
-      const command = new GetQueueAttributesCommand({ QueueUrl: endpoints.queueUrl, AttributeNames: ["All"] });
       for (;;) {
-        const { Attributes = {} } = await aws.sqs.send(command);
-        const waiting = [
-          Attributes.ApproximateNumberOfMessages,
-          Attributes.ApproximateNumberOfMessagesNotVisible,
-          Attributes.ApproximateNumberOfMessagesDelayed,
-        ];
-        if (waiting.every((count) => Number(count ?? 0) === 0)) return;
+        const { waiting, delayed, inFlight } = await queue.counts();
+        if (waiting + delayed + inFlight === 0) return;
         await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
       }
     },

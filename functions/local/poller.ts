@@ -1,15 +1,12 @@
-import { DeleteMessageBatchCommand, type Message, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
-import type { SQSEvent, SQSRecord } from "aws-lambda";
+import { Failure } from "../core/failure.ts";
 import type { Worker } from "../provision/worker.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Consumer, Message } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface PollerOptions {
-  sqs: SQSClient;
-  queueUrl: string;
-  queue: Queue;
+  queue: Consumer;
   /** Creates the worker. Its queue tells the poller about every visibility change. */
-  createWorker: (queue: Pick<Queue, "setVisibility">) => Worker;
+  createWorker: (queue: Pick<Consumer, "setVisibility">) => Worker;
   /** The queue's visibility timeout; extended while the worker runs: short, so that a killed pipeline soon continues. */
   visibilitySeconds: number;
   /** How many batches run at the same time, as Lambda would run them in that many containers. */
@@ -28,59 +25,50 @@ export interface Poller {
 }
 
 export function startPoller(options: PollerOptions): Poller {
-  const { sqs, queueUrl, queue, visibilitySeconds, log } = options;
+  const { queue, visibilitySeconds, log } = options;
   const stopping = new AbortController();
-  /** Receipt handles whose visibility the worker has set: these are no longer extended. */
+  /** Receipts whose visibility the worker has set: these are no longer extended. */
   const settled = new Set<string>();
   const worker = options.createWorker({
     async setVisibility(messages) {
-      for (const { receiptHandle } of messages) settled.add(receiptHandle);
+      for (const { receipt } of messages) settled.add(receipt);
       await queue.setVisibility(messages);
     },
   });
 
-  async function receive(): Promise<Message[]> {
-    const command = new ReceiveMessageCommand({
-      QueueUrl: queueUrl,
-      MaxNumberOfMessages: BATCH_SIZE,
-      WaitTimeSeconds: WAIT_SECONDS,
-      MessageSystemAttributeNames: ["All"],
-    });
-    const { Messages = [] } = await sqs.send(command, { abortSignal: stopping.signal });
-    return Messages;
-  }
-
   async function handle(messages: Message[]): Promise<void> {
-    const records = messages.map(record);
     const extend = setInterval(
       () => {
-        const running = records.filter(({ receiptHandle }) => !settled.has(receiptHandle));
-        void queue.setVisibility(running.map(({ receiptHandle }) => ({ receiptHandle, seconds: visibilitySeconds })));
+        const running = messages.filter(({ receipt }) => !settled.has(receipt));
+        void queue.extend(running, visibilitySeconds);
       },
       (visibilitySeconds * 1000) / 3,
     );
     try {
-      const event: SQSEvent = { Records: records };
-      const { batchItemFailures } = await worker(event, stopping.signal);
-      const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
-      const Entries = records
-        .filter(({ messageId }) => !failed.has(messageId))
-        .map(({ receiptHandle }, index) => ({ Id: String(index), ReceiptHandle: receiptHandle }));
-      if (Entries.length > 0) await sqs.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries }));
+      const stayed = new Set(await worker(messages, stopping.signal));
+      const done = messages.filter((message) => !stayed.has(message));
+      if (done.length > 0) await queue.done(done);
     } finally {
       clearInterval(extend);
-      for (const { receiptHandle } of records) settled.delete(receiptHandle);
+      for (const { receipt } of messages) settled.delete(receipt);
     }
   }
 
   async function loop(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
-        const messages = await receive();
+        const messages = await queue.receive({
+          most: BATCH_SIZE,
+          waitSeconds: WAIT_SECONDS,
+          signal: stopping.signal,
+        });
         if (messages.length > 0) await handle(messages);
       } catch (error) {
         if (stopping.signal.aborted) return;
-        log.error("polling failed", { error: error instanceof Error ? error.name : "unknown error" });
+        log.error("polling failed", {
+          problem: error instanceof Failure ? error.message : error instanceof Error ? error.name : "unknown error",
+          fix: error instanceof Failure ? error.fix : undefined,
+        });
         await new Promise((resolve) => setTimeout(resolve, PAUSE_AFTER_ERROR_MS));
       }
     }
@@ -92,21 +80,5 @@ export function startPoller(options: PollerOptions): Poller {
       stopping.abort();
       await Promise.all(loops);
     },
-  };
-}
-
-/** Turns a received message into the record that Lambda's event source mapping would pass on. */
-function record(message: Message): SQSRecord {
-  const { MessageId = "", ReceiptHandle = "", Body = "", MD5OfBody = "", Attributes = {} } = message;
-  return {
-    messageId: MessageId,
-    receiptHandle: ReceiptHandle,
-    body: Body,
-    attributes: Attributes as unknown as SQSRecord["attributes"],
-    messageAttributes: {},
-    md5OfBody: MD5OfBody,
-    eventSource: "aws:sqs",
-    eventSourceARN: "arn:aws:sqs:eu-central-1:000000000000:clavex-nextcloud-jobs.fifo",
-    awsRegion: "eu-central-1",
   };
 }

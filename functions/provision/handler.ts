@@ -9,7 +9,7 @@ import { createSsmClient } from "../config/ssm.ts";
 import { createRetryDelay } from "../core/retry.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
-import { createQueue } from "../queue/queue.ts";
+import { createSqsQueue, receivedByLambda } from "../queue/sqs.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
@@ -24,7 +24,7 @@ const RESERVE_MS = 150_000;
 function build(): Worker {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
   const ssm = createSsmClient();
-  const queue = createQueue(new SQSClient(), queueUrl);
+  const queue = createSqsQueue(new SQSClient(), queueUrl);
   const ledger = createLedger(dynamoDbTable(new DynamoDBClient(), tableName));
   const retryDelay = createRetryDelay();
   const guards = createGuards({
@@ -55,5 +55,7 @@ export async function handler(
   context: Pick<Context, "getRemainingTimeInMillis">,
 ): Promise<SQSBatchResponse> {
   worker ??= build();
-  return worker(event, AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS)));
+  const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
+  const stayed = await worker(event.Records.map(receivedByLambda), deadline);
+  return { batchItemFailures: stayed.map(({ id }) => ({ itemIdentifier: id })) };
 }

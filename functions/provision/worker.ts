@@ -1,9 +1,9 @@
-import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
 import { BrakeHeld } from "../core/brake.ts";
 import { Failure } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay } from "../core/retry.ts";
-import { parseJob, type Queue } from "../queue/queue.ts";
+import { parseJob } from "../queue/message.ts";
+import type { Consumer, Message } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
 import { CircuitOpen } from "./circuit-breaker.ts";
@@ -14,7 +14,7 @@ export interface WorkerDependencies {
   provision: Provision;
   /** What is done for a group hint. */
   followGroups: FollowGroups;
-  queue: Pick<Queue, "setVisibility">;
+  queue: Pick<Consumer, "setVisibility">;
   retryDelay: RetryDelay;
   log: Log;
   counters: Counters;
@@ -26,10 +26,10 @@ export interface WorkerDependencies {
 export type FollowGroups = (received: ReceivedJob<GroupsJob>) => Promise<Outcome>;
 
 /**
- * Takes a batch of the FIFO queue; the answer names the messages that stay in the queue. Jobs that are not begun when the
+ * Takes a batch of the FIFO queue; the answer holds the messages that stay in the queue. Jobs that are not begun when the
  * deadline passes come again at once.
  */
-export type Worker = (event: SQSEvent, deadline: AbortSignal) => Promise<SQSBatchResponse>;
+export type Worker = (messages: Message[], deadline: AbortSignal) => Promise<Message[]>;
 
 /**
  * The queue consumer: different subjects at the same time, one subject's jobs in order. When a job fails, the later jobs of
@@ -40,33 +40,35 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
   const { queue, retryDelay, log, counters, concurrency } = dependencies;
 
   /** Works on one subject's messages in order. Returns those that stay, with their delays. */
-  async function work(records: SQSRecord[], deadline: AbortSignal): Promise<Waiting[]> {
-    for (const [index, record] of records.entries()) {
-      if (deadline.aborted) return records.slice(index).map((waiting) => ({ record: waiting, seconds: 1 }));
+  async function work(messages: Message[], deadline: AbortSignal): Promise<Waiting[]> {
+    for (const [index, message] of messages.entries()) {
+      if (deadline.aborted) return messages.slice(index).map((waiting) => ({ message: waiting, seconds: 1 }));
       const started = performance.now();
       try {
-        const job = parseJob(record.body);
-        const outcome = await carryOut(dependencies, job, record);
+        const job = parseJob(message.body);
+        const outcome = await carryOut(dependencies, job, message);
         counters.count(COUNTER[outcome.result]);
         const level = outcome.result === "parked" ? "error" : "info";
-        log[level]("job", line(job, outcome, record, started));
+        log[level]("job", line(job, outcome, message, started));
       } catch (error) {
-        const seconds = fail(record, error);
-        return records.slice(index).map((waiting) => ({ record: waiting, seconds }));
+        const seconds = fail(message, error);
+        return messages.slice(index).map((waiting) => ({ message: waiting, seconds }));
       }
     }
     return [];
   }
 
-  function fail(record: SQSRecord, error: unknown): number {
+  function fail(message: Message, error: unknown): number {
     const failure = error instanceof Failure ? error : undefined;
-    const attempt = receiveCount(record);
+    const attempt = message.receiveCount;
     const seconds = retryDelay(attempt, failure?.retryAfterSeconds);
     if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
     counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
     log[failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
-      ...identify(record),
+      // What can be told of a message that may not even be readable.
+      messageId: message.id,
+      group: message.group,
       class: failure?.failureClass ?? "transient",
       code: failure?.code ?? "unexpected",
       // Unknown errors may contain personal data: log only the name.
@@ -79,22 +81,22 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     return seconds;
   }
 
-  return async (event, deadline) => {
-    const subjects = [...Map.groupBy(event.Records, groupOf).values()];
+  return async (messages, deadline) => {
+    const subjects = [...Map.groupBy(messages, ({ group }) => group).values()];
     const waiting: Waiting[] = [];
     const next = subjects.values();
     const runner = async (): Promise<void> => {
-      for (const records of next) waiting.push(...(await work(records, deadline)));
+      for (const ofSubject of next) waiting.push(...(await work(ofSubject, deadline)));
     };
     await Promise.all(Array.from({ length: Math.min(concurrency, subjects.length) }, runner));
-    await queue.setVisibility(waiting.map(({ record, seconds }) => ({ receiptHandle: record.receiptHandle, seconds })));
+    await queue.setVisibility(waiting.map(({ message, seconds }) => ({ receipt: message.receipt, seconds })));
     counters.flush();
-    return { batchItemFailures: waiting.map(({ record }) => ({ itemIdentifier: record.messageId })) };
+    return waiting.map(({ message }) => message);
   };
 }
 
 interface Waiting {
-  record: SQSRecord;
+  message: Message;
   seconds: number;
 }
 
@@ -109,25 +111,16 @@ const COUNTER: Record<Outcome["result"], Counter> = {
 };
 
 /** Dispatches by kind of job. */
-function carryOut({ provision, followGroups }: WorkerDependencies, job: Job, record: SQSRecord): Promise<Outcome> {
-  const received = { sentAt: Number(record.attributes.SentTimestamp), receiveCount: receiveCount(record) };
+function carryOut(
+  { provision, followGroups }: WorkerDependencies,
+  job: Job,
+  { sentAt, receiveCount }: Message,
+): Promise<Outcome> {
+  const received = { sentAt, receiveCount };
   return job.kind === "groups" ? followGroups({ job, ...received }) : provision({ job, ...received });
 }
 
-function receiveCount(record: SQSRecord): number {
-  return Number(record.attributes.ApproximateReceiveCount);
-}
-
-function groupOf(record: SQSRecord): string {
-  return record.attributes.MessageGroupId ?? record.messageId;
-}
-
-/** What can be told of a message that may not even be readable. */
-function identify(record: SQSRecord): Record<string, unknown> {
-  return { messageId: record.messageId, group: groupOf(record) };
-}
-
-function line(job: Job, outcome: Outcome, record: SQSRecord, started: number): Record<string, unknown> {
+function line(job: Job, outcome: Outcome, { receiveCount }: Message, started: number): Record<string, unknown> {
   const { trigger } = job;
   const origin = originOf(trigger);
   return {
@@ -138,7 +131,7 @@ function line(job: Job, outcome: Outcome, record: SQSRecord, started: number): R
     deliveryId: origin.kind === "webhook" ? origin.deliveryId : undefined,
     ...outcome,
     ...("notes" in outcome && outcome.notes.length === 0 ? { notes: undefined } : {}),
-    attempt: receiveCount(record),
+    attempt: receiveCount,
     milliseconds: Math.round(performance.now() - started),
   };
 }

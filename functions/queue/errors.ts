@@ -1,15 +1,13 @@
-import { PipelineFailure } from "../core/failure.ts";
+import { Failure, PipelineFailure } from "../core/failure.ts";
 
-/** SQS did not take a job. */
+/** The queue does not answer, or cannot keep a job. */
 export class QueueUnavailable extends PipelineFailure {
   constructor(cause: unknown) {
-    super(
-      "transient",
-      "queue-unavailable",
-      `the queue did not take the job (${cause instanceof Error ? cause.name : "unknown error"})`,
-      "organization",
-      { cause },
-    );
+    const reason = cause instanceof Failure ? cause.message : cause instanceof Error ? cause.name : "unknown error";
+    super("transient", "queue-unavailable", `the queue cannot be used (${reason})`, "organization", {
+      cause,
+      ...(cause instanceof Failure && cause.fix !== undefined ? { fix: cause.fix } : {}),
+    });
   }
 }
 

@@ -1,113 +1,112 @@
-import {
-  ChangeMessageVisibilityBatchCommand,
-  SendMessageBatchCommand,
-  SendMessageCommand,
-  type SQSClient,
-} from "@aws-sdk/client-sqs";
-import { deduplicationId, type Job, jobSchema, messageGroupId } from "../core/job.ts";
-import { QueueUnavailable, UnreadableJob } from "./errors.ts";
+import type { Job } from "../core/job.ts";
 
-/** The job queue, as the parts of the pipeline use it. */
-export interface Queue {
+/** The side of the job queue that takes jobs. */
+export interface Sender {
   /**
-   * Sends a job.
+   * Resolves when the queue holds the job for good.
    *
-   * @param source what the job is deduplicated by, together with its subject (see `deduplicationId`)
-   * @throws {QueueUnavailable} when SQS did not take it
+   * @param source what the job is deduplicated by for five minutes, together with its subject (see `deduplicationId`)
+   * @throws {QueueUnavailable} when the queue did not take it
    */
   send(job: Job, source: string): Promise<void>;
   /**
-   * Sends any number of jobs, in as few requests as it takes.
+   * Sends any number of jobs, in their order.
    *
-   * @throws {QueueUnavailable} when SQS did not take all of them; sending them again with the same source doubles none
+   * @throws {QueueUnavailable} when the queue did not take all of them; sending them again with the same source doubles none
    */
   sendAll(jobs: Job[], source: string): Promise<void>;
-  /** Sets how long messages stay invisible from now on. Failures are ignored: the queue's own timeout then applies. */
-  setVisibility(messages: { receiptHandle: string; seconds: number }[]): Promise<void>;
 }
 
-/** The longest an SQS message can be made invisible (12 hours). */
-const LONGEST_VISIBILITY = 43_200;
-
-/** The most entries that SQS takes in one request. */
-const BATCH = 10;
-
-/** Attempts for entries that SQS rejected. */
-const MOST_SENDS = 3;
-
-/**
- * A job as JSON in the characters that a queue takes: SQS refuses U+FFFE and U+FFFF, and the embedded queue everything beyond
- * the basic plane, such as an emoji in a name.
- */
-function messageBody(job: Job): string {
-  return JSON.stringify(job).replaceAll(/[\ud800-\udfff\ufffe\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`);
+/** A message as a consumer receives it. */
+export interface Message {
+  /** The same at every delivery of the message. */
+  id: string;
+  /** Stands for this one delivery; a later one makes it stale. */
+  receipt: string;
+  body: string;
+  /** The FIFO group: messages of one group are handed out in order, and no more of it while some are out. */
+  group: string;
+  /** When it was sent, in milliseconds since the epoch. */
+  sentAt: number;
+  /** How often it has been received, this time included. */
+  receiveCount: number;
 }
 
-/** A job as an SQS message. */
-function message(job: Job, source: string) {
-  return {
-    MessageBody: messageBody(job),
-    MessageGroupId: messageGroupId(job),
-    MessageDeduplicationId: deduplicationId(source, job),
-  };
+export interface ReceiveOptions {
+  /** The most messages to hand out; there may be fewer, although more wait. */
+  most: number;
+  /** How long to wait for a first message. */
+  waitSeconds: number;
+  /** Ends the wait; nothing is received then. */
+  signal?: AbortSignal;
 }
 
-/** @param timeoutMs after which a send is given up; the receiver has to answer Clavex within ten seconds */
-export function createQueue(client: SQSClient, queueUrl: string, timeoutMs = 7_000): Queue {
-  async function sendBatch(jobs: Job[], source: string): Promise<void> {
-    let Entries = jobs.map((job, index) => ({ Id: String(index), ...message(job, source) }));
-    for (let attempt = 1; Entries.length > 0; attempt += 1) {
-      const command = new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries });
-      const { Failed = [] } = await client.send(command).catch((error) => {
-        throw new QueueUnavailable(error);
-      });
-      if (Failed.length > 0 && attempt === MOST_SENDS)
-        throw new QueueUnavailable(new Error(Failed[0]?.Code ?? "refused"));
-      const failed = new Set(Failed.map(({ Id }) => Id));
-      Entries = Entries.filter(({ Id }) => failed.has(Id));
-    }
-  }
-
-  return {
-    async send(job, source) {
-      const command = new SendMessageCommand({ QueueUrl: queueUrl, ...message(job, source) });
-      await client.send(command, { abortSignal: AbortSignal.timeout(timeoutMs) }).catch((error) => {
-        throw new QueueUnavailable(error);
-      });
-    },
-    async sendAll(jobs, source) {
-      for (let index = 0; index < jobs.length; index += BATCH)
-        await sendBatch(jobs.slice(index, index + BATCH), source);
-    },
-    async setVisibility(messages) {
-      const Entries = messages.map(({ receiptHandle, seconds }, index) => ({
-        Id: String(index),
-        ReceiptHandle: receiptHandle,
-        VisibilityTimeout: Math.min(LONGEST_VISIBILITY, Math.max(1, Math.round(seconds))),
-      }));
-      if (Entries.length === 0) return;
-      await client
-        .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries }))
-        .catch(() => undefined);
-    },
-  };
+/** The side of the job queue that gives jobs out: at least once, in order within a group. */
+export interface Consumer {
+  /**
+   * Takes messages, which nobody else sees for the queue's visibility timeout.
+   *
+   * @throws {QueueUnavailable}
+   */
+  receive(options: ReceiveOptions): Promise<Message[]>;
+  /** Keeps received messages for so much longer from now on. Failures are ignored: the old timeout then applies. */
+  extend(messages: Message[], seconds: number): Promise<void>;
+  /**
+   * Gives messages back, to be seen again after so many seconds from now on. Failures are ignored: the queue's own timeout
+   * then applies.
+   */
+  setVisibility(messages: { receipt: string; seconds: number }[]): Promise<void>;
+  /**
+   * Deletes messages that are done with; those that were handed out again meanwhile stay.
+   *
+   * @throws {QueueUnavailable}
+   */
+  done(messages: Message[]): Promise<void>;
 }
 
-/**
- * Reads the body of a queue message.
- *
- * @throws {UnreadableJob} when it is not a job
- */
-export function parseJob(body: string): Job {
-  let json: unknown;
-  try {
-    json = JSON.parse(body);
-  } catch {
-    throw new UnreadableJob("not JSON");
-  }
-  const result = jobSchema.safeParse(json);
-  if (result.success) return result.data;
-  throw new UnreadableJob(
-    result.error.issues.map((issue) => `${issue.path.map(String).join(".")}: ${issue.message}`).join("; "),
-  );
+/** How many messages the queue holds, by what they wait for. */
+export interface Counts {
+  /** Those that a consumer may take, or that come after others of their group. */
+  waiting: number;
+  /** Those given back for later. SQS counts them as in flight. */
+  delayed: number;
+  /** Those that consumers have. */
+  inFlight: number;
+  /** The age of the oldest message in milliseconds; undefined when there is none, and on SQS, which does not tell. */
+  oldestAgeMs: number | undefined;
+}
+
+export interface Countable {
+  /** @throws {QueueUnavailable} */
+  counts(): Promise<Counts>;
+}
+
+export type Queue = Sender & Consumer & Countable;
+
+/** Only on one machine: SQS changes a message's visibility only for whoever received it. */
+export interface Releasable {
+  /**
+   * Lets messages that were given back for later be taken at once, after a server is well again.
+   *
+   * @param organization undefined for those of all organizations
+   * @returns how many
+   * @throws {QueueUnavailable}
+   */
+  release(organization?: string): Promise<number>;
+}
+
+/** The messages that the queue gave up after too many deliveries. */
+export interface DeadLetterQueue {
+  /** @throws {QueueUnavailable} */
+  count(): Promise<number>;
+  /**
+   * Walks through all of them, page by page. Others may not see them until they are given back.
+   *
+   * @throws {QueueUnavailable}
+   */
+  hold(): AsyncGenerator<Message[]>;
+  /** Lets held messages be seen again. Those for which that fails are seen when the hold is over, two minutes at most. */
+  giveBack(messages: Message[]): Promise<void>;
+  /** @throws {QueueUnavailable} */
+  remove(message: Message): Promise<void>;
 }

@@ -7,7 +7,7 @@ import type { Secrets } from "../config/secrets.ts";
 import { Failure } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { readBody } from "./body.ts";
@@ -15,7 +15,7 @@ import { readBody } from "./body.ts";
 export interface ReceiverDependencies {
   organizations: Organizations;
   secrets: Secrets;
-  queue: Pick<Queue, "send">;
+  queue: Pick<Sender, "send">;
   log: Log;
   counters: Counters;
   now?: () => number;

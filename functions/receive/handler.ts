@@ -4,7 +4,7 @@ import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { createQueue } from "../queue/queue.ts";
+import { createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { createReceiver } from "./app.ts";
@@ -16,7 +16,7 @@ function build() {
   const app = createReceiver({
     organizations: organizationsFromParameters(ssm, stage),
     secrets: parameterSecrets(ssm, stage),
-    queue: createQueue(new SQSClient(), queueUrl),
+    queue: createSqsQueue(new SQSClient(), queueUrl),
     log: createLog("receive"),
     counters,
   });

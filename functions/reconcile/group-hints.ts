@@ -5,12 +5,12 @@ import type { GroupMap } from "../core/person.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Guards } from "../provision/guards.ts";
 import type { FollowGroups } from "../provision/worker.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Sender } from "../queue/queue.ts";
 
 export interface FollowGroupsDependencies {
   guards: Guards;
   ledger: Pick<Ledger, "subjects">;
-  queue: Pick<Queue, "sendAll">;
+  queue: Pick<Sender, "sendAll">;
 }
 
 /** What is applied where no group matters to the organization: nobody's groups are read then. */

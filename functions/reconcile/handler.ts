@@ -11,7 +11,7 @@ import { createSsmClient } from "../config/ssm.ts";
 import { Failure, PipelineFailure } from "../core/failure.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
-import { createQueue } from "../queue/queue.ts";
+import { createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { createReconcile } from "./reconcile.ts";
@@ -32,7 +32,7 @@ function build() {
     organizations,
     clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
     ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
-    queue: createQueue(new SQSClient(), queueUrl),
+    queue: createSqsQueue(new SQSClient(), queueUrl),
     log,
     counters,
   });

@@ -7,7 +7,7 @@ import type { Job } from "../core/job.ts";
 import { newRecord, queued, unqueued } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createBrake } from "../provision/brake.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { type Drift, type DriftReport, driftReport, type Mode, takesAway } from "./drift-report.ts";
@@ -16,7 +16,7 @@ export interface ReconcileDependencies {
   organizations: Organizations;
   clients: Clients;
   ledger: Ledger;
-  queue: Pick<Queue, "sendAll">;
+  queue: Pick<Sender, "sendAll">;
   log: Log;
   counters: Counters;
   now?: () => number;

@@ -1,9 +1,10 @@
-import { DeleteMessageCommand, type Message, ReceiveMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import * as z from "zod";
 import { aboutWhom, eventOf, type Job, replayOf } from "../core/job.ts";
 import type { ParkedJob } from "../ledger/dead-letters.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { createQueue, parseJob, type Queue } from "../queue/queue.ts";
+import { QUEUE_LIMITS } from "../queue/limits.ts";
+import { parseJob } from "../queue/message.ts";
+import type { DeadLetterQueue, Message, Sender } from "../queue/queue.ts";
 
 /** Which dead letters are meant; what is left out matches all. Times are milliseconds since the epoch. */
 export const filterSchema = z.strictObject({
@@ -19,7 +20,7 @@ export type Filter = z.output<typeof filterSchema>;
 
 /** One dead letter, from either place. `job` is undefined for a message that cannot be read. */
 export interface DeadLetter {
-  /** `parked`: refused for good, kept in the ledger. `queue`: given up by SQS, kept in its dead-letter queue. */
+  /** `parked`: refused for good, kept in the ledger. `queue`: given up by the queue, kept in its dead-letter queue. */
   place: "parked" | "queue";
   organization: string;
   subject: string;
@@ -46,9 +47,8 @@ export interface Summary {
 
 export interface DeadLettersDependencies {
   ledger: Ledger;
-  sqs: SQSClient;
-  queueUrl: string;
-  deadLetterQueueUrl: string;
+  queue: Pick<Sender, "send">;
+  deadLetterQueue: DeadLetterQueue;
   /** The slugs of all organizations. */
   slugs: () => Promise<string[]>;
   now?: () => number;
@@ -63,7 +63,7 @@ export interface RunOptions {
   deadline?: AbortSignal | undefined;
 }
 
-/** The parked jobs of the ledger and the messages of the SQS dead-letter queue, as one list. */
+/** The parked jobs of the ledger and the messages of the dead-letter queue, as one list. */
 export interface DeadLetters {
   list(filter: Filter): Promise<DeadLetter[]>;
   /**
@@ -76,17 +76,8 @@ export interface DeadLetters {
   drop(filter: Filter, options?: RunOptions): Promise<Summary>;
 }
 
-/** After so long a replayed job cannot be in the queue any more (SQS keeps a message for 14 days). */
-const GONE_FROM_QUEUE_MS = 14 * 24 * 60 * 60_000;
-/** While a run holds messages of the dead-letter queue; FIFO queues show no later message of the same subject meanwhile. */
-const HOLD_SECONDS = 120;
-/** Not 0: the embedded queue loses such a message until its restart. */
-const BACK_IN_SECONDS = 1;
-/**
- * Without waiting SQS asks only some of its servers, and a message may not be found although it is there. Longer than a
- * message takes to come back, so that what was only looked at is found by the next command.
- */
-const WAIT_SECONDS = 2;
+/** After so long a replayed job cannot be in the queue any more. */
+const GONE_FROM_QUEUE_MS = QUEUE_LIMITS.retentionSeconds * 1000;
 
 /** Why a dead letter cannot be sent back now, or undefined when it can. */
 export function whyItStays({ job, replayedAt }: Pick<DeadLetter, "job" | "replayedAt">): string | undefined {
@@ -101,9 +92,7 @@ interface Found {
 }
 
 export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLetters {
-  const { ledger, sqs, queueUrl, deadLetterQueueUrl, slugs, now = Date.now } = dependencies;
-  const jobs: Queue = createQueue(sqs, queueUrl);
-  const dead: Queue = createQueue(sqs, deadLetterQueueUrl);
+  const { ledger, queue, deadLetterQueue, slugs, now = Date.now } = dependencies;
 
   async function* parked(filter: Filter): AsyncGenerator<Found> {
     const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
@@ -124,25 +113,11 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     }
   }
 
-  /** Takes messages of the dead-letter queue until it shows no new ones. */
+  /** @param held gets the messages, so that they can be given back */
   async function* queued(held: Message[]): AsyncGenerator<Found> {
-    const seen = new Set<string | undefined>();
-    for (;;) {
-      const command = new ReceiveMessageCommand({
-        QueueUrl: deadLetterQueueUrl,
-        MaxNumberOfMessages: 10,
-        WaitTimeSeconds: WAIT_SECONDS,
-        VisibilityTimeout: HOLD_SECONDS,
-        MessageSystemAttributeNames: ["All"],
-      });
-      const { Messages = [] } = await sqs.send(command);
-      const fresh = Messages.filter((message) => !seen.has(message.MessageId));
-      if (fresh.length === 0) return;
-      held.push(...fresh);
-      for (const message of fresh) {
-        seen.add(message.MessageId);
-        yield { letter: describe(message), message };
-      }
+    for await (const messages of deadLetterQueue.hold()) {
+      held.push(...messages);
+      for (const message of messages) yield { letter: describe(message), message };
     }
   }
 
@@ -161,22 +136,8 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
         if (result === "gone" && found.message) held.splice(held.indexOf(found.message), 1);
       }
     } finally {
-      await giveBack(held);
+      await deadLetterQueue.giveBack(held);
     }
-  }
-
-  /** Lets messages be seen again. Those for which that fails are seen when their hold is over. */
-  async function giveBack(messages: Message[]): Promise<void> {
-    for (let index = 0; index < messages.length; index += 10) {
-      const batch = messages.slice(index, index + 10);
-      await dead.setVisibility(
-        batch.map(({ ReceiptHandle = "" }) => ({ receiptHandle: ReceiptHandle, seconds: BACK_IN_SECONDS })),
-      );
-    }
-  }
-
-  async function deleteMessage(message: Message): Promise<void> {
-    await sqs.send(new DeleteMessageCommand({ QueueUrl: deadLetterQueueUrl, ReceiptHandle: message.ReceiptHandle }));
   }
 
   /** Sends one back. The order of steps makes stopping in between harmless. */
@@ -184,18 +145,18 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     if (!job) return;
     const replayed = replayOf(job);
     if (parkedJob) {
-      // Fresh for each parking, but the same when a stopped replay is resumed: SQS drops the double.
-      await jobs.send(replayed, `replay#${parkedJob.lastAt}`);
+      // Fresh for each parking, but the same when a stopped replay is resumed: the queue drops the double.
+      await queue.send(replayed, `replay#${parkedJob.lastAt}`);
       await ledger.deadLetters.markReplayed(parkedJob, now());
     } else if (message) {
-      await jobs.send(replayed, `replay#${message.MessageId}`);
-      await deleteMessage(message);
+      await queue.send(replayed, `replay#${message.id}`);
+      await deadLetterQueue.remove(message);
     }
   }
 
   async function dropOne({ letter, parked: parkedJob, message }: Found): Promise<void> {
     if (parkedJob) await ledger.deadLetters.drop(letter.organization, letter.subject, parkedJob.lastAt);
-    else if (message) await deleteMessage(message);
+    else if (message) await deadLetterQueue.remove(message);
   }
 
   async function run(
@@ -252,25 +213,25 @@ function matches(filter: Filter, letter: DeadLetter): boolean {
   );
 }
 
-/** A message of the SQS dead-letter queue; one that cannot be read shows what its FIFO group says of it. */
-function describe({ Body = "", Attributes = {} }: Message): DeadLetter {
-  const [organization = "", subject = ""] = (Attributes.MessageGroupId ?? "").split("#");
+/** A message of the dead-letter queue; one that cannot be read shows what its FIFO group says of it. */
+function describe({ body, group, receiveCount, sentAt }: Message): DeadLetter {
+  const [organization = "", subject = ""] = group.split("#");
   const common = {
     place: "queue" as const,
-    attempts: Number(Attributes.ApproximateReceiveCount ?? 0),
-    firstAt: Number(Attributes.SentTimestamp ?? 0),
-    lastAt: Number(Attributes.SentTimestamp ?? 0),
+    attempts: receiveCount,
+    firstAt: sentAt,
+    lastAt: sentAt,
     replayedAt: undefined,
   };
   try {
-    const job = parseJob(Body);
+    const job = parseJob(body);
     return {
       ...common,
       organization: job.organization,
       subject: aboutWhom(job),
       event: eventOf(job),
       reason: "given-up",
-      message: "SQS gave the job up after its last attempt",
+      message: "the queue gave the job up after its last attempt",
       job,
     };
   } catch (error) {

@@ -7,6 +7,7 @@ import { organizationsFromParameters } from "../config/organizations.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
+import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createDeadLetters, type DeadLetters, filterSchema, type Summary } from "./dead-letters.ts";
 
@@ -23,13 +24,13 @@ function build() {
     "tableName",
   ]);
   const organizations = organizationsFromParameters(createSsmClient(), stage);
+  const sqs = new SQSClient();
   return {
     log: createLog("replay"),
     deadLetters: createDeadLetters({
       ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
-      sqs: new SQSClient(),
-      queueUrl,
-      deadLetterQueueUrl,
+      queue: createSqsQueue(sqs, queueUrl),
+      deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
       slugs: organizations.slugs,
     }),
   };

@@ -126,7 +126,7 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
       ownAuthorities: false,
       pipeline: {
         ledger,
-        queue: async () => ({ waiting: 0, delayed: 0, underWay: 0 }),
+        queue: async () => ({ waiting: 0, delayed: 0, inFlight: 0, oldestAgeMs: undefined }),
         givenUp: async () => 0,
       },
     },

@@ -2,12 +2,12 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { GetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
+import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
@@ -359,18 +359,12 @@ test("500 people get through failures, kills and restarts: every accepted delive
   const { endpoints } = pipeline;
   if (endpoints === undefined) throw new Error("the pipeline does not run");
   const clients = localClients(endpoints);
-  const waiting = async (): Promise<number> => {
-    const command = new GetQueueAttributesCommand({ QueueUrl: endpoints.queueUrl, AttributeNames: ["All"] });
-    const { Attributes = {} } = await clients.sqs.send(command);
-    const { ApproximateNumberOfMessages: visible, ApproximateNumberOfMessagesNotVisible: hidden } = Attributes;
-    return Number(visible) + Number(hidden);
-  };
-  await until(waiting, (number) => number === 0);
+  const queue = createSqsQueue(clients.sqs, endpoints.queueUrl);
+  await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
   const letters = await createDeadLetters({
     ledger: createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName),
-    sqs: clients.sqs,
-    queueUrl: endpoints.queueUrl,
-    deadLetterQueueUrl: endpoints.deadLetterQueueUrl,
+    queue,
+    deadLetterQueue: createSqsDeadLetterQueue(clients.sqs, endpoints.deadLetterQueueUrl),
     slugs: async () => [SLUG],
   }).list({});
   clients.destroy();

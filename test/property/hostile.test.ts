@@ -1,11 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { SQSRecord } from "aws-lambda";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { type Job, messageGroupId } from "../../functions/core/job.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
 import type { Outcome, Provision } from "../../functions/provision/provision.ts";
 import { createWorker, type Worker } from "../../functions/provision/worker.ts";
+import type { Message } from "../../functions/queue/queue.ts";
 import { createLog } from "../../functions/telemetry/log.ts";
 import { IDENTITIES, type Tenant, useWorld } from "../support/world.ts";
 
@@ -98,32 +98,16 @@ function workerOf(tenant: Tenant) {
   });
   return async (job: Job): Promise<Outcome> => {
     outcome = undefined;
-    const { batchItemFailures } = await worker({ Records: [recordOf(job)] });
-    expect(batchItemFailures, terminal.at(-1)).toEqual([]);
+    expect(await worker([messageOf(job)]), terminal.at(-1)).toEqual([]);
     if (outcome === undefined) throw new Error("the worker did not call provision");
     return outcome;
   };
 }
 
-function recordOf(job: Job): SQSRecord {
+function messageOf(job: Job): Message {
   const id = randomUUID();
-  return {
-    messageId: id,
-    receiptHandle: id,
-    body: JSON.stringify(job),
-    attributes: {
-      ApproximateReceiveCount: "1",
-      SentTimestamp: "1785000000000",
-      SenderId: "sender",
-      ApproximateFirstReceiveTimestamp: "1785000000000",
-      MessageGroupId: messageGroupId(job),
-    },
-    messageAttributes: {},
-    md5OfBody: "",
-    eventSource: "aws:sqs",
-    eventSourceARN: "arn:aws:sqs:eu-central-1:000000000000:jobs.fifo",
-    awsRegion: "eu-central-1",
-  };
+  const body = JSON.stringify(job);
+  return { id, receipt: id, body, group: messageGroupId(job), sentAt: 1_785_000_000_000, receiveCount: 1 };
 }
 
 function checkTerminal(): void {

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { SQSRecord } from "aws-lambda";
 import { describe, expect, it } from "vitest";
 import { Failure, type FailureClass, type FailureDetails } from "../../functions/core/failure.ts";
 import { type Job, messageGroupId } from "../../functions/core/job.ts";
 import { createRetryDelay } from "../../functions/core/retry.ts";
 import type { Outcome, Provision } from "../../functions/provision/provision.ts";
 import { createWorker } from "../../functions/provision/worker.ts";
+import type { Message } from "../../functions/queue/queue.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter } from "../../functions/telemetry/metrics.ts";
 
@@ -22,33 +22,17 @@ function jobOf(subject: string, fields: Partial<Job> = {}): Job {
   return { version: 1, organization: "acme", subject, trigger: { kind: "manual" }, ...fields };
 }
 
-interface Message {
-  record: SQSRecord;
-  id: string;
-}
-
-/** A message as Lambda hands it out; `id` is its message id, its receipt handle is `handle of ID`. */
+/** A message as the queue hands it out; `id` is its message id, its receipt is `receipt of ID`. */
 function message(job: Job | string, options: { group?: string; receives?: number; id?: string } = {}): Message {
   const { receives = 1, id = randomUUID() } = options;
-  const group = options.group ?? (typeof job === "string" ? "acme#unreadable" : messageGroupId(job));
-  const record: SQSRecord = {
-    messageId: id,
-    receiptHandle: `handle of ${id}`,
+  return {
+    id,
+    receipt: `receipt of ${id}`,
     body: typeof job === "string" ? job : JSON.stringify(job),
-    attributes: {
-      ApproximateReceiveCount: String(receives),
-      SentTimestamp: String(SENT_AT),
-      SenderId: "sender",
-      ApproximateFirstReceiveTimestamp: String(SENT_AT),
-      MessageGroupId: group,
-    },
-    messageAttributes: {},
-    md5OfBody: "",
-    eventSource: "aws:sqs",
-    eventSourceARN: "arn:aws:sqs:eu-central-1:000000000000:jobs.fifo",
-    awsRegion: "eu-central-1",
+    group: options.group ?? (typeof job === "string" ? "acme#unreadable" : messageGroupId(job)),
+    sentAt: SENT_AT,
+    receiveCount: receives,
   };
-  return { record, id };
 }
 
 interface Line {
@@ -72,8 +56,8 @@ async function run(messages: Message[], provision: Provision, concurrency = 4, h
     provision,
     queue: {
       setVisibility: async (changes) => {
-        for (const { receiptHandle, seconds } of changes)
-          visibility.push({ id: receiptHandle.replace("handle of ", ""), seconds });
+        for (const { receipt, seconds } of changes)
+          visibility.push({ id: receipt.replace("receipt of ", ""), seconds });
       },
     },
     retryDelay: createRetryDelay(() => 0),
@@ -88,8 +72,8 @@ async function run(messages: Message[], provision: Provision, concurrency = 4, h
     },
     concurrency,
   });
-  const { batchItemFailures } = await worker({ Records: messages.map(({ record }) => record) }, hasTime);
-  return { failed: batchItemFailures.map(({ itemIdentifier }) => itemIdentifier), visibility, lines, counted, flushed };
+  const stayed = await worker(messages, hasTime);
+  return { failed: stayed.map(({ id }) => id), visibility, lines, counted, flushed };
 }
 
 class Trouble extends Failure {

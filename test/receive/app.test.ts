@@ -9,7 +9,8 @@ import { environmentSecrets, parameterSecrets } from "../../functions/config/sec
 import { jobSchema } from "../../functions/core/job.ts";
 import { type Organization, parseOrganization } from "../../functions/core/organization.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import { createQueue, type Queue } from "../../functions/queue/queue.ts";
+import type { Queue } from "../../functions/queue/queue.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver, type ReceiverDependencies } from "../../functions/receive/app.ts";
 import type { Fields } from "../../functions/telemetry/log.ts";
 import type { Counter } from "../../functions/telemetry/metrics.ts";
@@ -79,7 +80,7 @@ const opened: (() => unknown)[] = [];
 
 beforeAll(async () => {
   embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
-  queue = createQueue(embedded.clients.sqs, embedded.endpoints.queueUrl);
+  queue = createSqsQueue(embedded.clients.sqs, embedded.endpoints.queueUrl);
 });
 afterAll(() => embedded.stop());
 beforeEach(() => {
@@ -164,7 +165,7 @@ function queueAt(endpoint: string): Queue {
     useQueueUrlAsEndpoint: false,
   });
   opened.push(() => sqs.destroy());
-  return createQueue(sqs, embedded.endpoints.queueUrl);
+  return createSqsQueue(sqs, embedded.endpoints.queueUrl);
 }
 
 describe("a delivery that concerns a person", () => {

@@ -8,7 +8,8 @@ import { messageGroupId } from "../../functions/core/job.ts";
 import { parseOrganization } from "../../functions/core/organization.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
-import { createQueue, parseJob } from "../../functions/queue/queue.ts";
+import { parseJob } from "../../functions/queue/message.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
 
 const SUBJECT = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
@@ -45,7 +46,7 @@ beforeAll(async () => {
   app = createReceiver({
     organizations: fixedOrganizations(organizations),
     secrets: environmentSecrets({ SECRET }),
-    queue: createQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
+    queue: createSqsQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
     log: terminalLog((line) => lines.push(line), "debug"),
     counters: { count: () => undefined, flush: () => undefined },
   });

@@ -11,7 +11,8 @@ import type { Job } from "../../functions/core/job.ts";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
-import { parseJob } from "../../functions/queue/queue.ts";
+import { parseJob } from "../../functions/queue/message.ts";
+import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters, type DeadLetters, type Filter } from "../../functions/replay/dead-letters.ts";
 import { type Tenant, useWorld } from "../support/world.ts";
 
@@ -56,9 +57,8 @@ function benchOf(embedded: Embedded, replace: { ledger?: Partial<Ledger>; sqs?: 
     clock,
     deadLetters: createDeadLetters({
       ledger,
-      sqs: (replace.sqs ?? clients.sqs) as SQSClient,
-      queueUrl,
-      deadLetterQueueUrl,
+      queue: createSqsQueue(clients.sqs, queueUrl),
+      deadLetterQueue: createSqsDeadLetterQueue((replace.sqs ?? clients.sqs) as SQSClient, deadLetterQueueUrl),
       slugs: async () => ["acme", "other"],
       now: () => clock.now,
     }),
@@ -406,9 +406,11 @@ describe("what comes of a replay", () => {
   const lettersOf = ({ organization }: Tenant): DeadLetters =>
     createDeadLetters({
       ledger: world.ledger,
-      sqs: world.embedded.clients.sqs,
-      queueUrl: world.embedded.endpoints.queueUrl,
-      deadLetterQueueUrl: world.embedded.endpoints.deadLetterQueueUrl,
+      queue: createSqsQueue(world.embedded.clients.sqs, world.embedded.endpoints.queueUrl),
+      deadLetterQueue: createSqsDeadLetterQueue(
+        world.embedded.clients.sqs,
+        world.embedded.endpoints.deadLetterQueueUrl,
+      ),
       slugs: async () => [organization.slug],
     });
   /** Replays all dead letters of the organization and works on them. */

@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
+import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 
 // With persistence the embedded queue loses a message whose visibility is set to 0, until it is restarted.
@@ -16,7 +17,12 @@ test("looking at the SQS dead-letter queue takes nothing out of it, with a queue
     const { queueUrl, deadLetterQueueUrl, tableName } = embedded.endpoints;
     const { sqs, dynamodb } = embedded.clients;
     const ledger = createLedger(createDocumentClient(dynamodb), tableName);
-    const deadLetters = createDeadLetters({ ledger, sqs, queueUrl, deadLetterQueueUrl, slugs: async () => [] });
+    const deadLetters = createDeadLetters({
+      ledger,
+      queue: createSqsQueue(sqs, queueUrl),
+      deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
+      slugs: async () => [],
+    });
     const message = { MessageBody: "not a job", MessageGroupId: "acme#ada", MessageDeduplicationId: "1" };
     await sqs.send(new SendMessageCommand({ QueueUrl: deadLetterQueueUrl, ...message }));
     for (const _look of [1, 2, 3]) expect(await deadLetters.list({})).toMatchObject([{ reason: "job-unreadable" }]);

@@ -3,15 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  CreateQueueCommand,
-  DeleteMessageBatchCommand,
-  GetQueueAttributesCommand,
-  type Message,
-  PurgeQueueCommand,
-  ReceiveMessageCommand,
-} from "@aws-sdk/client-sqs";
-import type { SQSRecord } from "aws-lambda";
+import { CreateQueueCommand, PurgeQueueCommand } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll } from "vitest";
 import type * as z from "zod";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
@@ -26,7 +18,8 @@ import { createLedger, type Ledger, type SubjectEntry } from "../../functions/le
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
 import { createWorker } from "../../functions/provision/worker.ts";
-import { createQueue, type Queue } from "../../functions/queue/queue.ts";
+import type { Queue } from "../../functions/queue/queue.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
 import { type DriftReport, driftReport } from "../../functions/reconcile/drift-report.ts";
 import { createReconcile, type Reconcile, type Run } from "../../functions/reconcile/reconcile.ts";
@@ -202,7 +195,7 @@ async function foundCompany(
 
   const sent: Job[] = [];
   const queueUrl = await createFifoQueue(clients, slug);
-  const plainQueue = createQueue(clients.sqs, queueUrl);
+  const plainQueue = createSqsQueue(clients.sqs, queueUrl);
   const queue: Queue = {
     ...plainQueue,
     async send(job, source) {
@@ -237,30 +230,18 @@ async function foundCompany(
 
   const attempt = async (): Promise<void> => {
     for (;;) {
-      const command = new ReceiveMessageCommand({
-        QueueUrl: queueUrl,
-        MaxNumberOfMessages: 10,
-        WaitTimeSeconds: 0,
-        MessageSystemAttributeNames: ["All"],
-      });
-      const { Messages = [] } = await clients.sqs.send(command);
-      if (Messages.length === 0) return;
-      const { batchItemFailures } = await worker({ Records: Messages.map((message) => record(message, clock.at)) });
-      const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
-      const Entries = Messages.filter(({ MessageId = "" }) => !failed.has(MessageId)).map(
-        ({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }),
-      );
-      if (Entries.length > 0) await clients.sqs.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries }));
+      const messages = await plainQueue.receive({ most: 10, waitSeconds: 0 });
+      if (messages.length === 0) return;
+      for (const { body } of messages) jobSchema.parse(JSON.parse(body));
+      // On the company's clock.
+      const received = messages.map((message) => ({ ...message, sentAt: clock.at(message.sentAt) }));
+      const stayed = new Set(await worker(received));
+      await plainQueue.done(received.filter((message) => !stayed.has(message)));
     }
   };
   const queued = async (): Promise<number> => {
-    const command = new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ["All"] });
-    const { Attributes = {} } = await clients.sqs.send(command);
-    return (
-      Number(Attributes.ApproximateNumberOfMessages ?? 0) +
-      Number(Attributes.ApproximateNumberOfMessagesNotVisible ?? 0) +
-      Number(Attributes.ApproximateNumberOfMessagesDelayed ?? 0)
-    );
+    const { waiting, delayed, inFlight } = await plainQueue.counts();
+    return waiting + delayed + inFlight;
   };
   const groupNamed = (name: string) => clavex.groupByName(slug, name) ?? clavex.addGroup(slug, name);
   const id = (person: ClavexUser): string => accountId(organization.identity, person.id);
@@ -396,26 +377,6 @@ function createClock() {
       steps.push({ real: Date.now(), offset: offset() + milliseconds });
     },
     at: (real: number): number => real + (steps.findLast((step) => step.real <= real)?.offset ?? 0),
-  };
-}
-
-/** A received message as the record that Lambda's event source mapping makes of it, on the company's clock. */
-function record(message: Message, at: (real: number) => number): SQSRecord {
-  const { MessageId = "", ReceiptHandle = "", Body = "", MD5OfBody = "", Attributes = {} } = message;
-  jobSchema.parse(JSON.parse(Body));
-  return {
-    messageId: MessageId,
-    receiptHandle: ReceiptHandle,
-    body: Body,
-    attributes: {
-      ...Attributes,
-      SentTimestamp: String(at(Number(Attributes.SentTimestamp))),
-    } as unknown as SQSRecord["attributes"],
-    messageAttributes: {},
-    md5OfBody: MD5OfBody,
-    eventSource: "aws:sqs",
-    eventSourceARN: "arn:aws:sqs:eu-central-1:000000000000:jobs.fifo",
-    awsRegion: "eu-central-1",
   };
 }
 

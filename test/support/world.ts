@@ -12,7 +12,8 @@ import { createDocumentClient } from "../../functions/ledger/client.ts";
 import { createLedger, type Ledger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { createProvision, type Outcome } from "../../functions/provision/provision.ts";
-import { createQueue, type Queue } from "../../functions/queue/queue.ts";
+import type { Queue } from "../../functions/queue/queue.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import {
   type ClavexUser,
   type NewUser,
@@ -204,7 +205,7 @@ export function useWorld(): World {
       return embedded;
     },
     async tenant(choices = {}) {
-      const queue = createQueue(world.embedded.clients.sqs, world.embedded.endpoints.queueUrl);
+      const queue = createSqsQueue(world.embedded.clients.sqs, world.embedded.endpoints.queueUrl);
       const clock: Clock = { now: Date.UTC(2026, 6, 23, 8) };
       const now = () => clock.now;
       const spare = Array.from({ length: ORGANIZATIONS }, () => {

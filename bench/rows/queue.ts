@@ -1,0 +1,119 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { Job } from "../../functions/core/job.ts";
+import { openDatabase } from "../../functions/local/database.ts";
+import { startEmbedded } from "../../functions/local/embedded.ts";
+import { outgoing } from "../../functions/queue/message.ts";
+import type { Queue } from "../../functions/queue/queue.ts";
+import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
+import { createSqsQueue } from "../../functions/queue/sqs.ts";
+import type { BenchOptions, Result } from "../report.ts";
+
+const JOBS = 100_000;
+const SUBJECTS = 10_000;
+/** The embedded SQS takes minutes for all of them. */
+const JOBS_FOR_SQS = 10_000;
+/** As many jobs to a transaction as the queue's `sendAll`, and as many messages to a batch as the poller's. */
+const SENDS_AT_ONCE = 500;
+const BATCH = 10;
+/** Batches under way at the same time, as in the poller. */
+const BATCHES = 4;
+
+/**
+ * The queue of one machine: jobs that are sent, received in batches of ten and deleted, all of it on disk, against a loop that
+ * only inserts the same texts into a bare table, and against the embedded SQS.
+ */
+export async function queue({ onProgress }: BenchOptions): Promise<Result[]> {
+  const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-bench-"));
+  try {
+    const jobs = Array.from({ length: JOBS }, (_, index) => jobOf(index));
+    onProgress("bare insert loop");
+    const loop = insertLoop(join(folder, "loop.sqlite"), jobs);
+    onProgress("SQLite queue");
+    const database = openDatabase(folder);
+    const sqlite = await measure(createSqliteQueue(database, { visibilitySeconds: 600 }), jobs);
+    database.close();
+    onProgress("embedded SQS");
+    const embedded = await startEmbedded({ stateFolder: join(folder, "embedded"), visibilitySeconds: 600 });
+    const queueUrl = embedded.endpoints.queueUrl;
+    const sqs = await measure(createSqsQueue(embedded.clients.sqs, queueUrl), jobs.slice(0, JOBS_FOR_SQS));
+    await embedded.stop();
+    const words = ({ sent, worked }: Speed): string =>
+      `${perSecond(sent)} sent, ${perSecond(worked)} received and done`;
+    const numbers = { loop, sent: sqlite.sent, worked: sqlite.worked, sqsSent: sqs.sent, sqsWorked: sqs.worked };
+    const measured = `${JOBS} jobs of ${SUBJECTS} people through SQLite`;
+    return [
+      {
+        row: "queue",
+        measured,
+        figures: words(sqlite),
+        baseline: `inserts into a bare table: ${perSecond(loop)}`,
+        ratio: sqlite.sent / loop,
+        numbers,
+      },
+      {
+        row: "queue",
+        measured,
+        figures: words(sqlite),
+        baseline: `the embedded SQS, ${JOBS_FOR_SQS} jobs: ${words(sqs)}`,
+        ratio: sqlite.worked / sqs.worked,
+        numbers,
+      },
+    ];
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Jobs per second. */
+interface Speed {
+  sent: number;
+  worked: number;
+}
+
+const perSecond = (value: number): string => `${Math.round(value)} jobs/s`;
+
+function jobOf(index: number): Job {
+  const occurredAt = "2026-07-23T08:15:30.123456789Z";
+  const deliveryId = String(index);
+  const trigger = { kind: "webhook", event: "user.updated", deliveryId, occurredAt, about: "user" } as const;
+  return { version: 2, kind: "person", organization: "bench", subject: `subject-${index % SUBJECTS}`, trigger };
+}
+
+async function measure(measured: Queue, jobs: Job[]): Promise<Speed> {
+  const started = performance.now();
+  // One source for each round over the people: the same one would make doubles of the later rounds.
+  for (let index = 0; index < jobs.length; index += SUBJECTS) {
+    await measured.sendAll(jobs.slice(index, index + SUBJECTS), `round ${index}`);
+  }
+  const sent = performance.now();
+  let done = 0;
+  const work = async (): Promise<void> => {
+    while (done < jobs.length) {
+      const messages = await measured.receive({ most: BATCH, waitSeconds: 0 });
+      await measured.done(messages);
+      done += messages.length;
+    }
+  };
+  await Promise.all(Array.from({ length: BATCHES }, work));
+  const speed = (from: number, to: number): number => jobs.length / ((to - from) / 1000);
+  return { sent: speed(started, sent), worked: speed(sent, performance.now()) };
+}
+
+/** Inserts per second into a table of texts, with as many to a transaction and as safe on disk. */
+function insertLoop(file: string, jobs: Job[]): number {
+  const database = new DatabaseSync(file);
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE job (body TEXT)");
+  const insert = database.prepare("INSERT INTO job VALUES (?)");
+  const started = performance.now();
+  for (let index = 0; index < jobs.length; index += SENDS_AT_ONCE) {
+    database.exec("BEGIN");
+    for (const job of jobs.slice(index, index + SENDS_AT_ONCE)) insert.run(outgoing(job, "bench").body);
+    database.exec("COMMIT");
+  }
+  const seconds = (performance.now() - started) / 1000;
+  database.close();
+  return jobs.length / seconds;
+}

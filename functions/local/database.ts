@@ -1,0 +1,256 @@
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { ConfigurationError, PipelineFailure } from "../core/failure.ts";
+
+/** The state of the pipeline on one machine: queue and ledger in one SQLite file, which several processes may have open. */
+export interface Database {
+  /**
+   * A statement, compiled at its first use and kept.
+   *
+   * @throws {DatabaseUnavailable} or {ConfigurationError}, as `read`
+   */
+  prepare(sql: string): StatementSync;
+  /**
+   * Reads; what `work` sees belongs together only if it is one statement.
+   *
+   * @throws {DatabaseUnavailable} when the file cannot be read now
+   * @throws {ConfigurationError} when the file is damaged
+   */
+  read<T>(work: () => T): T;
+  /**
+   * Runs `work` in a transaction and resolves with its result when that is on disk. All writes of one moment share one
+   * transaction, and so one wait for the disk; if `work` throws, only its own changes are undone.
+   *
+   * @param work must not wait for anything: the other writes of the moment are in the same transaction
+   * @throws {DatabaseUnavailable} when the file cannot be written now; nothing of `work` is kept
+   * @throws {ConfigurationError} when the file is damaged
+   */
+  write<T>(work: () => T): Promise<T>;
+  /** Finishes the writes that were begun, and closes the file. */
+  close(): void;
+}
+
+/** The state file cannot be used at this moment: the disk is full, or another process holds the file for too long. */
+export class DatabaseUnavailable extends PipelineFailure {
+  constructor(cause: Error) {
+    super("transient", "database-unavailable", `the state file cannot be used now (${cause.message})`, "organization", {
+      cause,
+    });
+  }
+}
+
+/** The file's name in the state folder. SQLite keeps two more beside it, with `-wal` and `-shm` at the end. */
+export const DATABASE_FILE = "state.sqlite";
+
+/**
+ * How long a write waits for another process's. Nothing else runs in this process meanwhile, and the receiver has to answer
+ * within eight seconds.
+ */
+const BUSY_TIMEOUT_MS = 2_000;
+
+/** What each version of the schema adds to the one before; `user_version` says how many a file has. Only append. */
+const MIGRATIONS = [
+  `
+  CREATE TABLE ledger (
+    partition TEXT NOT NULL,
+    sort TEXT NOT NULL,
+    item TEXT NOT NULL,
+    PRIMARY KEY (partition, sort)
+  ) WITHOUT ROWID;
+
+  -- visible_at is 0 until a message is received for the first time; held is 1 while a consumer works on it.
+  CREATE TABLE queue_message (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    group_id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    visible_at INTEGER NOT NULL DEFAULT 0,
+    receive_count INTEGER NOT NULL DEFAULT 0,
+    held INTEGER NOT NULL DEFAULT 0
+  );
+  CREATE INDEX queue_message_of_group ON queue_message (group_id, sequence);
+  CREATE INDEX queue_message_received ON queue_message (group_id, visible_at) WHERE visible_at > 0;
+
+  -- The groups that have messages, and when each may give out some: when its last invisible message becomes visible.
+  CREATE TABLE queue_group (
+    group_id TEXT PRIMARY KEY,
+    available_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX queue_group_available ON queue_group (available_at);
+
+  CREATE TABLE queue_deduplication (
+    id TEXT PRIMARY KEY,
+    sent_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX queue_deduplication_sent ON queue_deduplication (sent_at);
+
+  CREATE TABLE queue_dead_letter (
+    sequence INTEGER PRIMARY KEY,
+    group_id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    receive_count INTEGER NOT NULL
+  );
+  `,
+];
+
+/**
+ * Opens the state file of a folder, and makes both when they are missing: readable by their owner only.
+ *
+ * @param folder undefined keeps everything in memory, for the demo and for tests
+ * @throws {ConfigurationError} when the folder cannot be used, or the file is damaged or of a newer version
+ * @throws {DatabaseUnavailable} when the disk is full, or another process holds the file
+ */
+export function openDatabase(folder: string | undefined): Database {
+  const file = folder === undefined ? ":memory:" : createFile(folder);
+  const connection = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    // A commit is on disk before it is acknowledged: WAL alone would sync at checkpoints only.
+    connection.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
+    // In KiB. Deduplication ids are spread over their whole index: with the default of 2 MB a large run reads it again and again.
+    connection.exec("PRAGMA cache_size = -16384");
+    migrate(connection, file);
+  } catch (error) {
+    connection.close();
+    throw explain(error, file);
+  }
+  return connect(connection, file);
+}
+
+function createFile(folder: string): string {
+  const file = join(folder, DATABASE_FILE);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    ownerOnly(folder, 0o700);
+    closeSync(openSync(file, "a", 0o600));
+    ownerOnly(file, 0o600);
+    return file;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : "unknown error";
+    throw new ConfigurationError("state-unusable", [`${folder}: queue and ledger cannot be kept there (${reason})`], {
+      fix: "Let this user write to the folder, or name another one with --state.",
+      cause: error,
+    });
+  }
+}
+
+/** Takes a folder or file away from other users, unless it belongs to somebody else. */
+function ownerOnly(path: string, mode: number): void {
+  try {
+    chmodSync(path, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
+  }
+}
+
+function migrate(connection: DatabaseSync, file: string): void {
+  const version = () => Number(connection.prepare("PRAGMA user_version").get()?.user_version);
+  if (version() === MIGRATIONS.length) return;
+  connection.exec("BEGIN IMMEDIATE");
+  // Another process may have been faster.
+  const found = version();
+  if (found > MIGRATIONS.length) {
+    throw new ConfigurationError("state-too-new", [`${file}: it was written by a newer version`], {
+      fix: "Start that version again, or name another folder with --state.",
+    });
+  }
+  for (const migration of MIGRATIONS.slice(found)) connection.exec(migration);
+  connection.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`);
+}
+
+interface Write {
+  work: () => unknown;
+  resolve: (result: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+function connect(connection: DatabaseSync, file: string): Database {
+  const statements = new Map<string, StatementSync>();
+  let writes: Write[] = [];
+
+  function prepare(sql: string): StatementSync {
+    const statement = statements.get(sql) ?? read(() => connection.prepare(sql));
+    statements.set(sql, statement);
+    return statement;
+  }
+
+  function read<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw explain(error, file);
+    }
+  }
+
+  /** Runs one write. Returns what settles its promise after the commit; throws when SQLite gave the transaction up. */
+  function run({ work, resolve, reject }: Write): () => void {
+    prepare("SAVEPOINT one").run();
+    try {
+      const result = work();
+      prepare("RELEASE one").run();
+      return () => resolve(result);
+    } catch (error) {
+      if (!connection.isTransaction) throw error;
+      connection.exec("ROLLBACK TO one; RELEASE one");
+      return () => reject(explain(error, file));
+    }
+  }
+
+  /** Runs all writes that were begun as one transaction. */
+  function flush(): void {
+    const batch = writes;
+    writes = [];
+    if (batch.length === 0) return;
+    let settle: (() => void)[];
+    try {
+      prepare("BEGIN IMMEDIATE").run();
+      settle = batch.map(run);
+      prepare("COMMIT").run();
+    } catch (error) {
+      if (connection.isTransaction) connection.exec("ROLLBACK");
+      const explained = explain(error, file);
+      settle = batch.map(
+        ({ reject }) =>
+          () =>
+            reject(explained),
+      );
+    }
+    for (const each of settle) each();
+  }
+
+  return {
+    prepare,
+    read,
+    write: <T>(work: () => T) =>
+      new Promise<T>((resolve, reject) => {
+        const first = writes.length === 0;
+        writes.push({ work, resolve: resolve as (result: unknown) => void, reject });
+        // After the input that has arrived together: all deliveries of that moment are in the batch.
+        if (first) setImmediate(flush);
+      }),
+    close() {
+      flush();
+      connection.close();
+    },
+  };
+}
+
+/** The primary result codes of SQLite (sqlite.org/rescode.html) that say "not now". */
+const NOT_NOW = new Set([
+  5 /* BUSY */, 6 /* LOCKED */, 8 /* READONLY */, 10 /* IOERR */, 13 /* FULL */, 14 /* CANTOPEN */,
+]);
+const DAMAGED = new Set([11 /* CORRUPT */, 26 /* NOTADB */]);
+
+/** An error of SQLite as one of ours; any other error as it is. */
+function explain(error: unknown, file: string): unknown {
+  if (!(error instanceof Error) || !("errcode" in error)) return error;
+  // The low byte is the primary code, the others the details.
+  const code = Number(error.errcode) & 0xff;
+  if (NOT_NOW.has(code)) return new DatabaseUnavailable(error);
+  if (!DAMAGED.has(code)) return error;
+  return new ConfigurationError("state-damaged", [`${file}: the file is damaged (${error.message})`], {
+    fix: "Stop the pipeline, and put back a copy of the state folder, or move the folder away: the next start begins empty, and a full reconciliation finds every difference again.",
+    cause: error,
+  });
+}
