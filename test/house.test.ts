@@ -47,7 +47,7 @@ const roomOf = (file: string): string => file.split("/")[1] ?? "";
 /** Imports point down only: a room may import those that stand before it. */
 const FLOORS: string[][] = [
   ["core"],
-  ["http.ts", "coalesced.ts"],
+  ["http.ts", "coalesced.ts", "database.ts"],
   ["config"],
   ["clavex", "nextcloud", "telemetry"],
   ["ledger", "queue"],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Job } from "../../functions/core/job.ts";
-import { openDatabase } from "../../functions/local/database.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
 import { outgoing } from "../../functions/queue/message.ts";
 import type { Queue } from "../../functions/queue/queue.ts";

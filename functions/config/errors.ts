@@ -7,7 +7,7 @@ export class SecretUnreadable extends PipelineFailure {
       "configuration",
       "secret-unreadable",
       `secret ${reference} cannot be read from ${place}: ${reason}`,
-      "organization",
+      "subject",
       {
         fix: `Put the secret at ${place}.`,
         cause,

@@ -7,7 +7,7 @@ class ParametersUnavailable extends PipelineFailure {
       "transient",
       "parameters-unavailable",
       `parameter ${name} cannot be read now (${errorName(cause)})`,
-      "organization",
+      "subject",
       {
         cause,
       },
@@ -18,7 +18,7 @@ class ParametersUnavailable extends PipelineFailure {
 /** SSM forbids this function to read the parameter. */
 class ParametersForbidden extends PipelineFailure {
   constructor(name: string, cause: unknown) {
-    super("configuration", "parameters-forbidden", `parameter ${name} may not be read`, "organization", {
+    super("configuration", "parameters-forbidden", `parameter ${name} may not be read`, "subject", {
       cause,
       fix: "Deploy the stack again: the function's permission for this parameter is missing.",
     });

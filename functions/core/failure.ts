@@ -10,7 +10,7 @@ export type Origin = Server | "pipeline";
 /**
  * Whom a failure stops. A server: every job that needs it, until its circuit breaker closes again; `harmful` when each
  * further attempt does damage by itself. `undecided`: the server's trouble or this one person's data, which only the next
- * attempts tell. An organization: all its jobs. A subject: this person alone.
+ * attempts tell. An organization: all its jobs. A subject: this job alone, others find out for themselves.
  */
 export type Scope = { server: Server; harmful: boolean } | { undecided: Server } | "organization" | "subject";
 

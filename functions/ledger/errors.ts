@@ -9,7 +9,7 @@ export class LedgerUnavailable extends PipelineFailure {
       setup ? "configuration" : "transient",
       "ledger-unavailable",
       `the ledger cannot be used (${name})`,
-      "organization",
+      "subject",
       {
         cause,
         ...(setup ? { fix: "Deploy the stack again: the table or the permission for it is missing." } : {}),

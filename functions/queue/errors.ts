@@ -4,7 +4,7 @@ import { Failure, PipelineFailure } from "../core/failure.ts";
 export class QueueUnavailable extends PipelineFailure {
   constructor(cause: unknown) {
     const reason = cause instanceof Failure ? cause.message : cause instanceof Error ? cause.name : "unknown error";
-    super("transient", "queue-unavailable", `the queue cannot be used (${reason})`, "organization", {
+    super("transient", "queue-unavailable", `the queue cannot be used (${reason})`, "subject", {
       cause,
       ...(cause instanceof Failure && cause.fix !== undefined ? { fix: cause.fix } : {}),
     });

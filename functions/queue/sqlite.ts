@@ -1,5 +1,5 @@
 import type { StatementSync } from "node:sqlite";
-import type { Database } from "../local/database.ts";
+import type { Database } from "../database.ts";
 import { QueueUnavailable } from "./errors.ts";
 import { QUEUE_LIMITS } from "./limits.ts";
 import { type Outgoing, outgoing } from "./message.ts";

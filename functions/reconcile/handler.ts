@@ -43,7 +43,7 @@ function build() {
 class NotInvoked extends PipelineFailure {
   constructor(cause: unknown) {
     const name = cause instanceof Error ? cause.name : "unknown error";
-    super("transient", "reconcile-not-invoked", `Lambda did not take the invocation (${name})`, "organization", {
+    super("transient", "reconcile-not-invoked", `Lambda did not take the invocation (${name})`, "subject", {
       cause,
     });
   }

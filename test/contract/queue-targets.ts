@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { CreateQueueCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { Job } from "../../functions/core/job.ts";
-import { openDatabase } from "../../functions/local/database.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
 import type { DeadLetterQueue, Message, Queue } from "../../functions/queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../../functions/queue/sqlite.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { DATABASE_FILE, type Database, openDatabase } from "../../functions/local/database.ts";
+import { DATABASE_FILE, type Database, openDatabase } from "../../functions/database.ts";
 import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 import type { Message, Queue, Releasable } from "../../functions/queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../../functions/queue/sqlite.ts";

@@ -1,4 +1,4 @@
-import { openDatabase } from "../../functions/local/database.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { jobOf } from "../contract/queue-targets.ts";
 

@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { ConfigurationError, PipelineFailure } from "../core/failure.ts";
+import { ConfigurationError, PipelineFailure } from "./core/failure.ts";
 
 /** The state of the pipeline on one machine: queue and ledger in one SQLite file, which several processes may have open. */
 export interface Database {
@@ -34,7 +34,7 @@ export interface Database {
 /** The state file cannot be used at this moment: the disk is full, or another process holds the file for too long. */
 export class DatabaseUnavailable extends PipelineFailure {
   constructor(cause: Error) {
-    super("transient", "database-unavailable", `the state file cannot be used now (${cause.message})`, "organization", {
+    super("transient", "database-unavailable", `the state file cannot be used now (${cause.message})`, "subject", {
       cause,
     });
   }
