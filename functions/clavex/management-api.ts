@@ -138,43 +138,32 @@ export interface ManagementApiOptions {
 
 const PAGE = 200;
 
+/** Makes one request and reads its answer. `path` begins at Clavex's own root. */
+type Call = <T>(method: Dispatcher.HttpMethod, path: string, schema: z.ZodType<T>, body?: unknown) => Promise<T>;
+
+function createCall({ baseUrl, organizationId, token, pool }: ManagementApiOptions): { call: Call; org: Call } {
+  const prefix = pathPrefix(baseUrl);
+  const root = `/api/v1/organizations/${organizationId}`;
+  const call: Call = async (method, path, schema, body) => {
+    const what = `${method} ${path.replace(root, "").replace(/\?.*/, "")}`;
+    const secret = await token();
+    const headers: Record<string, string> = {
+      accept: "application/json",
+      ...(secret.startsWith("clv_") ? { "x-api-key": secret } : { authorization: `Bearer ${secret}` }),
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    };
+    const content = body === undefined ? {} : { body: JSON.stringify(body) };
+    const answer = await send(pool, { method, path: `${prefix}${path}`, headers, ...content }).catch((error) => {
+      throw unreachable(error);
+    });
+    return read(answer, schema, what);
+  };
+  return { call, org: (method, path, schema, body) => call(method, `${root}${path}`, schema, body) };
+}
+
 /** A client for the parts of the Admin API that set things up (docs/facts/clavex.md 1, 3, 6). */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
-  const prefix = pathPrefix(options.baseUrl);
-  const root = `/api/v1/organizations/${options.organizationId}`;
-
-  async function call<T>(
-    method: Dispatcher.HttpMethod,
-    path: string,
-    schema: z.ZodType<T>,
-    body?: unknown,
-  ): Promise<T> {
-    const what = `${method} ${path.replace(root, "").replace(/\?.*/, "")}`;
-    const token = await options.token();
-    const credentials: Record<string, string> = token.startsWith("clv_")
-      ? { "x-api-key": token }
-      : { authorization: `Bearer ${token}` };
-    let answer: Answer;
-    try {
-      answer = await send(options.pool, {
-        method,
-        path: `${prefix}${path}`,
-        headers: {
-          accept: "application/json",
-          ...credentials,
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-    } catch (error) {
-      throw unreachable(error);
-    }
-    return read(answer, schema, what);
-  }
-
-  const org = <T>(method: Dispatcher.HttpMethod, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> =>
-    call(method, `${root}${path}`, schema, body);
-
+  const { call, org } = createCall(options);
   return {
     apiKeys: () => org("GET", "/api-keys", list(apiKeySchema)),
     async createApiKey(name, permissions) {

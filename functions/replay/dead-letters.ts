@@ -92,53 +92,7 @@ interface Found {
 }
 
 export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLetters {
-  const { ledger, queue, deadLetterQueue, slugs, now = Date.now } = dependencies;
-
-  async function* parked(filter: Filter): AsyncGenerator<Found> {
-    const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
-    for (const organization of organizations) {
-      for await (const page of ledger.deadLetters.all(organization)) {
-        for (const letter of page) {
-          const { replayedAt, job } = letter;
-          const onItsWay = replayedAt !== undefined && now() - replayedAt < GONE_FROM_QUEUE_MS;
-          const shown = {
-            ...letter,
-            place: "parked" as const,
-            event: eventOf(job),
-            replayedAt: onItsWay ? replayedAt : undefined,
-          };
-          yield { letter: shown, parked: letter };
-        }
-      }
-    }
-  }
-
-  /** @param held gets the messages, so that they can be given back */
-  async function* queued(held: Message[]): AsyncGenerator<Found> {
-    for await (const messages of deadLetterQueue.hold()) {
-      held.push(...messages);
-      for (const message of messages) yield { letter: describe(message), message };
-    }
-  }
-
-  /** Calls `visit` for each dead letter that matches, and gives back the messages that were only looked at. */
-  async function each(filter: Filter, visit: (found: Found) => Promise<"kept" | "gone" | "stop">): Promise<void> {
-    const held: Message[] = [];
-    const all = async function* () {
-      yield* parked(filter);
-      yield* queued(held);
-    };
-    try {
-      for await (const found of all()) {
-        if (!matches(filter, found.letter)) continue;
-        const result = await visit(found);
-        if (result === "stop") return;
-        if (result === "gone" && found.message) held.splice(held.indexOf(found.message), 1);
-      }
-    } finally {
-      await deadLetterQueue.giveBack(held);
-    }
-  }
+  const { ledger, queue, deadLetterQueue, now = Date.now } = dependencies;
 
   /** Sends one back. The order of steps makes stopping in between harmless. */
   async function replayOne({ letter: { job }, parked: parkedJob, message }: Found): Promise<void> {
@@ -159,46 +113,105 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
     else if (message) await deadLetterQueue.remove(message);
   }
 
-  async function run(
-    filter: Filter,
-    { dryRun = false, onProgress = () => undefined, deadline }: RunOptions,
-    stays: (letter: DeadLetter) => string | undefined,
-    work: (found: Found) => Promise<void>,
-  ): Promise<Summary> {
-    const { limit = Number.POSITIVE_INFINITY } = filter;
-    const summary: Summary = { done: 0, stayed: [], stopped: false };
-    await each(filter, async (found) => {
-      if (summary.done >= limit) return "stop";
-      if (deadline?.aborted) {
-        summary.stopped = true;
-        return "stop";
-      }
-      const { organization, subject } = found.letter;
-      const why = stays(found.letter);
-      if (why !== undefined) {
-        summary.stayed.push({ organization, subject, why });
-        return "kept";
-      }
-      if (!dryRun) await work(found);
-      summary.done += 1;
-      onProgress();
-      return dryRun ? "kept" : "gone";
-    });
-    return summary;
-  }
-
   return {
     async list(filter) {
       const letters: DeadLetter[] = [];
-      await each(filter, async ({ letter }) => {
+      await each(dependencies, filter, async ({ letter }) => {
         letters.push(letter);
         return letters.length === filter.limit ? "stop" : "kept";
       });
       return letters;
     },
-    replay: (filter, options = {}) => run(filter, options, whyItStays, replayOne),
-    drop: (filter, options = {}) => run(filter, options, () => undefined, dropOne),
+    replay: (filter, options = {}) => run(dependencies, filter, options, whyItStays, replayOne),
+    drop: (filter, options = {}) => run(dependencies, filter, options, () => undefined, dropOne),
   };
+}
+
+/** Works on the dead letters that match, up to the filter's limit; those that stay do not use it up. */
+async function run(
+  dependencies: DeadLettersDependencies,
+  filter: Filter,
+  { dryRun = false, onProgress = () => undefined, deadline }: RunOptions,
+  stays: (letter: DeadLetter) => string | undefined,
+  work: (found: Found) => Promise<void>,
+): Promise<Summary> {
+  const { limit = Number.POSITIVE_INFINITY } = filter;
+  const summary: Summary = { done: 0, stayed: [], stopped: false };
+  await each(dependencies, filter, async (found) => {
+    if (summary.done >= limit) return "stop";
+    if (deadline?.aborted) {
+      summary.stopped = true;
+      return "stop";
+    }
+    const { organization, subject } = found.letter;
+    const why = stays(found.letter);
+    if (why !== undefined) {
+      summary.stayed.push({ organization, subject, why });
+      return "kept";
+    }
+    if (!dryRun) await work(found);
+    summary.done += 1;
+    onProgress();
+    return dryRun ? "kept" : "gone";
+  });
+  return summary;
+}
+
+/** Calls `visit` for each dead letter that matches, and gives back the messages that were only looked at. */
+async function each(
+  dependencies: DeadLettersDependencies,
+  filter: Filter,
+  visit: (found: Found) => Promise<"kept" | "gone" | "stop">,
+): Promise<void> {
+  const { deadLetterQueue } = dependencies;
+  const held: Message[] = [];
+  const all = async function* () {
+    yield* parked(dependencies, filter);
+    yield* queued(deadLetterQueue, held);
+  };
+  try {
+    for await (const found of all()) {
+      if (!matches(filter, found.letter)) continue;
+      const result = await visit(found);
+      if (result === "stop") return;
+      if (result === "gone" && found.message) held.splice(held.indexOf(found.message), 1);
+    }
+  } finally {
+    await deadLetterQueue.giveBack(held);
+  }
+}
+
+async function* parked(
+  { ledger, slugs, now = Date.now }: DeadLettersDependencies,
+  filter: Filter,
+): AsyncGenerator<Found> {
+  const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
+  for (const organization of organizations) {
+    for await (const page of ledger.deadLetters.all(organization)) {
+      for (const letter of page) {
+        const { replayedAt, job } = letter;
+        const onItsWay = replayedAt !== undefined && now() - replayedAt < GONE_FROM_QUEUE_MS;
+        const shown = {
+          ...letter,
+          place: "parked" as const,
+          event: eventOf(job),
+          replayedAt: onItsWay ? replayedAt : undefined,
+        };
+        yield { letter: shown, parked: letter };
+      }
+    }
+  }
+}
+
+/** @param held gets the messages, so that they can be given back */
+async function* queued(
+  deadLetterQueue: DeadLettersDependencies["deadLetterQueue"],
+  held: Message[],
+): AsyncGenerator<Found> {
+  for await (const messages of deadLetterQueue.hold()) {
+    held.push(...messages);
+    for (const message of messages) yield { letter: describe(message), message };
+  }
 }
 
 function matches(filter: Filter, letter: DeadLetter): boolean {
