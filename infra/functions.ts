@@ -66,13 +66,7 @@ export class Functions extends Construct {
           "sqs:GetQueueAttributes",
           "sqs:ChangeMessageVisibility",
         ]),
-        onLedger(table, [
-          "dynamodb:GetItem",
-          "dynamodb:PutItem",
-          "dynamodb:UpdateItem",
-          "dynamodb:DeleteItem",
-          "dynamodb:Query",
-        ]),
+        onLedger(table, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"]),
       ],
     });
     new EventSourceMapping(this, "Jobs", {

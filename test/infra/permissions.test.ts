@@ -49,13 +49,7 @@ describe("least privilege", () => {
         "sqs:ReceiveMessage",
         "sqs:SendMessage",
       ],
-      LedgerTable: [
-        "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:Query",
-        "dynamodb:UpdateItem",
-      ],
+      LedgerTable: ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
       FunctionsProvisionLog: LOG,
       ...TRACES,
     });
@@ -144,7 +138,6 @@ const ACTIONS: Record<string, string[]> = {
   ChangeMessageVisibilityBatchCommand: ["sqs:ChangeMessageVisibility"],
   GetCommand: ["dynamodb:GetItem"],
   PutCommand: ["dynamodb:PutItem"],
-  UpdateCommand: ["dynamodb:UpdateItem"],
   DeleteCommand: ["dynamodb:DeleteItem"],
   QueryCommand: ["dynamodb:Query"],
   InvokeCommand: ["lambda:InvokeFunction"],

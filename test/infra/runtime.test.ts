@@ -7,7 +7,7 @@ import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { organizationsPath } from "../../functions/config/organizations.ts";
 import { secretParameter } from "../../functions/config/secrets.ts";
 import { accountId } from "../../functions/core/identity.ts";
-import type { Job } from "../../functions/core/job.ts";
+import { aboutWhom, type Job } from "../../functions/core/job.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
@@ -207,6 +207,13 @@ async function receive(): Promise<Message[]> {
 }
 
 const jobOf = ({ Body = "" }: Message): Job => JSON.parse(Body);
+const manualJob = (subject: string): Job => ({
+  version: 2,
+  kind: "person",
+  organization: SLUG,
+  subject,
+  trigger: { kind: "manual" },
+});
 
 function person(): { id: string; org_id: string } {
   const id = randomUUID();
@@ -239,7 +246,7 @@ describe("the bundled receiver, in a Node process of its own", () => {
     const { value } = await receiver.invoke(httpEvent({ path, base64, ...delivery(user) }));
     expect(value).toMatchObject({ statusCode: 202, body: '{"status":"queued"}' });
     const queued = await receive();
-    expect(queued.map(jobOf)).toMatchObject([{ version: 1, organization: SLUG, subject: user.id }]);
+    expect(queued.map(jobOf)).toMatchObject([{ version: 2, kind: "person", organization: SLUG, subject: user.id }]);
   });
 
   it("refuses a wrong signature, and counts it where the alarm looks", async () => {
@@ -277,7 +284,7 @@ describe("the bundled worker, in a Node process of its own", () => {
   it("makes the account of each job of a batch, and gives back only the message that it cannot read", async () => {
     const people = [person(), person()];
     for (const { id } of people) {
-      const job: Job = { version: 1, organization: SLUG, subject: id, trigger: { kind: "manual" } };
+      const job = manualJob(id);
       await send(embedded.endpoints.queueUrl, JSON.stringify(job), `${SLUG}#${id}`);
     }
     await send(embedded.endpoints.queueUrl, "not a job", "unreadable");
@@ -318,7 +325,7 @@ describe("the bundled reconciliation, in a Node process of its own", () => {
     expect((await reconcile.invoke({ mode: "full", organization: SLUG })).error).toBeUndefined();
     const subjects: string[] = [];
     for (let batch = await receive(); batch.length > 0; batch = await receive())
-      subjects.push(...batch.filter(({ Body }) => Body !== "not a job").map((message) => jobOf(message).subject));
+      subjects.push(...batch.filter(({ Body }) => Body !== "not a job").map((message) => aboutWhom(jobOf(message))));
     expect(subjects).toContain(id);
   });
 
@@ -340,13 +347,7 @@ describe("the bundled replay, in a Node process of its own", () => {
 
   it("sends a dead letter back to the job queue", async () => {
     const { id } = person();
-    const job: Job = {
-      version: 1,
-      organization: SLUG,
-      subject: id,
-      trigger: { kind: "webhook", event: "user.updated" },
-    };
-    await send(embedded.endpoints.deadLetterQueueUrl, JSON.stringify(job), `${SLUG}#${id}`);
+    await send(embedded.endpoints.deadLetterQueueUrl, JSON.stringify(manualJob(id)), `${SLUG}#${id}`);
     expect((await replay.invoke({ dryRun: true })).value).toMatchObject({ done: 1 });
     // The dry run gives the message back after a second.
     await expect
