@@ -1,21 +1,35 @@
-import { PipelineFailure } from "../core/failure.ts";
+import { Failure, type FailureClass, PipelineFailure } from "../core/failure.ts";
 
-/** The table did not answer: throttled, unreachable, or not permitted. */
+/** The errors of DynamoDB that a deployment corrects. */
+const OF_DEPLOYMENT = new Set(["ResourceNotFoundException", "AccessDeniedException"]);
+
+/** The table did not answer: throttled, unreachable, full, damaged, or not permitted. */
 export class LedgerUnavailable extends PipelineFailure {
   constructor(cause: unknown) {
-    const name = cause instanceof Error ? cause.name : "unknown error";
-    const setup = name === "ResourceNotFoundException" || name === "AccessDeniedException";
-    super(
-      setup ? "configuration" : "transient",
-      "ledger-unavailable",
-      `the ledger cannot be used (${name})`,
-      "subject",
-      {
-        cause,
-        ...(setup ? { fix: "Deploy the stack again: the table or the permission for it is missing." } : {}),
-      },
-    );
+    const reason = reasonOf(cause);
+    const { failureClass, fix } = cause instanceof Failure ? cause : verdictOn(reason);
+    super(failureClass, "ledger-unavailable", `the ledger cannot be used (${reason})`, "subject", {
+      cause,
+      ...(fix === undefined ? {} : { fix }),
+    });
   }
+}
+
+function verdictOn(reason: string): { failureClass: FailureClass; fix?: string } {
+  if (!OF_DEPLOYMENT.has(reason)) return { failureClass: "transient" };
+  return {
+    failureClass: "configuration",
+    fix: "Deploy the stack again: the table or the permission for it is missing.",
+  };
+}
+
+/** What the error is called. Its message is not taken: that may name a path. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Failure)
+    return error.cause === undefined ? error.code : `${error.code}: ${reasonOf(error.cause)}`;
+  if (!(error instanceof Error)) return "unknown error";
+  // SQLite's own, fixed text for its result code.
+  return "errstr" in error ? String(error.errstr) : error.name;
 }
 
 /** Two workers had the same subject (a visibility timeout ran out): the slower one tries again and finds what was done. */
