@@ -1,0 +1,193 @@
+import { closeSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { sqliteTable } from "../../functions/ledger/sqlite.ts";
+import { ALWAYS, type Table } from "../../functions/ledger/table.ts";
+import { DATABASE_FILE, type Database, openDatabase } from "../../functions/local/database.ts";
+
+let folder: string;
+let opened: Database[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  opened = [];
+});
+afterEach(async () => {
+  for (const database of opened) database.close();
+  await rm(folder, { recursive: true });
+});
+
+function open(): Database {
+  const database = openDatabase(folder);
+  opened.push(database);
+  return database;
+}
+function close(database: Database): void {
+  database.close();
+  opened = opened.filter((each) => each !== database);
+}
+
+const KEY = { partition: "acme", sort: "subject#ada" };
+const numbered = (index: number) => ({ partition: "acme", sort: `subject#${String(index).padStart(4, "0")}` });
+
+async function fill(table: Table, number: number, fields = {}): Promise<void> {
+  await Promise.all(
+    Array.from({ length: number }, (_, index) => table.put(numbered(index), { index, ...fields }, ALWAYS)),
+  );
+}
+
+test("what was acknowledged is there after the file was opened again", async () => {
+  const first = open();
+  await sqliteTable(first).put(KEY, { revision: 1 }, ALWAYS);
+  close(first);
+  expect(await sqliteTable(open()).get(KEY)).toEqual({ revision: 1 });
+});
+
+test("what was begun when the file is closed is there too", async () => {
+  const first = open();
+  const writing = sqliteTable(first).put(KEY, { revision: 1 }, ALWAYS);
+  close(first);
+  expect(await writing).toBe(true);
+  expect(await sqliteTable(open()).get(KEY)).toEqual({ revision: 1 });
+});
+
+test("an item is written as it was when it was given", async () => {
+  const table = sqliteTable(open());
+  const item = { revision: 1 };
+  const writing = table.put(KEY, item, ALWAYS);
+  item.revision = 2;
+  await writing;
+  expect(await table.get(KEY)).toEqual({ revision: 1 });
+});
+
+test("writes of one moment are judged one after the other, though they share a transaction", async () => {
+  const table = sqliteTable(open());
+  const results = await Promise.all([
+    table.put(KEY, { revision: 1 }, { when: "absent" }),
+    table.put(KEY, { revision: 2 }, { when: "equal", field: "revision", value: 1 }),
+    table.put(KEY, { revision: 9 }, { when: "absent" }),
+    table.delete(KEY, { when: "equal", field: "revision", value: 2 }),
+    table.delete(KEY, { when: "equal", field: "revision", value: 2 }),
+  ]);
+  expect(results).toEqual([true, true, false, true, false]);
+});
+
+test.each([0, 1, 199, 200, 201, 400, 401])("a listing of %i items has each of them once", async (number) => {
+  const table = sqliteTable(open());
+  await fill(table, number);
+  const pages = await Array.fromAsync(table.query("acme", "subject#"));
+  expect(pages.flat().map(({ item }) => item.index)).toEqual(Array.from({ length: number }, (_, index) => index));
+  for (const page of pages) expect(page.length).toBeLessThanOrEqual(200);
+});
+
+test("a long listing lets others work in between", async () => {
+  const table = sqliteTable(open());
+  await fill(table, 1_000);
+  let turns = 0;
+  let listing = true;
+  const others = (async () => {
+    for (; listing; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+  })();
+  await Array.fromAsync(table.query("acme", "subject#"));
+  listing = false;
+  await others;
+  expect(turns).toBeGreaterThanOrEqual(5);
+});
+
+const METHODS: [name: string, use: (table: Table) => Promise<unknown>][] = [
+  ["get", (table) => table.get(KEY)],
+  ["put", (table) => table.put(KEY, {}, ALWAYS)],
+  ["a put on a condition", (table) => table.put(KEY, {}, { when: "equal", field: "revision", value: 1 })],
+  ["delete", (table) => table.delete(KEY, ALWAYS)],
+  ["query", (table) => table.query("acme", "subject#").next()],
+  ["count", (table) => table.count("acme", "subject#", "state", "active")],
+];
+const WRITES = METHODS.filter(([name]) => /put|delete/.test(name));
+
+/** What the failure is, and that it names no place on this machine. */
+async function expectUnavailable(use: Promise<unknown>, expected: object): Promise<void> {
+  const error = await use.then(
+    () => undefined,
+    (reason) => reason,
+  );
+  expect(error).toMatchObject({ code: "ledger-unavailable", scope: "organization", ...expected });
+  expect(`${error.message} ${error.fix ?? ""}`).not.toContain(folder);
+}
+
+describe.each(WRITES)("%s", (_name, write) => {
+  test("on a full disk is tried again later, and works when there is room", async () => {
+    const database = open();
+    const table = sqliteTable(database);
+    await fill(table, 50, { ballast: "x".repeat(1_000) });
+    await table.put(KEY, { revision: 1 }, ALWAYS);
+    const full = { failureClass: "transient", message: expect.stringMatching(/\(database-unavailable: .*full\)$/) };
+    database.prepare("PRAGMA max_page_count = 1").get();
+    await expectUnavailable(fill(table, 100, { ballast: "x".repeat(20_000) }), full);
+    database.prepare("PRAGMA max_page_count = 100000").get();
+    await write(table);
+    expect(await table.get(numbered(0))).toMatchObject({ index: 0 });
+  });
+
+  test("on a file that is read-only is tried again later", async () => {
+    const database = open();
+    const table = sqliteTable(database);
+    await table.put(KEY, { revision: 1 }, ALWAYS);
+    database.prepare("PRAGMA query_only = 1").run();
+    await expectUnavailable(write(table), {
+      failureClass: "transient",
+      message: "the ledger cannot be used (database-unavailable: attempt to write a readonly database)",
+    });
+    database.prepare("PRAGMA query_only = 0").run();
+    expect(await table.get(KEY)).toEqual({ revision: 1 });
+  });
+
+  test("on a file that another process does not let go of is tried again later", async () => {
+    const table = sqliteTable(open());
+    const other = new DatabaseSync(join(folder, DATABASE_FILE));
+    other.exec("BEGIN IMMEDIATE");
+    await expectUnavailable(write(table), {
+      failureClass: "transient",
+      message: "the ledger cannot be used (database-unavailable: database is locked)",
+    });
+    other.exec("ROLLBACK");
+    other.close();
+    await write(table);
+  });
+});
+
+describe.each(METHODS)("%s", (_name, use) => {
+  test("on a damaged file says so and what to do", async () => {
+    const first = open();
+    await fill(sqliteTable(first), 500, { ballast: "x".repeat(500) });
+    close(first);
+    const file = join(folder, DATABASE_FILE);
+    const handle = openSync(file, "r+");
+    writeSync(handle, Buffer.alloc(statSync(file).size - 4096, 0xa5), 0, undefined, 4096);
+    closeSync(handle);
+    await expectUnavailable(use(sqliteTable(open())), {
+      failureClass: "configuration",
+      message: "the ledger cannot be used (state-damaged: database disk image is malformed)",
+      fix: expect.stringContaining("move the folder away"),
+    });
+  });
+
+  test("on a file that is closed is a failure of the ledger", async () => {
+    const database = open();
+    const table = sqliteTable(database);
+    close(database);
+    await expectUnavailable(use(table), { failureClass: "transient" });
+  });
+});
+
+test("an item that was deleted leaves nothing in the file", async () => {
+  const database = open();
+  const table = sqliteTable(database);
+  await table.put(KEY, { secret: "a-name-that-nobody-else-has" }, ALWAYS);
+  await table.delete(KEY, ALWAYS);
+  expect(await table.get(KEY)).toBeUndefined();
+  expect(readdirSync(folder).length).toBeGreaterThan(0);
+  expect(readFileSync(join(folder, DATABASE_FILE)).includes("a-name-that-nobody-else-has")).toBe(false);
+});
