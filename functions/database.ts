@@ -208,7 +208,8 @@ function connect(connection: DatabaseSync, file: string): Database {
       settle = batch.map(run);
       prepare("COMMIT").run();
     } catch (error) {
-      if (connection.isTransaction) connection.exec("ROLLBACK");
+      // A write that was begun after `close` fails too, and nothing else.
+      if (connection.isOpen && connection.isTransaction) connection.exec("ROLLBACK");
       const explained = explain(error, file);
       settle = batch.map(
         ({ reject }) =>
