@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import type { Table } from "../../functions/ledger/table.ts";
-import { openDatabase } from "../../functions/local/database.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { localClients, startEmbedded } from "../../functions/local/embedded.ts";
 
 /** One table of one adapter, opened twice, as two processes do. */

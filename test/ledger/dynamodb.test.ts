@@ -44,7 +44,7 @@ describe.each(METHODS)("%s", (_name, use) => {
     await expect(use(dynamoDbTable(embedded.clients.dynamodb, "no-such-table"))).rejects.toMatchObject({
       failureClass: "configuration",
       code: "ledger-unavailable",
-      scope: "organization",
+      scope: "subject",
       message: "the ledger cannot be used (ResourceNotFoundException)",
       fix: expect.stringContaining("Deploy the stack again"),
     });

@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { ALWAYS, type Table } from "../../functions/ledger/table.ts";
-import { DATABASE_FILE, type Database, openDatabase } from "../../functions/local/database.ts";
+import { DATABASE_FILE, type Database, openDatabase } from "../../functions/database.ts";
 
 let folder: string;
 let opened: Database[];
@@ -113,7 +113,7 @@ async function expectUnavailable(use: Promise<unknown>, expected: object): Promi
     () => undefined,
     (reason) => reason,
   );
-  expect(error).toMatchObject({ code: "ledger-unavailable", scope: "organization", ...expected });
+  expect(error).toMatchObject({ code: "ledger-unavailable", scope: "subject", ...expected });
   expect(`${error.message} ${error.fix ?? ""}`).not.toContain(folder);
 }
 
