@@ -1,0 +1,330 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { SubjectState } from "../../functions/core/account.ts";
+import { type DesiredAccount, desiredHash, groupsHash } from "../../functions/core/desired.ts";
+import type { Operation, Plan } from "../../functions/core/plan.ts";
+import {
+  applied,
+  failedWrite,
+  intended,
+  isKnown,
+  newRecord,
+  ordered,
+  parked,
+  queued,
+  type Result,
+  type SubjectRecord,
+  subjectItem,
+  subjectItemSchema,
+  unqueued,
+} from "../../functions/core/record.ts";
+
+const NOW = Date.UTC(2026, 6, 23, 8);
+const LONG_AGO = NOW - 86_400_000;
+
+/** A record with something in every field. */
+const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
+  subject: "ada",
+  accountId: "account-of-ada",
+  state: "active",
+  version: "2026-07-22T08:00:00.000000000Z",
+  groups: ["eng"],
+  disabledByUs: false,
+  goneSince: undefined,
+  applied: { desiredHash: "before", groupsHash: "groups before", readAt: LONG_AGO, userReadAt: LONG_AGO + 1 },
+  queued: { hash: "waiting", at: LONG_AGO + 2 },
+  refused: { hash: "refused" },
+  serverErrors: 2,
+  revision: 5,
+  foreign: { pendingEdit: true },
+  ...fields,
+});
+
+/** What differs between two records, as it is afterwards. */
+function changes(before: SubjectRecord, after: SubjectRecord): Partial<SubjectRecord> {
+  expect(Object.keys(after).sort()).toEqual(Object.keys(before).sort());
+  const equal = (key: string) =>
+    JSON.stringify(before[key as keyof SubjectRecord]) === JSON.stringify(after[key as keyof SubjectRecord]);
+  return Object.fromEntries(Object.entries(after).filter(([key]) => !equal(key)));
+}
+
+describe("before a change", () => {
+  const cases: [string, Partial<SubjectRecord>, { joining: string[]; disabling: boolean }, Partial<SubjectRecord>][] = [
+    ["that joins and locks nothing, nothing is noted", {}, { joining: [], disabling: false }, {}],
+    [
+      "the groups to be joined are ours beside those that were",
+      {},
+      { joining: ["ops", "eng"], disabling: false },
+      { groups: ["eng", "ops"] },
+    ],
+    ["the lock to be set is ours", {}, { joining: [], disabling: true }, { disabledByUs: true }],
+    ["a lock of ours stays ours", { disabledByUs: true }, { joining: [], disabling: false }, {}],
+  ];
+  it.each(cases)("%s", (_name, fields, operations, expected) => {
+    const before = full(fields);
+    expect(changes(before, intended(before, before.accountId, operations))).toEqual(expected);
+  });
+
+  it("the account is the one that is about to be changed", () => {
+    const after = intended(full(), "another", { joining: [], disabling: false });
+    expect(changes(full(), after)).toEqual({ accountId: "another" });
+  });
+});
+
+const person = { subject: "ada", accountId: "account-of-ada", notes: [] };
+const active: DesiredAccount = {
+  ...person,
+  state: "active",
+  profile: { displayName: "Ada Lovelace", email: "ada@acme.example", quota: undefined },
+  quotaRule: "none",
+  directoryGroups: [],
+  alwaysGroups: [],
+};
+const inactive = (state: Exclude<SubjectState, "active">): DesiredAccount => ({ ...person, state });
+const planOf = (memberships: string[] = [], ...operations: Operation[]): Plan => ({
+  operations,
+  memberships,
+  notes: [],
+});
+const DISABLE: Operation = { kind: "disable", effect: "revokes" };
+const ENABLE: Operation = { kind: "enable", effect: "grants" };
+
+const resultOf = (fields: Partial<Result> = {}): Result => ({
+  desired: active,
+  plan: planOf(),
+  joined: [],
+  wasEnabled: true,
+  reading: { version: "2026-07-23T08:00:00.000000000Z", groups: ["Eng"], readAt: NOW - 3, userReadAt: NOW - 2 },
+  ...fields,
+});
+
+describe("after a change", () => {
+  it("the record holds what was applied, the reading it came from, and nothing of what waited or was refused", () => {
+    const result = resultOf({ plan: planOf(["ops", "eng"]), joined: ["design", "ops"] });
+    expect(changes(full(), applied(full(), result, NOW))).toEqual({
+      version: "2026-07-23T08:00:00.000000000Z",
+      groups: ["design", "eng", "ops"],
+      applied: {
+        desiredHash: desiredHash(active),
+        groupsHash: groupsHash(["Eng"]),
+        readAt: NOW - 3,
+        userReadAt: NOW - 2,
+      },
+      queued: undefined,
+      refused: undefined,
+      serverErrors: 0,
+    });
+  });
+
+  it("a new person is known", () => {
+    const record = applied(newRecord("ada", "account-of-ada"), resultOf({ wasEnabled: undefined }), NOW);
+    expect(isKnown(record)).toBe(true);
+    expect(record).toMatchObject({ state: "active", disabledByUs: false, goneSince: undefined });
+  });
+
+  it("groups that were not joined, though it was intended, are not ours", () => {
+    const before = intended(full({ groups: [] }), "account-of-ada", { joining: ["eng", "ops"], disabling: false });
+    expect(applied(before, resultOf({ joined: ["ops"] }), NOW).groups).toEqual(["ops"]);
+  });
+
+  it("groups that nobody read leave no hash, and a reading without a version leaves the one before", () => {
+    const reading = { version: undefined, groups: undefined, readAt: NOW, userReadAt: NOW };
+    const record = applied(full(), resultOf({ reading }), NOW);
+    expect(record.applied?.groupsHash).toBeUndefined();
+    expect(record.version).toBe(full().version);
+  });
+
+  const locks: [
+    string,
+    { before: boolean; wasEnabled: boolean | undefined; desired: DesiredAccount; plan: Plan },
+    boolean,
+  ][] = [
+    [
+      "an account that we disable is",
+      { before: false, wasEnabled: true, desired: inactive("suspended"), plan: planOf([], DISABLE) },
+      true,
+    ],
+    [
+      "an account that was disabled by us before stays",
+      { before: true, wasEnabled: false, desired: inactive("suspended"), plan: planOf() },
+      true,
+    ],
+    [
+      "an account that an administrator disabled is not",
+      { before: false, wasEnabled: false, desired: inactive("suspended"), plan: planOf() },
+      false,
+    ],
+    [
+      "an account that somebody else enabled, and that is kept, is not",
+      { before: true, wasEnabled: true, desired: inactive("suspended"), plan: planOf() },
+      false,
+    ],
+    [
+      "an account that we enable again is not",
+      { before: true, wasEnabled: false, desired: active, plan: planOf([], ENABLE) },
+      false,
+    ],
+    [
+      "an account that is gone is not",
+      { before: true, wasEnabled: undefined, desired: inactive("deleted"), plan: planOf() },
+      false,
+    ],
+  ];
+  it.each(locks)("%s disabled by us", (_name, { before, ...result }, expected) => {
+    const record = full({ disabledByUs: before, state: "suspended" });
+    expect(applied(record, resultOf(result), NOW).disabledByUs).toBe(expected);
+  });
+
+  const since: [string, Partial<SubjectRecord>, DesiredAccount, number | undefined][] = [
+    ["begins when the person goes", { state: "active" }, inactive("suspended"), NOW],
+    ["goes on while nothing changes", { state: "suspended", goneSince: LONG_AGO }, inactive("suspended"), LONG_AGO],
+    ["begins anew with another reason", { state: "suspended", goneSince: LONG_AGO }, inactive("deleted"), NOW],
+    ["ends when the person is back", { state: "deleted", goneSince: LONG_AGO }, active, undefined],
+    ["begins now where nobody knows when it began", { state: "deleted" }, inactive("deleted"), NOW],
+    ["begins for somebody who was never here", { state: "new" }, inactive("outOfScope"), NOW],
+  ];
+  it.each(since)("the grace period %s", (_name, fields, desired, expected) => {
+    const record = applied(full(fields), resultOf({ desired }), NOW);
+    expect(record).toMatchObject({ state: desired.state, goneSince: expected });
+  });
+});
+
+describe("a refusal", () => {
+  it("is kept with the state that was refused; nothing waits any more, and failures are counted anew", () => {
+    const before = full({ refused: undefined });
+    expect(changes(before, parked(before, "hash"))).toEqual({
+      refused: { hash: "hash" },
+      queued: undefined,
+      serverErrors: 0,
+    });
+  });
+
+  it("may be of a state that nobody knows", () => {
+    expect(parked(full(), undefined).refused).toEqual({ hash: undefined });
+  });
+
+  it("without an API key keeps the order: a deletion is final, and a snapshot's version stays the newest", () => {
+    expect(changes(full(), ordered(full(), true, undefined))).toEqual({ state: "deleted" });
+    expect(changes(full(), ordered(full(), false, "2026-07-24"))).toEqual({ version: "2026-07-24" });
+    expect(changes(full(), ordered(full(), false, undefined))).toEqual({});
+  });
+});
+
+describe("a failed write", () => {
+  it("is counted, and nothing else changes", () => {
+    expect(changes(full(), failedWrite(full()))).toEqual({ serverErrors: 3 });
+    expect(failedWrite(newRecord("ada", "a")).serverErrors).toBe(1);
+  });
+});
+
+describe("a reconciliation job", () => {
+  it("that is sent is noted with its time", () => {
+    expect(changes(full(), queued(full(), "hash", NOW))).toEqual({ queued: { hash: "hash", at: NOW } });
+  });
+
+  it("that could not be sent leaves what waited before", () => {
+    const before = full();
+    expect(unqueued(queued(before, "hash", NOW), before.queued)).toEqual(before);
+    expect(unqueued(queued(before, "hash", NOW), undefined).queued).toBeUndefined();
+  });
+});
+
+describe("a person is known", () => {
+  it.each<[string, SubjectRecord | undefined, boolean]>([
+    ["not without a record", undefined, false],
+    ["not with a new one", newRecord("ada", "a"), false],
+    ["not when all that happened was refused", parked(newRecord("ada", "a"), "hash"), false],
+    [
+      "not when the change was only intended",
+      intended(newRecord("ada", "a"), "a", { joining: ["eng"], disabling: false }),
+      false,
+    ],
+    ["once something was applied", full(), true],
+  ])("%s", (_name, record, expected) => {
+    expect(isKnown(record)).toBe(expected);
+  });
+});
+
+describe("the stored item", () => {
+  const time = fc.integer({ min: 0, max: 4_000_000_000_000 });
+  const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+  const names = new Set([...Object.keys(newRecord("a", "b")), ...Object.keys(subjectItem(full()))]);
+  const record: fc.Arbitrary<SubjectRecord> = fc.record({
+    subject: fc.string(),
+    accountId: fc.string(),
+    state: fc.constantFrom("new", "active", "suspended", "deleted", "outOfScope"),
+    version: optional(fc.string()),
+    groups: fc.array(fc.string()),
+    disabledByUs: fc.boolean(),
+    goneSince: optional(time),
+    applied: optional(
+      fc.record({ desiredHash: fc.string(), groupsHash: optional(fc.string()), readAt: time, userReadAt: time }),
+    ),
+    queued: optional(fc.record({ hash: fc.string(), at: time })),
+    refused: optional(fc.record({ hash: optional(fc.string()) })),
+    serverErrors: fc.nat(),
+    revision: fc.nat(),
+    foreign: fc.dictionary(
+      fc.stringMatching(/^[a-z][A-Za-z]{0,12}$/).filter((name) => !names.has(name)),
+      fc.jsonValue(),
+      { noNullPrototype: true },
+    ),
+  });
+  /** As a table gives it back: without the fields that are undefined. */
+  const throughTable = (item: object): unknown => JSON.parse(JSON.stringify(item));
+
+  it("gives back every record as it was, with the fields of another version", () => {
+    fc.assert(
+      fc.property(record, (given) => {
+        expect(subjectItemSchema.parse(throughTable(subjectItem(given)))).toEqual(throughUndefined(given));
+      }),
+    );
+  });
+
+  /** The property treats -0 and 0 alike, as JSON does. */
+  const throughUndefined = (given: SubjectRecord): SubjectRecord => ({
+    ...given,
+    foreign: throughTable(given.foreign) as SubjectRecord["foreign"],
+  });
+
+  it("is the same after it was read and written again", () => {
+    fc.assert(
+      fc.property(record, (given) => {
+        const item = throughTable(subjectItem(given));
+        expect(throughTable(subjectItem(subjectItemSchema.parse(item)))).toEqual(item);
+      }),
+    );
+  });
+
+  it("has the flat form that every version since 0.1 knows", () => {
+    expect(throughTable(subjectItem(full({ goneSince: NOW })))).toEqual({
+      subject: "ada",
+      accountId: "account-of-ada",
+      state: "active",
+      version: "2026-07-22T08:00:00.000000000Z",
+      desiredHash: "before",
+      groupsHash: "groups before",
+      groups: ["eng"],
+      disabledByUs: false,
+      goneSince: NOW,
+      readAt: LONG_AGO,
+      userReadAt: LONG_AGO + 1,
+      parked: true,
+      refusedHash: "refused",
+      serverErrors: 2,
+      queuedHash: "waiting",
+      queuedAt: LONG_AGO + 2,
+      revision: 5,
+      pendingEdit: true,
+    });
+  });
+
+  it("of a first version without the later times is read with the ones it has", () => {
+    const item = { subject: "ada", accountId: "a", state: "active", groups: [], disabledByUs: false, revision: 1 };
+    const read = (fields: object) => subjectItemSchema.parse({ ...item, ...fields });
+    expect(read({ desiredHash: "d", readAt: 5 }).applied).toMatchObject({ readAt: 5, userReadAt: 5 });
+    expect(read({ desiredHash: "d" }).applied).toMatchObject({ readAt: 0, userReadAt: 0 });
+    expect(read({ queuedHash: "q" }).queued).toEqual({ hash: "q", at: 0 });
+    expect(read({ refusedHash: "r" }).refused).toBeUndefined();
+  });
+});
