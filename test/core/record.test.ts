@@ -276,15 +276,11 @@ describe("the stored item", () => {
   it("gives back every record as it was, with the fields of another version", () => {
     fc.assert(
       fc.property(record, (given) => {
-        expect(subjectItemSchema.parse(throughTable(subjectItem(given)))).toEqual(throughUndefined(given));
+        // JSON knows no -0.
+        const foreign = throughTable(given.foreign);
+        expect(subjectItemSchema.parse(throughTable(subjectItem(given)))).toEqual({ ...given, foreign });
       }),
     );
-  });
-
-  /** The property treats -0 and 0 alike, as JSON does. */
-  const throughUndefined = (given: SubjectRecord): SubjectRecord => ({
-    ...given,
-    foreign: throughTable(given.foreign) as SubjectRecord["foreign"],
   });
 
   it("is the same after it was read and written again", () => {
