@@ -111,8 +111,8 @@ export function createClients(options: ClientsOptions): Clients {
           server("nextcloud", `${nextcloud.username} ${nextcloud.baseUrl}`, ofNextcloud),
           ...(ofClavex === undefined ? [] : [server("clavex", `${slug} ${clavex.baseUrl}`, ofClavex)]),
           {
-            kind: "organization",
-            name: `organization ${slug}`,
+            kind: "identity",
+            name: `identity ${slug}`,
             credentials: JSON.stringify(organization.identity),
           },
         ];

@@ -10,16 +10,22 @@ export type Origin = Server | "pipeline";
 /**
  * Whom a failure stops. A server: every job that needs it, until its circuit breaker closes again; `harmful` when each
  * further attempt does damage by itself. `undecided`: the server's trouble or this one person's data, which only the next
- * attempts tell. An organization: all its jobs. A subject: this job alone, others find out for themselves.
+ * attempts tell. An identity: all jobs of the organization until it has another one, because each attempt would make a wrong
+ * account. An organization: all its jobs, each of which finds out by itself. A subject: this job alone.
  */
-export type Scope = { server: Server; harmful: boolean } | { undecided: Server } | "organization" | "subject";
+export type Scope =
+  | { server: Server; harmful: boolean }
+  | { undecided: Server }
+  | "identity"
+  | "organization"
+  | "subject";
 
 /**
- * What a circuit breaker guards: a server with the credentials that are used there, or an organization with its identity.
+ * What a circuit breaker guards: a server with the credentials that are used there, or the identity of an organization.
  * Other credentials, or another identity, are a circuit of their own and tried at once.
  */
 export interface Guarded {
-  kind: Server | "organization";
+  kind: Server | "identity";
   /** Its name among all that this process guards. */
   name: string;
   credentials: string;
@@ -96,7 +102,7 @@ export function stops(failure: Failure, { kind }: Guarded): boolean {
 
 /** Whether each further attempt does damage: a failed login slows everybody down, a wrong account has to be deleted. */
 export function isHarmful({ scope }: Failure): boolean {
-  return scope === "organization" || (typeof scope === "object" && "server" in scope && scope.harmful);
+  return scope === "identity" || (typeof scope === "object" && "server" in scope && scope.harmful);
 }
 
 /** Whether only the next attempts can tell whose fault it is. */

@@ -85,7 +85,7 @@ export class IdentityMismatch extends PipelineFailure {
       "configuration",
       "identity-mismatch",
       `user_oidc uses the account id ${made} where identity gives ${expected}`,
-      "organization",
+      "identity",
       {
         fix: `Make identity (providerId, uniqueUserIds, providerBasedIds, providerIdentifier) equal to the provider's settings in Nextcloud${rest}.`,
       },

@@ -17,8 +17,12 @@ export interface Identities {
   get(organization: string): Promise<IdentityItem | undefined>;
   /** The identity that holds; the given fingerprint is written when there was none. */
   ensure(organization: string, fingerprint: string): Promise<IdentityItem>;
-  /** Replaces what is known about the same fingerprint; does nothing when another one holds by now. */
-  update(organization: string, identity: IdentityItem): Promise<void>;
+  /**
+   * Replaces what is known.
+   *
+   * @param before the fingerprint that it is known of; nothing is done when another one holds by now
+   */
+  update(organization: string, identity: IdentityItem, before?: string): Promise<void>;
   /** Replaces the fingerprint: an operator accepts that every account id changes. */
   accept(organization: string, fingerprint: string): Promise<void>;
 }
@@ -29,9 +33,8 @@ export function createIdentities(table: Table): Identities {
     get: (organization) => getItem(table, keyOf(organization), identitySchema),
     ensure: async (organization, fingerprint) =>
       (await putOnce<IdentityItem>(table, keyOf(organization), { fingerprint }, identitySchema)).value,
-    async update(organization, identity) {
-      const { fingerprint } = identity;
-      await table.put(keyOf(organization), identity, { when: "equal", field: "fingerprint", value: fingerprint });
+    async update(organization, identity, before = identity.fingerprint) {
+      await table.put(keyOf(organization), identity, { when: "equal", field: "fingerprint", value: before });
     },
     async accept(organization, fingerprint) {
       await table.put(keyOf(organization), { fingerprint }, ALWAYS);

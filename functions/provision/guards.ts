@@ -22,7 +22,12 @@ export interface Guards {
    * @throws {IdentityChanged} when its accounts were made with another identity
    */
   enter(slug: string): Promise<Entered>;
-  /** Does work that needs the organization's servers, unless the circuit of one of them is open. */
+  /**
+   * Does work that needs the organization's servers, unless the circuit of one of them is open.
+   *
+   * @throws {CircuitOpen}
+   * @throws {IdentityMismatch} when Nextcloud was lately found to make accounts under other ids
+   */
   run<T>(entered: Entered, work: () => Promise<T>): Promise<T>;
   identity: IdentityGuard;
 }
@@ -52,7 +57,11 @@ export function createGuards({
       await identity.require(organization);
       return { organization, clients: clients.of(organization) };
     },
-    run: async (entered, work) => breaker.run(await entered.clients.guarded(), work),
+    run: async (entered, work) =>
+      breaker.run(await entered.clients.guarded(), async () => {
+        identity.requireMatch(entered.organization);
+        return work();
+      }),
     identity,
   };
 }

@@ -3,6 +3,7 @@ import { PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, IdentityMismatch, identityFingerprint } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { isKnown } from "../core/record.ts";
+import type { IdentityItem } from "../ledger/identity.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { removeFreshAccount } from "../nextcloud/accounts.ts";
 import type { Target } from "./group-lookup.ts";
@@ -11,6 +12,8 @@ import type { Target } from "./group-lookup.ts";
 export interface IdentityGuard {
   /** @throws {IdentityChanged} when the organization's accounts were made with another identity */
   require(organization: Organization): Promise<void>;
+  /** @throws {IdentityMismatch} when another container found it within the last hour, as far as `require` has read */
+  requireMatch(organization: Organization): void;
   /**
    * Makes a new account. Until one was made under the right id, an organization's creations go one at a time, over all
    * containers; a first wrong account is deleted again, and nobody tries for an hour.
@@ -18,6 +21,7 @@ export interface IdentityGuard {
    * @param expected the id that the organization's identity gives
    * @param make makes the account and returns the id that Nextcloud says it has
    * @throws {IdentityMismatch} when that is another one, or was lately
+   * @throws {IdentityChanged} when another container works with another identity by now
    */
   create(organization: Organization, target: Target, expected: string, make: () => Promise<string>): Promise<void>;
   /** Writes to an account that is there already: without waiting for anybody, but the id is compared as well. */
@@ -34,14 +38,31 @@ type Stores = Pick<Ledger, "identities" | "locks" | "claims" | "subjects">;
 
 export function createIdentityGuard(ledger: Stores, now: () => number): IdentityGuard {
   const { identities } = ledger;
-  const required = new Set<string>();
+  const required = new Map<string, IdentityItem>();
   const confirmed = new Set<string>();
   const oneAtATime = createTurns();
 
-  /** The identity was never right and nobody has an account by it: then correcting it needs no operator's word. */
   async function isUnused({ slug }: Organization): Promise<boolean> {
     for await (const page of ledger.subjects.all(slug)) if (page.some(isKnown)) return false;
     return true;
+  }
+
+  /**
+   * The identity that holds. One that was never right, and by which nobody has an account, gives way to the configured one:
+   * correcting it needs no operator's word.
+   */
+  async function holding(organization: Organization, fingerprint: string): Promise<IdentityItem> {
+    const { slug } = organization;
+    const holds = await identities.ensure(slug, fingerprint);
+    if (holds.fingerprint === fingerprint || !holds.mismatch || holds.confirmed) return holds;
+    if (await isUnused(organization)) await identities.update(slug, { fingerprint }, holds.fingerprint);
+    // Another container may have corrected it first, and made accounts since.
+    return identities.ensure(slug, fingerprint);
+  }
+
+  function refuse({ mismatch }: IdentityItem): void {
+    if (mismatch && now() - mismatch.at < MISMATCH_MS)
+      throw new IdentityMismatch(mismatch.expected, mismatch.made, "not tried");
   }
 
   async function makeChecked(
@@ -52,7 +73,7 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
   ): Promise<void> {
     const made = await make();
     const fingerprint = identityFingerprint(organization.identity);
-    const id = `${organization.slug} ${fingerprint}`;
+    const id = idOf(organization);
     if (made === expected) {
       if (!confirmed.has(id)) await identities.update(organization.slug, { fingerprint, confirmed: true });
       confirmed.add(id);
@@ -69,31 +90,32 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
     async require(organization) {
       const { slug } = organization;
       const fingerprint = identityFingerprint(organization.identity);
-      const id = `${slug} ${fingerprint}`;
+      const id = idOf(organization);
       if (required.has(id)) return;
-      const holds = await identities.ensure(slug, fingerprint);
-      if (holds.fingerprint !== fingerprint) {
-        if (!holds.mismatch || holds.confirmed || !(await isUnused(organization))) throw new IdentityChanged(slug);
-        await identities.accept(slug, fingerprint);
-      }
+      const holds = await holding(organization, fingerprint);
+      if (holds.fingerprint !== fingerprint) throw new IdentityChanged(slug);
       if (holds.confirmed) confirmed.add(id);
-      required.add(id);
+      required.set(id, holds);
+    },
+    requireMatch(organization) {
+      const holds = required.get(idOf(organization));
+      if (holds) refuse(holds);
     },
     check: makeChecked,
     async create(organization, target, expected, make) {
       const { slug } = organization;
       const fingerprint = identityFingerprint(organization.identity);
-      const id = `${slug} ${fingerprint}`;
+      const id = idOf(organization);
       if (confirmed.has(id)) return makeChecked(organization, target, expected, make);
       await oneAtATime(slug, async () => {
         if (confirmed.has(id)) return makeChecked(organization, target, expected, make);
         const release = await takeLock(ledger.locks, slug, now);
         try {
-          const holds = await identities.get(slug);
-          if (holds?.confirmed) confirmed.add(id);
-          const { mismatch } = holds ?? {};
-          if (mismatch && now() - mismatch.at < MISMATCH_MS)
-            throw new IdentityMismatch(mismatch.expected, mismatch.made, "not tried");
+          const holds = await identities.ensure(slug, fingerprint);
+          // Corrected since `require`: this container still has the old configuration.
+          if (holds.fingerprint !== fingerprint) throw new IdentityChanged(slug);
+          if (holds.confirmed) confirmed.add(id);
+          refuse(holds);
           await makeChecked(organization, target, expected, make);
         } finally {
           await release();
@@ -101,6 +123,11 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
       });
     },
   };
+}
+
+/** One identity of one organization. */
+function idOf({ slug, identity }: Organization): string {
+  return `${slug} ${identityFingerprint(identity)}`;
 }
 
 /** Another container's creation takes less than a second; the job comes again when it hangs. */
