@@ -9,7 +9,7 @@ import {
   ClavexMisrouted,
   ClavexUnavailable,
 } from "../../functions/clavex/errors.ts";
-import type { DirectoryUser } from "../../functions/clavex/user.ts";
+import type { ClavexUser } from "../../functions/clavex/user.ts";
 import { createPool } from "../../functions/http.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type Answer, jsonAnswer, type SimulatedServer, startServer } from "../../functions/simulated/server.ts";
@@ -95,9 +95,10 @@ describe("Clavex's directory", () => {
       firstName: "Ada",
       lastName: "",
       active: true,
+      erased: false,
       attributes: { nextcloud_quota: "10 GB" },
       updatedAt: "2026-07-23T08:15:30.120100000Z",
-    } satisfies DirectoryUser);
+    } satisfies ClavexUser);
   });
 
   it.each([0, 1, 199, 200, 201, 400, 401])("gives all of %i users, each once, 200 a page", async (count) => {

@@ -49,6 +49,7 @@ describe("a webhook that Clavex sends today", () => {
   it.each(["user.created", "user.updated"])("%s concerns its user, and carries them", (event) => {
     expect(parse(envelope(event, USER))).toEqual({
       concerns: "subject",
+      about: "user",
       event,
       deliveryId: DELIVERY,
       occurredAt: OCCURRED_AT,
@@ -207,6 +208,7 @@ describe("an audit sink's event", () => {
   ])("%s concerns its user and carries no user", (action) => {
     expect(parse(cloudEvent({ action, resource_id: SUBJECT }))).toEqual({
       concerns: "subject",
+      about: action === "scim.user.delete" ? "deletion" : "user",
       event: action,
       deliveryId: DELIVERY,
       occurredAt: "2026-07-23T08:15:30.000000000Z",
@@ -417,5 +419,36 @@ describe("hostile bytes", () => {
     const both = { ...envelope("user.deleted", USER), ...cloudEvent({ action: "user.login" }) };
     expect(parse(both).concerns).toBe("ignored");
     expect(() => parse({ ...both, orgid: OTHER_ORGANIZATION })).toThrow(ForeignOrganization);
+  });
+});
+
+describe("what a hint is about", () => {
+  const webhook = (event: string): Hint => parse(envelope(event, { user_id: SUBJECT, org_id: ORGANIZATION }));
+  const audit = (action: string): Hint => parse(cloudEvent({ action, resource_id: SUBJECT }));
+
+  it("is a deletion after user.deleted and scim.user.delete", () => {
+    expect(webhook("user.deleted")).toMatchObject({ about: "deletion" });
+    expect(audit("scim.user.delete")).toMatchObject({ about: "deletion" });
+  });
+
+  // A suspended or deprovisioned user is still there and may come back: a tombstone would be final.
+  it.each([
+    webhook("user.suspended"),
+    webhook("scim.user.deprovisioned"),
+    webhook("org.member.removed"),
+    audit("scim.user.deactivate"),
+  ])("is the user, and no deletion, after $event", (hint) => {
+    expect(hint).toMatchObject({ about: "user" });
+  });
+
+  it.each([
+    webhook("group.member.added"),
+    webhook("group.member.removed"),
+    parse(envelope("group.member.added", { group_id: GROUP })),
+    audit("group.created"),
+    audit("group.deleted"),
+    audit("group.updated"),
+  ])("is memberships after $event", (hint) => {
+    expect(hint).toMatchObject({ about: "membership" });
   });
 });

@@ -10,12 +10,12 @@ import {
   joinGroup,
   leaveGroup,
   listAccounts,
+  removeFreshAccount,
   type Sought,
   setAccountEnabled,
   upsertOidcAccount,
 } from "../../functions/nextcloud/accounts.ts";
 import {
-  IdentityMismatch,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudServerError,
@@ -25,7 +25,7 @@ import { createGroup, groupExists } from "../../functions/nextcloud/groups.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../../functions/nextcloud/ocs.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { RecordedRequest } from "../../functions/simulated/server.ts";
-import { short } from "../support/world.ts";
+import { answers, refusal, short } from "../support/requests.ts";
 
 const GB = 1024 ** 3;
 const PROFILE: Profile = { displayName: "Ada Lovelace", email: "Ada@Acme.example", quota: 5 * GB };
@@ -214,7 +214,7 @@ describe("looking for accounts", () => {
 });
 
 describe("pre-provisioning an account of user_oidc", () => {
-  const upsert = (profile: Partial<Profile> = PROFILE) => upsertOidcAccount(ocs, 1, "minimal-sub", profile, MINIMAL);
+  const upsert = (profile: Profile = PROFILE) => upsertOidcAccount(ocs, 1, "minimal-sub", profile);
 
   it("makes it with name, e-mail and quota in one call", async () => {
     await upsert();
@@ -274,11 +274,8 @@ describe("pre-provisioning an account of user_oidc", () => {
     expect((await getAccount(ocs, MINIMAL))?.quota).toBe(quota);
   });
 
-  it("tells when user_oidc uses another id, with both ids and what to do", async () => {
-    const wrong = upsertOidcAccount(ocs, 1, "minimal-sub", PROFILE, "minimal-sub");
-    await expect(wrong).rejects.toThrow(IdentityMismatch);
-    await expect(wrong).rejects.toMatchObject({ failureClass: "configuration", code: "identity-mismatch" });
-    await expect(wrong).rejects.toThrow(MINIMAL);
+  it("says under which id user_oidc has made it", async () => {
+    expect(await upsert()).toBe(MINIMAL);
   });
 
   it("without the app user_oidc says which app to enable", async () => {
@@ -310,6 +307,46 @@ describe("pre-provisioning an account of user_oidc", () => {
   });
 });
 
+describe("removing an account that was made a moment ago", () => {
+  beforeEach(() => upsertOidcAccount(ocs, 1, "minimal-sub", PROFILE));
+
+  it("deletes it by its id", async () => {
+    expect(await removeFreshAccount(ocs, MINIMAL)).toBe(true);
+    expect(requests().slice(1)).toEqual(["GET user", "DELETE user_oidc"]);
+    expect(nextcloud.user(MINIMAL)).toBeUndefined();
+  });
+
+  it.each<[string, () => unknown]>([
+    ["was logged in to", () => nextcloud.simulateLogin({ providerId: 1, sub: "minimal-sub" })],
+    [
+      "is in a group",
+      () => {
+        nextcloud.addGroup("board");
+        nextcloud.addMember("board", MINIMAL);
+      },
+    ],
+  ])("leaves one that %s", async (_, meanwhile) => {
+    meanwhile();
+    expect(await removeFreshAccount(ocs, MINIMAL)).toBe(false);
+    expect(nextcloud.user(MINIMAL)).toBeDefined();
+  });
+
+  it("leaves a local account", async () => {
+    nextcloud.addLocalUser({ id: "carol" });
+    expect(await removeFreshAccount(ocs, "carol")).toBe(false);
+    expect(nextcloud.user("carol")).toBeDefined();
+  });
+
+  it.each([
+    ["cannot be read", answers(500, "GET user")],
+    ["cannot be deleted", answers(400, "DELETE user_oidc", { body: refusal(101, "no") })],
+  ])("says of one that %s that it is still there", async (_, fault) => {
+    nextcloud.faults.add(fault);
+    expect(await removeFreshAccount(ocs, MINIMAL)).toBe(false);
+    expect(nextcloud.user(MINIMAL)).toBeDefined();
+  });
+});
+
 describe("making a core account", () => {
   const create = (id = "ada", profile: Profile = PROFILE, groups: string[] = []) =>
     createCoreAccount(ocs, id, profile, groups);
@@ -317,7 +354,7 @@ describe("making a core account", () => {
   it("gives it name, e-mail, quota and groups in one call", async () => {
     nextcloud.addGroup("eng");
     nextcloud.addGroup("ops & more");
-    expect(await create("ada", PROFILE, ["eng", "ops & more"])).toBe(true);
+    expect(await create("ada", PROFILE, ["eng", "ops & more"])).toBe("made");
     expect(requests()).toEqual(["POST user"]);
     expect(nextcloud.user("ada")).toMatchObject({
       backends: ["Database"],
@@ -340,19 +377,19 @@ describe("making a core account", () => {
 
   it("that is there says so, instead of failing", async () => {
     nextcloud.addLocalUser({ id: "ada" });
-    expect(await create()).toBe(false);
+    expect(await create()).toBe("exists");
   });
 
   it("that is there in other letter case says so: the caller has to look", async () => {
     nextcloud.addLocalUser({ id: "ADA" });
-    expect(await create()).toBe(false);
+    expect(await create()).toBe("exists");
     expect(await getAccount(ocs, "ada")).toMatchObject({ id: "ADA" });
   });
 
   it("that somebody made at the same moment (101) says that it is there", async () => {
     const body = JSON.stringify({ ocs: { meta: { statuscode: 101, message: "Bad request" }, data: [] } });
     nextcloud.faults.add({ kind: "status", status: 400, body, after: true, times: 1, match: posts("cloud/users?") });
-    expect(await create()).toBe(false);
+    expect(await create()).toBe("exists");
     expect(requests()).toEqual(["POST user", "GET user"]);
   });
 
@@ -360,7 +397,7 @@ describe("making a core account", () => {
     const half = ocs.call("POST", "cloud/users", { userid: "ada", password: "Correct-horse-9", quota: "abc" });
     await expect(half).rejects.toThrow(OcsRefusal);
     expect(nextcloud.user("ada")).toMatchObject({ email: null });
-    expect(await create()).toBe(false);
+    expect(await create()).toBe("exists");
   });
 
   it("that is refused and not there is a refusal", async () => {
@@ -368,8 +405,8 @@ describe("making a core account", () => {
     expect(requests()).toEqual(["POST user", "GET user"]);
   });
 
-  it("with a missing group is refused with 104, and nothing is made", async () => {
-    await expect(create("ada", PROFILE, ["missing"])).rejects.toMatchObject({ status: 104 });
+  it("with a missing group says so (104), and nothing is made", async () => {
+    expect(await create("ada", PROFILE, ["missing"])).toBe("group-missing");
     expect(nextcloud.user("ada")).toBeUndefined();
   });
 
@@ -512,8 +549,10 @@ describe("a group", () => {
     expect(nextcloud.group("eng")).toMatchObject({ displayName: "Theirs" });
   });
 
-  it("that Nextcloud refuses is a refusal", async () => {
-    await expect(createGroup(ocs, "0", "0")).rejects.toMatchObject({ status: 101 });
+  it("that Nextcloud refuses is refused with its sentence, and others are not", async () => {
+    expect(await createGroup(ocs, "0", "0")).toMatch(/Invalid group name \(OCS 101\)/);
+    expect(nextcloud.group("0")).toBeUndefined();
+    expect(await createGroup(ocs, "eng", "Engineering")).toBeUndefined();
   });
 
   it("exists in its own letter case only", async () => {

@@ -2,8 +2,10 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { CLAVEX_SERVER, ClavexKeyRefused, ClavexUnavailable } from "../../functions/clavex/errors.ts";
 import { AccountConflict } from "../../functions/core/account.ts";
 import type { Guarded } from "../../functions/core/failure.ts";
-import type { Job } from "../../functions/core/job.ts";
+import { IdentityChanged, IdentityMismatch } from "../../functions/core/identity.ts";
+import type { PersonJob } from "../../functions/core/job.ts";
 import { createRetryDelay } from "../../functions/core/retry.ts";
+import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import {
   NEXTCLOUD_SERVER,
   NextcloudCertificate,
@@ -12,7 +14,8 @@ import {
   NextcloudUnavailable,
 } from "../../functions/nextcloud/errors.ts";
 import { type CircuitBreaker, CircuitOpen, createCircuitBreaker } from "../../functions/provision/circuit-breaker.ts";
-import { PAUSE_SECONDS, type ProvisionNow, type Tenant, useWorld } from "../support/world.ts";
+import { QueueUnavailable } from "../../functions/queue/errors.ts";
+import { OPEN_SECONDS, type ProvisionNow, type Tenant, useOrganizations } from "../support/organization.ts";
 
 const HOUR_SECONDS = 60 * 60;
 const NEXTCLOUD: Guarded = {
@@ -23,14 +26,16 @@ const NEXTCLOUD: Guarded = {
 const OTHER_NEXTCLOUD: Guarded = { ...NEXTCLOUD, name: "provisioner https://nextcloud.other.example" };
 const CLAVEX: Guarded = { kind: "clavex", name: "acme https://id.acme.example", credentials: "k" };
 
+const IDENTITY: Guarded = { kind: "identity", name: "identity acme", credentials: "hashed" };
+
 const down = () => new NextcloudUnavailable("Nextcloud cannot be reached (ECONNREFUSED)", NEXTCLOUD_SERVER);
 
-describe("a paused server", () => {
+describe("a server whose circuit is open", () => {
   let now: number;
-  let pauses: CircuitBreaker;
+  let breaker: CircuitBreaker;
   beforeEach(() => {
     now = Date.UTC(2026, 6, 23, 8);
-    pauses = createCircuitBreaker(
+    breaker = createCircuitBreaker(
       createRetryDelay(() => 0),
       () => now,
     );
@@ -39,7 +44,7 @@ describe("a paused server", () => {
   /** How a job that needs these servers ends: `done`, `not tried`, or the error's code. */
   async function run(servers: Guarded[], work: () => Promise<unknown>): Promise<string> {
     let tried = false;
-    const outcome = await pauses
+    const outcome = await breaker
       .run(servers, async () => {
         tried = true;
         await work();
@@ -55,7 +60,7 @@ describe("a paused server", () => {
     now += seconds * 1_000;
   };
 
-  test("gets one probe when its pause is over, and the others wait for what it says", async () => {
+  test("a half-open circuit lets one probe through, and the others wait for what it says", async () => {
     await fails([NEXTCLOUD], down());
     wait(29);
     expect(await succeeds(NEXTCLOUD)).toBe("not tried");
@@ -69,31 +74,31 @@ describe("a paused server", () => {
     expect(await succeeds(NEXTCLOUD)).toBe("not tried");
   });
 
-  test("is open to everybody as soon as the probe succeeds", async () => {
+  test("a circuit closes as soon as its probe succeeds", async () => {
     await fails([NEXTCLOUD], down());
     wait(30);
     expect(await succeeds(NEXTCLOUD)).toBe("done");
     expect(await succeeds(NEXTCLOUD)).toBe("done");
   });
 
-  test("is probed less and less often, down to every quarter of an hour", async () => {
+  test("a server is probed less and less often, down to every quarter of an hour", async () => {
     const lengths: number[] = [];
     for (let times = 0; times < 8; times += 1) {
       expect(await fails([NEXTCLOUD], down())).toBe("nextcloud-unavailable");
-      const refused = await pauses.run([NEXTCLOUD], async () => undefined).catch((error) => error);
+      const refused = await breaker.run([NEXTCLOUD], async () => undefined).catch((error) => error);
       lengths.push(refused.retryAfterSeconds);
       wait(refused.retryAfterSeconds);
     }
     expect(lengths).toEqual([30, 60, 120, 240, 480, 900, 900, 900]);
   });
 
-  test("does not count the failures of jobs that were under way together as more than one", async () => {
+  test("failures of jobs that were under way together count as one", async () => {
     await Promise.all(Array.from({ length: 8 }, () => fails([NEXTCLOUD], down())));
     wait(30);
     expect(await succeeds(NEXTCLOUD)).toBe("done");
   });
 
-  test("is paused for as long as it asks for itself", async () => {
+  test("a circuit stays open for as long as its server asks", async () => {
     await fails([NEXTCLOUD], new NextcloudUnavailable("maintenance", NEXTCLOUD_SERVER, { retryAfterSeconds: 600 }));
     wait(599);
     expect(await succeeds(NEXTCLOUD)).toBe("not tried");
@@ -101,10 +106,10 @@ describe("a paused server", () => {
     expect(await succeeds(NEXTCLOUD)).toBe("done");
   });
 
-  test("says to those that are not tried what went wrong there, and for how long it is paused", async () => {
+  test("a job that is not tried says what went wrong there, and for how long the circuit is open", async () => {
     await fails([NEXTCLOUD], down());
     wait(10);
-    await expect(pauses.run([NEXTCLOUD], async () => undefined)).rejects.toMatchObject({
+    await expect(breaker.run([NEXTCLOUD], async () => undefined)).rejects.toMatchObject({
       failureClass: "transient",
       code: "nextcloud-unavailable",
       message: "not tried, the circuit is open: Nextcloud cannot be reached (ECONNREFUSED)",
@@ -112,14 +117,14 @@ describe("a paused server", () => {
     });
   });
 
-  test("does not stop the others: another Nextcloud and Clavex alone go on", async () => {
+  test("an open circuit does not stop the others: another Nextcloud and Clavex alone go on", async () => {
     await fails([NEXTCLOUD, CLAVEX], down());
     expect(await succeeds(NEXTCLOUD, CLAVEX)).toBe("not tried");
     expect(await succeeds(OTHER_NEXTCLOUD, CLAVEX)).toBe("done");
     expect(await succeeds(CLAVEX)).toBe("done");
   });
 
-  test("is not held by a probe that another paused server kept from being tried", async () => {
+  test("a circuit is not held by a probe that another open circuit kept from being tried", async () => {
     await fails([NEXTCLOUD], down());
     await fails([CLAVEX], new ClavexUnavailable("Clavex cannot be reached", CLAVEX_SERVER, { retryAfterSeconds: 300 }));
     wait(60);
@@ -127,7 +132,7 @@ describe("a paused server", () => {
     expect(await succeeds(NEXTCLOUD)).toBe("done");
   });
 
-  test("is probed by the next job when the probe failed for something else", async () => {
+  test("the next job is the probe when the probe failed for something else", async () => {
     await fails([NEXTCLOUD, CLAVEX], down());
     wait(30);
     expect(await fails([NEXTCLOUD, CLAVEX], new ClavexUnavailable("Clavex answers HTTP 500", "subject"))).toBe(
@@ -142,13 +147,28 @@ describe("a paused server", () => {
     new NextcloudUnavailable("an answer that is cut", "subject"),
     new AccountConflict("somebody else's"),
     new ClavexUnavailable("Clavex answers HTTP 500", "subject"),
-  ])("is only what fails for everybody: $name of one person pauses nothing", async (error) => {
-    await fails([NEXTCLOUD, CLAVEX], error);
+    new LedgerUnavailable(new Error("throttled")),
+    new QueueUnavailable(new Error("throttled")),
+    new IdentityChanged("acme"),
+  ])("$name opens no circuit", async (error) => {
+    await fails([NEXTCLOUD, CLAVEX, IDENTITY], error);
+    expect(await succeeds(NEXTCLOUD, CLAVEX, IDENTITY)).toBe("done");
+  });
+
+  test("a wrong identity stops its organization for an hour, or until it has another one, and nobody else", async () => {
+    const mismatch = new IdentityMismatch("expected", "made", "removed");
+    await fails([NEXTCLOUD, CLAVEX, IDENTITY], mismatch);
     expect(await succeeds(NEXTCLOUD, CLAVEX)).toBe("done");
+    wait(HOUR_SECONDS - 1);
+    expect(await succeeds(NEXTCLOUD, CLAVEX, IDENTITY)).toBe("not tried");
+    expect(await succeeds(NEXTCLOUD, CLAVEX, { ...IDENTITY, credentials: "raw" })).toBe("done");
+    wait(1);
+    expect(await fails([NEXTCLOUD, CLAVEX, IDENTITY], mismatch)).toBe("identity-mismatch");
+    expect(await succeeds(NEXTCLOUD, CLAVEX, IDENTITY)).toBe("not tried");
   });
 
   describe("after refused credentials", () => {
-    test("is not asked again for an hour, and then by one probe", async () => {
+    test("a server that refused credentials is not asked again for an hour, and then by one probe", async () => {
       await fails([NEXTCLOUD], new NextcloudUnauthorized());
       wait(HOUR_SECONDS - 1);
       expect(await succeeds(NEXTCLOUD)).toBe("not tried");
@@ -158,15 +178,15 @@ describe("a paused server", () => {
       expect(await succeeds(NEXTCLOUD)).toBe("not tried");
     });
 
-    test("is asked at once when the credentials have changed, and the old ones stay out", async () => {
+    test("other credentials are tried at once, and the old ones stay out", async () => {
       await fails([NEXTCLOUD], new NextcloudUnauthorized());
       expect(await succeeds({ ...NEXTCLOUD, credentials: "b" })).toBe("done");
       expect(await succeeds(NEXTCLOUD)).toBe("not tried");
     });
 
-    test("keeps jobs waiting no longer than usual, so that corrected credentials are noticed soon", async () => {
+    test("jobs wait no longer than usual, so that corrected credentials are noticed soon", async () => {
       await fails([NEXTCLOUD], new NextcloudUnauthorized());
-      const refused = await pauses.run([NEXTCLOUD], async () => undefined).catch((error) => error);
+      const refused = await breaker.run([NEXTCLOUD], async () => undefined).catch((error) => error);
       expect(refused).toMatchObject({ failureClass: "configuration", code: "nextcloud-unauthorized" });
       expect(refused.fix).toMatch(/app password/);
       expect(createRetryDelay(() => 0)(1, refused.retryAfterSeconds)).toBe(30);
@@ -175,7 +195,7 @@ describe("a paused server", () => {
     test.each([
       new ClavexKeyRefused("HTTP 403"),
       new NextcloudCertificate("CERT_HAS_EXPIRED"),
-    ])("waits as usual where no failed login is counted: $name", async (error) => {
+    ])("the wait is the usual one where no failed login is counted: $name", async (error) => {
       const server = error instanceof ClavexKeyRefused ? CLAVEX : NEXTCLOUD;
       await fails([server], error);
       wait(29);
@@ -187,10 +207,10 @@ describe("a paused server", () => {
 });
 
 describe("many jobs for a server that is away", () => {
-  const world = useWorld();
+  const { build } = useOrganizations();
 
   /** Works on all jobs at the same time of the clock; returns the codes they failed with. */
-  async function failures({ clock }: Tenant, provision: ProvisionNow, jobs: Job[]): Promise<string[]> {
+  async function failures({ clock }: Tenant, provision: ProvisionNow, jobs: PersonJob[]): Promise<string[]> {
     const codes: string[] = [];
     const { now } = clock;
     for (const job of jobs) {
@@ -206,10 +226,14 @@ describe("many jobs for a server that is away", () => {
   }
 
   test.each([
-    { why: "maintenance", code: "nextcloud-unavailable", seconds: PAUSE_SECONDS },
+    { why: "maintenance", code: "nextcloud-unavailable", seconds: OPEN_SECONDS },
     { why: "refused credentials", code: "nextcloud-unauthorized", seconds: HOUR_SECONDS },
-  ])("cost it one request, and one more after the pause: $why", async ({ why, code, seconds }) => {
-    const tenant = await world.tenant();
+  ])("many jobs cost a server that is away one request, and one more when its circuit is half open: $why", async ({
+    why,
+    code,
+    seconds,
+  }) => {
+    const tenant = await build();
     const jobs = Array.from({ length: 20 }, () => tenant.job(tenant.person()));
     if (why === "maintenance") tenant.nextcloud.maintenance = true;
     else tenant.nextcloud.faults.add({ kind: "status", status: 401 });

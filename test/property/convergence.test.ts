@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import type { Job } from "../../functions/core/job.ts";
-import { useWorld } from "../support/world.ts";
+import { type PersonJob, replayOf } from "../../functions/core/job.ts";
+import { useOrganizations } from "../support/organization.ts";
 import { changes, type Mode, newScene, type Scene } from "./scene.ts";
 
 const SEED = 20260723;
@@ -56,13 +56,13 @@ interface Counts {
 }
 
 describe("the final Nextcloud state is the one that the final directory state demands, and nothing foreign is ever touched", () => {
-  const world = useWorld();
+  const { build } = useOrganizations();
 
   test.each(MODES)("$name", { timeout: 120_000 }, async (mode) => {
     const counts: Counts = { people: 0, changes: 0, deliveries: 0, arrivals: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 30, size: "max" }), async (steps) => {
-        await play(await newScene(world, mode), steps, counts);
+        await play(await newScene(build, mode), steps, counts);
       }),
       { seed: SEED, numRuns: mode.runs, endOnFailure: false },
     );
@@ -76,15 +76,14 @@ describe("the final Nextcloud state is the one that the final directory state de
 async function play(scene: Scene, steps: Step[], counts: Counts): Promise<void> {
   const { clock } = scene.tenant;
   const containers = [scene.tenant.container(), scene.tenant.container()];
-  let waiting: { job: Job; sentAt: number; due: number; arrival: Arrival }[] = [];
-  const newest = new Map<string, { job: Job; sentAt: number; arrival: Arrival }>();
+  let waiting: { job: PersonJob; sentAt: number; due: number; arrival: Arrival }[] = [];
+  const newest = new Map<string, { job: PersonJob; sentAt: number; arrival: Arrival }>();
 
   const arrive = async (upTo: number): Promise<void> => {
     const due = waiting.filter((each) => each.due <= upTo).sort((a, b) => a.arrival.order - b.arrival.order);
     waiting = waiting.filter((each) => each.due > upTo);
     for (const { job, sentAt, arrival: how } of due) {
-      const trigger = how.replayed ? ({ ...job.trigger, kind: "replay" } as const) : job.trigger;
-      await containers[how.container]?.({ ...job, trigger }, how.waited ? sentAt : undefined);
+      await containers[how.container]?.(how.replayed ? replayOf(job) : job, how.waited ? sentAt : undefined);
       scene.checkForeign();
       counts.arrivals += 1;
     }

@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../functions/core/failure.ts";
-import type { Job } from "../../functions/core/job.ts";
+import type { PersonJob } from "../../functions/core/job.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import type { Ledger } from "../../functions/ledger/ledger.ts";
 import type { Fault, FaultInjector, RecordedRequest } from "../../functions/simulated/server.ts";
-import { IDENTITIES, type Tenant, useWorld } from "../support/world.ts";
+import { done } from "../support/jobs.ts";
+import { IDENTITIES, type Tenant, useOrganizations } from "../support/organization.ts";
 import { changes, type Mode, newScene, type Scene } from "./scene.ts";
 
 const SEED = 20260723;
@@ -53,13 +54,13 @@ const FAULTS: Record<Trouble["kind"], Fault> = {
 const RETRY_SECONDS = 61;
 
 describe("a failure at any request, before or after its work, and a retry of the same job lead to the same state", () => {
-  const world = useWorld();
+  const { build } = useOrganizations();
 
   test.each(MODES)("$name", { timeout: 120_000 }, async (mode) => {
     const counts = { people: 0, jobs: 0, attempts: 0, failed: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(round, { minLength: 2, maxLength: 6, size: "max" }), async (rounds) => {
-        const scene = await newScene(world, mode);
+        const scene = await newScene(build, mode);
         for (const { first, attempts } of rounds) {
           const jobs = first.flatMap((change) => scene.change(change));
           await work(scene, jobs, attempts, counts);
@@ -79,7 +80,7 @@ describe("a failure at any request, before or after its work, and a retry of the
 /** Works on jobs in order until all are done; each attempt meets the next trouble, while there are any. */
 async function work(
   { tenant, change, checkForeign }: Scene,
-  jobs: Job[],
+  jobs: PersonJob[],
   attempts: Attempt[],
   counts: { jobs: number; attempts: number; failed: number },
 ): Promise<void> {
@@ -130,17 +131,28 @@ function brittleLedger(ledger: Ledger) {
   const broken = (): never => {
     throw new LedgerUnavailable(new Error("injected"));
   };
-  const brittle = new Proxy(ledger, {
-    get(target, name: keyof Ledger) {
-      const method = target[name] as (...values: unknown[]) => Promise<unknown>;
-      return async (...values: unknown[]) => {
-        const breaks = left-- === 0;
-        if (breaks && !afterwards) broken();
-        const result = await method(...values);
-        return breaks ? broken() : result;
-      };
-    },
-  });
+  const wrap = <Store extends object>(store: Store): Store =>
+    new Proxy(store, {
+      get(target, name) {
+        const method = Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>;
+        return async (...values: unknown[]) => {
+          const breaks = left-- === 0;
+          if (breaks && !afterwards) broken();
+          const result = await method(...values);
+          return breaks ? broken() : result;
+        };
+      },
+    });
+  const { subjects, claims, deadLetters, brakes, locks, identities, runs } = ledger;
+  const brittle: Ledger = {
+    subjects: wrap(subjects),
+    claims: wrap(claims),
+    deadLetters: wrap(deadLetters),
+    brakes: wrap(brakes),
+    locks: wrap(locks),
+    identities: wrap(identities),
+    runs: wrap(runs),
+  };
   return {
     brittle,
     breakAt(nth: number, after: boolean) {
@@ -153,12 +165,12 @@ function brittleLedger(ledger: Ledger) {
 }
 
 describe("crashes at the worst moment", () => {
-  const world = useWorld();
+  const { build } = useOrganizations();
   const eachJoin = (request: RecordedRequest) =>
     request.method === "POST" && /\/users\/[^/]+\/groups/.test(request.path);
 
   test("a membership of a local group that a Nextcloud administrator gave stays, whatever failed before", async () => {
-    const tenant = await world.tenant({ identity: IDENTITIES.raw });
+    const tenant = await build({ identity: IDENTITIES.raw });
     const { nextcloud } = tenant;
     nextcloud.addGroup("board", "The board");
     const ada = tenant.person();
@@ -175,7 +187,7 @@ describe("crashes at the worst moment", () => {
   });
 
   test("a membership of a local group stays also when the retry still found the person in the Clavex group", async () => {
-    const tenant = await world.tenant({ identity: IDENTITIES.raw });
+    const tenant = await build({ identity: IDENTITIES.raw });
     const { nextcloud } = tenant;
     nextcloud.addGroup("board", "The board");
     const ada = tenant.person();
@@ -196,7 +208,7 @@ describe("crashes at the worst moment", () => {
     IDENTITIES.hashed,
     IDENTITIES.raw,
   ])("a membership that was made just before a crash is left when the person and the Clavex group are gone from it ($uniqueUserIds)", async (identity) => {
-    const tenant = await world.tenant({ identity });
+    const tenant = await build({ identity });
     const ada = tenant.person({}, ["eng"]);
     // The join is done, the answer is lost, and the process with it: another container goes on.
     tenant.nextcloud.faults.add({ kind: "reset", after: true, times: 1, match: eachJoin });
@@ -209,7 +221,7 @@ describe("crashes at the worst moment", () => {
   });
 
   test("so is one in a local group that the organization adopts, and nobody else of that group is touched", async () => {
-    const tenant = await world.tenant({ identity: IDENTITIES.raw, groups: { adopt: ["partners"] } });
+    const tenant = await build({ identity: IDENTITIES.raw, groups: { adopt: ["partners"] } });
     const { nextcloud } = tenant;
     nextcloud.addGroup("partners", "Partners");
     const [ada, grace] = [tenant.person({}, ["partners"]), tenant.person({}, ["partners"])];
@@ -224,20 +236,20 @@ describe("crashes at the worst moment", () => {
   });
 
   test("a local group that appears between two attempts is not joined", async () => {
-    const tenant = await world.tenant({ identity: IDENTITIES.raw });
+    const tenant = await build({ identity: IDENTITIES.raw });
     const { nextcloud, clock } = tenant;
     const ada = tenant.person({}, ["board"]);
     nextcloud.faults.add({ kind: "status", status: 500, times: 1, match: ({ path }) => path.includes("/user_oidc/") });
     await expect(tenant.bring(ada)).rejects.toThrow(/HTTP 500/);
     nextcloud.addGroup("board", "The board");
     clock.now += 30_000;
-    expect((await tenant.bring(ada)).notes).toEqual([expect.stringContaining("group board is skipped")]);
+    expect(done(await tenant.bring(ada)).notes).toEqual([expect.stringContaining("group board is skipped")]);
     expect(nextcloud.group("board")?.members).toEqual([]);
   });
 });
 
 describe("many at the same time", () => {
-  const world = useWorld();
+  const { build } = useOrganizations();
 
   const readsGroup = (request: RecordedRequest) => request.method === "GET" && request.path.includes("/cloud/groups/");
   /** Looking at the group takes the second one so long that the first has made it meanwhile. */
@@ -250,7 +262,7 @@ describe("many at the same time", () => {
     "the same container",
     "two containers",
   ])("two people who bring a new group with a raw id both join it, worked on in %s", async (where) => {
-    const tenant = await world.tenant({ identity: IDENTITIES.raw });
+    const tenant = await build({ identity: IDENTITIES.raw });
     const people = [tenant.person({}, ["eng"]), tenant.person({}, ["eng"])];
     secondLooksLate(tenant);
     const one = tenant.container();
@@ -267,7 +279,7 @@ describe("many at the same time", () => {
     "raw",
     "database",
   ] as const)("one job that two workers have at the same time makes one account (%s)", async (scheme) => {
-    const tenant = await world.tenant({ identity: IDENTITIES[scheme] });
+    const tenant = await build({ identity: IDENTITIES[scheme] });
     const ada = tenant.person({}, ["eng", "ops"]);
     const before = tenant.nextcloud.users().length;
     const [one, two] = [tenant.container(), tenant.container()];
@@ -288,7 +300,7 @@ describe("many at the same time", () => {
   });
 
   test("a core account that appears between looking and making it is found and finished in the same attempt", async () => {
-    const tenant = await world.tenant({ identity: IDENTITIES.database });
+    const tenant = await build({ identity: IDENTITIES.database });
     const ada = tenant.person({}, ["eng"]);
     const creates = (request: RecordedRequest) => request.method === "POST" && /\/cloud\/users\?/.test(request.path);
     // Made by somebody else in the meantime: the work is done, the answer says "exists already".

@@ -1,13 +1,14 @@
 import { createHash, randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { type Job, messageGroupId } from "../../functions/core/job.ts";
+import { messageGroupId, type PersonJob } from "../../functions/core/job.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
-import type { Outcome, Provision } from "../../functions/provision/provision.ts";
+import type { Outcome } from "../../functions/provision/outcome.ts";
 import { createWorker, type Worker } from "../../functions/provision/worker.ts";
 import type { Message } from "../../functions/queue/queue.ts";
 import { createLog } from "../../functions/telemetry/log.ts";
-import { IDENTITIES, type Tenant, useWorld } from "../support/world.ts";
+import { done } from "../support/jobs.ts";
+import { IDENTITIES, type Tenant, useOrganizations } from "../support/organization.ts";
 
 const SEED = 20260723;
 const RUNS = 120;
@@ -86,25 +87,26 @@ function workerOf(tenant: Tenant) {
   const provision = tenant.container();
   let outcome: Outcome | undefined;
   const worker: Worker = createWorker({
-    provision: (async (job) => {
+    async provision({ job }) {
       outcome = await provision(job);
       return outcome;
-    }) satisfies Provision,
+    },
+    followGroups: () => Promise.reject(new Error("there is no hint about groups")),
     queue: { setVisibility: async () => undefined },
     retryDelay: () => 30,
     log: terminalLog((line) => terminal.push(line), "debug"),
     counters: { count: () => undefined, flush: () => undefined },
     concurrency: 1,
   });
-  return async (job: Job): Promise<Outcome> => {
+  return async (job: PersonJob): Promise<Outcome> => {
     outcome = undefined;
-    expect(await worker([messageOf(job)]), terminal.at(-1)).toEqual([]);
+    expect(await worker([messageOf(job)], new AbortController().signal), terminal.at(-1)).toEqual([]);
     if (outcome === undefined) throw new Error("the worker did not call provision");
     return outcome;
   };
 }
 
-function messageOf(job: Job): Message {
+function messageOf(job: PersonJob): Message {
   const id = randomUUID();
   const body = JSON.stringify(job);
   return { id, receipt: id, body, group: messageGroupId(job), sentAt: 1_785_000_000_000, receiveCount: 1 };
@@ -116,7 +118,7 @@ function checkTerminal(): void {
 }
 
 describe("hostile names", () => {
-  const world = useWorld();
+  const { build } = useOrganizations();
 
   test.each([
     { ids: "hashed", identity: IDENTITIES.hashed },
@@ -125,7 +127,7 @@ describe("hostile names", () => {
     ids,
     identity,
   }) => {
-    const tenant = await world.tenant({ identity, quota: { byGroup: { constructor: "7 GB" } } });
+    const tenant = await build({ identity, quota: { byGroup: { constructor: "7 GB" } } });
     const { nextcloud } = tenant;
     const before = nextcloud.groups();
     const ada = tenant.person(
@@ -133,7 +135,7 @@ describe("hostile names", () => {
       GROUPS.map(({ name }) => name),
     );
     const work = workerOf(tenant);
-    const { result, notes } = await work(tenant.job(ada));
+    const { result, notes } = done(await work(tenant.job(ada)));
     expect(result).toBe("applied");
 
     const held = GROUPS.filter((group) => group[ids]).map(({ name }) => name);
@@ -162,14 +164,14 @@ describe("hostile names", () => {
     "with an API key",
     "without an API key",
   ])("a person is provisioned under a harmless name, or ends in the dead letters with a sentence (%s)", async (mode) => {
-    const tenant = await world.tenant({ apiKey: mode === "with an API key", quota: { default: "5 GB" } });
+    const tenant = await build({ apiKey: mode === "with an API key", quota: { default: "5 GB" } });
     const work = workerOf(tenant);
     for (const { first, last, email, shown } of PEOPLE) {
       const person = tenant.person({ first_name: first, last_name: last, ...(email === undefined ? {} : { email }) });
       const outcome = await work(tenant.webhook(person, "user.created"));
       if (shown === undefined) {
         expect(outcome).toMatchObject({ result: "parked", reason: "profile-refused" });
-        expect(await world.ledger.deadLetter(tenant.organization.slug, person.id)).toMatchObject({
+        expect(await tenant.ledger.deadLetters.get(tenant.organization.slug, person.id)).toMatchObject({
           message: `the display name has ${first.length + 1 + last.length} characters, Nextcloud holds at most 255`,
         });
         expect(tenant.account(person)).toBeUndefined();
@@ -182,7 +184,7 @@ describe("hostile names", () => {
   });
 
   test("a quota that nobody can understand is passed over and reported, the person is provisioned", async () => {
-    const tenant = await world.tenant({ quota: { default: "5 GB" } });
+    const tenant = await build({ quota: { default: "5 GB" } });
     const work = workerOf(tenant);
     for (const quota of QUOTAS) {
       const person = tenant.person();
@@ -190,7 +192,7 @@ describe("hostile names", () => {
         JSON.stringify({ nextcloud_quota: quota }).replace("{", '{"__proto__":{"nextcloud_quota":"1 PB"},'),
       ) as Record<string, unknown>;
       tenant.clavex.setAttributes(tenant.organization.slug, person.id, metadata);
-      const { result, notes } = await work(tenant.job(person));
+      const { result, notes } = done(await work(tenant.job(person)));
       expect(result).toBe("applied");
       expect(tenant.account(person)).toMatchObject({ quota: 5 * 1024 ** 3 });
       const said = typeof quota === "string" && quota.trim() !== "" ? 1 : 0;
@@ -200,14 +202,14 @@ describe("hostile names", () => {
   });
 
   test("what Nextcloud says of a refusal is kept without addresses, and shown without control characters", async () => {
-    const tenant = await world.tenant();
+    const tenant = await build();
     const said = "No \u001b[31mplace\u009b2J for\r\nada@acme.example\u202e";
     const body = JSON.stringify({ ocs: { meta: { status: "failure", statuscode: 101, message: said }, data: [] } });
     tenant.nextcloud.faults.add({ kind: "status", status: 400, body, match: ({ method }) => method === "POST" });
     const ada = tenant.person();
     const outcome = await workerOf(tenant)(tenant.job(ada));
     expect(outcome).toMatchObject({ result: "parked", reason: "nextcloud-ocs-101" });
-    const letter = await world.ledger.deadLetter(tenant.organization.slug, ada.id);
+    const letter = await tenant.ledger.deadLetters.get(tenant.organization.slug, ada.id);
     expect(letter?.message).toMatch(/^Nextcloud refuses POST .*place.*\(OCS 101\)$/s);
     expect(letter?.message).not.toContain("ada@");
     expect(terminal.join("\n")).not.toContain("ada@");
@@ -229,7 +231,7 @@ describe("hostile names", () => {
   test("whatever people and groups are called, a job ends, a second one finds nothing to do, and no line is forged", {
     timeout: 60_000,
   }, async () => {
-    const tenants = [await world.tenant(), await world.tenant({ identity: IDENTITIES.raw })];
+    const tenants = [await build(), await build({ identity: IDENTITIES.raw })];
     const workers = tenants.map(workerOf);
     const text = fc.oneof(fc.string({ unit: "binary", maxLength: 80 }), fc.string({ unit: "grapheme", maxLength: 20 }));
     const counts = { people: 0, parked: 0, skipped: 0, groups: 0 };
@@ -241,16 +243,18 @@ describe("hostile names", () => {
         fc.array(fc.string({ unit: "binary", minLength: 1, maxLength: 70 }), { maxLength: 3 }),
         async (which, first_name, last_name, groups) => {
           const tenant = tenants[which] as Tenant;
-          const work = workers[which] as (job: Job) => Promise<Outcome>;
+          const work = workers[which] as (job: PersonJob) => Promise<Outcome>;
           const foreign = tenant.nextcloud.group("admin");
           const person = tenant.person({ first_name, last_name }, [...new Set(groups)]);
           const outcome = await work(tenant.job(person));
           counts.people += 1;
           counts.groups += groups.length;
-          counts.skipped += outcome.notes.length;
           expect(["applied", "parked"]).toContain(outcome.result);
           if (outcome.result === "parked") counts.parked += 1;
-          else expect(await work(tenant.job(person))).toMatchObject({ result: "unchanged" });
+          else {
+            counts.skipped += done(outcome).notes.length;
+            expect(await work(tenant.job(person))).toMatchObject({ result: "unchanged" });
+          }
           expect(tenant.nextcloud.group("admin")).toEqual(foreign);
           checkTerminal();
         },

@@ -1,11 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { expect } from "vitest";
-import type { Job } from "../../functions/core/job.ts";
+import type { PersonJob } from "../../functions/core/job.ts";
 import { createBrake } from "../../functions/provision/brake.ts";
 import type { ClavexUser, UserChange } from "../../functions/simulated/clavex.ts";
 import type { AccountView } from "../../functions/simulated/nextcloud.ts";
-import { IDENTITIES, type Tenant, type World } from "../support/world.ts";
+import { personJob, TRIGGERS } from "../support/jobs.ts";
+import { type Builder, IDENTITIES, type Tenant } from "../support/organization.ts";
 
 const GB = 1024 ** 3;
 const MB = 1024 ** 2;
@@ -89,15 +90,15 @@ export interface Scene {
   /** Everybody there has ever been. */
   readonly people: readonly Person[];
   /** Changes the directory; returns a job for everyone the change is about, as a webhook or reconciliation would send it. */
-  change(change: Change): Job[];
+  change(change: Change): PersonJob[];
   /** Throws when anything in Nextcloud that is not ours is not exactly as it was, or an account is there that nobody needs. */
   checkForeign(): void;
   /** Throws when Nextcloud is not what the directory demands now. */
   checkConverged(): void;
 }
 
-export async function newScene(world: World, mode: Mode): Promise<Scene> {
-  const tenant = await world.tenant({
+export async function newScene(build: Builder["build"], mode: Mode): Promise<Scene> {
+  const tenant = await build({
     apiKey: mode.apiKey,
     identity: mode.hashed ? IDENTITIES.hashed : IDENTITIES.raw,
     groups: { always: [ALWAYS], adopt: [ADOPTED] },
@@ -106,7 +107,7 @@ export async function newScene(world: World, mode: Mode): Promise<Scene> {
   const { clavex, nextcloud, organization } = tenant;
   const { slug } = organization;
   // The brake is another test's: here an operator lets everybody pass.
-  await createBrake(tenant.ledger).allow(slug, 100_000);
+  await createBrake(tenant.ledger, () => tenant.clock.now).allow(slug, 100_000);
   const idOf = (value: string): string =>
     mode.hashed ? createHash("sha256").update(`1_0_${value}`).digest("hex") : value;
 
@@ -151,19 +152,12 @@ export async function newScene(world: World, mode: Mode): Promise<Scene> {
   }
 
   /** A job as the receiver makes it; `before` is the user as they were when they are gone by now. */
-  const webhook = (event: string, person: Person, before = user(person)): Job => tenant.webhook(before, event);
+  const webhook = (event: string, person: Person, before = user(person)): PersonJob => tenant.webhook(before, event);
   /** A change of groups sends no webhook: reconciliation finds it. Without an API key nobody does. */
-  const reconcile = (subjects: Iterable<string>): Job[] =>
-    mode.apiKey
-      ? Array.from(subjects, (subject) => ({
-          version: 1,
-          organization: slug,
-          subject,
-          trigger: { kind: "reconcile" },
-        }))
-      : [];
+  const reconcile = (subjects: Iterable<string>): PersonJob[] =>
+    mode.apiKey ? Array.from(subjects, (subject) => personJob(slug, subject, TRIGGERS.reconcile)) : [];
 
-  function changePerson(change: Exclude<Change, { kind: "create" | "deleteGroup" }>, person: Person): Job[] {
+  function changePerson(change: Exclude<Change, { kind: "create" | "deleteGroup" }>, person: Person): PersonJob[] {
     switch (change.kind) {
       case "rename":
         person.first = NAMES[change.name] ?? "";

@@ -1,13 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { Failure, type FailureClass, type FailureDetails } from "../../functions/core/failure.ts";
-import { type Job, messageGroupId } from "../../functions/core/job.ts";
+import { eventOf, type GroupsJob, type Job, messageGroupId, type PersonJob } from "../../functions/core/job.ts";
 import { createRetryDelay } from "../../functions/core/retry.ts";
-import type { Outcome, Provision } from "../../functions/provision/provision.ts";
-import { createWorker } from "../../functions/provision/worker.ts";
+import type { Outcome, ReceivedJob } from "../../functions/provision/outcome.ts";
+import type { Provision } from "../../functions/provision/provision.ts";
+import { createWorker, type FollowGroups } from "../../functions/provision/worker.ts";
 import type { Message } from "../../functions/queue/queue.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter } from "../../functions/telemetry/metrics.ts";
+import { personJob, webhookTrigger } from "../support/jobs.ts";
 
 const DONE: Outcome = {
   result: "applied",
@@ -17,9 +19,11 @@ const DONE: Outcome = {
   state: "active",
 };
 const SENT_AT = 1_785_000_000_000;
+const IDS = Array.from({ length: 10 }, () => randomUUID()).sort();
+const [ADA = "", GRACE = "", LINUS = "", HANK = ""] = IDS;
 
-function jobOf(subject: string, fields: Partial<Job> = {}): Job {
-  return { version: 1, organization: "acme", subject, trigger: { kind: "manual" }, ...fields };
+function jobOf(subject: string, fields: Partial<PersonJob> = {}): Job {
+  return { ...personJob("acme", subject), ...fields } as Job;
 }
 
 /** A message as the queue hands it out; `id` is its message id, its receipt is `receipt of ID`. */
@@ -41,8 +45,19 @@ interface Line {
   fields: Fields;
 }
 
+interface Options {
+  followGroups?: FollowGroups;
+  concurrency?: number;
+  deadline?: AbortSignal;
+}
+
 /** Runs a batch and returns all that it led to. */
-async function run(messages: Message[], provision: Provision, concurrency = 4, hasTime?: () => boolean) {
+async function run(messages: Message[], provision: Provision, options: Options = {}) {
+  const {
+    followGroups = () => Promise.reject(new Error("there is no hint about groups")),
+    concurrency = 4,
+    deadline = new AbortController().signal,
+  } = options;
   const visibility: { id: string; seconds: number }[] = [];
   const lines: Line[] = [];
   const counted: Counter[] = [];
@@ -54,6 +69,7 @@ async function run(messages: Message[], provision: Provision, concurrency = 4, h
     };
   const worker = createWorker({
     provision,
+    followGroups,
     queue: {
       setVisibility: async (changes) => {
         for (const { receipt, seconds } of changes)
@@ -72,7 +88,7 @@ async function run(messages: Message[], provision: Provision, concurrency = 4, h
     },
     concurrency,
   });
-  const stayed = await worker(messages, hasTime);
+  const stayed = await worker(messages, deadline);
   return { failed: stayed.map(({ id }) => id), visibility, lines, counted, flushed };
 }
 
@@ -87,27 +103,27 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe("a batch", () => {
   it("begins no job when the function's time is almost over, and gives the rest back at once", async () => {
-    const messages = ["ada", "grace", "ada"].map((subject) => message(jobOf(subject)));
+    const messages = [ADA, GRACE, ADA].map((subject) => message(jobOf(subject)));
     const begun: string[] = [];
-    const provision: Provision = async ({ subject }) => {
-      begun.push(subject);
+    const over = new AbortController();
+    const provision: Provision = async ({ job }) => {
+      begun.push(job.subject);
+      over.abort();
       return DONE;
     };
-    const { failed, visibility } = await run(messages, provision, 1, () => begun.length < 1);
-    expect(begun).toEqual(["ada"]);
+    const { failed, visibility } = await run(messages, provision, { concurrency: 1, deadline: over.signal });
+    expect(begun).toEqual([ADA]);
     expect(failed.toSorted()).toEqual(ids(messages.slice(1)).toSorted());
     expect(visibility.map(({ seconds }) => seconds)).toEqual([1, 1]);
   });
 
   it("is done one message after the other for one subject, in the order it came", async () => {
-    const messages = ["1", "2", "3"].map((deliveryId) =>
-      message(jobOf("ada", { trigger: { kind: "webhook", deliveryId } })),
-    );
+    const messages = ["1", "2", "3"].map((event) => message(jobOf(ADA, { trigger: webhookTrigger(event) })));
     const steps: string[] = [];
-    const { failed } = await run(messages, async ({ trigger }) => {
-      steps.push(`begin ${trigger.deliveryId}`);
+    const { failed } = await run(messages, async ({ job }) => {
+      steps.push(`begin ${eventOf(job)}`);
       for (let turns = 5; turns > 0; turns -= 1) await turn();
-      steps.push(`end ${trigger.deliveryId}`);
+      steps.push(`end ${eventOf(job)}`);
       return DONE;
     });
     expect(steps).toEqual(["begin 1", "end 1", "begin 2", "end 2", "begin 3", "end 3"]);
@@ -115,16 +131,57 @@ describe("a batch", () => {
   });
 
   it("gives every job to provision, with when it was sent and how often it was received", async () => {
-    const job = jobOf("ada", {
-      trigger: { kind: "webhook", event: "user.updated", deliveryId: "d" },
+    const job = jobOf(ADA, {
+      trigger: webhookTrigger("user.updated", "d"),
       snapshot: { a: 1 },
     });
     const calls: unknown[] = [];
-    await run([message(job, { receives: 7 })], async (...parameters) => {
-      calls.push(parameters);
+    await run([message(job, { receives: 7 })], async (received) => {
+      calls.push(received);
       return DONE;
     });
-    expect(calls).toEqual([[job, SENT_AT, 7]]);
+    expect(calls).toEqual([{ job, sentAt: SENT_AT, receiveCount: 7 }]);
+  });
+
+  it("a hint about groups is followed and not provisioned", async () => {
+    const job: GroupsJob = {
+      version: 2,
+      kind: "groups",
+      organization: "acme",
+      trigger: webhookTrigger("group.updated", "d"),
+    };
+    const calls: ReceivedJob[] = [];
+    const provision = () => Promise.reject(new Error("provisioned"));
+    const { failed, lines, counted } = await run([message(job)], provision, {
+      async followGroups(received) {
+        calls.push(received);
+        return { result: "followed", queued: 3 };
+      },
+    });
+    expect(calls).toEqual([{ job, sentAt: SENT_AT, receiveCount: 1 }]);
+    expect(failed).toEqual([]);
+    expect(counted).toEqual(["JobsUnchanged"]);
+    expect(lines).toMatchObject([{ level: "info", fields: { subject: "groups", result: "followed", queued: 3 } }]);
+  });
+
+  it.each(["person", "purge"] as const)("a job of kind %s is provisioned", async (kind) => {
+    const job: Job = { version: 2, kind, organization: "acme", subject: ADA, trigger: { kind: "manual" } };
+    const calls: ReceivedJob[] = [];
+    await run([message(job)], async (received) => {
+      calls.push(received);
+      return DONE;
+    });
+    expect(calls).toMatchObject([{ job }]);
+  });
+
+  it("a job of version 1 is provisioned", async () => {
+    const first = { version: 1, organization: "acme", subject: ADA, trigger: { kind: "manual" } };
+    const calls: ReceivedJob[] = [];
+    await run([message(JSON.stringify(first))], async (received) => {
+      calls.push(received);
+      return DONE;
+    });
+    expect(calls).toMatchObject([{ job: personJob("acme", ADA) }]);
   });
 
   it("that is empty does nothing", async () => {
@@ -133,7 +190,7 @@ describe("a batch", () => {
   });
 
   it("writes its metrics out once", async () => {
-    const messages = ["ada", "grace", "linus"].map((subject) => message(jobOf(subject)));
+    const messages = [ADA, GRACE, LINUS].map((subject) => message(jobOf(subject)));
     expect((await run(messages, async () => DONE)).flushed).toBe(1);
     expect((await run(messages, () => Promise.reject(new Trouble("transient")))).flushed).toBe(1);
   });
@@ -141,7 +198,7 @@ describe("a batch", () => {
 
 describe("different subjects", () => {
   it("are worked on at the same time: each waits for all the others to have begun", async () => {
-    const subjects = ["ada", "grace", "linus", "hank"];
+    const subjects = [ADA, GRACE, LINUS, HANK];
     const barrier = barrierOf(subjects.length);
     const { failed } = await run(
       subjects.map((subject) => message(jobOf(subject))),
@@ -149,13 +206,13 @@ describe("different subjects", () => {
         await barrier();
         return DONE;
       },
-      subjects.length,
+      { concurrency: subjects.length },
     );
     expect(failed).toEqual([]);
   });
 
   it("are never more at once than allowed, and all are done", async () => {
-    const messages = Array.from({ length: 10 }, (_, index) => message(jobOf(`person-${index}`)));
+    const messages = IDS.map((id) => message(jobOf(id)));
     let [active, most, done] = [0, 0, 0];
     await run(
       messages,
@@ -167,14 +224,14 @@ describe("different subjects", () => {
         done += 1;
         return DONE;
       },
-      3,
+      { concurrency: 3 },
     );
     expect([most, done]).toEqual([3, 10]);
   });
 
   it("go on while one is slow: its own later messages alone wait for it", async () => {
-    const slow = [message(jobOf("ada")), message(jobOf("ada"))];
-    const others = ["grace", "linus"].map((subject) => message(jobOf(subject)));
+    const slow = [message(jobOf(ADA)), message(jobOf(ADA))];
+    const others = [GRACE, LINUS].map((subject) => message(jobOf(subject)));
     const finished: string[] = [];
     let release: () => void = () => undefined;
     const released = new Promise<void>((resolve) => {
@@ -182,20 +239,20 @@ describe("different subjects", () => {
     });
     await run(
       [...slow, ...others],
-      async ({ subject }) => {
-        if (subject === "ada" && !finished.includes("ada")) await released;
+      async ({ job: { subject } }) => {
+        if (subject === ADA && !finished.includes(ADA)) await released;
         finished.push(subject);
         if (finished.length === 2) release();
         return DONE;
       },
-      2,
+      { concurrency: 2 },
     );
-    expect(finished).toEqual(["grace", "linus", "ada", "ada"]);
+    expect(finished).toEqual([GRACE, LINUS, ADA, ADA]);
   });
 
   it("of two organizations are different, though they are called the same", async () => {
     const barrier = barrierOf(2);
-    const messages = ["acme", "globex"].map((organization) => message(jobOf("ada", { organization })));
+    const messages = ["acme", "globex"].map((organization) => message(jobOf(ADA, { organization })));
     const { failed } = await run(messages, async () => {
       await barrier();
       return DONE;
@@ -206,15 +263,15 @@ describe("different subjects", () => {
 
 describe("a failure", () => {
   it("fails the later messages of its subject untried, and no message of others", async () => {
-    const [first, failing, later, last] = ["first", "failing", "later", "last"].map((deliveryId) =>
-      message(jobOf("ada", { trigger: { kind: "webhook", deliveryId } }), { id: deliveryId }),
+    const [first, failing, later, last] = ["first", "failing", "later", "last"].map((event) =>
+      message(jobOf(ADA, { trigger: webhookTrigger(event) }), { id: event }),
     );
-    const other = message(jobOf("grace"));
+    const other = message(jobOf(GRACE));
     const tried: (string | undefined)[] = [];
     const messages = [first, other, failing, later, last].filter((each) => each !== undefined);
-    const { failed } = await run(messages, async ({ trigger }) => {
-      tried.push(trigger.deliveryId);
-      if (trigger.deliveryId === "failing") throw new Trouble("transient");
+    const { failed } = await run(messages, async ({ job }) => {
+      tried.push(eventOf(job));
+      if (eventOf(job) === "failing") throw new Trouble("transient");
       return DONE;
     });
     expect(failed).toEqual(["failing", "later", "last"]);
@@ -222,22 +279,22 @@ describe("a failure", () => {
   });
 
   it("makes the later messages of its subject wait exactly as long as itself, whatever their own count", async () => {
-    const messages = [3, 1, 2].map((receives) => message(jobOf("ada"), { receives }));
+    const messages = [3, 1, 2].map((receives) => message(jobOf(ADA), { receives }));
     const { visibility } = await run(messages, () => Promise.reject(new Trouble("transient")));
     expect(visibility).toEqual(ids(messages).map((id) => ({ id, seconds: 120 })));
   });
 
   it("sets no visibility for what was done", async () => {
-    const [done, waiting] = [message(jobOf("ada")), message(jobOf("grace"))];
-    const { visibility } = await run([done, waiting], async ({ subject }) => {
-      if (subject === "grace") throw new Trouble("transient");
+    const [done, waiting] = [message(jobOf(ADA)), message(jobOf(GRACE))];
+    const { visibility } = await run([done, waiting], async ({ job: { subject } }) => {
+      if (subject === GRACE) throw new Trouble("transient");
       return DONE;
     });
     expect(visibility.map(({ id }) => id)).toEqual([waiting.id]);
   });
 
   it("of each subject waits by its own count", async () => {
-    const messages = [message(jobOf("ada"), { receives: 1 }), message(jobOf("grace"), { receives: 4 })];
+    const messages = [message(jobOf(ADA), { receives: 1 }), message(jobOf(GRACE), { receives: 4 })];
     const { visibility, failed } = await run(messages, () => Promise.reject(new Trouble("transient")));
     expect(new Map(visibility.map(({ id, seconds }) => [id, seconds]))).toEqual(
       new Map([
@@ -253,7 +310,7 @@ describe("a failure", () => {
       [600, 600],
       [5, 30],
     ] as const) {
-      const { visibility } = await run([message(jobOf("ada"))], () =>
+      const { visibility } = await run([message(jobOf(ADA))], () =>
         Promise.reject(new Trouble("transient", { retryAfterSeconds })),
       );
       expect(visibility).toMatchObject([{ seconds }]);
@@ -261,7 +318,7 @@ describe("a failure", () => {
   });
 
   it.each(["transient", "configuration"] as const)("that is %s stays in the queue", async (failureClass) => {
-    const one = message(jobOf("ada"));
+    const one = message(jobOf(ADA));
     const { failed, visibility } = await run([one], () =>
       Promise.reject(new Trouble(failureClass, { fix: "Do this." })),
     );
@@ -271,39 +328,50 @@ describe("a failure", () => {
 
   it("that nobody knows stays in the queue too, be it no error at all", async () => {
     for (const thrown of [new TypeError("bug"), "text", undefined]) {
-      const one = message(jobOf("ada"));
+      const one = message(jobOf(ADA));
       const { failed } = await run([one], () => Promise.reject(thrown));
       expect(failed).toEqual([one.id]);
     }
   });
 
   it("that is thrown at once and not later is treated the same", async () => {
-    const [one, other] = [message(jobOf("ada")), message(jobOf("grace"))];
-    const { failed } = await run([one, other], ({ subject }) => {
-      if (subject === "ada") throw new Trouble("transient");
+    const [one, other] = [message(jobOf(ADA)), message(jobOf(GRACE))];
+    const { failed } = await run([one, other], ({ job: { subject } }) => {
+      if (subject === ADA) throw new Trouble("transient");
       return Promise.resolve(DONE);
     });
     expect(failed).toEqual([one.id]);
   });
 
   it("of everything leaves everything in the queue, in the order of each subject", async () => {
-    const messages = ["ada", "grace", "ada", "grace", "ada"].map((subject, index) =>
-      message(jobOf(subject), { id: `${subject}-${index}` }),
+    const messages = [ADA, GRACE, ADA, GRACE, ADA].map((subject, index) =>
+      message(jobOf(subject), { id: String(index) }),
     );
-    const { failed, visibility } = await run(messages, () => Promise.reject(new Trouble("transient")), 1);
-    expect(failed).toEqual(["ada-0", "ada-2", "ada-4", "grace-1", "grace-3"]);
+    const { failed, visibility } = await run(messages, () => Promise.reject(new Trouble("transient")), {
+      concurrency: 1,
+    });
+    expect(failed).toEqual(["0", "2", "4", "1", "3"]);
     expect(visibility.map(({ id }) => id).sort()).toEqual([...failed].sort());
   });
 });
 
 describe("a job that was parked", () => {
   it("leaves the queue, and the next one of its subject is worked on", async () => {
-    const messages = [message(jobOf("ada")), message(jobOf("ada"))];
-    const outcomes: Outcome[] = [{ ...DONE, result: "parked", operations: [], reason: "account-conflict" }, DONE];
+    const messages = [message(jobOf(ADA)), message(jobOf(ADA))];
+    const outcomes: Outcome[] = [
+      { result: "parked", accountId: "id", reason: "account-conflict", problem: "somebody else's" },
+      DONE,
+    ];
     const { failed, lines } = await run(messages, async () => outcomes.shift() ?? DONE);
     expect(failed).toEqual([]);
     expect(lines.map(({ level }) => level)).toEqual(["error", "info"]);
-    expect(lines[0]?.fields).toMatchObject({ subject: "ada", reason: "account-conflict" });
+    expect(lines[0]?.fields).toMatchObject({
+      subject: ADA,
+      accountId: "id",
+      result: "parked",
+      reason: "account-conflict",
+      problem: "somebody else's",
+    });
   });
 });
 
@@ -313,9 +381,11 @@ describe("a message that cannot be read", () => {
     "not JSON",
     "null",
     "[]",
-    JSON.stringify({ ...jobOf("ada"), version: 2 }),
-    JSON.stringify({ ...jobOf("ada"), subject: undefined }),
-    JSON.stringify({ ...jobOf("ada"), trigger: { kind: "other" } }),
+    JSON.stringify({ ...jobOf(ADA), version: 3 }),
+    JSON.stringify({ ...jobOf(ADA), subject: undefined }),
+    JSON.stringify({ ...jobOf(ADA), subject: "ada" }),
+    JSON.stringify({ ...jobOf(ADA), kind: "other" }),
+    JSON.stringify({ ...jobOf(ADA), trigger: { kind: "other" } }),
   ];
 
   it.each(UNREADABLE)("such as %j stays for the dead-letter queue, and is not tried", async (body) => {
@@ -329,15 +399,15 @@ describe("a message that cannot be read", () => {
   });
 
   it("blocks its own subject and nobody else", async () => {
-    const bad = message("not JSON", { group: "acme#ada" });
-    const messages = [message(jobOf("ada")), bad, message(jobOf("ada")), message(jobOf("grace"))];
+    const bad = message("not JSON", { group: `acme#${ADA}` });
+    const messages = [message(jobOf(ADA)), bad, message(jobOf(ADA)), message(jobOf(GRACE))];
     const tried: string[] = [];
-    const { failed } = await run(messages, async ({ subject }) => {
+    const { failed } = await run(messages, async ({ job: { subject } }) => {
       tried.push(subject);
       return DONE;
     });
     expect(failed).toEqual([bad.id, messages[2]?.id]);
-    expect(tried.sort()).toEqual(["ada", "grace"]);
+    expect(tried.sort()).toEqual([ADA, GRACE]);
   });
 });
 
@@ -345,8 +415,8 @@ describe("the log", () => {
   const EMAIL = "ada.lovelace@acme.example";
 
   it("has one line for each job, with the ids that lead back to Clavex, SQS and Nextcloud", async () => {
-    const trigger = { kind: "webhook" as const, event: "user.updated", deliveryId: "delivery-1" };
-    const { lines } = await run([message(jobOf("ada", { trigger }), { receives: 3 })], async () => ({
+    const trigger = webhookTrigger("user.updated", "delivery-1");
+    const { lines } = await run([message(jobOf(ADA, { trigger }), { receives: 3 })], async () => ({
       ...DONE,
       notes: ["group x is skipped"],
     }));
@@ -356,7 +426,7 @@ describe("the log", () => {
         message: "job",
         fields: expect.objectContaining({
           organization: "acme",
-          subject: "ada",
+          subject: ADA,
           accountId: "id",
           trigger: "webhook",
           event: "user.updated",
@@ -372,14 +442,14 @@ describe("the log", () => {
   });
 
   it("says of a failure what it is, what to do, and when it is tried again", async () => {
-    const one = message(jobOf("ada"), { receives: 2 });
+    const one = message(jobOf(ADA), { receives: 2 });
     const { lines } = await run([one], () => Promise.reject(new Trouble("configuration", { fix: "Do this." })));
     expect(lines).toMatchObject([
       {
         level: "error",
         fields: {
           messageId: one.id,
-          group: "acme#ada",
+          group: `acme#${ADA}`,
           class: "configuration",
           code: "trouble",
           problem: "there is trouble",
@@ -392,24 +462,24 @@ describe("the log", () => {
   });
 
   it("has one line for a failure, and none for the messages that wait behind it", async () => {
-    const messages = [message(jobOf("ada")), message(jobOf("ada")), message(jobOf("ada"))];
+    const messages = [message(jobOf(ADA)), message(jobOf(ADA)), message(jobOf(ADA))];
     const { lines } = await run(messages, () => Promise.reject(new Trouble("transient")));
     expect(lines.filter(({ level }) => level !== "debug")).toHaveLength(1);
   });
 
   it("never has an e-mail address above debug, wherever one might come from", async () => {
-    const snapshot = { id: "ada", email: EMAIL };
-    const trigger = { kind: "webhook" as const, event: "user.updated", deliveryId: "d" };
+    const snapshot = { id: ADA, email: EMAIL };
+    const trigger = webhookTrigger("user.updated", "d");
     const messages = [
-      message(jobOf("ada", { snapshot, trigger })),
-      message(jobOf("unexpected", { snapshot, trigger })),
-      message(jobOf("failing", { snapshot, trigger })),
-      message(JSON.stringify({ ...jobOf("odd"), subject: { email: EMAIL } }), { group: "acme#odd" }),
+      message(jobOf(ADA, { snapshot, trigger })),
+      message(jobOf(GRACE, { snapshot, trigger })),
+      message(jobOf(LINUS, { snapshot, trigger })),
+      message(JSON.stringify({ ...jobOf(HANK), subject: { email: EMAIL } }), { group: "acme#odd" }),
       message(`{"email":"${EMAIL}"`, { group: "acme#broken" }),
     ];
-    const { lines, failed } = await run(messages, async ({ subject }) => {
-      if (subject === "unexpected") throw new TypeError(`cannot read ${EMAIL}`);
-      if (subject === "failing") throw new Trouble("transient", { cause: new Error(EMAIL) });
+    const { lines, failed } = await run(messages, async ({ job: { subject } }) => {
+      if (subject === GRACE) throw new TypeError(`cannot read ${EMAIL}`);
+      if (subject === LINUS) throw new Trouble("transient", { cause: new Error(EMAIL) });
       return DONE;
     });
     expect(failed).toHaveLength(4);

@@ -191,12 +191,13 @@ describe("a delivery that concerns a person", () => {
     const [message] = await jobs();
     const job: unknown = JSON.parse(message?.Body ?? "");
     expect(job).toEqual({
-      version: 1,
+      version: 2,
+      kind: "person",
       organization: "acme",
       subject: SUBJECT,
-      trigger: { kind: "webhook", event: "user.updated", deliveryId: DELIVERY, occurredAt: OCCURRED_AT },
+      trigger: { kind: "webhook", event: "user.updated", deliveryId: DELIVERY, occurredAt: OCCURRED_AT, about: "user" },
     });
-    expect(jobSchema.strict().parse(job)).toEqual(job);
+    expect(jobSchema.parse(job)).toEqual(job);
     expect(message?.Attributes).toMatchObject({
       MessageGroupId: `acme#${SUBJECT}`,
       MessageDeduplicationId: createHash("sha256").update(`${DELIVERY}#${SUBJECT}`).digest("hex"),
@@ -259,10 +260,17 @@ describe("a delivery that concerns a person", () => {
     expect([response.status, await response.json()]).toEqual([202, { status: "queued" }]);
     const [message] = await jobs();
     expect(JSON.parse(message?.Body ?? "")).toEqual({
-      version: 1,
+      version: 2,
+      kind: "person",
       organization: "acme",
       subject: SUBJECT,
-      trigger: { kind: "webhook", event: "scim.user.deactivate", deliveryId: "audit-1", occurredAt: OCCURRED_AT },
+      trigger: {
+        kind: "webhook",
+        event: "scim.user.deactivate",
+        deliveryId: "audit-1",
+        occurredAt: OCCURRED_AT,
+        about: "user",
+      },
     });
   });
 });
@@ -288,10 +296,10 @@ describe("a delivery that concerns a group", () => {
     const [message, ...others] = await jobs();
     expect(others).toEqual([]);
     expect(JSON.parse(message?.Body ?? "")).toEqual({
-      version: 1,
+      version: 2,
+      kind: "groups",
       organization: "acme",
-      subject: "groups",
-      trigger: { kind: "webhook", event, deliveryId: event, occurredAt: OCCURRED_AT },
+      trigger: { kind: "webhook", event, deliveryId: event, occurredAt: OCCURRED_AT, about: "membership" },
     });
     expect(message?.Attributes?.MessageGroupId).toBe("acme#groups");
   });
@@ -319,10 +327,17 @@ describe("without an API key", () => {
     expect(answer).toEqual({ status: "queued" });
     expect(sent).toEqual([
       {
-        version: 1,
+        version: 2,
+        kind: "person",
         organization: "plain",
         subject: SUBJECT,
-        trigger: { kind: "webhook", event: "user.updated", deliveryId: "user.updated", occurredAt: OCCURRED_AT },
+        trigger: {
+          kind: "webhook",
+          event: "user.updated",
+          deliveryId: "user.updated",
+          occurredAt: OCCURRED_AT,
+          about: "user",
+        },
         snapshot: {
           id: SUBJECT,
           org_id: OTHER_ORGANIZATION,
@@ -342,10 +357,17 @@ describe("without an API key", () => {
     expect(answer).toEqual({ status: "queued" });
     expect(sent).toEqual([
       {
-        version: 1,
+        version: 2,
+        kind: "person",
         organization: "plain",
         subject: SUBJECT,
-        trigger: { kind: "webhook", event: "user.deleted", deliveryId: "user.deleted", occurredAt: OCCURRED_AT },
+        trigger: {
+          kind: "webhook",
+          event: "user.deleted",
+          deliveryId: "user.deleted",
+          occurredAt: OCCURRED_AT,
+          about: "deletion",
+        },
       },
     ]);
   });

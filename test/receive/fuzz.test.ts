@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
-import { messageGroupId } from "../../functions/core/job.ts";
+import { aboutWhom, messageGroupId } from "../../functions/core/job.ts";
 import { parseOrganization } from "../../functions/core/organization.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
@@ -154,8 +154,9 @@ describe("the webhook endpoint", () => {
     for (const { body, group } of messages) {
       const job = parseJob(body);
       expect(group).toBe(messageGroupId(job));
-      expect(["groups", SUBJECT]).toContain(job.subject);
-      expect(job.snapshot === undefined || job.organization === "plain").toBe(true);
+      expect(["groups", SUBJECT]).toContain(aboutWhom(job));
+      expect(["groups", "person"]).toContain(job.kind);
+      expect(!("snapshot" in job) || job.organization === "plain").toBe(true);
     }
   });
 

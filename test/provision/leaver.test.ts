@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
+import { type Tenant, useOrganizations } from "../support/organization.ts";
+
+const { build } = useOrganizations();
+
+describe("leavers", () => {
+  const leaving: [string, (tenant: Tenant, person: ClavexUser) => void, string][] = [
+    ["suspended", ({ clavex, organization }, { id }) => void clavex.suspend(organization.slug, id), "suspended"],
+    ["deleted", ({ clavex, organization }, { id }) => void clavex.deleteUser(organization.slug, id), "deleted"],
+    ["erased", ({ clavex, organization }, { id }) => void clavex.eraseUser(organization.slug, id, "erased"), "deleted"],
+    [
+      "made anonymous",
+      ({ clavex, organization }, { id }) => void clavex.eraseUser(organization.slug, id, "anonymized"),
+      "deleted",
+    ],
+    ["out of scope", (tenant, person) => tenant.unassign(person, "Cloud"), "outOfScope"],
+  ];
+
+  it.each(leaving)("a person who is %s is disabled in one call and keeps all else", async (_, leave, state) => {
+    const tenant = await build({ scope: { groups: ["Cloud"] }, quota: { default: "5 GB" } });
+    const ada = tenant.person({}, ["Cloud", "eng"]);
+    await tenant.bring(ada);
+    const before = tenant.account(ada);
+    leave(tenant, ada);
+    const mark = tenant.mark();
+    expect(await tenant.bring(ada)).toMatchObject({ result: "applied", state, operations: ["disable"] });
+    expect(tenant.since(mark)).toEqual(["GET user", "PUT disable"]);
+    expect(tenant.account(ada)).toEqual({ ...before, enabled: false });
+    expect(await tenant.bring(ada)).toMatchObject({ result: "unchanged", operations: [] });
+    expect(tenant.writesSince(mark)).toEqual(["PUT disable"]);
+  });
+
+  it("a deleted person cannot log in any more", async () => {
+    const tenant = await build();
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    tenant.clavex.deleteUser(tenant.organization.slug, ada.id);
+    await tenant.provisionNow(tenant.webhook(ada, "user.deleted"));
+    expect(tenant.nextcloud.simulateLogin({ providerId: 1, sub: ada.id }).status).toBe(401);
+  });
+
+  it("a deleted person whom we never saw, but who has an account by login, is disabled too", async () => {
+    const tenant = await build();
+    const ada = tenant.person();
+    tenant.nextcloud.simulateLogin({ providerId: 1, sub: ada.id });
+    tenant.clavex.deleteUser(tenant.organization.slug, ada.id);
+    expect(await tenant.provisionNow(tenant.webhook(ada, "user.deleted"))).toMatchObject({ operations: ["disable"] });
+  });
+
+  it("a suspended person stays as they are where the policy says keep", async () => {
+    const tenant = await build({ deprovision: { suspended: "keep" } });
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    tenant.clavex.suspend(tenant.organization.slug, ada.id);
+    const mark = tenant.mark();
+    expect(await tenant.bring(ada)).toMatchObject({ result: "unchanged", notes: [expect.stringContaining("keep")] });
+    expect(tenant.writesSince(mark)).toEqual([]);
+  });
+
+  it("a deleted person is only disabled by a webhook where the policy says delete, however long ago", async () => {
+    const tenant = await build({ deprovision: { deleted: "delete", graceDays: 0 } });
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    tenant.clavex.deleteUser(tenant.organization.slug, ada.id);
+    for (let day = 0; day < 3; day += 1) {
+      await tenant.provisionNow(tenant.webhook(ada, "user.deleted"));
+      tenant.clock.now += 86_400_000;
+    }
+    expect(tenant.account(ada)).toMatchObject({ enabled: false });
+    expect(tenant.writesSince(0)).not.toContain("DELETE user");
+  });
+});

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { Failure } from "../../functions/core/failure.ts";
+import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
+import type { Ledger } from "../../functions/ledger/ledger.ts";
+import { refusalOf } from "../support/jobs.ts";
+import { IDENTITIES, useOrganizations } from "../support/organization.ts";
+
+const { build } = useOrganizations();
+
+/** A ledger that cannot be written the nth time an entry is put: where a worker is killed. */
+function dyingAt(ledger: Ledger, write: number): Ledger {
+  let count = 0;
+  return {
+    ...ledger,
+    subjects: {
+      ...ledger.subjects,
+      put: async (...parameters) => {
+        count += 1;
+        if (count === write) throw new LedgerUnavailable(new Error("killed"));
+        return ledger.subjects.put(...parameters);
+      },
+    },
+  };
+}
+
+describe("workers that are killed", () => {
+  it("a worker that is killed before the ledger knows of a join or a lock has changed nothing in Nextcloud", async () => {
+    const tenant = await build();
+    const ada = tenant.person({}, ["eng"]);
+    const mark = tenant.mark();
+    await expect(tenant.container({ ledger: dyingAt(tenant.ledger, 1) })(tenant.job(ada))).rejects.toThrow(Failure);
+    expect(tenant.writesSince(mark)).toEqual([]);
+    await tenant.bring(ada);
+    tenant.clavex.suspend(tenant.organization.slug, ada.id);
+    const later = tenant.mark();
+    await expect(tenant.container({ ledger: dyingAt(tenant.ledger, 1) })(tenant.job(ada))).rejects.toThrow(Failure);
+    expect(tenant.writesSince(later)).toEqual([]);
+  });
+
+  it("a worker that is killed between a join and the ledger leaves no membership that nobody owns", async () => {
+    const tenant = await build({ identity: IDENTITIES.raw, groups: { adopt: ["board"] } });
+    tenant.nextcloud.addGroup("board");
+    const ada = tenant.person({}, ["board", "eng"]);
+    await expect(tenant.container({ ledger: dyingAt(tenant.ledger, 2) })(tenant.job(ada))).rejects.toThrow(Failure);
+    expect(tenant.account(ada)?.groups).toEqual(["board", "eng"]);
+    tenant.unassign(ada, "board", "eng");
+    expect(await tenant.bring(ada)).toMatchObject({ operations: ["leave board", "leave eng"] });
+    expect(tenant.account(ada)?.groups).toEqual([]);
+  });
+
+  it("a worker that is killed between a join and the ledger does not make a local membership ours", async () => {
+    const tenant = await build({ identity: IDENTITIES.raw });
+    tenant.nextcloud.addGroup("board");
+    const ada = tenant.person({}, ["board"]);
+    await tenant.bring(ada);
+    tenant.nextcloud.addMember("board", ada.id);
+    tenant.assign(ada, "eng");
+    await expect(tenant.container({ ledger: dyingAt(tenant.ledger, 2) })(tenant.job(ada))).rejects.toThrow(Failure);
+    await tenant.bring(ada);
+    tenant.unassign(ada, "board");
+    await tenant.bring(ada);
+    expect(tenant.account(ada)?.groups).toEqual(["board", "eng"]);
+  });
+
+  it("a worker that is killed between a lock and the ledger still knows that the lock is ours", async () => {
+    const tenant = await build();
+    const { slug } = tenant.organization;
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    tenant.clavex.suspend(slug, ada.id);
+    await expect(tenant.container({ ledger: dyingAt(tenant.ledger, 2) })(tenant.job(ada))).rejects.toThrow(Failure);
+    expect(tenant.account(ada)?.enabled).toBe(false);
+    tenant.clavex.updateUser(slug, ada.id, { is_active: true });
+    expect(await tenant.bring(ada)).toMatchObject({ operations: ["enable"] });
+  });
+
+  it("a worker that is overtaken by another cannot write the ledger over the newer state", async () => {
+    const tenant = await build();
+    const ada = tenant.person({}, ["eng"]);
+    await tenant.bring(ada);
+    tenant.assign(ada, "ops");
+    let overtaken = false;
+    const ledger: Ledger = {
+      ...tenant.ledger,
+      subjects: {
+        ...tenant.ledger.subjects,
+        async put(...parameters) {
+          if (!overtaken) {
+            overtaken = true;
+            await tenant.bring(ada);
+          }
+          return tenant.ledger.subjects.put(...parameters);
+        },
+      },
+    };
+    const late = tenant.container({ ledger });
+    expect(await refusalOf(late(tenant.job(ada)))).toMatchObject({
+      failureClass: "transient",
+      code: "ledger-conflict",
+    });
+    const entry = await tenant.record(ada);
+    expect(await late(tenant.job(ada))).toMatchObject({ result: "unchanged" });
+    expect((await tenant.record(ada))?.groups).toEqual(entry?.groups);
+  });
+});
