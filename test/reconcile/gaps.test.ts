@@ -1,16 +1,17 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Company, useCompanies } from "../support/reconcile-world.ts";
+import { type Tenant, useOrganizations } from "../support/organization.ts";
+import { type Pipeline, withPipeline } from "../support/pipeline.ts";
 
 const GB = 1024 ** 3;
-const companies = useCompanies();
+const { build } = useOrganizations();
 
-let company: Company;
+let company: Tenant & Pipeline;
 let ada: ClavexUser;
 let grace: ClavexUser;
 
 beforeEach(async () => {
-  company = await companies.found({ quota: { default: "5 GB", byGroup: { finance: "50 GB" } } });
+  company = withPipeline(await build({ quota: { default: "5 GB", byGroup: { finance: "50 GB" } } }));
   ada = company.person({ first_name: "Ada", last_name: "Lovelace" }, ["eng"]);
   grace = company.person({ first_name: "Grace", last_name: "Hopper" }, ["eng", "ops"]);
   await company.settle();
@@ -39,9 +40,10 @@ async function expectNothingLeft(): Promise<void> {
   }
 }
 
-const update = (person: ClavexUser, change: Parameters<Company["clavex"]["updateUser"]>[2]) =>
-  company.clavex.updateUser(company.slug, person.id, change);
-const group = (name: string) => company.clavex.groupByName(company.slug, name) ?? expect.fail(`no group ${name}`);
+const update = (person: ClavexUser, change: Parameters<Tenant["clavex"]["updateUser"]>[2]) =>
+  company.clavex.updateUser(company.organization.slug, person.id, change);
+const group = (name: string) =>
+  company.clavex.groupByName(company.organization.slug, name) ?? expect.fail(`no group ${name}`);
 
 describe("a change for which Clavex sends no webhook is in Nextcloud after one light run", () => {
   describe("inbound SCIM", () => {
@@ -79,7 +81,7 @@ describe("a change for which Clavex sends no webhook is in Nextcloud after one l
     });
 
     test("a user that is deleted is locked out; the account and its files stay", async () => {
-      company.clavex.deleteUser(company.slug, ada.id);
+      company.clavex.deleteUser(company.organization.slug, ada.id);
       await closeWithLight();
       expect(company.account(ada)).toMatchObject({ enabled: false, homeExists: true });
       expect(company.account(grace)).toMatchObject({ enabled: true });
@@ -130,7 +132,7 @@ describe("a change for which Clavex sends no webhook is in Nextcloud after one l
     ["social", { first_name: "Linus", last_name: "Pauling" }, "Linus Pauling"],
     ["eID", { email: "eid-4711@acme.example" }, "eid-4711@acme.example"],
   ])("just-in-time login (%s): the account that login made is completed, not doubled", async (_kind, fields, name) => {
-    const newcomer = company.clavex.addUser(company.slug, { email: "linus@acme.example", ...fields });
+    const newcomer = company.clavex.addUser(company.organization.slug, { email: "linus@acme.example", ...fields });
     company.assign(newcomer, "ops");
     expect(company.logIn(newcomer, { email: newcomer.email })).toBe(303);
     await closeWithLight();
@@ -165,16 +167,16 @@ describe("a change for which Clavex sends no webhook is in Nextcloud after one l
     ["set directly", { nextcloud_quota: "20 GB" }],
     ["nested, as Clavex's SDK writes them", { attributes: { nextcloud_quota: "20 GB" } }],
   ])("attributes %s: the quota is changed, and falls back when they are taken away", async (_how, attributes) => {
-    company.clavex.setAttributes(company.slug, ada.id, attributes);
+    company.clavex.setAttributes(company.organization.slug, ada.id, attributes);
     await closeWithLight();
     expect(company.account(ada)?.quota).toBe(20 * GB);
-    company.clavex.setAttributes(company.slug, ada.id, {});
+    company.clavex.setAttributes(company.organization.slug, ada.id, {});
     await closeWithLight();
     expect(company.account(ada)?.quota).toBe(5 * GB);
   });
 
   test("group create: an empty group changes nobody and is not made yet", async () => {
-    company.clavex.addGroup(company.slug, "research");
+    company.clavex.addGroup(company.organization.slug, "research");
     await closeWithLight();
     expect(company.sent).toEqual([]);
     expect(company.nextcloud.group(company.groupId("research"))).toBeUndefined();
@@ -184,7 +186,7 @@ describe("a change for which Clavex sends no webhook is in Nextcloud after one l
     company.assign(grace, "finance");
     await closeWithLight();
     expect(company.account(grace)?.quota).toBe(50 * GB);
-    company.clavex.deleteGroup(company.slug, group("finance").id);
+    company.clavex.deleteGroup(company.organization.slug, group("finance").id);
     await closeWithLight();
     expect(company.groupsOf(grace)).toEqual(["eng", "ops"]);
     expect(company.account(grace)?.quota).toBe(5 * GB);
@@ -225,16 +227,16 @@ describe("a change for which Clavex sends no webhook is in Nextcloud after one l
     "erased",
     "anonymized",
   ] as const)("GDPR erasure (%s): locked out, and nothing is renamed", async (form) => {
-    company.clavex.eraseUser(company.slug, ada.id, form);
+    company.clavex.eraseUser(company.organization.slug, ada.id, form);
     await closeWithLight();
     expect(company.account(ada)).toMatchObject({ enabled: false, displayName: "Ada Lovelace", email: ada.email });
-    expect(await company.entry(ada)).toMatchObject({ state: "deleted", disabledByUs: true });
+    expect(await company.record(ada)).toMatchObject({ state: "deleted", disabledByUs: true });
   });
 
   test("a webhook that Clavex gave up to deliver", async () => {
     update(ada, { last_name: "King" });
     const joiner = company.person({ first_name: "Linus" });
-    company.clavex.deleteUser(company.slug, grace.id);
+    company.clavex.deleteUser(company.organization.slug, grace.id);
     await closeWithLight();
     expect(company.account(ada)?.displayName).toBe("Ada King");
     expect(company.account(joiner)?.enabled).toBe(true);

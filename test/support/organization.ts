@@ -17,7 +17,6 @@ import { createProvision } from "../../functions/provision/provision.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
-import { type Clock, createClock } from "./clock.ts";
 import { personJob, TRIGGERS, webhookTrigger } from "./jobs.ts";
 import { createPeople, type People } from "./people.ts";
 import { type NextcloudRequest, short } from "./requests.ts";
@@ -66,12 +65,6 @@ export type Choices = Partial<Pick<OrganizationInput, "scope" | "groups" | "quot
   apiKey?: boolean;
 };
 
-/** What an organization and its surroundings are to be like; everything has a default. */
-export type Traits = Choices & {
-  /** Default: `still`, a clock that only the test moves. */
-  clock?: "still" | "running";
-};
-
 export const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
 const API_KEY = "clv_test_key_that_protects_nothing";
 
@@ -108,6 +101,12 @@ export function organizationOf(
   });
 }
 
+/** A clock that only the test moves. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now: number;
+}
+
 /** Works on one job, as a worker's container does. `sentAt` is the clock's time when it is not given. */
 export type ProvisionNow = (job: PersonJob, sentAt?: number) => Promise<Outcome>;
 
@@ -123,6 +122,8 @@ export interface Tenant extends People {
   readonly secrets: Secrets;
   /** Clients that nobody else uses; closed at the end of the file. */
   newClients(): Clients;
+  /** Closes something at the end of the file. */
+  atEnd(close: () => unknown): void;
 
   /** What the ledger remembers of the person. */
   record(person: { id: string }): Promise<SubjectRecord | undefined>;
@@ -156,7 +157,7 @@ export interface Builder {
   readonly ledger: Ledger;
   readonly embedded: Embedded;
   /** A new organization with its own servers and a fresh corner of the ledger. */
-  build(traits?: Traits): Promise<Tenant>;
+  build(choices?: Choices): Promise<Tenant>;
 }
 
 /** How long a container's circuits stay open after a failure that every job would meet. */
@@ -170,7 +171,7 @@ const ORGANIZATIONS = 3;
  * next to nothing and listen until the end of the file: so no port, and with it no Nextcloud in the ledger, comes twice.
  */
 export function useOrganizations(): Builder {
-  const closers: (() => Promise<unknown>)[] = [];
+  const closers: (() => unknown)[] = [];
   let started: { embedded: Embedded; ledger: Ledger } | undefined;
   let count = 0;
 
@@ -188,6 +189,7 @@ export function useOrganizations(): Builder {
     if (started === undefined) throw new Error("nothing can be built before the tests have begun");
     return started;
   };
+  const atEnd = (close: () => unknown) => void closers.unshift(close);
   const builder: Builder = {
     get ledger() {
       return running().ledger;
@@ -195,8 +197,8 @@ export function useOrganizations(): Builder {
     get embedded() {
       return running().embedded;
     },
-    async build({ clock: kind, ...choices } = {}) {
-      const clock = createClock(kind);
+    async build(choices = {}) {
+      const clock: Clock = { now: Date.UTC(2026, 6, 23, 8) };
       const now = () => clock.now;
       const spare = Array.from({ length: ORGANIZATIONS }, () => {
         count += 1;
@@ -213,14 +215,15 @@ export function useOrganizations(): Builder {
       });
       const newClients = (): Clients => {
         const clients = createClients({ secrets, nextcloudConnections: 4, now });
-        closers.unshift(clients.close);
+        atEnd(clients.close);
         return clients;
       };
       const next = (chosen: Choices): Tenant => {
         const organization = spare.shift();
         if (organization === undefined) throw new Error(`a Clavex has only ${ORGANIZATIONS} organizations here`);
         const { ledger } = builder;
-        return tenantOf({ organization, choices: chosen, clavex, nextcloud, ledger, clock, secrets, newClients, next });
+        const shared = { clavex, nextcloud, ledger, clock, secrets, newClients, atEnd, next };
+        return tenantOf({ organization, choices: chosen, ...shared });
       };
       return next(choices);
     },
@@ -237,6 +240,7 @@ interface TenantParts {
   clock: Clock;
   secrets: Secrets;
   newClients: () => Clients;
+  atEnd: (close: () => unknown) => void;
   next: (choices: Choices) => Tenant;
 }
 
@@ -278,6 +282,7 @@ function tenantOf(parts: TenantParts): Tenant {
     organizations,
     secrets: parts.secrets,
     newClients,
+    atEnd: parts.atEnd,
     ...createPeople({ slug, clavex, nextcloud, identity: () => organization.identity }),
     record: (person) => ledger.subjects.get(slug, person.id),
     job: (person, kind = "manual") => personJob(slug, person.id, TRIGGERS[kind]),

@@ -1,4 +1,4 @@
-import { type Builder, type Tenant, type Traits, useOrganizations } from "./organization.ts";
+import { type Builder, type Choices, type Tenant, useOrganizations } from "./organization.ts";
 
 export {
   type Choices,
@@ -11,7 +11,7 @@ export {
 export { short } from "./requests.ts";
 
 export interface World extends Builder {
-  tenant(traits?: Traits): Promise<Tenant>;
+  tenant(choices?: Choices): Promise<Tenant>;
 }
 
 /** The builder under its former name, for tests that have not moved yet. */
