@@ -27,11 +27,12 @@ const mapper = (name: string) => scene.clavex.management(SLUG).mappers.find((eac
 async function rehearseAda(options: { userinfo?: boolean; active?: boolean } = {}): Promise<Rehearsal> {
   const context = createContext(scene.options);
   try {
-    const user = await context.directory?.user(scene.ada.id);
-    if (!user) throw new Error("Ada is gone");
+    const person = await context.directory?.user(scene.ada.id);
+    if (!person) throw new Error("Ada is gone");
+    const groups = ["Engineering"];
     return await rehearse(context, {
-      user: { ...user, active: options.active ?? true },
-      groups: ["Engineering"],
+      person: { ...person, active: options.active ?? true },
+      map: { names: new Set(groups), of: () => groups },
       userinfo: options.userinfo ?? false,
     });
   } finally {

@@ -228,7 +228,7 @@ describe("a change for which Clavex sends no webhook is in Nextcloud after one l
     company.clavex.eraseUser(company.slug, ada.id, form);
     await closeWithLight();
     expect(company.account(ada)).toMatchObject({ enabled: false, displayName: "Ada Lovelace", email: ada.email });
-    expect(await company.entry(ada)).toMatchObject({ state: "deleted", disabledByUs: true });
+    expect(await company.record(ada)).toMatchObject({ state: "deleted", disabledByUs: true });
   });
 
   test("a webhook that Clavex gave up to deliver", async () => {
