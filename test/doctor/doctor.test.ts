@@ -747,10 +747,10 @@ describe("doctor finds exactly what is broken", () => {
     ],
     [
       "pipeline.ledger",
-      () =>
-        Object.assign(scene.options.pipeline, {
-          ledger: { ...scene.ledger, countActive: () => Promise.reject(new LedgerUnavailable("DynamoDB")) },
-        }),
+      () => {
+        const countActive = () => Promise.reject(new LedgerUnavailable("DynamoDB"));
+        scene.options.pipeline.ledger = { ...scene.ledger, subjects: { ...scene.ledger.subjects, countActive } };
+      },
     ],
   ])("%s: it does not answer", async (id, breakIt) => {
     breakIt();
