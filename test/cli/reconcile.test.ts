@@ -133,6 +133,8 @@ describe("reconcile, against a running pipeline", () => {
       code: 1,
       output: "acme: nothing was done: another reconciliation is under way\n",
     });
+    const { output } = await reconcile("--json");
+    expect(JSON.parse(output)).toEqual([{ organization: "acme", result: "busy", sent: 0, waiting: 0, refused: 0 }]);
     await release?.();
     clients.destroy();
     expect((await reconcile()).code).toBe(0);
