@@ -1,17 +1,19 @@
 import { type Clients, createClients } from "../functions/clients.ts";
 import { fixedOrganizations } from "../functions/config/organizations.ts";
-import type { Job } from "../functions/core/job.ts";
 import { createRetryDelay } from "../functions/core/retry.ts";
-import { createDocumentClient } from "../functions/ledger/client.ts";
+import { dynamoDbTable } from "../functions/ledger/dynamodb.ts";
 import { createLedger } from "../functions/ledger/ledger.ts";
 import { localClients } from "../functions/local/embedded.ts";
 import { startPoller } from "../functions/local/poller.ts";
+import { createGuards } from "../functions/provision/guards.ts";
 import { CONTAINER_LIMITS } from "../functions/provision/limits.ts";
 import { createProvision } from "../functions/provision/provision.ts";
 import { createWorker } from "../functions/provision/worker.ts";
 import { createSqsQueue } from "../functions/queue/sqs.ts";
+import { createFollowGroups } from "../functions/reconcile/group-hints.ts";
 import type { Log } from "../functions/telemetry/log.ts";
 import type { Counters } from "../functions/telemetry/metrics.ts";
+import { personJob, TRIGGERS } from "../test/support/jobs.ts";
 import type { EmbeddedServices } from "./embedded-process.ts";
 import type { LoopPerson } from "./loops.ts";
 import { benchOrganization, benchSecrets } from "./organization.ts";
@@ -43,10 +45,9 @@ export async function startWorkers(
   const endpoints = await embedded.open();
   const aws = localClients(endpoints);
   const queue = createSqsQueue(aws.sqs, endpoints.queueUrl);
-  const ledger = createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName);
+  const ledger = createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName));
   const organization = benchOrganization({ clavex, nextcloud: nextcloud.url, username: nextcloud.username });
-  const trigger = { kind: "reconcile" } as const;
-  const jobs = people.map(({ subject }): Job => ({ version: 1, organization: organization.slug, subject, trigger }));
+  const jobs = people.map(({ subject }) => personJob(organization.slug, subject, TRIGGERS.reconcile));
   await queue.sendAll(jobs, "bench");
 
   const { promise: done, resolve } = Promise.withResolvers<void>();
@@ -66,12 +67,20 @@ export async function startWorkers(
         nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
       }),
     );
-    const provision = createProvision({ organizations: fixedOrganizations([organization]), clients, ledger, queue });
+    const guards = createGuards({
+      organizations: fixedOrganizations([organization]),
+      clients,
+      ledger,
+      breakerDelay: createRetryDelay(),
+    });
+    const provision = createProvision({ guards, ledger });
+    const followGroups = createFollowGroups({ guards, ledger, queue });
     const poller = startPoller({
       queue,
       createWorker: (workersQueue) =>
         createWorker({
           provision,
+          followGroups,
           queue: workersQueue,
           retryDelay: createRetryDelay(),
           log: SILENT,

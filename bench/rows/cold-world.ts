@@ -17,6 +17,7 @@ import type { FunctionName } from "../../infra/bundling.ts";
 import { httpEvent, sqsEvent } from "../../test/infra/runtime/events.ts";
 import { CREDENTIALS } from "../../test/infra/runtime/lambda.ts";
 import { type Recorder, startRecorder } from "../../test/infra/runtime/recorder.ts";
+import { personJob, webhookTrigger } from "../../test/support/jobs.ts";
 import { type ParameterStore, startParameterStore } from "../../test/support/ssm.ts";
 import { IDENTITY, WEBHOOK_SECRET } from "../organization.ts";
 
@@ -186,7 +187,7 @@ function hire(clavex: SimulatedClavex): ClavexUser {
 }
 
 function jobFor(user: ClavexUser): Job {
-  return { version: 1, organization: slug, subject: user.id, trigger: { kind: "webhook", event: "user.updated" } };
+  return personJob(slug, user.id, webhookTrigger());
 }
 
 function messageOf(QueueUrl: string, job: Job) {

@@ -3,11 +3,11 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
-import { type Directory, readDirectory } from "../../functions/reconcile/directory.ts";
 import { createReconcile } from "../../functions/reconcile/reconcile.ts";
+import { type Roster, readRoster } from "../../functions/reconcile/roster.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
 import { offer } from "../process.ts";
 import { readEverything } from "./reconcile-loop.ts";
@@ -59,8 +59,8 @@ const services = {
   /** What the directory itself takes, in bytes: what becomes free when it is dropped. */
   async directory(place: Place): Promise<number> {
     // In a function of its own: nothing of it may be left in the frame of this one.
-    const withDirectory = await heldWithDirectory(place);
-    return withDirectory - heldNow();
+    const withRoster = await heldWithRoster(place);
+    return withRoster - heldNow();
   },
 };
 export type ReconcileProcess = typeof services;
@@ -95,7 +95,7 @@ function connect({ servers, endpoints }: Place) {
   return {
     organization: benchOrganization(servers),
     clients: createClients({ secrets: benchSecrets(), nextcloudConnections: 1 }),
-    ledger: createLedger(createDocumentClient(aws.dynamodb), endpoints.tableName),
+    ledger: createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName)),
     aws,
   };
 }
@@ -112,26 +112,28 @@ function reconcile(place: Place, onProgress: (phase: string, count: number) => v
       log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
       counters: { count: nothing, flush: nothing },
     });
-    const { survey } = await run(organization.slug, "full", { onProgress });
-    if (survey?.accounts !== survey?.people || survey?.differences.length !== 0 || survey.notes.length > 0) {
+    const completed = await run(organization.slug, "full", { onProgress });
+    const report = completed.result === "done" && completed.report.mode === "full" ? completed.report : undefined;
+    if (report?.accounts !== report?.people || report?.differences.length !== 0 || report.notes.length > 0) {
       throw new Error("not everybody's account is as it should be");
     }
   });
 }
 
-function read(place: Place): Promise<Directory> {
+function read(place: Place): Promise<Roster> {
   return withPipeline(place, ({ organization, clients, ledger }) => {
-    const { clavex } = clients.of(organization);
-    if (!clavex) throw new Error("the organization has no API key");
-    return readDirectory({ ledger, clavex }, organization, Date.now, nothing);
+    const { directory } = clients.of(organization);
+    if (directory.mode === "snapshots") throw new Error("the organization has no API key");
+    const sources = { ledger, directory: directory.directory, now: Date.now, onProgress: nothing };
+    return readRoster(sources, organization);
   });
 }
 
-async function heldWithDirectory(place: Place): Promise<number> {
-  const directory = await read(place);
+async function heldWithRoster(place: Place): Promise<number> {
+  const roster = await read(place);
   const held = heldNow();
-  const { users, known } = directory.counts;
-  if (users !== known || directory.people.size !== users) throw new Error("not everybody is in the ledger");
+  const { users, known } = roster.counts;
+  if (users !== known || roster.people.size !== users) throw new Error("not everybody is in the ledger");
   return held;
 }
 

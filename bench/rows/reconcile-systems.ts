@@ -1,10 +1,11 @@
-import { BatchWriteCommand, type DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
+import { BatchWriteCommand, DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
 import { userSchema } from "../../functions/clavex/user.ts";
-import { desiredAccount, desiredHash, groupsHash } from "../../functions/core/desired.ts";
+import { desiredAccount, desiredGroups, desiredHash, groupsHash } from "../../functions/core/desired.ts";
 import { groupId } from "../../functions/core/identity.ts";
 import type { Organization } from "../../functions/core/organization.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
-import { createLedger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
+import { newRecord, type SubjectRecord, subjectItem } from "../../functions/core/record.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
@@ -29,21 +30,22 @@ const services = {
     return { clavex: clavex.url, nextcloud: nextcloud.url };
   },
 
-  /** Everybody with their account, two groups and an entry in the ledger, as the pipeline would have left them. */
+  /** Everybody with their account, two groups and a record in the ledger, as the pipeline would have left them. */
   async settle(people: number, endpoints: Endpoints): Promise<void> {
     const clients = localClients(endpoints);
     try {
-      const documents = createDocumentClient(clients.dynamodb);
-      const ledger = createLedger(documents, endpoints.tableName);
+      const marshallOptions = { removeUndefinedValues: true };
+      const documents = DynamoDBDocumentClient.from(clients.dynamodb, { marshallOptions });
+      const ledger = createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName));
       const organization = benchOrganization({ clavex: clavex.url, nextcloud: nextcloud.url });
       const groups = await makeGroups((people * GROUPS_EACH) / PEOPLE_TO_A_GROUP, (gid, name) =>
-        ledger.claimGroup(nextcloud.url, gid, { owner: slug, name }),
+        ledger.claims.claimGroup(nextcloud.url, gid, { owner: slug, name }),
       );
       const indexes = Array.from({ length: people }, (_, index) => index).values();
       const settleSome = async (): Promise<void> => {
         for (let some = [...indexes.take(BATCH)]; some.length > 0; some = [...indexes.take(BATCH)]) {
-          const entries = some.map((index) => settlePerson(organization, index, groups));
-          await putEntries(documents, endpoints.tableName, entries);
+          const records = some.map((index) => settlePerson(organization, index, groups));
+          await putRecords(documents, endpoints.tableName, records);
         }
       };
       await Promise.all(Array.from({ length: CONCURRENT_BATCHES }, settleSome));
@@ -80,44 +82,45 @@ async function makeGroups(count: number, claim: (gid: string, name: string) => P
   return groups;
 }
 
-/** Makes the person in both systems, and returns their entry. */
-function settlePerson(organization: Organization, index: number, groups: readonly Group[]): SubjectEntry {
+/** Makes the person in both systems, and returns their record. */
+function settlePerson(organization: Organization, index: number, groups: readonly Group[]): SubjectRecord {
   const fields = { email: `person.${index}@bench.example`, first_name: `Ada ${index}`, last_name: "Lovelace" };
-  const user = userSchema.parse(clavex.addUser(slug, fields));
+  const person = userSchema.parse(clavex.addUser(slug, fields));
   const own = Array.from({ length: GROUPS_EACH }, (_, which) => groups[(index + which * 7) % groups.length]).filter(
     (group) => group !== undefined,
   );
   const names = own.map(({ name }) => name).sort();
-  const desired = desiredAccount(organization, user.subject, { user, groups: names });
-  const claims = { name: desired.displayName, email: desired.email, quota: QUOTA.text };
-  nextcloud.simulateLogin({ providerId: IDENTITY.providerId, sub: user.subject, claims });
+  const desired = desiredAccount(organization, person.subject, { person, groups: names });
+  if (desired.state !== "active") throw new Error("everybody here is active");
+  const { displayName: name, email } = desired.profile;
+  const claims = { name, email, quota: QUOTA.text };
+  nextcloud.simulateLogin({ providerId: IDENTITY.providerId, sub: person.subject, claims });
   for (const { id, gid } of own) {
-    clavex.addMember(slug, id, user.subject);
+    clavex.addMember(slug, id, person.subject);
     nextcloud.addMember(gid, desired.accountId);
   }
+  const readAt = Date.now();
   return {
-    subject: user.subject,
-    accountId: desired.accountId,
+    ...newRecord(person.subject, desired.accountId),
     state: desired.state,
-    version: user.updatedAt,
-    desiredHash: desiredHash(desired),
-    groupsHash: groupsHash(names),
-    groups: desired.groups.map(({ gid }) => gid).sort(),
-    disabledByUs: false,
-    readAt: Date.now(),
+    version: person.updatedAt,
+    groups: desiredGroups(desired)
+      .map(({ gid }) => gid)
+      .sort(),
+    applied: { desiredHash: desiredHash(desired), groupsHash: groupsHash(names), readAt, userReadAt: readAt },
     revision: 1,
   };
 }
 
 /** Faster than the ledger's own writing, which is one conditional request for each person. */
-async function putEntries(documents: DynamoDBDocumentClient, table: string, entries: SubjectEntry[]): Promise<void> {
-  const requests = entries.map((entry) => ({
-    PutRequest: { Item: { partition: slug, sort: `subject#${entry.subject}`, ...entry } },
+async function putRecords(documents: DynamoDBDocumentClient, table: string, records: SubjectRecord[]): Promise<void> {
+  const requests = records.map((record) => ({
+    PutRequest: { Item: { partition: slug, sort: `subject#${record.subject}`, ...subjectItem(record) } },
   }));
   const { UnprocessedItems = {} } = await documents.send(
     new BatchWriteCommand({ RequestItems: { [table]: requests } }),
   );
-  if (Object.keys(UnprocessedItems).length > 0) throw new Error("the embedded ledger did not take all entries");
+  if (Object.keys(UnprocessedItems).length > 0) throw new Error("the embedded ledger did not take all records");
 }
 
 offer(services, async () => {

@@ -2,13 +2,15 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { groupId } from "../../functions/core/identity.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { createRetryDelay } from "../../functions/core/retry.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
+import { createGuards } from "../../functions/provision/guards.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
-import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { personJob } from "../../test/support/jobs.ts";
 import { type Call, connect, curlLoop, type LoopPerson } from "../loops.ts";
 import { benchOrganization, benchSecrets, IDENTITY } from "../organization.ts";
 import { cleanUp, type NextcloudServer, realNextcloud } from "../real-nextcloud.ts";
@@ -64,17 +66,16 @@ export async function countRequests(
   const staff = new Staff(clavex);
   try {
     const organization = benchOrganization({ clavex: clavex.url, nextcloud: server.url, username: server.username });
-    const provision = createProvision({
+    const ledger = createLedger(dynamoDbTable(embedded.clients.dynamodb, embedded.endpoints.tableName));
+    const guards = createGuards({
       organizations: fixedOrganizations([organization]),
       clients,
-      ledger: createLedger(createDocumentClient(embedded.clients.dynamodb), embedded.endpoints.tableName),
-      queue: createSqsQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
+      ledger,
+      breakerDelay: createRetryDelay(),
     });
+    const provision = createProvision({ guards, ledger });
     const bring = async ({ subject }: LoopPerson): Promise<void> => {
-      await provision(
-        { version: 1, organization: organization.slug, subject, trigger: { kind: "manual" } },
-        Date.now(),
-      );
+      await provision({ job: personJob(organization.slug, subject), sentAt: Date.now(), receiveCount: 1 });
     };
     // Makes the groups known, and the person who is changed in most cases.
     await bring(staff.hire(10));

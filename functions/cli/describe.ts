@@ -81,9 +81,13 @@ function change(what: string, from: string | undefined, to: string): string {
   return `${what.padEnd(8)} ${before}${JSON.stringify(printable(to))}`;
 }
 
-/** A desired account as `--json` shows it: flat, with the attributes only of somebody who is active. */
+/** What `--json` shows of somebody for whom nothing but the state is desired. */
+const NOTHING = { profile: { displayName: "", email: "", quota: undefined }, quotaRule: "none", directoryGroups: [] };
+
+/** A desired account as `--json` shows it: flat, and with the same fields in every state. */
 export function desiredForMachines(desired: DesiredAccount) {
   const { subject, accountId, state, notes } = desired;
-  const active = desired.state === "active" ? { ...desired.profile, quotaRule: desired.quotaRule } : {};
-  return { subject, accountId, state, ...active, groups: desiredGroups(desired), notes };
+  const { profile, quotaRule, directoryGroups } = desired.state === "active" ? desired : NOTHING;
+  const groupsKnown = directoryGroups !== "unknown";
+  return { subject, accountId, state, ...profile, quotaRule, groups: desiredGroups(desired), groupsKnown, notes };
 }

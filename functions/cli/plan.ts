@@ -85,14 +85,9 @@ function show({ slug }: Organization, { differences, notes, held, people, accoun
 function forMachines({ differences, ...rest }: FullReport) {
   return {
     ...rest,
-    differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => ({
-      subject,
-      accountId,
-      kind,
-      state: desired.state,
-      operations,
-      desired: desiredForMachines(desired),
-      actual,
-    })),
+    differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => {
+      const { state, displayName, email, quota, groups } = desiredForMachines(desired);
+      return { subject, accountId, kind, state, operations, desired: { displayName, email, quota, groups }, actual };
+    }),
   };
 }

@@ -20,8 +20,8 @@ const CONNECTIONS = 4;
 const WITHOUT_API_KEY = "it has no clavex.apiKey to read the directory with";
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** A run that did nothing. */
-type Idle = Exclude<Run, CompletedRun>;
+/** What `--json` shows of a run that did nothing. */
+const NOTHING_DONE = { sent: 0, waiting: 0, refused: 0, held: undefined };
 
 /** `reconcile`: finds every difference now and queues a job for each person. */
 export function reconcileCommand(): Command {
@@ -58,21 +58,21 @@ async function reconcile(options: Options): Promise<void> {
   const run = createReconcile({ ...connection, clients, log: silent, counters });
   try {
     const slugs = await chosenSlugs(connection.organizations, options.organization);
-    const runs: ({ organization: string } & (Idle | Omit<CompletedRun, "report">))[] = [];
+    const runs: ({ organization: string; result: Run["result"] } & Omit<CompletedRun, "result" | "report">)[] = [];
     const failures = await eachOrganization(slugs, connection.organizations, async ({ slug }) => {
       const done = await run(slug, options.light ? "light" : "full", {
         onProgress: reading(slug),
         ...(allowed === undefined ? {} : { allowDeprovisions: allowed }),
       });
-      const { report: _, ...result } = done.result === "done" ? done : { ...done, report: undefined };
+      const { report: _, ...result } = { ...NOTHING_DONE, report: undefined, ...done };
       runs.push({ organization: slug, ...result });
       if (!options.json) show(slug, done);
     });
     if (options.json) printJson([...runs, ...failures]);
     const asked = options.organization !== undefined;
-    const failed = (each: (typeof runs)[number]): boolean =>
-      each.result === "done" ? each.held !== undefined : each.result === "busy" || asked;
-    if (runs.some(failed)) process.exitCode = 1;
+    if (runs.some(({ held, result }) => held || result === "busy" || (asked && result === "unreadable"))) {
+      process.exitCode = 1;
+    }
   } finally {
     await clients.close();
     await connection.close();

@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SendMessageCommand } from "@aws-sdk/client-sqs";
 import { describe, expect, test } from "vitest";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
 import { rememberPipeline } from "../../functions/local/running.ts";
 import { type Ended, runCli } from "../support/dead-letter-world.ts";
+import { personJob, webhookTrigger } from "../support/jobs.ts";
 
 const REFUSED_AT = Date.UTC(2026, 6, 23, 8);
 
@@ -52,24 +53,23 @@ function withStanding(use: (standing: Standing) => Promise<void>): Promise<void>
     await new Promise<void>((resolve) => web.listen(0, "127.0.0.1", resolve));
     const embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
     const { clients, endpoints } = embedded;
-    const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
+    const ledger = createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName));
     await rememberPipeline(state, { url: `http://127.0.0.1:${(web.address() as AddressInfo).port}`, endpoints });
     try {
       await use({
         cli: (...args) => runCli(["dead-letters", ...args, ...place]),
         async park({ organization = "acme", message = "it says no", lastAt = REFUSED_AT } = {}) {
           const subject = randomUUID();
-          const trigger = { kind: "webhook", event: "user.created" } as const;
-          const job = { version: 1, organization, subject, trigger } as const;
-          await ledger.park({ organization, subject, job, reason: "profile-refused", message, attempts: 3, lastAt });
+          const job = personJob(organization, subject, webhookTrigger("user.created"));
+          const reason = "profile-refused";
+          await ledger.deadLetters.park({ organization, subject, job, reason, message, attempts: 3, lastAt });
           return subject;
         },
         async giveUp(body) {
           const subject = randomUUID();
-          const trigger = { kind: "webhook", event: "user.updated" };
           const command = new SendMessageCommand({
             QueueUrl: endpoints.deadLetterQueueUrl,
-            MessageBody: body ?? JSON.stringify({ version: 1, organization: "acme", subject, trigger }),
+            MessageBody: body ?? JSON.stringify(personJob("acme", subject, webhookTrigger("user.updated"))),
             MessageGroupId: `acme#${subject}`,
             MessageDeduplicationId: randomUUID(),
           });

@@ -84,7 +84,17 @@ describe("explain", () => {
       organization: "acme",
       subject: ada.id,
       names: ["eng", "finance", "secret-1", "x\u0001y"],
-      desired: { accountId: office.accountId(ada), state: "active", quotaRule: "group finance" },
+      desired: {
+        subject: ada.id,
+        accountId: office.accountId(ada),
+        state: "active",
+        displayName: "Ada Lovelace",
+        email: ada.email,
+        quota: 50 * 1024 ** 3,
+        quotaRule: "group finance",
+        groups: expect.arrayContaining([expect.objectContaining({ gid: office.groupId("eng"), source: "clavex" })]),
+        groupsKnown: true,
+      },
       plan: { operations: [{ kind: "upsert" }, { kind: "join" }, { kind: "join" }, { kind: "join" }] },
     });
   });
@@ -139,6 +149,11 @@ describe("explain", () => {
       State: ["deleted"],
       Quota: ["left alone: no rule gives one"],
       "To do": ["account  is disabled (gone from Clavex)"],
+    });
+    expect(JSON.parse((await explain(person.id, "--json")).output)).toMatchObject({
+      desired: { state: "deleted", displayName: "", email: "", quotaRule: "none", groups: [], groupsKnown: true },
+      entry: { state: "active", desiredHash: expect.any(String), readAt: expect.any(Number), disabledByUs: false },
+      plan: { operations: [{ kind: "disable" }] },
     });
     expect(await explain(person.email)).toMatchObject({
       code: 1,

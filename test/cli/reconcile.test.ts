@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { localClients } from "../../functions/local/embedded.ts";
 import { type Office, openOffice } from "../support/reconcile-world.ts";
@@ -127,12 +127,14 @@ describe("reconcile, against a running pipeline", () => {
     office.person();
     const { endpoints } = JSON.parse(await readFile(join(office.stateFolder, "pipeline.json"), "utf8"));
     const clients = localClients(endpoints);
-    const ledger = createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName);
-    const release = await ledger.lock("acme", "reconcile", Date.now(), Date.now() + 60_000);
+    const ledger = createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName));
+    const release = await ledger.locks.take("acme", "reconcile", Date.now(), Date.now() + 60_000);
     expect(await reconcile()).toMatchObject({
       code: 1,
       output: "acme: nothing was done: another reconciliation is under way\n",
     });
+    const { output } = await reconcile("--json");
+    expect(JSON.parse(output)).toEqual([{ organization: "acme", result: "busy", sent: 0, waiting: 0, refused: 0 }]);
     await release?.();
     clients.destroy();
     expect((await reconcile()).code).toBe(0);

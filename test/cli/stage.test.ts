@@ -1,9 +1,10 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { personJob } from "../support/jobs.ts";
 import { run } from "../support/processes.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 
@@ -55,11 +56,11 @@ describe("clavex-nextcloud --stage", () => {
       AWS_ENDPOINT_URL_SQS: embedded.endpoints.sqs,
       AWS_ENDPOINT_URL_DYNAMODB: embedded.endpoints.dynamodb,
     };
-    const ledger = createLedger(createDocumentClient(embedded.clients.dynamodb), tableName);
-    await ledger.park({
+    const ledger = createLedger(dynamoDbTable(embedded.clients.dynamodb, tableName));
+    await ledger.deadLetters.park({
       organization: "acme",
       subject: SUBJECT,
-      job: { version: 1, organization: "acme", subject: SUBJECT, trigger: { kind: "manual" } },
+      job: personJob("acme", SUBJECT),
       reason: "account-conflict",
       message: "account belongs to somebody else",
       attempts: 1,

@@ -12,6 +12,7 @@ import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import type { SimulatedMapper, SimulatedWebhook } from "../../functions/simulated/clavex-management.ts";
+import { personJob } from "../support/jobs.ts";
 import { healthyScene, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
 import { CLERK_PASSWORD, LOGIN_PASSWORD } from "./systems.ts";
 
@@ -28,7 +29,7 @@ beforeEach(async () => {
   scene = await healthyScene(embedded);
 });
 afterEach(async () => {
-  await scene.ledger.dropDeadLetter(SLUG, scene.ada.id);
+  await scene.ledger.deadLetters.drop(SLUG, scene.ada.id);
   await scene.close();
 });
 
@@ -656,7 +657,10 @@ const broken: Broken[] = [
     status: "fail",
     what: "the brake holds somebody",
     break: () => {
-      scene.options.pipeline.ledger = { ...scene.ledger, brake: async () => HELD };
+      scene.options.pipeline.ledger = {
+        ...scene.ledger,
+        brakes: { ...scene.ledger.brakes, get: async () => HELD },
+      };
     },
     fix: /--allow-deprovisions/,
   },
@@ -665,10 +669,10 @@ const broken: Broken[] = [
     status: "fail",
     what: "a job was refused for good",
     break: () =>
-      scene.ledger.park({
+      scene.ledger.deadLetters.park({
         organization: SLUG,
         subject: scene.ada.id,
-        job: { version: 1, organization: SLUG, subject: scene.ada.id, trigger: { kind: "manual" } },
+        job: personJob(SLUG, scene.ada.id),
         reason: "account-conflict",
         message: "a local account has this id",
         attempts: 1,
@@ -687,7 +691,10 @@ const broken: Broken[] = [
   },
 ];
 
-const HELD = { hourStart: 0, passed: 11, held: true, allowed: 0, allowedUntil: 0, admitted: [], revision: 1 };
+const HELD = {
+  state: { hourStart: 0, passed: 11, held: true, allowed: 0, allowedUntil: 0, admitted: [] },
+  revision: 1,
+};
 
 function failedLogins(count: number): Promise<unknown> {
   const headers = { authorization: `Basic ${Buffer.from("provisioner:wrong").toString("base64")}` };
@@ -740,10 +747,10 @@ describe("doctor finds exactly what is broken", () => {
     ],
     [
       "pipeline.ledger",
-      () =>
-        Object.assign(scene.options.pipeline, {
-          ledger: { ...scene.ledger, countActive: () => Promise.reject(new LedgerUnavailable("DynamoDB")) },
-        }),
+      () => {
+        const countActive = () => Promise.reject(new LedgerUnavailable("DynamoDB"));
+        scene.options.pipeline.ledger = { ...scene.ledger, subjects: { ...scene.ledger.subjects, countActive } };
+      },
     ],
   ])("%s: it does not answer", async (id, breakIt) => {
     breakIt();

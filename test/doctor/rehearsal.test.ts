@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { organizationSchema } from "../../functions/core/organization.ts";
 import { createContext } from "../../functions/doctor/context.ts";
 import { type LoginAccount, loginAccount, socialLoginAccount } from "../../functions/doctor/login.ts";
-import { ProviderNotVisible, type Rehearsal, rehearse } from "../../functions/doctor/rehearsal.ts";
+import { type Rehearsal, rehearse } from "../../functions/doctor/rehearsal.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import type { OidcProvider } from "../../functions/nextcloud/providers.ts";
 import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
@@ -27,11 +27,12 @@ const mapper = (name: string) => scene.clavex.management(SLUG).mappers.find((eac
 async function rehearseAda(options: { userinfo?: boolean; active?: boolean } = {}): Promise<Rehearsal> {
   const context = createContext(scene.options);
   try {
-    const user = await context.directory?.user(scene.ada.id);
-    if (!user) throw new Error("Ada is gone");
+    const person = await context.directory?.user(scene.ada.id);
+    if (!person) throw new Error("Ada is gone");
+    const groups = ["Engineering"];
     return await rehearse(context, {
-      user: { ...user, active: options.active ?? true },
-      groups: ["Engineering"],
+      person: { ...person, active: options.active ?? true },
+      map: { names: new Set(groups), of: () => groups },
       userinfo: options.userinfo ?? false,
     });
   } finally {
@@ -141,7 +142,7 @@ describe("rehearse", () => {
     scene.nextcloud.apps.set("user_oidc", "6.4.0");
     expect(differing(await rehearseAda())).toEqual([]);
     provider().id = 9;
-    await expect(rehearseAda()).rejects.toThrow(ProviderNotVisible);
+    await expect(rehearseAda()).rejects.toMatchObject({ code: "provider-not-visible" });
   });
 
   it("says without an administrator's token that no mappers are known", async () => {

@@ -2,7 +2,7 @@ import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../../functi
 import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
 import type { DoctorOptions } from "../../functions/doctor/context.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import type { Embedded } from "../../functions/local/embedded.ts";
 import { SCOPES } from "../../functions/nextcloud/user-oidc.ts";
@@ -109,7 +109,7 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
     identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
   });
   const environment: Record<string, string> = { WEBHOOK_SECRET, API_KEY, APP_PASSWORD: nextcloud.password };
-  const ledger = createLedger(createDocumentClient(embedded.clients.dynamodb), embedded.endpoints.tableName);
+  const ledger = createLedger(dynamoDbTable(embedded.clients.dynamodb, embedded.endpoints.tableName));
   return {
     clavex,
     nextcloud,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
@@ -362,7 +362,7 @@ test("500 people get through failures, kills and restarts: every accepted delive
   const queue = createSqsQueue(clients.sqs, endpoints.queueUrl);
   await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
   const letters = await createDeadLetters({
-    ledger: createLedger(createDocumentClient(clients.dynamodb), endpoints.tableName),
+    ledger: createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName)),
     queue,
     deadLetterQueue: createSqsDeadLetterQueue(clients.sqs, endpoints.deadLetterQueueUrl),
     slugs: async () => [SLUG],

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { Run } from "../../functions/reconcile/reconcile.ts";
+import { aboutWhom } from "../../functions/core/job.ts";
+import type { CompletedRun } from "../../functions/reconcile/reconcile.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Choices, type Company, DAY, useCompanies } from "../support/reconcile-world.ts";
 
@@ -24,7 +25,7 @@ const enabled = (company: Company, people: ClavexUser[]): number =>
 /** Nobody lost access, a joiner and a mover were seen to all the same, and there was an alarm with a sentence. */
 async function expectHeld(
   company: Company,
-  run: Run,
+  run: CompletedRun,
   expected: { reason: string; people: number; sentence: RegExp },
 ): Promise<void> {
   expect(run.held).toMatchObject({ reason: expected.reason, people: expected.people });
@@ -148,8 +149,8 @@ describe.each(MODES)("a %s run", (mode) => {
       company.clavex.faults.add({ kind: "status", status: 500, match: secondPage });
       const run = await company[mode]();
       company.clavex.faults.clear();
-      expect(company.sent.map(({ subject }) => subject)).toEqual([mover.id]);
-      expect(run.survey?.differences.map(({ subject }) => subject).sort()).toEqual([first.id, mover.id].sort());
+      expect(company.sent.map(aboutWhom)).toEqual([mover.id]);
+      expect(run.report.differences.map(({ subject }) => subject).sort()).toEqual([first.id, mover.id].sort());
       await expectHeld(company, run, { reason: "partial-read", people: 1, sentence: /could not be read to its end/ });
       expect(company.groupsOf(mover)).toEqual(["ops"]);
       expect(company.account(last)?.enabled).toBe(true);
@@ -158,7 +159,7 @@ describe.each(MODES)("a %s run", (mode) => {
     test("begins the walk again when it breaks off", async () => {
       const { company } = await twoPages();
       company.clavex.faults.add({ kind: "status", status: 500, times: 2, match: secondPage });
-      expect(await company[mode]()).toMatchObject({ sent: 2, held: undefined, survey: { people: 203 } });
+      expect(await company[mode]()).toMatchObject({ sent: 2, held: undefined, report: { people: 203 } });
     });
 
     test("takes a person for gone who is missing from the last walk, whatever an earlier one has read", async () => {
@@ -174,8 +175,8 @@ describe.each(MODES)("a %s run", (mode) => {
         },
       });
       const run = await company[mode]();
-      expect(run).toMatchObject({ held: undefined, survey: { people: 202 } });
-      expect(run.survey?.differences).toContainEqual(
+      expect(run).toMatchObject({ held: undefined, report: { people: 202 } });
+      expect(run.report.differences).toContainEqual(
         expect.objectContaining({ subject: mover.id, kind: "deprovision" }),
       );
     });
@@ -194,8 +195,8 @@ describe.each(MODES)("a %s run", (mode) => {
         },
       });
       const run = await company[mode]();
-      expect(run).toMatchObject({ held: undefined, survey: { people: 202 } });
-      expect(run.survey?.differences.map(({ subject }) => subject)).toContain(first.id);
+      expect(run).toMatchObject({ held: undefined, report: { people: 202 } });
+      expect(run.report.differences.map(({ subject }) => subject)).toContain(first.id);
       const walks = company.clavex.requests.filter(({ path }) => path.endsWith("/users?limit=200"));
       expect(walks).toHaveLength(2);
     });
@@ -238,7 +239,7 @@ describe.each(MODES)("a %s run", (mode) => {
   test("whose time is over while it still reads fails, says so and sends nothing", async () => {
     const { company, people } = await settled(3);
     suspend(company, people.slice(0, 1));
-    await expect(company[mode]({ hasTime: () => false })).rejects.toMatchObject({
+    await expect(company[mode]({ deadline: AbortSignal.abort() })).rejects.toMatchObject({
       code: "reconcile-over-time",
       fix: expect.stringMatching(/clavex-nextcloud reconcile/),
     });
@@ -250,7 +251,12 @@ describe.each(MODES)("a %s run", (mode) => {
     const { company, people } = await settled(14);
     suspend(company, people.slice(0, 2));
     company.people(12);
-    const run = await company[mode]({ hasTime: () => company.sent.length === 0 });
+    const over = new AbortController();
+    company.onSend = async (_jobs, send) => {
+      await send();
+      over.abort();
+    };
+    const run = await company[mode]({ deadline: over.signal });
     expect(run.sent).toBe(10);
     await expectHeld(company, run, { reason: "time-over", people: 2, sentence: /left to the next one/ });
     expect(await company[mode]()).toMatchObject({ sent: 4, held: undefined });
@@ -345,7 +351,7 @@ describe("an operator who allows a real departure wave", () => {
     expect(run).toMatchObject({ sent: 12, held: undefined });
     await company.work();
     expect(enabled(company, people)).toBe(14);
-    expect(await company.ledger.brake(company.slug)).toMatchObject({ allowed: 0, held: false });
+    expect(await company.ledger.brakes.get(company.slug)).toMatchObject({ state: { allowed: 0, held: false } });
 
     suspend(company, people.slice(12, 23));
     expect((await company[mode]()).held).toMatchObject({ reason: "brake", people: 11 });
@@ -415,6 +421,6 @@ describe("accounts that are to be deleted for good", () => {
     const { company } = await gone();
     await company.full({ allowDeprovisions: 12 });
     await company.work();
-    expect(await company.ledger.brake(company.slug)).toMatchObject({ allowed: 0 });
+    expect(await company.ledger.brakes.get(company.slug)).toMatchObject({ state: { allowed: 0 } });
   });
 });

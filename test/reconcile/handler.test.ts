@@ -3,7 +3,8 @@ import type { AddressInfo } from "node:net";
 import { PurgeQueueCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { accountId } from "../../functions/core/identity.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { newRecord } from "../../functions/core/record.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
@@ -165,7 +166,13 @@ describe("the Lambda function behind the schedules", () => {
     const sent = await jobs();
     if (mode === "light") {
       expect(sent).toEqual([
-        { version: 1, organization: "acme", subject: expect.any(String), trigger: { kind: "reconcile" } },
+        {
+          version: 2,
+          kind: "person",
+          organization: "acme",
+          subject: expect.any(String),
+          trigger: { kind: "reconcile", reason: "drift" },
+        },
       ]);
     } else expect([sent, logged[0]?.waiting]).toEqual([[], 1]);
   });
@@ -227,14 +234,10 @@ describe("the Lambda function behind the schedules", () => {
   });
 
   test("people that the brake holds are an alarm: the counter, and a line with the sentence", async () => {
-    const ledger = createLedger(createDocumentClient(embedded.clients.dynamodb), embedded.endpoints.tableName);
+    const ledger = createLedger(dynamoDbTable(embedded.clients.dynamodb, embedded.endpoints.tableName));
     const subject = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
     const identity = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
-    await ledger.putSubject(
-      "empty",
-      { subject, accountId: accountId(identity, subject), state: "active", groups: [], disabledByUs: false },
-      undefined,
-    );
+    await ledger.subjects.put("empty", { ...newRecord(subject, accountId(identity, subject)), state: "active" });
     const { outcomes, logged, counted } = await invoke([{ mode: "light", organization: "empty" }]);
     expect(outcomes).toEqual(["ok"]);
     expect(logged).toContainEqual(

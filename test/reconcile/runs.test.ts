@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
+import { aboutWhom } from "../../functions/core/job.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Choices, type Company, DAY, useCompanies } from "../support/reconcile-world.ts";
@@ -22,7 +23,7 @@ async function one(choices: Choices = {}): Promise<{ company: Company; ada: Clav
 
 const rename = (company: Company, person: ClavexUser, last_name: string): void =>
   void company.clavex.updateUser(company.slug, person.id, { last_name });
-const subjects = (company: Company): string[] => company.sent.map(({ subject }) => subject);
+const subjects = (company: Company): string[] => company.sent.map(aboutWhom);
 
 describe("light and full", () => {
   test("nothing is different: neither run sends a job, a light one asks Nextcloud nothing", async () => {
@@ -46,7 +47,7 @@ describe("light and full", () => {
     expect((await company.look("full")).differences.map(({ subject }) => subject).sort()).toEqual(expected);
     const run = await company.light();
     expect(subjects(company).sort()).toEqual(expected);
-    expect(run.survey?.differences.map(({ kind }) => kind).sort()).toEqual([
+    expect(run.report.differences.map(({ kind }) => kind).sort()).toEqual([
       "create",
       "deprovision",
       "update",
@@ -111,7 +112,7 @@ describe("light and full", () => {
     const company = await companies.found({ apiKey: false });
     company.people(2);
     for (const mode of ["light", "full"] as const) {
-      expect(await company[mode]()).toMatchObject({ result: "unreadable", sent: 0, survey: undefined });
+      expect(await company.reconcile(company.slug, mode)).toEqual({ result: "unreadable" });
     }
     expect([...company.clavex.requests, ...company.nextcloud.requests]).toEqual([]);
   });
@@ -235,7 +236,7 @@ describe("jobs that wait or were refused are not sent again", () => {
     await working;
     expect(company.lines.filter(({ message }) => message === "job failed")).toEqual([]);
     expect(company.account(ada)?.displayName).toBe("Ada King");
-    for (const person of [ada, joiner]) expect((await company.entry(person))?.queuedHash).toBeUndefined();
+    for (const person of [ada, joiner]) expect((await company.record(person))?.queued).toBeUndefined();
   });
 
   describe("the mark that a job waits is forgotten when the job ends", () => {
@@ -256,14 +257,13 @@ describe("jobs that wait or were refused are not sent again", () => {
       const { company, ada } = await one();
       rename(company, ada, "King");
       await company.light();
-      expect(await company.entry(ada)).toMatchObject({ queuedHash: expect.any(String), queuedAt: expect.any(Number) });
+      expect(await company.record(ada)).toMatchObject({ queued: { hash: expect.any(String), at: expect.any(Number) } });
       await before(company, ada);
       await company.work();
       expect(company.lines).toContainEqual(
         expect.objectContaining({ message: "job", fields: expect.objectContaining({ subject: ada.id, result }) }),
       );
-      const entry = await company.entry(ada);
-      expect([entry?.queuedHash, entry?.queuedAt]).toEqual([undefined, undefined]);
+      expect((await company.record(ada))?.queued).toBeUndefined();
       // So the same change, made a second time, is not taken for waiting.
       rename(company, ada, "Byron");
       expect(await company.light()).toMatchObject({ sent: 1, waiting: 0 });
@@ -275,7 +275,7 @@ describe("jobs that wait or were refused are not sent again", () => {
       await company.light();
       company.nextcloud.maintenance = true;
       await company.attempt();
-      expect(await company.entry(ada)).toMatchObject({ queuedHash: expect.any(String) });
+      expect(await company.record(ada)).toMatchObject({ queued: { hash: expect.any(String) } });
     });
   });
 
@@ -286,7 +286,9 @@ describe("jobs that wait or were refused are not sent again", () => {
       const person = company.person({ last_name: "x".repeat(300) });
       expect(await company.light()).toMatchObject({ sent: 1 });
       await company.work();
-      expect(await company.ledger.deadLetter(company.slug, person.id)).toMatchObject({ reason: "profile-refused" });
+      expect(await company.ledger.deadLetters.get(company.slug, person.id)).toMatchObject({
+        reason: "profile-refused",
+      });
       return { company, person };
     }
 
@@ -302,8 +304,8 @@ describe("jobs that wait or were refused are not sent again", () => {
     test("is reported by a full run, which sends no job and finds no difference", async () => {
       const { company, person } = await refused();
       const run = await company.full();
-      expect(run).toMatchObject({ sent: 0, survey: { differences: [] } });
-      expect(run.survey?.notes).toEqual([
+      expect(run).toMatchObject({ sent: 0, report: { differences: [] } });
+      expect(run.report.notes).toEqual([
         { subject: person.id, note: expect.stringMatching(/^the display name has 304 characters/) },
       ]);
     });
@@ -314,7 +316,7 @@ describe("jobs that wait or were refused are not sent again", () => {
       expect(await company.light()).toMatchObject({ sent: 1, refused: 0 });
       await company.work();
       expect(company.account(person)?.displayName).toBe("Ada Lovelace");
-      expect(await company.ledger.deadLetter(company.slug, person.id)).toBeUndefined();
+      expect(await company.ledger.deadLetters.get(company.slug, person.id)).toBeUndefined();
       expect(await company.light()).toMatchObject({ sent: 0, refused: 0 });
     });
 
@@ -330,7 +332,9 @@ describe("jobs that wait or were refused are not sent again", () => {
       });
       await company.light();
       await company.work();
-      expect(await company.ledger.deadLetter(company.slug, person.id)).toMatchObject({ reason: "nextcloud-ocs-101" });
+      expect(await company.ledger.deadLetters.get(company.slug, person.id)).toMatchObject({
+        reason: "nextcloud-ocs-101",
+      });
       expect(await company.light()).toMatchObject({ sent: 0, refused: 1 });
     });
   });
@@ -350,13 +354,13 @@ describe("accounts that login made before the pipeline was there", () => {
 
   test("are taken note of by a full run, and nothing is written to Nextcloud", async () => {
     const run = await company.full();
-    expect(run.survey?.differences.map(({ kind, operations }) => [kind, operations])).toEqual(
-      people.map(() => ["adopt", []]),
+    expect(run.report.differences).toEqual(
+      people.map(() => expect.objectContaining({ kind: "adopt", operations: [] })),
     );
     await company.work();
     expect(company.nextcloud.requests.filter(({ method }) => method !== "GET")).toEqual([]);
-    for (const person of people) expect(await company.entry(person)).toMatchObject({ state: "active" });
-    expect(await company.full()).toMatchObject({ sent: 0, survey: { known: 3, accounts: 3, differences: [] } });
+    for (const person of people) expect(await company.record(person)).toMatchObject({ state: "active" });
+    expect(await company.full()).toMatchObject({ sent: 0, report: { known: 3, accounts: 3, differences: [] } });
   });
 
   test("are taken over by a light run as well, at one look each", async () => {
@@ -399,11 +403,10 @@ describe("two runs of one organization never overlap", () => {
   test("of runs that begin together one works, the others say so and have done nothing", async () => {
     const { company, ada } = await one();
     rename(company, ada, "King");
-    const runs = await Promise.all([company.light(), company.full(), company.light()]);
+    const modes = ["light", "full", "light"] as const;
+    const runs = await Promise.all(modes.map((mode) => company.reconcile(company.slug, mode)));
     expect(runs.map(({ result }) => result).sort()).toEqual(["busy", "busy", "done"]);
-    expect(runs.filter(({ result }) => result === "busy")).toEqual(
-      [1, 2].map(() => ({ result: "busy", survey: undefined, sent: 0, waiting: 0, refused: 0, held: undefined })),
-    );
+    expect(runs.filter(({ result }) => result === "busy")).toEqual([1, 2].map(() => ({ result: "busy" })));
     expect(company.sent).toHaveLength(1);
   });
 
@@ -413,7 +416,7 @@ describe("two runs of one organization never overlap", () => {
     const stuck = company.light();
     while (company.clavex.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
     company.pass(15 * MINUTE);
-    expect(await company.light()).toMatchObject({ result: "busy" });
+    expect(await company.reconcile(company.slug, "light")).toEqual({ result: "busy" });
     expect(company.clavex.requests).toHaveLength(1);
     company.pass(2 * MINUTE);
     expect(await company.light()).toMatchObject({ result: "done" });
@@ -472,7 +475,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
 
     const found = await company.look("full");
     expect(found.differences.map(({ kind, operations }) => [kind, operations])).toEqual([
-      ["delete", [{ kind: "delete" }]],
+      ["delete", [{ kind: "delete", effect: "deletes" }]],
     ]);
     await run("full");
     expect(company.account(ada)).toBeUndefined();
@@ -574,8 +577,8 @@ describe("what a full run reports and leaves as it is, without counting it as a 
     const { company, ada } = await one();
     company.nextcloud.setEnabled(company.accountId(ada), false);
     const run = await company.full();
-    expect(run).toMatchObject({ sent: 0, survey: { differences: [] } });
-    expect(run.survey?.notes).toEqual([
+    expect(run).toMatchObject({ sent: 0, report: { differences: [] } });
+    expect(run.report.notes).toEqual([
       { subject: ada.id, note: expect.stringMatching(/disabled, but not by us: a Nextcloud administrator/) },
     ]);
     await company.work();
@@ -590,8 +593,8 @@ describe("what a full run reports and leaves as it is, without counting it as a 
     const person = company.person();
     company.nextcloud.addLocalUser({ id: id(company.accountId(person)), displayName: "Local" });
     const run = await company.full();
-    expect(run).toMatchObject({ sent: 0, survey: { differences: [] } });
-    expect(run.survey?.notes).toEqual([
+    expect(run).toMatchObject({ sent: 0, report: { differences: [] } });
+    expect(run.report.notes).toEqual([
       { subject: person.id, note: expect.stringMatching(/belongs to Nextcloud's backend Database|other letter case/) },
     ]);
     expect(company.account(person)).toMatchObject({ displayName: "Local", enabled: true, backends: ["Database"] });
@@ -603,7 +606,7 @@ describe("what a full run reports and leaves as it is, without counting it as a 
     company.nextcloud.addLocalUser({ id: company.accountId(person) });
     company.clavex.suspend(company.slug, person.id);
     const run = await company.full();
-    expect(run).toMatchObject({ sent: 0, held: undefined, survey: { differences: [] } });
+    expect(run).toMatchObject({ sent: 0, held: undefined, report: { differences: [] } });
     expect(company.account(person)?.enabled).toBe(true);
   });
 
@@ -615,8 +618,8 @@ describe("what a full run reports and leaves as it is, without counting it as a 
     await company.work();
     expect(company.account(person)?.groups).toEqual(["ops"]);
     const second = await company.full();
-    expect(second).toMatchObject({ sent: 0, survey: { differences: [] } });
-    expect(second.survey?.notes).toEqual([
+    expect(second).toMatchObject({ sent: 0, report: { differences: [] } });
+    expect(second.report.notes).toEqual([
       { subject: person.id, note: expect.stringMatching(/^group eng is skipped: Nextcloud had a group of this id/) },
     ]);
   });
@@ -627,8 +630,8 @@ describe("what a full run reports and leaves as it is, without counting it as a 
     await company.light();
     await company.work();
     const run = await company.full();
-    expect(run).toMatchObject({ sent: 0, survey: { differences: [] } });
-    expect(run.survey?.notes).toEqual([{ subject: ada.id, note: expect.stringMatching(/suspended is "keep"/) }]);
+    expect(run).toMatchObject({ sent: 0, report: { differences: [] } });
+    expect(run.report.notes).toEqual([{ subject: ada.id, note: expect.stringMatching(/suspended is "keep"/) }]);
     expect(company.account(ada)?.enabled).toBe(true);
   });
 });

@@ -2,7 +2,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
 import { userSchema } from "../../functions/clavex/user.ts";
-import { desiredAccount, desiredHash, groupsHash } from "../../functions/core/desired.ts";
+import { desiredAccount, desiredGroups, desiredHash, groupsHash } from "../../functions/core/desired.ts";
+import { aboutWhom } from "../../functions/core/job.ts";
+import { newRecord } from "../../functions/core/record.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Company, useCompanies } from "../support/reconcile-world.ts";
 
@@ -48,7 +50,7 @@ describe(`${PEOPLE.toLocaleString("en")} people in ${GROUPS} groups`, () => {
       sent: 0,
       waiting: 0,
       refused: 0,
-      survey: { people: PEOPLE, known: PEOPLE, accounts: PEOPLE, differences: [], notes: [], held: undefined },
+      report: { people: PEOPLE, known: PEOPLE, accounts: PEOPLE, differences: [], notes: [], held: undefined },
     });
     const clavex = company.clavex.requests.length;
     const nextcloud = company.nextcloud.requests.length;
@@ -70,7 +72,7 @@ describe(`${PEOPLE.toLocaleString("en")} people in ${GROUPS} groups`, () => {
       void (phase === "people in Clavex" && count === PEOPLE && memory.weigh());
     expect(await company.light({ onProgress: weigh })).toMatchObject({
       sent: 0,
-      survey: { people: PEOPLE, differences: [] },
+      report: { people: PEOPLE, differences: [] },
     });
     const { held, peak } = memory.result();
     console.log(
@@ -105,7 +107,7 @@ describe(`${PEOPLE.toLocaleString("en")} people in ${GROUPS} groups`, () => {
 
     const run = await company.full();
     expect(run).toMatchObject({ sent: 25, held: undefined });
-    expect(company.sent.map(({ subject }) => subject).sort()).toEqual(expected.sort());
+    expect(company.sent.map(aboutWhom).sort()).toEqual(expected.sort());
     await company.work();
     for (const mode of ["full", "light"] as const) {
       expect(await company.look(mode)).toMatchObject({ differences: [], notes: [], held: undefined });
@@ -120,7 +122,7 @@ async function seed(company: Company): Promise<ClavexUser[]> {
   for (const name of names) {
     clavex.addGroup(slug, name);
     nextcloud.addGroup(company.groupId(name), name);
-    await ledger.claimGroup(organization.nextcloud.baseUrl, company.groupId(name), { owner: slug, name });
+    await ledger.claims.claimGroup(organization.nextcloud.baseUrl, company.groupId(name), { owner: slug, name });
   }
   const people: ClavexUser[] = [];
   const writing: Promise<unknown>[] = [];
@@ -132,18 +134,25 @@ async function seed(company: Company): Promise<ClavexUser[]> {
     people.push(person);
     company.logIn(person, { name: `${first_name} ${person.last_name}`, email: person.email, quota: "5 GB" });
     for (const name of memberships) nextcloud.addMember(company.groupId(name), company.accountId(person));
-    const desired = desiredAccount(organization, person.id, { user: userSchema.parse(person), groups: memberships });
-    const entry = {
-      subject: person.id,
-      accountId: desired.accountId,
+    const desired = desiredAccount(organization, person.id, {
+      person: userSchema.parse(person),
+      groups: memberships,
+    });
+    const readAt = company.now();
+    const record = {
+      ...newRecord(person.id, desired.accountId),
       state: desired.state,
-      desiredHash: desiredHash(desired),
-      groupsHash: groupsHash(memberships),
-      groups: desired.groups.map(({ gid }) => gid).sort(),
-      disabledByUs: false,
-      readAt: company.now(),
+      groups: desiredGroups(desired)
+        .map(({ gid }) => gid)
+        .sort(),
+      applied: {
+        desiredHash: desiredHash(desired),
+        groupsHash: groupsHash(memberships),
+        readAt,
+        userReadAt: readAt,
+      },
     };
-    writing.push(ledger.putSubject(slug, entry, undefined));
+    writing.push(ledger.subjects.put(slug, record));
     if (writing.length === 50) await Promise.all(writing.splice(0));
   }
   await Promise.all(writing);

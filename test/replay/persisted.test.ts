@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SendMessageCommand } from "@aws-sdk/client-sqs";
 import { expect, test } from "vitest";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
@@ -16,7 +16,7 @@ test("looking at the SQS dead-letter queue takes nothing out of it, with a queue
   try {
     const { queueUrl, deadLetterQueueUrl, tableName } = embedded.endpoints;
     const { sqs, dynamodb } = embedded.clients;
-    const ledger = createLedger(createDocumentClient(dynamodb), tableName);
+    const ledger = createLedger(dynamoDbTable(dynamodb, tableName));
     const deadLetters = createDeadLetters({
       ledger,
       queue: createSqsQueue(sqs, queueUrl),

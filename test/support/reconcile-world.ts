@@ -13,16 +13,20 @@ import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { accountId, groupId } from "../../functions/core/identity.ts";
 import { type Job, jobSchema } from "../../functions/core/job.ts";
 import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
-import { createDocumentClient } from "../../functions/ledger/client.ts";
-import { createLedger, type Ledger, type SubjectEntry } from "../../functions/ledger/ledger.ts";
+import type { SubjectRecord } from "../../functions/core/record.ts";
+import type { Claims } from "../../functions/ledger/claims.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
+import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { createGuards } from "../../functions/provision/guards.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
 import { createWorker } from "../../functions/provision/worker.ts";
 import type { Queue } from "../../functions/queue/queue.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
-import { type DriftReport, driftReport } from "../../functions/reconcile/drift-report.ts";
-import { createReconcile, type Reconcile, type Run } from "../../functions/reconcile/reconcile.ts";
+import { type DriftReport, driftReport, type FullReport } from "../../functions/reconcile/drift-report.ts";
+import { createFollowGroups } from "../../functions/reconcile/group-hints.ts";
+import { type CompletedRun, createReconcile, type Reconcile } from "../../functions/reconcile/reconcile.ts";
 import {
   type ClavexUser,
   type NewUser,
@@ -76,7 +80,7 @@ export interface Company {
   account(person: ClavexUser): AccountView | undefined;
   /** The display names of the groups that the person's account is in, sorted. */
   groupsOf(person: ClavexUser): string[];
-  entry(person: ClavexUser): Promise<SubjectEntry | undefined>;
+  record(person: ClavexUser): Promise<SubjectRecord | undefined>;
   /** Does something in Nextcloud as its administrator, behind our back: a call below `/ocs/v2.php/`. */
   administer(method: string, path: string, parameters?: Record<string, string>): Promise<void>;
   /** Signs in to Nextcloud over OpenID Connect, as the person's first visit would. */
@@ -89,9 +93,10 @@ export interface Company {
   configure(choices: Choices): void;
 
   reconcile: Reconcile;
-  light(options?: Parameters<Reconcile>[2]): Promise<Run>;
-  full(options?: Parameters<Reconcile>[2]): Promise<Run>;
+  light(options?: Parameters<Reconcile>[2]): Promise<CompletedRun>;
+  full(options?: Parameters<Reconcile>[2]): Promise<CompletedRun>;
   /** A look that sends nothing; `meanwhile` happens before the ledger is read, and again after it. */
+  look(mode: "full", meanwhile?: () => Promise<unknown>): Promise<FullReport>;
   look(mode: "light" | "full", meanwhile?: () => Promise<unknown>): Promise<DriftReport>;
   /** The groups that those looks asked the ledger about, one entry for each question. */
   readonly asked: string[];
@@ -118,6 +123,7 @@ const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
 const API_KEY = "clv_test_key_that_protects_nothing";
 const VISIBILITY_SECONDS = 30;
 const RETRY_SECONDS = 1;
+const NEVER = new AbortController().signal;
 
 /** Starts the embedded queue and ledger for a test file; every company has its own servers, slug and queue. */
 export function useCompanies(): { found(choices?: Choices): Promise<Company>; ledger(): Ledger } {
@@ -137,8 +143,7 @@ export function useCompanies(): { found(choices?: Choices): Promise<Company>; le
     if (!embedded) throw new Error("the embedded services have not been started");
     return embedded;
   };
-  const ledger = (): Ledger =>
-    createLedger(createDocumentClient(running().clients.dynamodb), running().endpoints.tableName);
+  const ledger = (): Ledger => createLedger(dynamoDbTable(running().clients.dynamodb, running().endpoints.tableName));
   return {
     ledger,
     async found(choices = {}) {
@@ -182,7 +187,7 @@ async function foundCompany(
     slugs: async () => [slug],
   };
   const secrets = environmentSecrets({ WEBHOOK_SECRET, API_KEY, APP_PASSWORD: nextcloud.password });
-  const newSystems = () => {
+  const newClients = () => {
     const clients = createClients({ secrets, nextcloudConnections: 4, now });
     atEnd(clients.close);
     return clients;
@@ -208,25 +213,46 @@ async function foundCompany(
         sent.push(...jobs);
       }),
   };
-  const provision = createProvision({
+  const guards = createGuards({
     organizations,
-    clients: newSystems(),
+    clients: newClients(),
     ledger,
-    queue,
     breakerDelay: () => RETRY_SECONDS,
     now,
   });
   const worker = createWorker({
-    provision,
+    provision: createProvision({ guards, ledger, now }),
+    followGroups: createFollowGroups({ guards, ledger, queue }),
     queue,
     retryDelay: () => RETRY_SECONDS,
     log,
     counters,
     concurrency: 4,
   });
-  const surveySystems = newSystems();
-  const reconcile = createReconcile({ organizations, clients: surveySystems, ledger, queue, log, counters, now });
+  const readers = newClients();
+  const reconcile = createReconcile({ organizations, clients: readers, ledger, queue, log, counters, now });
+  const completed = async (mode: "light" | "full", options?: Parameters<Reconcile>[2]): Promise<CompletedRun> => {
+    const run = await reconcile(slug, mode, options);
+    if (run.result !== "done") throw new Error(`the run did nothing: ${run.result}`);
+    return run;
+  };
   const receiver = createReceiver({ organizations, secrets, queue, log, counters, now });
+
+  function look(mode: "full", meanwhile?: () => Promise<unknown>): Promise<FullReport>;
+  function look(mode: "light" | "full", meanwhile?: () => Promise<unknown>): Promise<DriftReport>;
+  function look(mode: "light" | "full", meanwhile = async (): Promise<unknown> => undefined): Promise<DriftReport> {
+    async function* all(wanted: string) {
+      await meanwhile();
+      yield* ledger.subjects.all(wanted);
+      await meanwhile();
+    }
+    const group: Claims["group"] = (origin, gid) => {
+      company.asked.push(gid);
+      return ledger.claims.group(origin, gid);
+    };
+    const watched = { ...ledger, subjects: { ...ledger.subjects, all }, claims: { ...ledger.claims, group } };
+    return driftReport(organization, mode, { ledger: watched, clients: readers.of(organization), now });
+  }
 
   const attempt = async (): Promise<void> => {
     for (;;) {
@@ -235,7 +261,7 @@ async function foundCompany(
       for (const { body } of messages) jobSchema.parse(JSON.parse(body));
       // On the company's clock.
       const received = messages.map((message) => ({ ...message, sentAt: clock.at(message.sentAt) }));
-      const stayed = new Set(await worker(received));
+      const stayed = new Set(await worker(received, NEVER));
       await plainQueue.done(received.filter((message) => !stayed.has(message)));
     }
   };
@@ -280,7 +306,7 @@ async function foundCompany(
     account: (person) => nextcloud.user(id(person)),
     groupsOf: (person) =>
       (nextcloud.user(id(person))?.groups ?? []).map((gid) => nextcloud.group(gid)?.displayName ?? gid).sort(),
-    entry: (person) => ledger.subject(slug, person.id),
+    record: (person) => ledger.subjects.get(slug, person.id),
     async administer(method, path, parameters = {}) {
       const { url, username, password } = nextcloud;
       const answer = await fetch(`${url}/ocs/v2.php/${path}?format=json`, {
@@ -301,25 +327,10 @@ async function foundCompany(
       organization = configured(choices);
     },
     reconcile,
-    light: (options) => reconcile(slug, "light", options),
-    full: (options) => reconcile(slug, "full", options),
+    light: (options) => completed("light", options),
+    full: (options) => completed("full", options),
     asked: [],
-    look(mode, meanwhile = async () => undefined) {
-      async function* subjects(wanted: string) {
-        await meanwhile();
-        yield* ledger.subjects(wanted);
-        await meanwhile();
-      }
-      const group: Ledger["group"] = (origin, gid) => {
-        company.asked.push(gid);
-        return ledger.group(origin, gid);
-      };
-      return driftReport(organization, mode, {
-        ledger: { ...ledger, subjects, group },
-        system: surveySystems.of(organization),
-        now,
-      });
-    },
+    look,
     attempt,
     onSend: (_jobs, send) => send(),
     async work() {
