@@ -15,7 +15,7 @@ import { parseJob } from "../../functions/queue/message.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters, type DeadLetters, type Filter } from "../../functions/replay/dead-letters.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
-import { type Tenant, useWorld } from "../support/world.ts";
+import { type Tenant, useOrganizations } from "../support/organization.ts";
 
 const BEGIN = Date.UTC(2026, 6, 23, 8);
 const MINUTE_MS = 60_000;
@@ -392,7 +392,7 @@ describe.concurrent("dropping", () => {
 });
 
 describe("what comes of a replay", () => {
-  const world = useWorld();
+  const world = useOrganizations();
   let bench: Bench;
   beforeAll(() => {
     bench = benchOf(world.embedded);
@@ -430,7 +430,7 @@ describe("what comes of a replay", () => {
     (await lettersOf(tenant).list({ organization: tenant.organization.slug })).length;
 
   test("a person whose data was refused is provisioned after it was corrected, and the list is empty", async () => {
-    const tenant = await world.tenant();
+    const tenant = await world.build();
     const ada = tenant.person({ last_name: TOO_LONG });
     expect(await tenant.provisionNow(tenant.webhook(ada, "user.created"))).toMatchObject({
       result: "parked",
@@ -445,7 +445,7 @@ describe("what comes of a replay", () => {
   });
 
   test("a newer job that succeeds empties the list without a replay", async () => {
-    const tenant = await world.tenant();
+    const tenant = await world.build();
     const ada = tenant.person({ last_name: TOO_LONG });
     await tenant.provisionNow(tenant.webhook(ada, "user.created"));
     tenant.clavex.updateUser(tenant.organization.slug, ada.id, { last_name: "Lovelace" });
@@ -454,7 +454,7 @@ describe("what comes of a replay", () => {
   });
 
   test("a person who was deleted since does not come back", async () => {
-    const tenant = await world.tenant();
+    const tenant = await world.build();
     const [ada, grace] = [tenant.person({ last_name: TOO_LONG }), tenant.person()];
     await tenant.provisionNow(tenant.webhook(ada, "user.created"));
     await tenant.provisionNow(tenant.webhook(grace, "user.created"));
@@ -472,7 +472,7 @@ describe("what comes of a replay", () => {
   });
 
   test("a person who was suspended since stays suspended, and one who left a group stays out of it", async () => {
-    const tenant = await world.tenant();
+    const tenant = await world.build();
     const [ada, grace] = [tenant.person(), tenant.person({}, ["eng"])];
     for (const person of [ada, grace]) {
       await tenant.bring(person);
@@ -495,7 +495,7 @@ describe("what comes of a replay", () => {
       bench.giveUp({ organization: tenant.organization.slug, subject: job.subject, body: JSON.stringify(job) });
 
     test("an old user.created brings nobody back who was deleted, whether there was an account or not", async () => {
-      const tenant = await world.tenant({ apiKey: false });
+      const tenant = await world.build({ apiKey: false });
       const [ada, grace] = [tenant.person(), tenant.person()];
       await tenant.provisionNow(tenant.webhook(ada, "user.created"));
       for (const person of [ada, grace]) {
@@ -508,7 +508,7 @@ describe("what comes of a replay", () => {
     });
 
     test("an older snapshot neither enables nor renames", async () => {
-      const tenant = await world.tenant({ apiKey: false });
+      const tenant = await world.build({ apiKey: false });
       const ada = tenant.person();
       const { clavex, organization } = tenant;
       await deadMessage(tenant, tenant.webhook(ada, "user.created"));
@@ -520,7 +520,7 @@ describe("what comes of a replay", () => {
     });
 
     test("a deletion that was given up is believed when it is replayed", async () => {
-      const tenant = await world.tenant({ apiKey: false });
+      const tenant = await world.build({ apiKey: false });
       const ada = tenant.person();
       await tenant.provisionNow(tenant.webhook(ada, "user.created"));
       await deadMessage(tenant, tenant.webhook(ada, "user.deleted"));
@@ -529,7 +529,7 @@ describe("what comes of a replay", () => {
     });
 
     test("an older snapshot that arrives after a refused one does not take its place", async () => {
-      const tenant = await world.tenant({ apiKey: false });
+      const tenant = await world.build({ apiKey: false });
       const { clavex, organization } = tenant;
       const ada = tenant.person();
       const refused = clavex.updateUser(organization.slug, ada.id, { last_name: TOO_LONG });
@@ -539,7 +539,7 @@ describe("what comes of a replay", () => {
     });
 
     test("a suspension and a deletion that were refused for a conflict win over older snapshots once it is solved", async () => {
-      const tenant = await world.tenant({ apiKey: false });
+      const tenant = await world.build({ apiKey: false });
       const { clavex, organization, nextcloud } = tenant;
       const [ada, grace] = [tenant.person(), tenant.person()];
       const events = [
@@ -567,7 +567,7 @@ describe("what comes of a replay", () => {
   });
 
   test("a worker that dies between parking a job and noting it leaves no dead letter behind that nothing can remove", async () => {
-    const tenant = await world.tenant();
+    const tenant = await world.build();
     const ada = tenant.person({ last_name: TOO_LONG });
     const dying = tenant.container({
       ledger: {
