@@ -1,10 +1,11 @@
 import { type Clients, createClients } from "../functions/clients.ts";
 import { fixedOrganizations } from "../functions/config/organizations.ts";
-import { createRetryDelay } from "../functions/core/retry.ts";
+import { createProbeDelay, createRetryDelay } from "../functions/core/retry.ts";
 import { dynamoDbTable } from "../functions/ledger/dynamodb.ts";
 import { createLedger } from "../functions/ledger/ledger.ts";
 import { localClients } from "../functions/local/embedded.ts";
 import { startPoller } from "../functions/local/poller.ts";
+import { createCountFailure } from "../functions/provision/attempts.ts";
 import { createGuards } from "../functions/provision/guards.ts";
 import { CONTAINER_LIMITS } from "../functions/provision/limits.ts";
 import { createProvision } from "../functions/provision/provision.ts";
@@ -71,7 +72,7 @@ export async function startWorkers(
       organizations: fixedOrganizations([organization]),
       clients,
       ledger,
-      breakerDelay: createRetryDelay(),
+      breakerDelay: createProbeDelay(),
     });
     const provision = createProvision({ guards, ledger });
     const followGroups = createFollowGroups({ guards, ledger, queue });
@@ -81,6 +82,7 @@ export async function startWorkers(
         createWorker({
           provision,
           followGroups,
+          countFailure: createCountFailure(fixedOrganizations([organization]), ledger),
           queue: workersQueue,
           retryDelay: createRetryDelay(),
           log: SILENT,

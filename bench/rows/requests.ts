@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { groupId } from "../../functions/core/identity.ts";
-import { createRetryDelay } from "../../functions/core/retry.ts";
+import { createProbeDelay } from "../../functions/core/retry.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { startEmbedded } from "../../functions/local/embedded.ts";
@@ -71,7 +71,7 @@ export async function countRequests(
       organizations: fixedOrganizations([organization]),
       clients,
       ledger,
-      breakerDelay: createRetryDelay(),
+      breakerDelay: createProbeDelay(),
     });
     const provision = createProvision({ guards, ledger });
     const bring = async ({ subject }: LoopPerson): Promise<void> => {

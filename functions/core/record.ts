@@ -24,6 +24,8 @@ export interface SubjectRecord {
   queued: { hash: string; at: number } | undefined;
   /** Set while a dead letter of the person is parked. `hash`: the desired state that was refused, where it was known. */
   refused: { hash: string | undefined } | undefined;
+  /** How often in a row a job of the person was tried in vain: what doubles the wait. */
+  failures: number;
   /** How often in a row Nextcloud failed to write this person although it answered otherwise. */
   serverErrors: number;
   /** Counts the writes, so that two workers with the same subject cannot overwrite each other; 0 before the first. */
@@ -57,6 +59,7 @@ const itemSchema = z.looseObject({
   userReadAt: z.number().optional(),
   parked: z.boolean().optional(),
   refusedHash: z.string().optional(),
+  failures: z.number().optional(),
   serverErrors: z.number().optional(),
   queuedHash: z.string().optional(),
   queuedAt: z.number().optional(),
@@ -67,7 +70,7 @@ const itemSchema = z.looseObject({
 export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { subject, accountId, state, version, groups, disabledByUs, goneSince, revision, ...rest } = item;
   const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
-  const { parked, refusedHash, serverErrors = 0, queuedHash, queuedAt, ...foreign } = others;
+  const { parked, refusedHash, failures = 0, serverErrors = 0, queuedHash, queuedAt, ...foreign } = others;
   return {
     subject,
     accountId,
@@ -79,6 +82,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     applied: hash === undefined ? undefined : { desiredHash: hash, groupsHash: ofGroups, readAt, userReadAt },
     queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: queuedAt ?? 0 },
     refused: parked ? { hash: refusedHash } : undefined,
+    failures,
     serverErrors,
     revision,
     foreign,
@@ -87,13 +91,14 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
 
 /** The stored item of a record, without the keys of its table. Undefined fields are not stored. */
 export function subjectItem(record: SubjectRecord): Record<string, unknown> {
-  const { applied, queued, refused, serverErrors, foreign, ...fields } = record;
+  const { applied, queued, refused, failures, serverErrors, foreign, ...fields } = record;
   return {
     ...foreign,
     ...fields,
     ...applied,
     parked: refused ? true : undefined,
     refusedHash: refused?.hash,
+    failures: failures > 0 ? failures : undefined,
     serverErrors: serverErrors > 0 ? serverErrors : undefined,
     queuedHash: queued?.hash,
     queuedAt: queued?.at,
@@ -113,6 +118,7 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
     applied: undefined,
     queued: undefined,
     refused: undefined,
+    failures: 0,
     serverErrors: 0,
     revision: 0,
     foreign: {},
@@ -168,6 +174,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     },
     queued: undefined,
     refused: undefined,
+    failures: 0,
     serverErrors: 0,
   };
 }
@@ -180,7 +187,7 @@ function goneSince(record: SubjectRecord, state: SubjectState, now: number): num
 
 /** A job became a dead letter. `hash`: the desired state that was refused, where it was known. */
 export function parked(record: SubjectRecord, hash: string | undefined): SubjectRecord {
-  return { ...record, refused: { hash }, serverErrors: 0, queued: undefined };
+  return { ...record, refused: { hash }, failures: 0, serverErrors: 0, queued: undefined };
 }
 
 /**
@@ -190,6 +197,11 @@ export function parked(record: SubjectRecord, hash: string | undefined): Subject
  */
 export function ordered(record: SubjectRecord, deletion: boolean, version: string | undefined): SubjectRecord {
   return { ...record, state: deletion ? "deleted" : record.state, version: version ?? record.version };
+}
+
+/** A job of the person was tried in vain. */
+export function failedAttempt(record: SubjectRecord): SubjectRecord {
+  return { ...record, failures: record.failures + 1 };
 }
 
 /** Nextcloud failed to write this person although it answers otherwise. */

@@ -5,9 +5,10 @@ import { fixedOrganizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
-import { createRetryDelay, type RetryDelay } from "../core/retry.ts";
+import { createProbeDelay, createRetryDelay, type RetryDelay } from "../core/retry.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
+import { createCountFailure } from "../provision/attempts.ts";
 import { createGuards } from "../provision/guards.ts";
 import { createProvision } from "../provision/provision.ts";
 import { createWorker } from "../provision/worker.ts";
@@ -34,6 +35,8 @@ export interface PipelineOptions {
   /** Start with an empty ledger, for simulated systems, which forget everything too. */
   forgetLedger?: boolean;
   retryDelay?: RetryDelay;
+  /** How long a server that is away is left alone between two probes. */
+  probeSeconds?: number;
   intervals?: Intervals;
   visibilitySeconds?: number;
   timeouts?: ClientsOptions["timeouts"];
@@ -90,7 +93,12 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     throw error;
   }
   const retryDelay = options.retryDelay ?? createRetryDelay();
-  const guards = createGuards({ organizations, clients, ledger, breakerDelay: retryDelay });
+  const guards = createGuards({
+    organizations,
+    clients,
+    ledger,
+    breakerDelay: createProbeDelay(options.probeSeconds),
+  });
   const provision = createProvision({ guards, ledger });
   const followGroups = createFollowGroups({ guards, ledger, queue });
   const poller = startPoller({
@@ -99,6 +107,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       createWorker({
         provision,
         followGroups,
+        countFailure: createCountFailure(organizations, ledger),
         queue: workersQueue,
         retryDelay,
         log,

@@ -1,12 +1,12 @@
 import { Failure } from "../core/failure.ts";
 import type { Worker } from "../provision/worker.ts";
-import type { Consumer, Message } from "../queue/queue.ts";
+import type { Consumer, Message, Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface PollerOptions {
-  queue: Consumer;
+  queue: Consumer & Pick<Sender, "send">;
   /** Creates the worker. Its queue tells the poller about every visibility change. */
-  createWorker: (queue: Pick<Consumer, "setVisibility">) => Worker;
+  createWorker: (queue: Pick<Consumer, "setVisibility"> & Pick<Sender, "send">) => Worker;
   /** The queue's visibility timeout; extended while the worker runs: short, so that a killed pipeline soon continues. */
   visibilitySeconds: number;
   /** How many batches run at the same time, as Lambda would run them in that many containers. */
@@ -30,6 +30,7 @@ export function startPoller(options: PollerOptions): Poller {
   /** Receipts whose visibility the worker has set: these are no longer extended. */
   const settled = new Set<string>();
   const worker = options.createWorker({
+    send: queue.send,
     async setVisibility(messages) {
       for (const { receipt } of messages) settled.add(receipt);
       await queue.setVisibility(messages);

@@ -1,19 +1,19 @@
 import { Failure, type Guarded, isHarmful, stops } from "../core/failure.ts";
-import type { RetryDelay } from "../core/retry.ts";
+import type { ProbeDelay } from "../core/retry.ts";
 
-/**
- * A job that was not tried, because a circuit is open. Its class and code are those of what went wrong there. What a person
- * has to mend is asked for again with the usual wait, however long the circuit stays open: by then the credentials may be others.
- */
+/** A job that was not tried, because a circuit is open. Its class and code are those of what went wrong there. */
 export class CircuitOpen extends Failure {
-  constructor(cause: Failure, seconds: number) {
+  /** For how long the circuit has not been closed. */
+  readonly openForMs: number;
+
+  constructor(cause: Failure, openForMs: number) {
     super(cause.failureClass, cause.code, `not tried, the circuit is open: ${cause.message}`, {
       scope: cause.scope,
       origin: cause.origin,
-      ...(cause.failureClass === "configuration" ? {} : { retryAfterSeconds: seconds }),
       ...(cause.fix === undefined ? {} : { fix: cause.fix }),
       cause,
     });
+    this.openForMs = openForMs;
   }
 }
 
@@ -31,38 +31,51 @@ export interface CircuitBreaker {
 /** A circuit that is not closed: open until a time, then half open while its probe is under way. */
 interface Circuit {
   failure: Failure;
+  /** When it opened first: a probe in vain opens no new one. */
+  openedAt: number;
   openUntil: number;
-  /** How often in a row the server failed. */
-  times: number;
   halfOpen: boolean;
+}
+
+/** Called when a circuit changes: a queue that can be told so need not wait until its jobs come back by themselves. */
+export interface CircuitEvents {
+  /** @param until when the next probe may go (milliseconds since the epoch) */
+  onOpen?: (guarded: Guarded, until: number) => void;
+  onClose?: (guarded: Guarded) => void;
 }
 
 /** How long a circuit stays open after a failure that does harm by itself. */
 const HARMFUL_MS = 60 * 60_000;
 
-/** @param delay how long a circuit stays open when its server failed for the nth time in a row, in seconds */
-export function createCircuitBreaker(delay: RetryDelay, now: () => number = Date.now): CircuitBreaker {
+/** @param delay how long a circuit stays open */
+export function createCircuitBreaker(
+  delay: ProbeDelay,
+  now: () => number = Date.now,
+  { onOpen, onClose }: CircuitEvents = {},
+): CircuitBreaker {
   const circuits = new Map<string, Circuit>();
   const key = ({ name, credentials }: Guarded): string => `${name} ${credentials}`;
 
   function enter(guarded: Guarded): void {
     const circuit = circuits.get(key(guarded));
     if (!circuit) return;
-    const left = circuit.openUntil - now();
-    if (left > 0 || circuit.halfOpen) throw new CircuitOpen(circuit.failure, Math.max(1, Math.ceil(left / 1000)));
+    const time = now();
+    if (circuit.openUntil > time || circuit.halfOpen)
+      throw new CircuitOpen(circuit.failure, Math.max(0, time - circuit.openedAt));
     circuit.halfOpen = true;
   }
 
   function leave(guarded: Guarded, failure: Failure | undefined): void {
     const circuit = circuits.get(key(guarded));
     if (failure && stops(failure, guarded)) {
-      const times = (circuit?.times ?? 0) + (circuit && !circuit.halfOpen ? 0 : 1);
-      const milliseconds = isHarmful(failure) ? HARMFUL_MS : delay(times, failure.retryAfterSeconds) * 1000;
-      circuits.set(key(guarded), { failure, openUntil: now() + milliseconds, times, halfOpen: false });
+      const milliseconds = isHarmful(failure) ? HARMFUL_MS : delay(failure.retryAfterSeconds) * 1000;
+      const openUntil = now() + milliseconds;
+      circuits.set(key(guarded), { failure, openedAt: circuit?.openedAt ?? now(), openUntil, halfOpen: false });
+      onOpen?.(guarded, openUntil);
     } else if (failure && failure.origin !== guarded.kind) {
       // Something else went wrong: that says nothing about this server, and the next job may be the probe.
       if (circuit) circuit.halfOpen = false;
-    } else circuits.delete(key(guarded));
+    } else if (circuits.delete(key(guarded))) onClose?.(guarded);
   }
 
   return {

@@ -2,9 +2,9 @@ import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { unknownOrganization } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
-import type { RetryDelay } from "../core/retry.ts";
+import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { createCircuitBreaker } from "./circuit-breaker.ts";
+import { type CircuitEvents, createCircuitBreaker } from "./circuit-breaker.ts";
 import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
 
 /** An organization whose jobs may be worked on, with its clients. */
@@ -37,7 +37,8 @@ export interface GuardsDependencies {
   clients: Clients;
   ledger: Ledger;
   /** How long a circuit stays open after a failure that every job would meet. */
-  breakerDelay: RetryDelay;
+  breakerDelay: ProbeDelay;
+  circuits?: CircuitEvents;
   now?: () => number;
 }
 
@@ -46,9 +47,10 @@ export function createGuards({
   clients,
   ledger,
   breakerDelay,
+  circuits,
   now = Date.now,
 }: GuardsDependencies): Guards {
-  const breaker = createCircuitBreaker(breakerDelay, now);
+  const breaker = createCircuitBreaker(breakerDelay, now, circuits);
   const identity = createIdentityGuard(ledger, now);
   return {
     async enter(slug) {

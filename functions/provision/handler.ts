@@ -6,13 +6,14 @@ import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { createRetryDelay } from "../core/retry.ts";
+import { createProbeDelay, createRetryDelay } from "../core/retry.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsQueue, receivedByLambda } from "../queue/sqs.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { createCountFailure } from "./attempts.ts";
 import { createGuards } from "./guards.ts";
 import { CONTAINER_LIMITS } from "./limits.ts";
 import { createProvision } from "./provision.ts";
@@ -26,21 +27,22 @@ function build(): Worker {
   const ssm = createSsmClient();
   const queue = createSqsQueue(new SQSClient(), queueUrl);
   const ledger = createLedger(dynamoDbTable(new DynamoDBClient(), tableName));
-  const retryDelay = createRetryDelay();
+  const organizations = organizationsFromParameters(ssm, stage);
   const guards = createGuards({
-    organizations: organizationsFromParameters(ssm, stage),
+    organizations,
     clients: createClients({
       secrets: parameterSecrets(ssm, stage),
       nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
     }),
     ledger,
-    breakerDelay: retryDelay,
+    breakerDelay: createProbeDelay(),
   });
   return createWorker({
     provision: createProvision({ guards, ledger }),
     followGroups: createFollowGroups({ guards, ledger, queue }),
+    countFailure: createCountFailure(organizations, ledger),
     queue,
-    retryDelay,
+    retryDelay: createRetryDelay(),
     log: createLog("provision"),
     counters: createCounters("provision", stage),
     concurrency: CONTAINER_LIMITS.concurrentSubjects,

@@ -1,11 +1,13 @@
 import { BrakeHeld } from "../core/brake.ts";
 import { Failure } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
-import type { RetryDelay } from "../core/retry.ts";
+import type { RetryDelay, Wait } from "../core/retry.ts";
+import { QUEUE_LIMITS } from "../queue/limits.ts";
 import { parseJob } from "../queue/message.ts";
-import type { Consumer, Message } from "../queue/queue.ts";
+import type { Consumer, Message, Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
+import type { CountFailure } from "./attempts.ts";
 import { CircuitOpen } from "./circuit-breaker.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import type { Provision } from "./provision.ts";
@@ -14,12 +16,15 @@ export interface WorkerDependencies {
   provision: Provision;
   /** What is done for a group hint. */
   followGroups: FollowGroups;
-  queue: Pick<Consumer, "setVisibility">;
+  /** Counts what doubles a job's wait. */
+  countFailure: CountFailure;
+  queue: Pick<Consumer, "setVisibility"> & Pick<Sender, "send">;
   retryDelay: RetryDelay;
   log: Log;
   counters: Counters;
   /** How many subjects are worked on at the same time. */
   concurrency: number;
+  now?: () => number;
 }
 
 /** Queues a job for each person whose groups are others now. */
@@ -37,31 +42,34 @@ export type Worker = (messages: Message[], deadline: AbortSignal) => Promise<Mes
  * timeout, or hand them out before the first.
  */
 export function createWorker(dependencies: WorkerDependencies): Worker {
-  const { queue, retryDelay, log, counters, concurrency } = dependencies;
+  const { queue, log, counters, concurrency, now = Date.now } = dependencies;
 
   /** Works on one subject's messages in order. Returns those that stay, with their delays. */
   async function work(messages: Message[], deadline: AbortSignal): Promise<Waiting[]> {
     for (const [index, message] of messages.entries()) {
       if (deadline.aborted) return messages.slice(index).map((waiting) => ({ message: waiting, seconds: 1 }));
       const started = performance.now();
+      let job: Job | undefined;
       try {
-        const job = parseJob(message.body);
+        job = parseJob(message.body);
         const outcome = await carryOut(dependencies, job, message);
         counters.count(COUNTER[outcome.result]);
         const level = outcome.result === "parked" ? "error" : "info";
         log[level]("job", line(job, outcome, message, started));
       } catch (error) {
-        const seconds = fail(message, error);
-        return messages.slice(index).map((waiting) => ({ message: waiting, seconds }));
+        const seconds = await fail(job, message, error);
+        const renewed = job !== undefined && (await renew(job, message));
+        return messages.slice(renewed ? index + 1 : index).map((waiting) => ({ message: waiting, seconds }));
       }
     }
     return [];
   }
 
-  function fail(message: Message, error: unknown): number {
+  /** Reports a failure. Returns how long the job waits, in seconds. */
+  async function fail(job: Job | undefined, message: Message, error: unknown): Promise<number> {
     const failure = error instanceof Failure ? error : undefined;
-    const attempt = message.receiveCount;
-    const seconds = retryDelay(attempt, failure?.retryAfterSeconds);
+    const { wait, attempt } = await waitOf(dependencies, job, message, error);
+    const seconds = dependencies.retryDelay(wait);
     if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
     counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
@@ -79,6 +87,24 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     });
     if (!failure) log.debug("unexpected error", { stack: error instanceof Error ? error.stack : String(error) });
     return seconds;
+  }
+
+  /**
+   * Replaces a message that the queue would soon give up by a fresh copy, behind what waits of its subject.
+   *
+   * @returns whether the copy is in the queue, so that the old one may go
+   */
+  async function renew(job: Job, { id, receiveCount, sentAt }: Message): Promise<boolean> {
+    const old = now() - sentAt >= QUEUE_LIMITS.renewAtSeconds * 1_000;
+    if (!old && receiveCount < QUEUE_LIMITS.renewAtReceives) return false;
+    try {
+      // The same when it is tried again: a copy that was sent although nobody learnt of it is not doubled.
+      await queue.send(job, `renewed#${id}`);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return false;
+    }
   }
 
   return async (messages, deadline) => {
@@ -109,6 +135,20 @@ const COUNTER: Record<Outcome["result"], Counter> = {
   parked: "JobsParked",
   followed: "JobsUnchanged",
 };
+
+/** Why a job waits, and the number of this attempt for the log. */
+async function waitOf(
+  { countFailure }: WorkerDependencies,
+  job: Job | undefined,
+  { receiveCount }: Message,
+  error: unknown,
+): Promise<{ wait: Wait; attempt: number }> {
+  if (error instanceof CircuitOpen) return { wait: { untriedForMs: error.openForMs }, attempt: receiveCount };
+  const counted = job === undefined || job.kind === "groups" ? undefined : await countFailure(job);
+  const failures = counted ?? receiveCount;
+  const atLeast = error instanceof Failure ? error.retryAfterSeconds : undefined;
+  return { wait: { failures, atLeast }, attempt: failures };
+}
 
 /** Dispatches by kind of job. */
 function carryOut(

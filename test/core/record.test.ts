@@ -5,6 +5,7 @@ import { type DesiredAccount, desiredHash, groupsHash } from "../../functions/co
 import type { Operation, Plan } from "../../functions/core/plan.ts";
 import {
   applied,
+  failedAttempt,
   failedWrite,
   intended,
   isKnown,
@@ -34,6 +35,7 @@ const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
   applied: { desiredHash: "before", groupsHash: "groups before", readAt: LONG_AGO, userReadAt: LONG_AGO + 1 },
   queued: { hash: "waiting", at: LONG_AGO + 2 },
   refused: { hash: "refused" },
+  failures: 3,
   serverErrors: 2,
   revision: 5,
   foreign: { pendingEdit: true },
@@ -112,6 +114,7 @@ describe("after a change", () => {
       },
       queued: undefined,
       refused: undefined,
+      failures: 0,
       serverErrors: 0,
     });
   });
@@ -195,6 +198,7 @@ describe("a refusal", () => {
     expect(changes(before, parked(before, "hash"))).toEqual({
       refused: { hash: "hash" },
       queued: undefined,
+      failures: 0,
       serverErrors: 0,
     });
   });
@@ -211,6 +215,11 @@ describe("a refusal", () => {
 });
 
 describe("a failed write", () => {
+  it("of a whole attempt is counted, and nothing else changes", () => {
+    expect(changes(full(), failedAttempt(full()))).toEqual({ failures: 4 });
+    expect(failedAttempt(newRecord("ada", "a")).failures).toBe(1);
+  });
+
   it("is counted, and nothing else changes", () => {
     expect(changes(full(), failedWrite(full()))).toEqual({ serverErrors: 3 });
     expect(failedWrite(newRecord("ada", "a")).serverErrors).toBe(1);
@@ -262,6 +271,7 @@ describe("the stored item", () => {
     ),
     queued: optional(fc.record({ hash: fc.string(), at: time })),
     refused: optional(fc.record({ hash: optional(fc.string()) })),
+    failures: fc.nat(),
     serverErrors: fc.nat(),
     revision: fc.nat(),
     foreign: fc.dictionary(
@@ -307,6 +317,7 @@ describe("the stored item", () => {
       userReadAt: LONG_AGO + 1,
       parked: true,
       refusedHash: "refused",
+      failures: 3,
       serverErrors: 2,
       queuedHash: "waiting",
       queuedAt: LONG_AGO + 2,

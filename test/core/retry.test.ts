@@ -1,11 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createRetryDelay } from "../../functions/core/retry.ts";
+import { createProbeDelay, createRetryDelay } from "../../functions/core/retry.ts";
 import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 
 const LUCKY = 0;
 const UNLUCKY = 0.999_999_999;
-const always = (random: number) => createRetryDelay(() => random);
+/** The delay after so many failures in a row, with always the same luck. */
+const always =
+  (random: number, first?: number) =>
+  (failures: number, atLeast?: number): number =>
+    createRetryDelay(() => random, first)({ failures, atLeast });
+/** The delay of a job that was put off untried. */
+const untried = (random: number, untriedForMs: number): number => createRetryDelay(() => random)({ untriedForMs });
+const HOUR = 60 * 60_000;
 
 describe("the delay of a failed job", () => {
   it("doubles from half a minute to a quarter of an hour", () => {
@@ -47,42 +54,59 @@ describe("the delay of a failed job", () => {
 
   it("is what the server asks for where that is longer, and not where it is shorter", () => {
     const delay = always(LUCKY);
-    expect([delay(1, 300), delay(1, 10), delay(10, 3_600), delay(10, 0), delay(1, 30.2)]).toEqual([
-      300, 30, 3_600, 900, 31,
-    ]);
+    expect([delay(1, 300), delay(1, 10), delay(10, 0), delay(1, 30.2)]).toEqual([300, 30, 900, 31]);
+  });
+
+  it("is at most a quarter of an hour for a server's sake, even if it asks for a year", () => {
+    expect(always(LUCKY)(1, 31_536_000)).toBe(900);
   });
 
   it("begins with another time where that is asked for", () => {
-    const delay = createRetryDelay(() => LUCKY, 1);
+    const delay = always(LUCKY, 1);
     expect([1, 2, 3, 11, 12].map((receives) => delay(receives))).toEqual([1, 2, 4, 900, 900]);
   });
 
   it("is different for two jobs by itself", () => {
     const delay = createRetryDelay();
-    expect(new Set(Array.from({ length: 50 }, () => delay(6))).size).toBeGreaterThan(1);
+    expect(new Set(Array.from({ length: 50 }, () => delay({ failures: 6, atLeast: undefined }))).size).toBeGreaterThan(
+      1,
+    );
+  });
+});
+
+describe("the delay of a job that was put off untried", () => {
+  it("is half a minute to a minute during an outage's first hour", () => {
+    expect([0, HOUR - 1].map((age) => untried(LUCKY, age))).toEqual([30, 30]);
+    expect(untried(UNLUCKY, 0)).toBe(60);
+  });
+
+  it("is a quarter of an hour or a little more later", () => {
+    expect([HOUR, 100 * HOUR].map((age) => untried(LUCKY, age))).toEqual([900, 900]);
+    expect(untried(UNLUCKY, HOUR)).toBe(1_197);
+  });
+});
+
+describe("a circuit that is open", () => {
+  it("is probed once a minute, or later where the server asks for it, but every quarter of an hour", () => {
+    const delay = createProbeDelay();
+    expect([undefined, 5, 600, 31_536_000].map((atLeast) => delay(atLeast))).toEqual([60, 60, 600, 900]);
   });
 });
 
 describe("an outage", () => {
   const DAY = 24 * 60 * 60;
 
-  /** How often a message is received that fails for so long, when failing takes no time at all. */
-  function receivesIn(seconds: number, random: number): number {
-    const delay = always(random);
-    let receives = 0;
-    for (let clock = 0; clock < seconds; clock += delay(receives)) receives += 1;
-    return receives;
-  }
-
-  it("of ten days loses no job, with the shortest delays that luck can give", () => {
-    expect(receivesIn(10 * DAY, LUCKY)).toBeLessThan(QUEUE_LIMITS.maxReceiveCount);
-  });
-
-  it("of ten days is over before a message's time in the queue is", () => {
-    expect(10 * DAY + always(UNLUCKY)(1_000)).toBeLessThan(QUEUE_LIMITS.retentionSeconds);
+  it("of any length loses no job: a message is renewed long before the queue would give it up", () => {
+    const shortest = Math.min(always(LUCKY)(1_000), untried(LUCKY, 2 * HOUR));
+    const receivesLeft = QUEUE_LIMITS.maxReceiveCount - QUEUE_LIMITS.renewAtReceives;
+    const timeLeft = QUEUE_LIMITS.retentionSeconds - QUEUE_LIMITS.renewAtSeconds;
+    expect(receivesLeft).toBeGreaterThanOrEqual(100);
+    expect(timeLeft).toBeGreaterThan(DAY + always(UNLUCKY)(1_000));
+    // In the first hour at most 120 receives, then four an hour: days before the limit is reached.
+    expect(120 + (3 * DAY) / shortest).toBeLessThan(QUEUE_LIMITS.renewAtReceives);
   });
 
   it("that ends is noticed within twenty minutes, with the longest delays that luck can give", () => {
-    expect(always(UNLUCKY)(1_000)).toBeLessThanOrEqual(20 * 60);
+    expect(Math.max(always(UNLUCKY)(1_000), untried(UNLUCKY, 2 * HOUR))).toBeLessThanOrEqual(20 * 60);
   });
 });

@@ -4,7 +4,7 @@ import { AccountConflict } from "../../functions/core/account.ts";
 import type { Guarded } from "../../functions/core/failure.ts";
 import { IdentityChanged, IdentityMismatch } from "../../functions/core/identity.ts";
 import type { PersonJob } from "../../functions/core/job.ts";
-import { createRetryDelay } from "../../functions/core/retry.ts";
+import { createProbeDelay, createRetryDelay } from "../../functions/core/retry.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import {
   NEXTCLOUD_SERVER,
@@ -35,10 +35,7 @@ describe("a server whose circuit is open", () => {
   let breaker: CircuitBreaker;
   beforeEach(() => {
     now = Date.UTC(2026, 6, 23, 8);
-    breaker = createCircuitBreaker(
-      createRetryDelay(() => 0),
-      () => now,
-    );
+    breaker = createCircuitBreaker(createProbeDelay(30), () => now);
   });
 
   /** How a job that needs these servers ends: `done`, `not tried`, or the error's code. */
@@ -81,15 +78,43 @@ describe("a server whose circuit is open", () => {
     expect(await succeeds(NEXTCLOUD)).toBe("done");
   });
 
-  test("a server is probed less and less often, down to every quarter of an hour", async () => {
-    const lengths: number[] = [];
+  test("a server is probed at the same intervals for as long as it is away", async () => {
     for (let times = 0; times < 8; times += 1) {
       expect(await fails([NEXTCLOUD], down())).toBe("nextcloud-unavailable");
-      const refused = await breaker.run([NEXTCLOUD], async () => undefined).catch((error) => error);
-      lengths.push(refused.retryAfterSeconds);
-      wait(refused.retryAfterSeconds);
+      wait(29);
+      expect(await succeeds(NEXTCLOUD)).toBe("not tried");
+      wait(1);
     }
-    expect(lengths).toEqual([30, 60, 120, 240, 480, 900, 900, 900]);
+    expect(await succeeds(NEXTCLOUD)).toBe("done");
+  });
+
+  test("a server that asks to be left alone for a year is probed after a quarter of an hour", async () => {
+    const asks = { retryAfterSeconds: 31_536_000 };
+    await fails([NEXTCLOUD], new NextcloudUnavailable("maintenance", NEXTCLOUD_SERVER, asks));
+    wait(899);
+    expect(await succeeds(NEXTCLOUD)).toBe("not tried");
+    wait(1);
+    expect(await succeeds(NEXTCLOUD)).toBe("done");
+  });
+
+  test("opening and closing are reported, a probe in vain as another opening", async () => {
+    const events: string[] = [];
+    const watched = createCircuitBreaker(createProbeDelay(30), () => now, {
+      onOpen: ({ name }, until) => events.push(`${name} open for ${(until - now) / 1_000} s`),
+      onClose: ({ name }) => events.push(`${name} closed`),
+    });
+    const attempt = (work: () => Promise<void>) => watched.run([NEXTCLOUD], work).catch(() => undefined);
+    await attempt(() => Promise.reject(down()));
+    wait(30);
+    await attempt(() => Promise.reject(down()));
+    wait(30);
+    await attempt(async () => undefined);
+    await attempt(async () => undefined);
+    expect(events).toEqual([
+      `${NEXTCLOUD.name} open for 30 s`,
+      `${NEXTCLOUD.name} open for 30 s`,
+      `${NEXTCLOUD.name} closed`,
+    ]);
   });
 
   test("failures of jobs that were under way together count as one", async () => {
@@ -113,8 +138,12 @@ describe("a server whose circuit is open", () => {
       failureClass: "transient",
       code: "nextcloud-unavailable",
       message: "not tried, the circuit is open: Nextcloud cannot be reached (ECONNREFUSED)",
-      retryAfterSeconds: 20,
+      openForMs: 10_000,
     });
+    wait(20);
+    await fails([NEXTCLOUD], down());
+    wait(10);
+    await expect(breaker.run([NEXTCLOUD], async () => undefined)).rejects.toMatchObject({ openForMs: 40_000 });
   });
 
   test("an open circuit does not stop the others: another Nextcloud and Clavex alone go on", async () => {
@@ -189,7 +218,7 @@ describe("a server whose circuit is open", () => {
       const refused = await breaker.run([NEXTCLOUD], async () => undefined).catch((error) => error);
       expect(refused).toMatchObject({ failureClass: "configuration", code: "nextcloud-unauthorized" });
       expect(refused.fix).toMatch(/app password/);
-      expect(createRetryDelay(() => 0)(1, refused.retryAfterSeconds)).toBe(30);
+      expect(createRetryDelay(() => 0)({ untriedForMs: refused.openForMs })).toBe(30);
     });
 
     test.each([

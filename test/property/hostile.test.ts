@@ -92,7 +92,8 @@ function workerOf(tenant: Tenant) {
       return outcome;
     },
     followGroups: () => Promise.reject(new Error("there is no hint about groups")),
-    queue: { setVisibility: async () => undefined },
+    countFailure: async () => 1,
+    queue: { setVisibility: async () => undefined, send: async () => undefined },
     retryDelay: () => 30,
     log: terminalLog((line) => terminal.push(line), "debug"),
     counters: { count: () => undefined, flush: () => undefined },

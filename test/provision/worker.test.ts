@@ -3,10 +3,12 @@ import { describe, expect, it } from "vitest";
 import { Failure, type FailureClass, type FailureDetails } from "../../functions/core/failure.ts";
 import { eventOf, type GroupsJob, type Job, messageGroupId, type PersonJob } from "../../functions/core/job.ts";
 import { createRetryDelay } from "../../functions/core/retry.ts";
+import { CircuitOpen } from "../../functions/provision/circuit-breaker.ts";
 import type { Outcome, ReceivedJob } from "../../functions/provision/outcome.ts";
 import type { Provision } from "../../functions/provision/provision.ts";
 import { createWorker, type FollowGroups } from "../../functions/provision/worker.ts";
-import type { Message } from "../../functions/queue/queue.ts";
+import { QueueUnavailable } from "../../functions/queue/errors.ts";
+import type { Message, Sender } from "../../functions/queue/queue.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter } from "../../functions/telemetry/metrics.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
@@ -49,6 +51,11 @@ interface Options {
   followGroups?: FollowGroups;
   concurrency?: number;
   deadline?: AbortSignal;
+  /** How often in a row a person's jobs were tried in vain; default: as often as the message was received. */
+  failures?: Record<string, number>;
+  /** Default: the queue takes every job. */
+  send?: Sender["send"];
+  now?: number;
 }
 
 /** Runs a batch and returns all that it led to. */
@@ -57,7 +64,10 @@ async function run(messages: Message[], provision: Provision, options: Options =
     followGroups = () => Promise.reject(new Error("there is no hint about groups")),
     concurrency = 4,
     deadline = new AbortController().signal,
+    failures = {},
+    now = SENT_AT,
   } = options;
+  const sent: { job: Job; source: string }[] = [];
   const visibility: { id: string; seconds: number }[] = [];
   const lines: Line[] = [];
   const counted: Counter[] = [];
@@ -75,7 +85,13 @@ async function run(messages: Message[], provision: Provision, options: Options =
         for (const { receipt, seconds } of changes)
           visibility.push({ id: receipt.replace("receipt of ", ""), seconds });
       },
+      async send(job, source) {
+        await options.send?.(job, source);
+        sent.push({ job, source });
+      },
     },
+    countFailure: async ({ subject }) => failures[subject],
+    now: () => now,
     retryDelay: createRetryDelay(() => 0),
     log: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
     counters: {
@@ -89,7 +105,7 @@ async function run(messages: Message[], provision: Provision, options: Options =
     concurrency,
   });
   const stayed = await worker(messages, deadline);
-  return { failed: stayed.map(({ id }) => id), visibility, lines, counted, flushed };
+  return { failed: stayed.map(({ id }) => id), sent, visibility, lines, counted, flushed };
 }
 
 class Trouble extends Failure {
@@ -305,6 +321,27 @@ describe("a failure", () => {
     expect(failed.sort()).toEqual(ids(messages).sort());
   });
 
+  it("waits by how often it was tried in vain, not by how often it was received", async () => {
+    const messages = [message(jobOf(ADA), { receives: 40 }), message(jobOf(GRACE), { receives: 2 })];
+    const options = { failures: { [ADA]: 2, [GRACE]: 4 } };
+    const { visibility, lines } = await run(messages, () => Promise.reject(new Trouble("transient")), options);
+    expect(new Map(visibility.map(({ id, seconds }) => [id, seconds]))).toEqual(
+      new Map([
+        [messages[0]?.id, 60],
+        [messages[1]?.id, 240],
+      ]),
+    );
+    expect(lines.map(({ fields }) => fields.attempt).sort()).toEqual([2, 4]);
+  });
+
+  it("that was put off untried comes back soon, however often it was received and failed", async () => {
+    const untried = (openForMs: number) => () => Promise.reject(new CircuitOpen(new Trouble("transient"), openForMs));
+    const waiting = message(jobOf(ADA), { receives: 40 });
+    const counted = { failures: { [ADA]: 7 } };
+    expect((await run([waiting], untried(60_000), counted)).visibility).toMatchObject([{ seconds: 30 }]);
+    expect((await run([waiting], untried(3_600_000), counted)).visibility).toMatchObject([{ seconds: 900 }]);
+  });
+
   it("waits as long as the server asks, where that is longer", async () => {
     for (const [retryAfterSeconds, seconds] of [
       [600, 600],
@@ -502,3 +539,41 @@ function barrierOf(size: number): () => Promise<void> {
     return opened;
   };
 }
+
+describe("a message that the queue would soon give up", () => {
+  const DAY = 24 * 60 * 60_000;
+  const fails: Provision = () => Promise.reject(new Trouble("transient"));
+
+  it.each([
+    ["after 900 receives", { receives: 900 }, SENT_AT],
+    ["after twelve days", { receives: 20 }, SENT_AT + 12 * DAY],
+  ])("is replaced by a fresh copy %s, and later ones of its subject wait as long", async (_, given, now) => {
+    const [old, later] = [message(jobOf(ADA), given), message(jobOf(ADA))];
+    const { failed, sent, visibility } = await run([old, later], fails, { now, failures: { [ADA]: 1 } });
+    expect(failed).toEqual([later.id]);
+    expect(visibility).toEqual([{ id: later.id, seconds: 30 }]);
+    expect(sent).toEqual([{ job: JSON.parse(old.body), source: `renewed#${old.id}` }]);
+  });
+
+  it("stays when the copy cannot be sent", async () => {
+    const old = message(jobOf(ADA), { receives: 900 });
+    const send = () => Promise.reject(new QueueUnavailable(new Error("away")));
+    const { failed, visibility } = await run([old], fails, { send });
+    expect(failed).toEqual([old.id]);
+    expect(visibility).toHaveLength(1);
+  });
+
+  it.each([
+    ["with fewer receives, and younger", { receives: 899 }, SENT_AT + 12 * DAY - 1],
+  ])("is left as it is %s", async (_, given, now) => {
+    const { failed, sent } = await run([message(jobOf(ADA), given)], fails, { now });
+    expect(failed).toHaveLength(1);
+    expect(sent).toEqual([]);
+  });
+
+  it("is left as it is when nobody can read it", async () => {
+    const { failed, sent } = await run([message("not a job", { receives: 950 })], fails);
+    expect(failed).toHaveLength(1);
+    expect(sent).toEqual([]);
+  });
+});

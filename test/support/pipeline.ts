@@ -2,6 +2,7 @@ import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
 import type { Claims } from "../../functions/ledger/claims.ts";
+import { createCountFailure } from "../../functions/provision/attempts.ts";
 import { createGuards } from "../../functions/provision/guards.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
 import { createWorker } from "../../functions/provision/worker.ts";
@@ -97,6 +98,7 @@ export function withPipeline(tenant: Tenant): Tenant & Pipeline {
   const worker = createWorker({
     provision: createProvision({ guards, ledger, now }),
     followGroups: createFollowGroups({ guards, ledger, queue }),
+    countFailure: createCountFailure(organizations, ledger),
     queue,
     retryDelay: () => RETRY_SECONDS,
     log,

@@ -18,6 +18,7 @@ import type { Claims } from "../../functions/ledger/claims.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { createCountFailure } from "../../functions/provision/attempts.ts";
 import { createGuards } from "../../functions/provision/guards.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
 import { createWorker } from "../../functions/provision/worker.ts";
@@ -223,6 +224,7 @@ async function foundCompany(
   const worker = createWorker({
     provision: createProvision({ guards, ledger, now }),
     followGroups: createFollowGroups({ guards, ledger, queue }),
+    countFailure: createCountFailure(organizations, ledger),
     queue,
     retryDelay: () => RETRY_SECONDS,
     log,
