@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openDatabase } from "../../functions/database.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import type { Table } from "../../functions/ledger/table.ts";
-import { openDatabase } from "../../functions/database.ts";
 import { localClients, startEmbedded } from "../../functions/local/embedded.ts";
 
 /** One table of one adapter, opened twice, as two processes do. */

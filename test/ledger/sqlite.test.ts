@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { DATABASE_FILE, type Database, openDatabase } from "../../functions/database.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { ALWAYS, type Table } from "../../functions/ledger/table.ts";
-import { DATABASE_FILE, type Database, openDatabase } from "../../functions/database.ts";
 
 let folder: string;
 let opened: Database[];
