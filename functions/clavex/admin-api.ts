@@ -1,7 +1,8 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, InvalidHeader, pathPrefix, readJson, retryAfter, send, type Timeouts } from "../http.ts";
-import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable, unreachable } from "./errors.ts";
+import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { unreachable } from "./unreachable.ts";
 import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
 
 /** A group in Clavex. Membership changes touch no time of it; `memberCount` is what the list says. */

@@ -1,7 +1,8 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, pathPrefix, readJson, send } from "../http.ts";
-import { ClavexMisrouted, unreachable } from "./errors.ts";
+import { ClavexMisrouted } from "./errors.ts";
+import { unreachable } from "./unreachable.ts";
 
 /** The issuer of an organization's tokens: the base URL and its slug (docs/facts/clavex.md 8). */
 export function issuerOf(baseUrl: string, slug: string): string {

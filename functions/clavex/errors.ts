@@ -1,5 +1,4 @@
 import { Failure, type FailureClass, type FailureDetails, type Scope } from "../core/failure.ts";
-import { isCertificateError, isConnectError, networkErrorName } from "../http.ts";
 
 /** The server is unusable for every job of the organization. */
 export const CLAVEX_SERVER: Scope = { server: "clavex", harmful: false };
@@ -46,12 +45,4 @@ export class ClavexCertificate extends ClavexFailure {
       fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
     });
   }
-}
-
-/** The typed error for a request that got no answer. */
-export function unreachable(error: unknown): ClavexFailure {
-  const name = networkErrorName(error);
-  if (isCertificateError(name)) return new ClavexCertificate(name);
-  const scope = isConnectError(name) ? CLAVEX_SERVER : "subject";
-  return new ClavexUnavailable(`Clavex cannot be reached (${name})`, scope, { cause: error });
 }

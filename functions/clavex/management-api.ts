@@ -1,7 +1,8 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, pathPrefix, readJson, send } from "../http.ts";
-import { ClavexFailure, ClavexMisrouted, ClavexUnavailable, unreachable } from "./errors.ts";
+import { ClavexFailure, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { unreachable } from "./unreachable.ts";
 
 /** Clavex refuses the token, or what it may do (401, 403). */
 export class ClavexTokenRefused extends ClavexFailure {

@@ -623,6 +623,14 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
       expect(await ledger.identities.get(organization)).toEqual({ fingerprint: "two" });
     });
 
+    test("is corrected only on top of the one that is known to be wrong", async () => {
+      await ledger.identities.ensure(organization, "one");
+      await ledger.identities.update(organization, { fingerprint: "two", confirmed: true }, "three");
+      expect(await ledger.identities.get(organization)).toEqual({ fingerprint: "one" });
+      await ledger.identities.update(organization, { fingerprint: "two", confirmed: true }, "one");
+      expect(await ledger.identities.get(organization)).toEqual({ fingerprint: "two", confirmed: true });
+    });
+
     test("is another one, not confirmed yet, once an operator has accepted it", async () => {
       await ledger.identities.ensure(organization, "one");
       await ledger.identities.update(organization, { fingerprint: "one", confirmed: true });

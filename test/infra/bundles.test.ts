@@ -31,7 +31,7 @@ describe("bundles", () => {
     const folder = join(assembly, assetOf(name));
     expect(readdirSync(folder).sort()).toEqual(["index.mjs", "index.mjs.map"]);
     const code = readFileSync(join(folder, "index.mjs"), "utf8");
-    expect(code).toMatch(/export\{\w+ as handler\};/);
+    expect(code).toMatch(/export\{[\w$]+ as handler\};/);
     expect(code.length / code.split("\n").length).toBeGreaterThan(500);
     const map = JSON.parse(readFileSync(join(folder, "index.mjs.map"), "utf8"));
     expect(map.sources).toContain(`../../functions/${name}/handler.ts`);

@@ -135,6 +135,8 @@ const ACTIONS: Record<string, string[]> = {
   SendMessageBatchCommand: ["sqs:SendMessage"],
   ReceiveMessageCommand: ["sqs:ReceiveMessage"],
   DeleteMessageCommand: ["sqs:DeleteMessage"],
+  DeleteMessageBatchCommand: ["sqs:DeleteMessage"],
+  GetQueueAttributesCommand: ["sqs:GetQueueAttributes"],
   ChangeMessageVisibilityBatchCommand: ["sqs:ChangeMessageVisibility"],
   GetCommand: ["dynamodb:GetItem"],
   PutCommand: ["dynamodb:PutItem"],
