@@ -1,8 +1,8 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
-import { createRetryDelay } from "../core/retry.ts";
 import type { Pipeline } from "../local/pipeline.ts";
+import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
 import { DEFAULT_INTERVALS } from "../local/schedule.ts";
 import { terminalLog } from "../local/terminal-log.ts";
@@ -95,7 +95,8 @@ async function run(options: Options): Promise<void> {
       port: options.port,
       host: options.host,
       stateFolder: options.state,
-      retryDelay: createRetryDelay(Math.random, options.firstRetry),
+      retryDelay: localRetryDelay(options.firstRetry),
+      probeDelay: localProbeDelay(options.firstRetry),
       intervals: { lightMinutes: options.lightMinutes, fullHours: options.fullHours },
       forgetLedger: demo !== undefined,
     });

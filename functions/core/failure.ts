@@ -105,6 +105,11 @@ export function isHarmful({ scope }: Failure): boolean {
   return scope === "identity" || (typeof scope === "object" && "server" in scope && scope.harmful);
 }
 
+/** Whether a whole server fails, with these credentials: it says nothing about the job that met it. */
+export function isServers({ scope }: Failure): boolean {
+  return typeof scope === "object" && "server" in scope;
+}
+
 /** Whether only the next attempts can tell whose fault it is. */
 export function isUndecided({ scope }: Failure): boolean {
   return typeof scope === "object" && "undecided" in scope;

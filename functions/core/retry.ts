@@ -13,26 +13,36 @@ export type Wait = { failures: number; atLeast: number | undefined } | { untried
 /** How long a job waits for its next attempt, in whole seconds. */
 export type RetryDelay = (wait: Wait) => number;
 
+export interface RetryOptions {
+  /** Uniform in [0, 1). */
+  random?: () => number;
+  /** The first wait after a failure; doubled each time. */
+  firstSeconds?: number | undefined;
+  /** The shortest wait of a job that was put off untried, during an outage's first hour and later. */
+  untriedSeconds?: number;
+  untriedLaterSeconds?: number;
+}
+
 /**
  * The delay before the next attempt. After a failure: min(15 min, 30 s x 2^n) x uniform(1, 1.33), or what the server asked for
  * if that is longer, but never more than 15 minutes for its sake. A job that was put off untried comes back after 30 to 60 s
  * during the first hour, so that an outage is over within a minute or two of its end, and after 15 minutes later.
- *
- * @param random uniform in [0, 1)
  */
-export function createRetryDelay(
-  random: () => number = Math.random,
-  firstDelaySeconds = FIRST_DELAY_SECONDS,
-): RetryDelay {
-  const spread = (seconds: number): number => seconds * (1 + SPREAD * random());
+export function createRetryDelay({
+  random = Math.random,
+  firstSeconds = FIRST_DELAY_SECONDS,
+  untriedSeconds = firstSeconds,
+  untriedLaterSeconds = LONGEST_DELAY_SECONDS,
+}: RetryOptions = {}): RetryDelay {
+  const spread = (seconds: number, by: number): number => seconds * (1 + by * random());
   return (wait) => {
     if ("untriedForMs" in wait) {
-      const short = wait.untriedForMs < HOUR_MS;
-      return Math.ceil(short ? firstDelaySeconds * (1 + random()) : spread(LONGEST_DELAY_SECONDS));
+      const early = wait.untriedForMs < HOUR_MS;
+      return Math.ceil(early ? spread(untriedSeconds, 1) : spread(untriedLaterSeconds, SPREAD));
     }
     const steps = Math.max(0, wait.failures - 1);
-    const delay = Math.min(LONGEST_DELAY_SECONDS, firstDelaySeconds * 2 ** Math.min(steps, 30));
-    return Math.ceil(Math.max(spread(delay), Math.min(wait.atLeast ?? 0, LONGEST_DELAY_SECONDS)));
+    const delay = Math.min(LONGEST_DELAY_SECONDS, firstSeconds * 2 ** Math.min(steps, 30));
+    return Math.ceil(Math.max(spread(delay, SPREAD), Math.min(wait.atLeast ?? 0, LONGEST_DELAY_SECONDS)));
   };
 }
 

@@ -5,7 +5,7 @@ import { fixedOrganizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
-import { createProbeDelay, createRetryDelay, type RetryDelay } from "../core/retry.ts";
+import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { createCountFailure } from "../provision/attempts.ts";
@@ -21,6 +21,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { type Endpoints, startEmbedded } from "./embedded.ts";
 import { startPoller } from "./poller.ts";
+import { localProbeDelay, localRetryDelay } from "./recovery.ts";
 import { DEFAULT_INTERVALS, type Intervals, startSchedule } from "./schedule.ts";
 
 export interface PipelineOptions {
@@ -35,8 +36,7 @@ export interface PipelineOptions {
   /** Start with an empty ledger, for simulated systems, which forget everything too. */
   forgetLedger?: boolean;
   retryDelay?: RetryDelay;
-  /** How long a server that is away is left alone between two probes. */
-  probeSeconds?: number;
+  probeDelay?: ProbeDelay;
   intervals?: Intervals;
   visibilitySeconds?: number;
   timeouts?: ClientsOptions["timeouts"];
@@ -92,12 +92,12 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     await embedded.stop();
     throw error;
   }
-  const retryDelay = options.retryDelay ?? createRetryDelay();
+  const retryDelay = options.retryDelay ?? localRetryDelay();
   const guards = createGuards({
     organizations,
     clients,
     ledger,
-    breakerDelay: createProbeDelay(options.probeSeconds),
+    breakerDelay: options.probeDelay ?? localProbeDelay(),
   });
   const provision = createProvision({ guards, ledger });
   const followGroups = createFollowGroups({ guards, ledger, queue });

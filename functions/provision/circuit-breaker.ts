@@ -37,12 +37,8 @@ interface Circuit {
   halfOpen: boolean;
 }
 
-/** Called when a circuit changes: a queue that can be told so need not wait until its jobs come back by themselves. */
-export interface CircuitEvents {
-  /** @param until when the next probe may go (milliseconds since the epoch) */
-  onOpen?: (guarded: Guarded, until: number) => void;
-  onClose?: (guarded: Guarded) => void;
-}
+/** Called when an open circuit closes: a queue that can be told so need not wait until its jobs come back by themselves. */
+export type OnClose = (guarded: Guarded) => void;
 
 /** How long a circuit stays open after a failure that does harm by itself. */
 const HARMFUL_MS = 60 * 60_000;
@@ -51,7 +47,7 @@ const HARMFUL_MS = 60 * 60_000;
 export function createCircuitBreaker(
   delay: ProbeDelay,
   now: () => number = Date.now,
-  { onOpen, onClose }: CircuitEvents = {},
+  onClose: OnClose = () => undefined,
 ): CircuitBreaker {
   const circuits = new Map<string, Circuit>();
   const key = ({ name, credentials }: Guarded): string => `${name} ${credentials}`;
@@ -69,13 +65,12 @@ export function createCircuitBreaker(
     const circuit = circuits.get(key(guarded));
     if (failure && stops(failure, guarded)) {
       const milliseconds = isHarmful(failure) ? HARMFUL_MS : delay(failure.retryAfterSeconds) * 1000;
-      const openUntil = now() + milliseconds;
-      circuits.set(key(guarded), { failure, openedAt: circuit?.openedAt ?? now(), openUntil, halfOpen: false });
-      onOpen?.(guarded, openUntil);
+      const openedAt = circuit?.openedAt ?? now();
+      circuits.set(key(guarded), { failure, openedAt, openUntil: now() + milliseconds, halfOpen: false });
     } else if (failure && failure.origin !== guarded.kind) {
       // Something else went wrong: that says nothing about this server, and the next job may be the probe.
       if (circuit) circuit.halfOpen = false;
-    } else if (circuits.delete(key(guarded))) onClose?.(guarded);
+    } else if (circuits.delete(key(guarded))) onClose(guarded);
   }
 
   return {

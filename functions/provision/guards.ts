@@ -4,7 +4,7 @@ import { unknownOrganization } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { type CircuitEvents, createCircuitBreaker } from "./circuit-breaker.ts";
+import { createCircuitBreaker, type OnClose } from "./circuit-breaker.ts";
 import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
 
 /** An organization whose jobs may be worked on, with its clients. */
@@ -38,7 +38,7 @@ export interface GuardsDependencies {
   ledger: Ledger;
   /** How long a circuit stays open after a failure that every job would meet. */
   breakerDelay: ProbeDelay;
-  circuits?: CircuitEvents;
+  onCircuitClose?: OnClose;
   now?: () => number;
 }
 
@@ -47,10 +47,10 @@ export function createGuards({
   clients,
   ledger,
   breakerDelay,
-  circuits,
+  onCircuitClose,
   now = Date.now,
 }: GuardsDependencies): Guards {
-  const breaker = createCircuitBreaker(breakerDelay, now, circuits);
+  const breaker = createCircuitBreaker(breakerDelay, now, onCircuitClose);
   const identity = createIdentityGuard(ledger, now);
   return {
     async enter(slug) {

@@ -1,5 +1,5 @@
 import { BrakeHeld } from "../core/brake.ts";
-import { Failure } from "../core/failure.ts";
+import { Failure, isServers } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay, Wait } from "../core/retry.ts";
 import { QUEUE_LIMITS } from "../queue/limits.ts";
@@ -144,6 +144,8 @@ async function waitOf(
   error: unknown,
 ): Promise<{ wait: Wait; attempt: number }> {
   if (error instanceof CircuitOpen) return { wait: { untriedForMs: error.openForMs }, attempt: receiveCount };
+  // The probe of a server that is away is as good as untried: it comes back to be the next one.
+  if (error instanceof Failure && isServers(error)) return { wait: { untriedForMs: 0 }, attempt: receiveCount };
   const counted = job === undefined || job.kind === "groups" ? undefined : await countFailure(job);
   const failures = counted ?? receiveCount;
   const atLeast = error instanceof Failure ? error.retryAfterSeconds : undefined;

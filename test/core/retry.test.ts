@@ -9,9 +9,10 @@ const UNLUCKY = 0.999_999_999;
 const always =
   (random: number, first?: number) =>
   (failures: number, atLeast?: number): number =>
-    createRetryDelay(() => random, first)({ failures, atLeast });
+    createRetryDelay({ random: () => random, firstSeconds: first })({ failures, atLeast });
 /** The delay of a job that was put off untried. */
-const untried = (random: number, untriedForMs: number): number => createRetryDelay(() => random)({ untriedForMs });
+const untried = (random: number, untriedForMs: number): number =>
+  createRetryDelay({ random: () => random })({ untriedForMs });
 const HOUR = 60 * 60_000;
 
 describe("the delay of a failed job", () => {

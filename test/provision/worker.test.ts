@@ -92,7 +92,7 @@ async function run(messages: Message[], provision: Provision, options: Options =
     },
     countFailure: async ({ subject }) => failures[subject],
     now: () => now,
-    retryDelay: createRetryDelay(() => 0),
+    retryDelay: createRetryDelay({ random: () => 0 }),
     log: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
     counters: {
       count: (counter) => {
