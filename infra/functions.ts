@@ -33,11 +33,11 @@ export class Functions extends Construct {
 
   constructor(scope: Construct, id: string, { settings, jobs, ledger }: FunctionsProps) {
     super(scope, id);
-    const { stage, logDays } = settings;
+    const { stage, logDays, logLevel } = settings;
     const { queue, deadLetterQueue } = jobs;
     const { table } = ledger;
     const sendJobs = onQueue("SendJobs", queue, ["sqs:SendMessage"]);
-    const common = { stage, logDays };
+    const common = { stage, logDays, logLevel };
 
     this.receive = new PipelineFunction(this, "Receive", {
       ...common,

@@ -5,6 +5,7 @@ import { Architecture, Code, Function as LambdaFunction, Runtime, Tracing } from
 import { LogGroup, type RetentionDays } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { environmentOf, type Settings, stackName } from "../functions/config/deployment.ts";
+import type { LogLevel } from "../functions/config/log-level.ts";
 import { bundle, type FunctionName, writeBundle } from "./bundling.ts";
 import { grant, type Permission } from "./permissions.ts";
 
@@ -15,10 +16,11 @@ export interface PipelineFunctionProps {
   timeout: Duration;
   memorySize: number;
   /** The resources that it is told about in its environment. */
-  resources: Omit<Partial<Settings>, "stage">;
+  resources: Omit<Partial<Settings>, "stage" | "logLevel">;
   /** All that the function may do, but for writing its log and its traces. */
   permissions: Permission[];
   logDays: RetentionDays;
+  logLevel: LogLevel;
 }
 
 /** One of the pipeline's Lambda functions, with a role of its own that can do what is listed and nothing else. */
@@ -28,7 +30,7 @@ export class PipelineFunction extends Construct {
 
   constructor(scope: Construct, id: string, props: PipelineFunctionProps) {
     super(scope, id);
-    const { name, stage } = props;
+    const { name, stage, logLevel } = props;
     this.logGroup = new LogGroup(this, "Log", {
       logGroupName: `/clavex-nextcloud/${stage}/${name}`,
       retention: props.logDays,
@@ -47,7 +49,7 @@ export class PipelineFunction extends Construct {
       handler: "index.handler",
       timeout: props.timeout,
       memorySize: props.memorySize,
-      environment: { ...environmentOf({ stage, ...props.resources }), NODE_OPTIONS: "--enable-source-maps" },
+      environment: { ...environmentOf({ stage, logLevel, ...props.resources }), NODE_OPTIONS: "--enable-source-maps" },
       role,
       logGroup: this.logGroup,
       tracing: Tracing.ACTIVE,

@@ -1,5 +1,6 @@
 import type { IConstruct } from "constructs";
 import * as z from "zod";
+import { LOG_LEVELS } from "../functions/config/log-level.ts";
 import { ConfigurationError } from "../functions/core/failure.ts";
 
 /** What CloudWatch accepts as a log group's retention, in days; up to a year. */
@@ -38,6 +39,8 @@ export const settingsSchema = z
       (days) => LOG_DAYS.some((allowed) => allowed === days),
       `must be one of ${LOG_DAYS.join(", ")}`,
     ).default(30),
+    /** The least level that the functions log. */
+    logLevel: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` }).default("info"),
     /** Whether `cdk destroy` leaves the ledger and the dead letters behind. */
     retain: flag.default(true),
     /** An own name for the webhook endpoint, with its certificate in AWS Certificate Manager (same region). */

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
 import type { Pipeline } from "../local/pipeline.ts";
@@ -6,6 +7,7 @@ import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
 import { DEFAULT_INTERVALS } from "../local/schedule.ts";
 import { terminalLog } from "../local/terminal-log.ts";
+import { jsonLog, type Log } from "../telemetry/log.ts";
 import { demo as loadDemo } from "./demo-organization.ts";
 import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
 
@@ -15,6 +17,8 @@ interface Options extends LocalOptions {
   firstRetry: number;
   lightMinutes: number;
   fullHours: number;
+  logFormat: "json" | "text";
+  logLevel: LogLevel;
 }
 
 function port(text: string): number {
@@ -74,6 +78,18 @@ export function startCommand(): Command {
         .default(DEFAULT_INTERVALS.fullHours)
         .argParser(hours),
     )
+    .addOption(
+      new Option("--log-format <format>", "json: one object a line; text: short lines for people")
+        .env("CLAVEX_NEXTCLOUD_LOG_FORMAT")
+        .choices(["json", "text"])
+        .default(process.stdout.isTTY ? "text" : "json", "text on a terminal, else json"),
+    )
+    .addOption(
+      new Option("--log-level <level>", "the least level that is logged")
+        .env("CLAVEX_NEXTCLOUD_LOG_LEVEL")
+        .choices(LOG_LEVELS)
+        .default("info"),
+    )
     .addOption(organizationsOption())
     .addOption(stateOption())
     .action(run);
@@ -81,7 +97,7 @@ export function startCommand(): Command {
 
 async function run(options: Options): Promise<void> {
   loadEnvironmentFile();
-  const print = (line: string) => console.log(line);
+  const { log, tell } = output(options);
   const organizations = await organizationsFromFolder(options.organizations);
   const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
   // The other commands need none of it.
@@ -91,7 +107,7 @@ async function run(options: Options): Promise<void> {
     pipeline = await startPipeline({
       organizations: demo ? [demo.organization] : organizations,
       secrets: demo ? demo.secrets : environmentSecrets(process.env),
-      log: terminalLog(print),
+      log,
       port: options.port,
       host: options.host,
       stateFolder: options.state,
@@ -110,22 +126,30 @@ async function run(options: Options): Promise<void> {
     ...(demo ? { demo: { clavexUrl: demo.clavex.url, nextcloudUrl: demo.nextcloud.url } } : {}),
   });
   if (demo) {
-    print(
+    tell(
       `No organization files in ${options.organizations}: running the demo organization "${demo.organization.slug}"`,
     );
-    print(`  simulated Clavex     ${demo.clavex.url}`);
-    print(`  simulated Nextcloud  ${demo.nextcloud.url}`);
-    print(`  try it               npx clavex-nextcloud send user.created --organization ${demo.organization.slug}`);
+    tell(`  simulated Clavex     ${demo.clavex.url}`);
+    tell(`  simulated Nextcloud  ${demo.nextcloud.url}`);
+    tell(`  try it               npx clavex-nextcloud send user.created --organization ${demo.organization.slug}`);
   }
   for (const { slug } of demo ? [demo.organization] : organizations)
-    print(`webhook of ${slug}: ${webhookUrl(pipeline, slug)}`);
-  print(`listening on ${pipeline.url}`);
+    tell(`webhook of ${slug}: ${webhookUrl(pipeline, slug)}`);
+  tell(`listening on ${pipeline.url}`);
 
   await stopSignal();
-  print("stopping: finishing what is under way (again to stop at once)");
+  tell("stopping: finishing what is under way (again to stop at once)");
   await forgetPipeline(options.state);
   await pipeline.stop();
   await demo?.close();
+}
+
+/** The log, and what `start` itself has to say: a bare line for people, a line of the log where programs read it. */
+function output({ logFormat, logLevel }: Options): { log: Log; tell: (line: string) => void } {
+  const print = (line: string) => console.log(line);
+  if (logFormat === "text") return { log: terminalLog(print, logLevel), tell: print };
+  const log = jsonLog("clavex-nextcloud", print, logLevel);
+  return { log, tell: (line) => log.info(line.trim()) };
 }
 
 function webhookUrl(pipeline: Pipeline, slug: string): string {

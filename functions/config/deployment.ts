@@ -4,6 +4,8 @@ export interface Settings {
   queueUrl: string;
   deadLetterQueueUrl: string;
   tableName: string;
+  /** One of LOG_LEVELS. */
+  logLevel: string;
 }
 
 /** The environment variables that hold the settings: the stack sets them, the functions read them. */
@@ -12,6 +14,7 @@ export const VARIABLES: Readonly<Record<keyof Settings, string>> = {
   queueUrl: "QUEUE_URL",
   deadLetterQueueUrl: "DEAD_LETTER_QUEUE_URL",
   tableName: "TABLE_NAME",
+  logLevel: "LOG_LEVEL",
 };
 
 /** The stack's outputs that the command line reads; the others are for people. */

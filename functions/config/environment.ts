@@ -1,5 +1,6 @@
 import { ConfigurationError } from "../core/failure.ts";
 import { type Settings, VARIABLES } from "./deployment.ts";
+import { LOG_LEVELS, type LogLevel } from "./log-level.ts";
 
 /**
  * Reads the named settings from environment variables (`STAGE`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `TABLE_NAME`).
@@ -18,4 +19,23 @@ export function settings<K extends keyof Settings>(
     );
   }
   return Object.fromEntries(names.map((name) => [name, environment[VARIABLES[name]]])) as Pick<Settings, K>;
+}
+
+/**
+ * How much a function logs: the environment variable LOG_LEVEL in either letter case, `info` when it is not set.
+ *
+ * @throws {ConfigurationError} when it names no level
+ */
+export function logLevel(environment: Record<string, string | undefined> = process.env): LogLevel {
+  const given = environment[VARIABLES.logLevel] || "info";
+  const level = LOG_LEVELS.find((each) => each === given.toLowerCase());
+  if (level) return level;
+  throw new ConfigurationError("environment-invalid", [
+    `environment variable ${VARIABLES.logLevel} is "${given}", must be one of ${LOG_LEVELS.join(", ")}`,
+  ]);
+}
+
+/** The root id of the X-Ray trace of this invocation; undefined outside Lambda. */
+export function traceId(): string | undefined {
+  return process.env._X_AMZN_TRACE_ID?.match(/Root=([^;]+)/)?.[1];
 }

@@ -1,6 +1,6 @@
-/** A server's message without e-mail addresses. */
+/** A text without e-mail addresses: each word with an @ inside becomes `(e-mail address)`, but for paths like `a/@scope/b`. */
 export function withoutAddresses(text: string): string {
-  return text.replaceAll(/[^\s"'<>()]+@[^\s"'<>()]+/g, "(e-mail address)");
+  return text.replaceAll(/[^\s"'<>()]+/g, (word) => (/[^/]@./.test(word) ? "(e-mail address)" : word));
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

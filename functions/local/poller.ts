@@ -1,7 +1,7 @@
-import { Failure } from "../core/failure.ts";
 import type { Worker } from "../provision/worker.ts";
 import type { Consumer, Message, Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
+import { problemOf } from "../telemetry/problem.ts";
 
 export interface PollerOptions {
   queue: Consumer & Pick<Sender, "send">;
@@ -66,10 +66,7 @@ export function startPoller(options: PollerOptions): Poller {
         if (messages.length > 0) await handle(messages);
       } catch (error) {
         if (stopping.signal.aborted) return;
-        log.error("polling failed", {
-          problem: error instanceof Failure ? error.message : error instanceof Error ? error.name : "unknown error",
-          fix: error instanceof Failure ? error.fix : undefined,
-        });
+        log.error("polling failed", { ...problemOf(error) });
         await new Promise((resolve) => setTimeout(resolve, PAUSE_AFTER_ERROR_MS));
       }
     }

@@ -1,8 +1,8 @@
 import type { Organizations } from "../config/organizations.ts";
-import { Failure } from "../core/failure.ts";
 import type { Mode } from "../reconcile/drift-report.ts";
 import type { Reconcile } from "../reconcile/reconcile.ts";
 import type { Log } from "../telemetry/log.ts";
+import { problemOf } from "../telemetry/problem.ts";
 
 /** How often the reconciliations run. */
 export interface Intervals {
@@ -26,9 +26,7 @@ export function startSchedule(
   async function runAll(mode: Mode): Promise<void> {
     for (const slug of await organizations.slugs()) {
       await reconcile(slug, mode).catch((error) => {
-        const { code, message, fix } =
-          error instanceof Failure ? error : { code: "unexpected", message: error.name, fix: undefined };
-        log.error("reconcile failed", { organization: slug, mode, code, problem: message, fix });
+        log.error("reconcile failed", { organization: slug, mode, ...problemOf(error) });
       });
     }
   }

@@ -7,6 +7,7 @@ import { parseJob } from "../queue/message.ts";
 import type { Consumer, Message, Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
+import { problemOf } from "../telemetry/problem.ts";
 import type { CountFailure } from "./attempts.ts";
 import { CircuitOpen } from "./circuit-breaker.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
@@ -77,15 +78,10 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
       // What can be told of a message that may not even be readable.
       messageId: message.id,
       group: message.group,
-      class: failure?.failureClass ?? "transient",
-      code: failure?.code ?? "unexpected",
-      // Unknown errors may contain personal data: log only the name.
-      problem: failure?.message ?? (error instanceof Error ? error.name : "unknown error"),
-      fix: failure?.fix,
+      ...problemOf(error),
       attempt,
       retryInSeconds: seconds,
     });
-    if (!failure) log.debug("unexpected error", { stack: error instanceof Error ? error.stack : String(error) });
     return seconds;
   }
 

@@ -10,6 +10,7 @@ import type { Organization } from "../core/organization.ts";
 import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
+import { problemOf } from "../telemetry/problem.ts";
 import { readBody } from "./body.ts";
 
 export interface ReceiverDependencies {
@@ -41,12 +42,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     const outcome = await receive(slug, c).catch((error): Outcome => {
       if (!(error instanceof Failure)) throw error;
       counters.count(error.failureClass === "configuration" ? "ConfigurationErrors" : "QueueFailures");
-      log.error("delivery not accepted", {
-        organization: slug,
-        code: error.code,
-        problem: error.message,
-        fix: error.fix,
-      });
+      log.error("delivery not accepted", { organization: slug, ...problemOf(error) });
       return { status: 503, body: { error: "try again later" } };
     });
     if (outcome.status === 503) c.header("Retry-After", RETRY_AFTER_SECONDS);
@@ -61,8 +57,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
   app.all("/healthz", (c) => c.json({ error: "method not allowed" }, 405, { Allow: "GET" }));
   app.notFound((c) => c.json({ error: "not found" }, 404));
   app.onError((error, c) => {
-    // Unknown errors may contain personal data: log only the name.
-    log.error("receiver failed", { error: error.name });
+    log.error("receiver failed", { ...problemOf(error) });
     c.header("Retry-After", RETRY_AFTER_SECONDS);
     return c.json({ error: "try again later" }, 503);
   });

@@ -8,12 +8,13 @@ import { settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { Failure, PipelineFailure } from "../core/failure.ts";
+import { PipelineFailure } from "../core/failure.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { problemOf } from "../telemetry/problem.ts";
 import { createReconcile } from "./reconcile.ts";
 
 const eventSchema = z.strictObject({ mode: z.enum(["light", "full"]), organization: z.string().optional() });
@@ -64,10 +65,10 @@ export async function handler(
   const { mode, organization } = eventSchema.parse(event);
 
   /** The next run tries again; an asynchronous invocation that throws would only be repeated at once. */
-  const fail = (slug: string | undefined, error: Failure): void => {
-    counters.count(error.failureClass === "configuration" ? "ConfigurationErrors" : "ReconcileFailures");
-    const { code, message: problem, fix } = error;
-    log.error("reconcile failed", { organization: slug, mode, code, problem, fix });
+  const fail = (slug: string | undefined, error: unknown): void => {
+    const problem = problemOf(error);
+    counters.count(problem.class === "configuration" ? "ConfigurationErrors" : "ReconcileFailures");
+    log.error("reconcile failed", { organization: slug, mode, ...problem });
   };
   const invoke = async (slug: string): Promise<void> => {
     const Payload = JSON.stringify({ mode, organization: slug });
@@ -79,7 +80,6 @@ export async function handler(
     if (organization === undefined) for (const slug of await organizations.slugs()) await invoke(slug);
     else await reconcile(organization, mode, { deadline: deadlineOf(context) });
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
     fail(organization, error);
   } finally {
     counters.flush();

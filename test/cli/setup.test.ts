@@ -143,7 +143,7 @@ describe("clavex-nextcloud setup", () => {
     const headers = { "x-clavex-signature": sign(body, management.webhooks[0]?.secret ?? "") };
     const url = management.webhooks[0]?.url ?? "";
     expect((await fetch(url, { method: "POST", headers, body })).status).toBe(202);
-    await until(() => log().includes("result=applied"));
+    await until(() => log().includes('"result":"applied"'));
     const identity = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
     expect(nextcloud.user(accountId(identity, ada.id))?.displayName).toBe("Ada Lovelace");
 

@@ -136,7 +136,7 @@ describe("functions", () => {
       Architectures: ["arm64"],
       TracingConfig: { Mode: "Active" },
       Handler: "index.handler",
-      Environment: { Variables: { STAGE: "test", NODE_OPTIONS: "--enable-source-maps" } },
+      Environment: { Variables: { STAGE: "test", LOG_LEVEL: "info", NODE_OPTIONS: "--enable-source-maps" } },
     });
   });
 
@@ -151,6 +151,12 @@ describe("functions", () => {
   it("keeps logs for as many days as logDays says", () => {
     for (const { Properties } of ofType("AWS::Logs::LogGroup", synthesize({ logDays: "7" }).template))
       expect(Properties.RetentionInDays).toBe(7);
+  });
+
+  it("log as much as logLevel says", () => {
+    const debug = synthesize({ logLevel: "debug" }).template;
+    for (const { Properties } of ofType("AWS::Lambda::Function", debug))
+      expect(Properties.Environment).toMatchObject({ Variables: { LOG_LEVEL: "debug" } });
   });
 
   it("answers Clavex within its ten seconds", () => {

@@ -1,12 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import fc from "fast-check";
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { messageGroupId, type PersonJob } from "../../functions/core/job.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
 import type { Outcome } from "../../functions/provision/outcome.ts";
 import { createWorker, type Worker } from "../../functions/provision/worker.ts";
 import type { Message } from "../../functions/queue/queue.ts";
-import { createLog } from "../../functions/telemetry/log.ts";
 import { done } from "../support/jobs.ts";
 import { IDENTITIES, type Tenant, useOrganizations } from "../support/organization.ts";
 
@@ -215,18 +214,6 @@ describe("hostile names", () => {
     expect(letter?.message).not.toContain("ada@");
     expect(terminal.join("\n")).not.toContain("ada@");
     checkTerminal();
-  });
-
-  test("lines for CloudWatch hold nothing foreign that a terminal would obey", () => {
-    const lines: string[] = [];
-    const spy = vi
-      .spyOn(process.stderr, "write")
-      .mockImplementation((chunk) => lines.push(String(chunk).trimEnd()) > 0);
-    const hostile = "\u001b[2J \u009b31m \u0007 \u202e \u2066 \u2028 \r\n forged";
-    createLog("test").error("job", { event: hostile, notes: [hostile], nested: { problem: hostile } });
-    spy.mockRestore();
-    expect(lines).toHaveLength(1);
-    for (const line of lines) expect(line).not.toMatch(UNPRINTABLE);
   });
 
   test("whatever people and groups are called, a job ends, a second one finds nothing to do, and no line is forged", {

@@ -498,6 +498,21 @@ describe("the log", () => {
     ]);
   });
 
+  it("says of an unexpected error its name and where it was thrown, and nothing of its message", async () => {
+    const { lines } = await run([message(jobOf(ADA))], () =>
+      Promise.reject(new TypeError(`cannot read ${EMAIL}`, { cause: new RangeError(EMAIL) })),
+    );
+    expect(lines).toMatchObject([
+      {
+        level: "error",
+        message: "job failed",
+        fields: { class: "transient", code: "unexpected", problem: "TypeError", causes: ["RangeError"] },
+      },
+    ]);
+    expect(lines[0]?.fields.stack).toContainEqual(expect.stringMatching(/^at .*worker\.test\.ts:\d+:\d+/));
+    expect(JSON.stringify(lines)).not.toMatch(/@acme|cannot read/);
+  });
+
   it("has one line for a failure, and none for the messages that wait behind it", async () => {
     const messages = [message(jobOf(ADA)), message(jobOf(ADA)), message(jobOf(ADA))];
     const { lines } = await run(messages, () => Promise.reject(new Trouble("transient")));

@@ -597,6 +597,10 @@ describe("a delivery that cannot be queued", () => {
     const organizations = { ...fixedOrganizations([]), get: () => Promise.reject(new Error("of ada@acme.eu")) };
     const response = await post(envelope("user.created", USER), { app: receiver({ organizations }) });
     await expectTryAgain(response);
+    expect(lines).toMatchObject([
+      { level: "error", message: "receiver failed", fields: { code: "unexpected", problem: "Error" } },
+    ]);
+    expect(lines[0]?.fields.stack).toContainEqual(expect.stringMatching(/^at .*app\.test\.ts:\d+:\d+/));
     // The text of an error that no room knows may hold anything.
     expect(JSON.stringify(lines)).not.toContain("ada@acme.eu");
   });

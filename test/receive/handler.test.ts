@@ -49,7 +49,7 @@ beforeAll(async () => {
     AWS_SECRET_ACCESS_KEY: "local",
     AWS_ENDPOINT_URL_SSM: store.url,
     AWS_ENDPOINT_URL_SQS: embedded.endpoints.sqs,
-    POWERTOOLS_LOG_LEVEL: "SILENT",
+    LOG_LEVEL: "error",
     POWERTOOLS_METRICS_DISABLED: "true",
   })) {
     vi.stubEnv(name, value);

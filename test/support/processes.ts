@@ -63,9 +63,9 @@ export function runNode(args: string[], environment: Record<string, string> = {}
   };
 }
 
-/** `npm start` with these arguments, once it is ready; `url` is where it listens. */
+/** `npm start` with these arguments and a log of short lines, once it is ready; `url` is where it listens. */
 export async function startPipelineProcess(args: string[], environment: Record<string, string> = {}) {
-  const program = run("functions/cli/main.ts", ["start", "--port", "0", ...args], environment);
-  const [, url = ""] = await program.printed(/^listening on (http:\S+)$/m);
+  const program = run("functions/cli/main.ts", ["start", "--port", "0", "--log-format", "text", ...args], environment);
+  const [, url = ""] = await program.printed(/\blistening on (http:[^\s"]+)/);
   return { ...program, url };
 }
