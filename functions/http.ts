@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from "undici";
 import type * as z from "zod";
+import { VERSION } from "./version.ts";
 
 /** How long a request may take, in milliseconds. */
 export interface Timeouts {
@@ -59,7 +60,9 @@ export async function send(
     if (!HEADER_VALUE.test(value)) throw new InvalidHeader(name);
   // The pool's limits are for the first byte and for the time between two of them: a trickling answer needs one of its own.
   const signal = AbortSignal.timeout(LONGEST_REQUEST_MS);
-  const response = await pool.request({ ...request, body: request.body ?? null, signal });
+  // Firewalls in front of web servers ask for a User-Agent.
+  const headers = { "user-agent": `clavex-nextcloud/${VERSION}`, ...request.headers };
+  const response = await pool.request({ ...request, headers, body: request.body ?? null, signal });
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response.body) {

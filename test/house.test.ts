@@ -47,6 +47,7 @@ const roomOf = (file: string): string => file.split("/")[1] ?? "";
 /** Imports point down only: a room may import those that stand before it. */
 const FLOORS: string[][] = [
   ["core"],
+  ["version.ts"],
   ["http.ts", "coalesced.ts", "database.ts"],
   ["config"],
   ["clavex", "nextcloud", "telemetry"],

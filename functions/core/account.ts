@@ -17,8 +17,8 @@ export interface Attribute {
   label: string;
   /** The value as Nextcloud takes it; undefined when none is desired, which leaves the account's own alone. */
   text(profile: Profile): string | undefined;
-  /** Whether Nextcloud would store the same for both. */
-  equal(one: Profile, other: Profile): boolean;
+  /** Whether Nextcloud would store the same for both: what is desired, and what an account has. */
+  equal(desired: Profile, actual: Profile): boolean;
 }
 
 export const ATTRIBUTES: Readonly<Record<keyof Profile, Attribute>> = {
@@ -26,20 +26,21 @@ export const ATTRIBUTES: Readonly<Record<keyof Profile, Attribute>> = {
     key: "displayname",
     label: "name",
     text: ({ displayName }) => displayName || undefined,
-    equal: (one, other) => one.displayName === other.displayName,
+    equal: (desired, actual) => desired.displayName === actual.displayName,
   },
   email: {
     key: "email",
     label: "e-mail",
     text: ({ email }) => email || undefined,
     // Nextcloud stores addresses in lower case.
-    equal: (one, other) => one.email.toLowerCase() === other.email.toLowerCase(),
+    equal: (desired, actual) => desired.email.toLowerCase() === actual.email.toLowerCase(),
   },
   quota: {
     key: "quota",
     label: "quota",
     text: ({ quota }) => (quota === undefined ? undefined : quotaText(quota)),
-    equal: (one, other) => one.quota === other.quota,
+    // One that Nextcloud does not show cannot be compared, and is not written again at every look.
+    equal: (desired, actual) => desired.quota === actual.quota || actual.quota === undefined,
   },
 };
 

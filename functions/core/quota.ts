@@ -75,7 +75,7 @@ export function largerQuota(a: Quota, b: Quota): Quota {
 
 /**
  * The quota in Nextcloud's answer to `GET cloud/users/{id}`: `quota.quota` is bytes, `"none"` before the home exists,
- * and -3 for unlimited afterwards. Undefined when it is none of these (it then differs from every desired quota).
+ * and -3 for unlimited afterwards. Undefined when it is none of these.
  */
 export function quotaFromAnswer(value: unknown): Quota | undefined {
   if (value === "none" || value === -3) return "none";

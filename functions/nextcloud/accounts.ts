@@ -12,24 +12,30 @@ import {
 } from "./errors.ts";
 import { type Ocs, userSegment } from "./ocs.ts";
 
+/** An id is text, however it is written: PHP makes JSON numbers of those that are all digits. */
+const idSchema = z.union([z.string(), z.number().transform(String)]);
+/** A text that decides nothing: whatever else stands there is as good as none. */
+const textSchema = z.string().catch("");
+
+// What no decision needs may have any form: `quota` is `[]`, for one, where a person's storage cannot be loaded.
 const accountSchema = z
   .object({
-    id: z.string(),
+    id: idSchema,
     enabled: z.boolean(),
     backend: z.string(),
-    displayname: z.string().nullish(),
-    email: z.string().nullish(),
-    quota: z.object({ quota: z.unknown() }).nullish(),
-    groups: z.array(z.string()).nullish(),
+    displayname: textSchema,
+    email: textSchema,
+    quota: z.object({ quota: z.unknown() }).catch({ quota: undefined }),
+    groups: z.array(idSchema).nullish(),
   })
   .transform(
     (account): ActualAccount => ({
       id: account.id,
       enabled: account.enabled,
       backend: account.backend,
-      displayName: account.displayname ?? "",
-      email: account.email ?? "",
-      quota: quotaFromAnswer(account.quota?.quota),
+      displayName: account.displayname,
+      email: account.email,
+      quota: quotaFromAnswer(account.quota.quota),
       groups: account.groups ?? [],
     }),
   );
@@ -240,7 +246,7 @@ export async function* findAccounts<Owner extends Sought>(
   };
   const { total, listed } = await listIds(ocs, sought);
   if (listed * GETS_PER_DETAIL >= total) {
-    for await (const page of pages(ocs, "cloud/users/details", DETAILS_PAGE)) {
+    for await (const page of detailsPages(ocs, total)) {
       yield Object.entries(page).flatMap(([id, details]) => {
         const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
         return take(account?.data);
@@ -257,11 +263,13 @@ export async function* findAccounts<Owner extends Sought>(
 async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>): Promise<{ total: number; listed: number }> {
   let [total, listed] = [0, 0];
   for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
-    const ids = z.array(z.string()).parse(Array.isArray(page) ? page : Object.values(page));
+    const ids = Object.values(page);
     total += ids.length;
-    for (const id of ids) {
-      const owner = sought.get(id.toLowerCase());
-      if (!owner) continue;
+    for (const each of ids) {
+      // Foreign accounts are not read: what is no id is nobody who is sought.
+      const { data: id } = idSchema.safeParse(each);
+      const owner = id === undefined ? undefined : sought.get(id.toLowerCase());
+      if (!owner || id === undefined) continue;
       listed += 1;
       // The text of the page would be held for as long as the person is.
       owner.listedAs = id === owner.accountId ? owner.accountId : id;
@@ -285,16 +293,67 @@ export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promi
   return accounts;
 }
 
+type Page = Record<string, unknown> | unknown[];
+
 /** Walks a list that Nextcloud pages per backend: the offset advances by the limit, and only an empty page is the end. */
-async function* pages(ocs: Ocs, path: string, limit: number): AsyncGenerator<Record<string, unknown> | unknown[]> {
+async function* pages(ocs: Ocs, path: string, limit: number): AsyncGenerator<Page> {
   for (let offset = 0; ; offset += limit) {
-    const data = await ocs.call("GET", path, { limit: String(limit), offset: String(offset) });
-    const parsed = z
-      .object({ users: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]) })
-      .safeParse(data);
-    if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's list of accounts has an unexpected form");
-    const { users } = parsed.data;
-    if (Object.keys(users).length === 0) return;
-    yield users;
+    const page = await readPage(ocs, path, limit, offset);
+    if (Object.keys(page).length === 0) return;
+    yield page;
   }
+}
+
+async function readPage(ocs: Ocs, path: string, limit: number, offset: number): Promise<Page> {
+  const data = await ocs.call("GET", path, { limit: String(limit), offset: String(offset) });
+  const parsed = z
+    .object({ users: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]) })
+    .safeParse(data);
+  if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's list of accounts has an unexpected form");
+  return parsed.data.users;
+}
+
+/** Whoever is on an unreadable page of this size or smaller is asked for one by one. */
+const SMALLEST_PAGE = 12;
+/** One foreign account breaks one smallest page; when this many break, it is the server. */
+const MOST_UNREADABLE = 8;
+
+/**
+ * Walks the details of all accounts. One account, be it foreign, can make the whole page that it is on fail: such a page is read
+ * in smaller parts, and what is on the smallest that fails is left out.
+ *
+ * @param total how many accounts there are: beyond them an unreadable page is the end
+ */
+async function* detailsPages(ocs: Ocs, total: number): AsyncGenerator<Page> {
+  let unreadable = 0;
+  async function* parts(limit: number, offset: number): AsyncGenerator<Page> {
+    try {
+      yield await readPage(ocs, "cloud/users/details", limit, offset);
+    } catch (error) {
+      if (!isPageFault(error)) throw error;
+      if (limit > SMALLEST_PAGE) {
+        const half = Math.ceil(limit / 2);
+        yield* parts(half, offset);
+        yield* parts(limit - half, offset + half);
+        return;
+      }
+      unreadable += 1;
+      if (unreadable > MOST_UNREADABLE) throw error;
+    }
+  }
+  for (let offset = 0; ; offset += DETAILS_PAGE) {
+    let shown = 0;
+    const before = unreadable;
+    for await (const page of parts(DETAILS_PAGE, offset)) {
+      const { length } = Object.keys(page);
+      shown += length;
+      if (length > 0) yield page;
+    }
+    if (shown === 0 && (unreadable === before || offset >= total)) return;
+  }
+}
+
+/** What one account can do to its page: 500, on old servers 404, or an answer of another form. */
+function isPageFault(error: unknown): boolean {
+  return error instanceof NextcloudServerError || error instanceof NextcloudMisrouted || isRefusal(error, 404);
 }

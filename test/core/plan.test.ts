@@ -172,8 +172,10 @@ describe("the plan for an active person", () => {
     expect(steps(result)).toEqual([]);
   });
 
-  it("writes a quota that the account shows in no form that can be compared", () => {
-    expect(steps(planFor({ actual: { quota: undefined } }))).toEqual(["upsert quota"]);
+  it("leaves a quota alone that the account shows in no form that can be compared, and goes on with the rest", () => {
+    expect(steps(planFor({ actual: { quota: undefined } }))).toEqual([]);
+    const renamed = { desired: { displayName: "Ada King" }, actual: { quota: undefined } };
+    expect(steps(planFor(renamed))).toEqual(["upsert displayname"]);
   });
 
   it("compares quotas after the server's own rounding", () => {

@@ -121,6 +121,30 @@ describe("looking at an account", () => {
     await expect(getAccount(ocs, "ada")).rejects.toThrow(NextcloudMisrouted);
   });
 
+  it.each([
+    ["quota", []],
+    ["quota", null],
+    ["quota", 5],
+    ["quota", { quota: {} }],
+    ["displayname", ["Ada"]],
+    ["email", { address: "ada@acme.example" }],
+    ["email", 5],
+    ["language", []],
+  ])("whose %s is %j is shown as far as it can be read", async (field, value) => {
+    const data = {
+      id: "ada",
+      enabled: true,
+      backend: "user_oidc",
+      displayname: "Ada",
+      email: null,
+      groups: ["eng", 42],
+    };
+    const body = JSON.stringify({ ocs: { meta: { statuscode: 200 }, data: { ...data, [field]: value } } });
+    nextcloud.faults.add({ kind: "status", status: 200, headers: { "content-type": "application/json" }, body });
+    const known = { id: "ada", enabled: true, backend: "user_oidc", quota: undefined, groups: ["eng", "42"] };
+    expect(await getAccount(ocs, "ada")).toMatchObject(known);
+  });
+
   it("whose answer has another form is misrouted", async () => {
     const body = JSON.stringify({ ocs: { meta: { statuscode: 200 }, data: { id: "ada", displayname: "Ada" } } });
     nextcloud.faults.add({ kind: "status", status: 200, headers: { "content-type": "application/json" }, body });
@@ -201,6 +225,62 @@ describe("looking for accounts", () => {
     const { scripted, calls } = listing([], []);
     expect(await find(scripted, seek("a", "b"))).toEqual([]);
     expect(calls).toEqual(["", "/details"]);
+  });
+
+  it("finds those whose id is all digits, which PHP lists as a number, and passes over what is no id", async () => {
+    const { scripted } = listing(["a"], [["20231234", "a"]]);
+    const odd: Ocs = {
+      call: async (method, path, parameters) => {
+        const first = path === "cloud/users" && parameters?.offset === "0";
+        return first ? { users: ["a", 20231234, null, ["x"], { y: 1 }] } : scripted.call(method, path, parameters);
+      },
+    };
+    expect(await find(odd, seek("20231234", "a"))).toEqual(["20231234", "a"]);
+  });
+
+  describe("of which one makes its page of details fail", () => {
+    const IDS = Array.from({ length: 450 }, (_, index) => `p${String(index).padStart(3, "0")}`);
+    const details = (id: string) => ({ id, enabled: true, backend: "user_oidc" });
+
+    /** A Nextcloud whose pages of details fail where one of these accounts is on them. */
+    function failing(bad: string[], fault: () => unknown) {
+      const calls: string[] = [];
+      const scripted: Ocs = {
+        async call(_method, path, { limit = "", offset = "" } = {}) {
+          calls.push(`${path.replace("cloud/users", "")} ${limit} ${offset}`.trim());
+          if (path === "cloud/users") return { users: offset === "0" ? IDS : [] };
+          if (path !== "cloud/users/details") return details(path.replace("cloud/users/", ""));
+          const page = IDS.slice(Number(offset), Number(offset) + Number(limit));
+          if (page.some((id) => bad.includes(id))) return fault();
+          return { users: page.length === 0 ? [] : Object.fromEntries(page.map((id) => [id, details(id)])) };
+        },
+      };
+      return { scripted, calls };
+    }
+
+    it.each([
+      ["500", () => Promise.reject(new NextcloudServerError(500, "GET cloud/users"))],
+      ["404", () => Promise.reject(new OcsRefusal(404, "not found", "GET cloud/users"))],
+      ["another form", async () => ({ users: "none" })],
+    ])("%s: reads that page in smaller parts, and asks for those beside it one by one", async (_, fault) => {
+      const { scripted, calls } = failing(["p210"], fault);
+      expect((await find(scripted, seek(...IDS))).sort()).toEqual(IDS);
+      const alone = calls.filter((call) => call.startsWith("/p"));
+      expect(alone).toContain("/p210");
+      expect(alone.length).toBeLessThanOrEqual(13);
+      expect(calls.length).toBeLessThan(30);
+    });
+
+    it("the last ones: ends there", async () => {
+      const { scripted } = failing(["p449"], () => Promise.reject(new NextcloudServerError(500, "GET cloud/users")));
+      expect((await find(scripted, seek(...IDS))).sort()).toEqual(IDS);
+    });
+
+    it("all of them: it is the server, which is not asked for ever", async () => {
+      const { scripted, calls } = failing(IDS, () => Promise.reject(new NextcloudServerError(500, "GET cloud/users")));
+      await expect(find(scripted, seek(...IDS))).rejects.toThrow(NextcloudServerError);
+      expect(calls.length).toBeLessThan(40);
+    });
   });
 
   it("as a map has them by the ids that were wanted, in whichever letter case they are", async () => {
