@@ -96,7 +96,7 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   clavex.addMember(slug, group("Finance").id, grace.id);
   await chapter("... and moves from Engineering to Finance", membershipHint(grace));
   print(
-    "    (today's Clavex sends no webhook for groups: reconciliation finds it within ten minutes; a hint was sent here)",
+    "    (today's Clavex sends no webhook for groups: the group watch finds it within a minute; a hint was sent here)",
   );
 
   clavex.deleteUser(slug, linus.id);

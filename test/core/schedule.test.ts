@@ -41,7 +41,7 @@ describe("which runs are due", () => {
     ["a full run did a light one's work since", { ...justNow, light: done(HOUR), full: done(5 * MINUTE) }, []],
     ["a full run did so ten minutes ago", { ...justNow, light: done(HOUR), full: done(10 * MINUTE) }, ["light"]],
     ["both are due: the full one goes first", { ...justNow, light: done(HOUR), full: done(DAY) }, ["full"]],
-    ["no light run was ever made", { ...justNow, light: undefined, full: done(DAY - HOUR) } as LastRuns, ["light"]],
+    ["no light run was ever made", { watch: done(0), full: done(DAY - HOUR) }, ["light"]],
     ["a full run is under way", { ...justNow, light: done(HOUR), full: unfinished(5 * MINUTE) }, []],
     ["a light run is under way", { ...justNow, light: unfinished(MINUTE), full: done(DAY) }, []],
     ["a watch is under way", { ...justNow, watch: unfinished(MINUTE) }, []],
