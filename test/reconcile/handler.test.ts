@@ -117,14 +117,12 @@ describe("the Lambda function behind the schedules", () => {
   test("a tick invokes it for each organization and kind of run that is due, and reports a broken document", async () => {
     const { outcomes, logged, counted } = await invoke([{ mode: "tick" }]);
     expect(outcomes).toEqual(["ok"]);
-    const byName = (a: { organization: string }, b: { organization: string }) =>
-      a.organization < b.organization ? -1 : 1;
-    const payloads = lambda.invocations.map(({ payload }) => payload as { organization: string });
-    expect(payloads.toSorted(byName)).toEqual(
-      ["acme", "empty", "unreachable"].flatMap((organization) => [
-        { mode: "full", organization },
-        { mode: "watch", organization },
-      ]),
+    // Organizations are looked at side by side: the order is nobody's business.
+    const texts = lambda.invocations.map(({ payload }) => JSON.stringify(payload));
+    expect(texts.sort().map((text) => JSON.parse(text))).toEqual(
+      ["full", "watch"].flatMap((mode) =>
+        ["acme", "empty", "unreachable"].map((organization) => ({ mode, organization })),
+      ),
     );
     expect(logged).toEqual([
       expect.objectContaining({ level: "ERROR", organization: "broken", code: "organization-invalid" }),
