@@ -30,6 +30,8 @@ export const settingsSchema = z
     alarmEmail: z.email("must be an e-mail address").optional(),
     /** How many workers may be busy at once: what protects Nextcloud. Lambda's least is 2. */
     maxConcurrency: whole(2, 1000).default(4),
+    /** Whether the members of the directory's groups are compared every minute. */
+    watch: flag.default(true),
     /** How often the directory is compared with the ledger. */
     lightMinutes: whole(1, 24 * 60).default(10),
     /** How often the directory is compared with Nextcloud itself. */

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { NEVER } from "../../functions/core/schedule.ts";
 import { startPipeline } from "../../functions/local/pipeline.ts";
 import type { Log } from "../../functions/telemetry/log.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
@@ -36,6 +37,7 @@ export async function storm({ scale, onProgress }: BenchOptions): Promise<Result
       secrets: benchSecrets(),
       log: countingLog(results),
       port: 0,
+      intervals: NEVER,
       stateFolder,
     });
     try {

@@ -1,16 +1,10 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
+import type { DirectoryGroup } from "../core/person.ts";
 import { type Answer, InvalidHeader, pathPrefix, readJson, retryAfter, send, type Timeouts } from "../http.ts";
 import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
 import { unreachable } from "./unreachable.ts";
 import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
-
-/** A group in Clavex. Membership changes touch no time of it; `memberCount` is what the list says. */
-export interface DirectoryGroup {
-  id: string;
-  name: string;
-  memberCount: number;
-}
 
 /** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this room. */
 export interface AdminApi {

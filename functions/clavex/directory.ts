@@ -23,5 +23,7 @@ export function createClavexDirectory(
       return undefined;
     },
     groups: createGroupMap(api, relevant, now),
+    groupList: () => api.groups(),
+    members: (groupId) => api.members(groupId),
   };
 }

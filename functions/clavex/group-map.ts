@@ -1,5 +1,6 @@
 import { coalesced } from "../coalesced.ts";
 import type { GroupMap, Reading } from "../core/person.ts";
+import { sideBySide } from "../side-by-side.ts";
 import type { AdminApi } from "./admin-api.ts";
 
 /** Reads the map, or shares a reading that began at `notBefore` (milliseconds since the epoch) or later. */
@@ -29,19 +30,12 @@ export function createGroupMap(
       }
     }
     const groupsOf = new Map<string, string[]>();
-    const readNext = async (): Promise<void> => {
-      for (let group = waiting.pop(); group; group = waiting.pop()) {
-        for (const subject of await api.members(group.id)) {
-          const groups = groupsOf.get(subject);
-          if (groups) groups.push(group.name);
-          else groupsOf.set(subject, [group.name]);
-        }
+    await sideBySide(waiting, CONCURRENT_MEMBER_READS, async (group) => {
+      for (const subject of await api.members(group.id)) {
+        const groups = groupsOf.get(subject);
+        if (groups) groups.push(group.name);
+        else groupsOf.set(subject, [group.name]);
       }
-    };
-    const readers = Array.from({ length: CONCURRENT_MEMBER_READS }, readNext);
-    await Promise.all(readers).finally(() => {
-      // When one fails the reading is lost: the others ask for no more groups.
-      waiting.length = 0;
     });
     // Copies: an array that has grown holds room for more.
     for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());

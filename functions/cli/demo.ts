@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { accountId } from "../core/identity.ts";
+import { NEVER } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import type { ClavexUser } from "../simulated/clavex.ts";
 import type { DemoSystems } from "../simulated/demo.ts";
@@ -54,6 +55,7 @@ async function run(): Promise<void> {
     secrets: systems.secrets,
     log: demoLog,
     port: 0,
+    intervals: NEVER,
   });
   try {
     print("A simulated Clavex and a simulated Nextcloud, with the real pipeline between them.");
@@ -94,7 +96,7 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   clavex.addMember(slug, group("Finance").id, grace.id);
   await chapter("... and moves from Engineering to Finance", membershipHint(grace));
   print(
-    "    (today's Clavex sends no webhook for groups: reconciliation finds it within ten minutes; a hint was sent here)",
+    "    (today's Clavex sends no webhook for groups: the group watch finds it within a minute; a hint was sent here)",
   );
 
   clavex.deleteUser(slug, linus.id);

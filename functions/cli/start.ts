@@ -2,10 +2,10 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
+import { DEFAULT_INTERVALS, TICK_MS } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
-import { DEFAULT_INTERVALS } from "../local/schedule.ts";
 import { terminalLog } from "../local/terminal-log.ts";
 import { jsonLog, type Log } from "../telemetry/log.ts";
 import { demo as loadDemo } from "./demo-organization.ts";
@@ -17,6 +17,7 @@ interface Options extends LocalOptions {
   firstRetry: number;
   lightMinutes: number;
   fullHours: number;
+  watchSeconds: number;
   logFormat: "json" | "text";
   logLevel: LogLevel;
 }
@@ -27,23 +28,20 @@ function port(text: string): number {
   throw new InvalidArgumentError("must be a number from 0 (any free port) to 65535");
 }
 
-/** Node's timers cannot wait longer than 24 days. */
-const LONGEST_HOURS = 500;
-
 function positive(text: string): number {
   const number = Number(text);
   if (number > 0) return number;
   throw new InvalidArgumentError("must be a number above 0");
 }
 
-function hours(text: string): number {
-  const number = positive(text);
-  if (number <= LONGEST_HOURS) return number;
-  throw new InvalidArgumentError(`must be at most ${LONGEST_HOURS}`);
-}
-
-function minutes(text: string): number {
-  return hours(String(positive(text) / 60)) * 60;
+/** An interval of the schedule, which ticks once a minute. */
+function interval(unitSeconds: number): (text: string) => number {
+  const least = TICK_MS / 1000 / unitSeconds;
+  return (text) => {
+    const number = text.trim() === "" ? Number.NaN : Number(text);
+    if (number === 0 || (number >= least && Number.isFinite(number))) return number;
+    throw new InvalidArgumentError(`must be ${unitSeconds > 60 ? "a minute" : least} or more, or 0 for never`);
+  };
 }
 
 /** `start`: the whole pipeline in this process; what `npm start` runs. */
@@ -67,16 +65,22 @@ export function startCommand(): Command {
         .argParser(positive),
     )
     .addOption(
-      new Option("--light-minutes <minutes>", "how often a light reconciliation runs (reads only Clavex)")
+      new Option("--light-minutes <minutes>", "how often a light reconciliation runs (reads only Clavex); 0 for never")
         .env("CLAVEX_NEXTCLOUD_LIGHT_MINUTES")
         .default(DEFAULT_INTERVALS.lightMinutes)
-        .argParser(minutes),
+        .argParser(interval(60)),
     )
     .addOption(
-      new Option("--full-hours <hours>", "how often a full reconciliation runs (reads Nextcloud too)")
+      new Option("--full-hours <hours>", "how often a full reconciliation runs (reads Nextcloud too); 0 for never")
         .env("CLAVEX_NEXTCLOUD_FULL_HOURS")
         .default(DEFAULT_INTERVALS.fullHours)
-        .argParser(hours),
+        .argParser(interval(3_600)),
+    )
+    .addOption(
+      new Option("--watch-seconds <seconds>", "how often the members of Clavex's groups are compared; 0 for never")
+        .env("CLAVEX_NEXTCLOUD_WATCH_SECONDS")
+        .default(DEFAULT_INTERVALS.watchSeconds)
+        .argParser(interval(1)),
     )
     .addOption(
       new Option("--log-format <format>", "json: one object a line; text: short lines for people")
@@ -113,7 +117,11 @@ async function run(options: Options): Promise<void> {
       stateFolder: options.state,
       retryDelay: localRetryDelay(options.firstRetry),
       probeDelay: localProbeDelay(options.firstRetry),
-      intervals: { lightMinutes: options.lightMinutes, fullHours: options.fullHours },
+      intervals: {
+        watchSeconds: options.watchSeconds,
+        lightMinutes: options.lightMinutes,
+        fullHours: options.fullHours,
+      },
       forgetLedger: demo !== undefined,
     });
   } catch (error) {

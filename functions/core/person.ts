@@ -41,6 +41,13 @@ export interface GroupMap {
   of(subject: string): readonly string[];
 }
 
+/** A group of the directory. No time of it tells that its members changed, only the count does, and not always. */
+export interface DirectoryGroup {
+  id: string;
+  name: string;
+  memberCount: number;
+}
+
 /** What the pipeline needs of a directory. Every method throws the failures of the directory's own module. */
 export interface Directory {
   /** The person, or undefined when the directory itself says, beyond doubt, that there is none. */
@@ -55,4 +62,8 @@ export interface Directory {
    * @param notBefore the earliest acceptable start of the reading (milliseconds since the epoch); `-Infinity` for any
    */
   groups(notBefore: number): Promise<Reading<GroupMap>>;
+  /** All groups with their counts, those that do not matter included, page by page. */
+  groupList(): AsyncGenerator<DirectoryGroup[]>;
+  /** The subjects of a group's members, by its id. */
+  members(groupId: string): Promise<string[]>;
 }

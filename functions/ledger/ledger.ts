@@ -1,6 +1,7 @@
 import { type Brakes, createBrakes } from "./brake.ts";
 import { type Claims, createClaims } from "./claims.ts";
 import { createParkedJobs, type ParkedJobs } from "./dead-letters.ts";
+import { createGroupMemory, type GroupMemory } from "./group-memory.ts";
 import { createIdentities, type Identities } from "./identity.ts";
 import { createLocks, type Locks } from "./locks.ts";
 import { createRuns, type Runs } from "./runs.ts";
@@ -16,6 +17,7 @@ export interface Ledger {
   locks: Locks;
   identities: Identities;
   runs: Runs;
+  groups: GroupMemory;
 }
 
 /** @param table DynamoDB's or SQLite's */
@@ -28,5 +30,6 @@ export function createLedger(table: Table): Ledger {
     locks: createLocks(table),
     identities: createIdentities(table),
     runs: createRuns(table),
+    groups: createGroupMemory(table),
   };
 }

@@ -1,31 +1,33 @@
 import * as z from "zod";
-import { ALWAYS, getItem, type Table } from "./table.ts";
+import type { LastRun, LastRuns, RunKind } from "../core/schedule.ts";
+import { ALWAYS, queryItems, type Table } from "./table.ts";
 
 const runSchema = z.object({
-  /** When the last run began and ended (milliseconds since the epoch); `endedAt` is missing while it runs, or was killed. */
   beganAt: z.number(),
   endedAt: z.number().optional(),
-  /** How it ended: one word, `done` or the failure's code. */
   result: z.string().optional(),
+  doneAt: z.number().optional(),
 });
-
-/** The last run of one kind. */
-export type LastRun = z.output<typeof runSchema>;
-
-export type RunKind = "light" | "full" | "watch";
 
 /** When each organization's runs began and ended last, and how. */
 export interface Runs {
-  get(organization: string, kind: RunKind): Promise<LastRun | undefined>;
+  /** The last run of each kind. */
+  of(organization: string): Promise<LastRuns>;
   put(organization: string, kind: RunKind, run: LastRun): Promise<void>;
 }
 
+const PREFIX = "run#";
+
 export function createRuns(table: Table): Runs {
-  const keyOf = (organization: string, kind: RunKind) => ({ partition: organization, sort: `run#${kind}` });
   return {
-    get: (organization, kind) => getItem(table, keyOf(organization, kind), runSchema),
+    async of(organization) {
+      const runs: Record<string, LastRun> = {};
+      for await (const page of queryItems(table, organization, PREFIX, runSchema))
+        for (const { sort, value } of page) runs[sort.slice(PREFIX.length)] = value;
+      return runs;
+    },
     async put(organization, kind, run) {
-      await table.put(keyOf(organization, kind), run, ALWAYS);
+      await table.put({ partition: organization, sort: `${PREFIX}${kind}` }, { ...run }, ALWAYS);
     },
   };
 }

@@ -6,6 +6,7 @@ import type { Secrets } from "../config/secrets.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
+import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { createCountFailure } from "../provision/attempts.ts";
@@ -17,12 +18,14 @@ import { createSqsQueue } from "../queue/sqs.ts";
 import { createReceiver } from "../receive/app.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
+import { createReport, createScheduledRun, createTick } from "../reconcile/tick.ts";
+import { createWatch } from "../reconcile/watch.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { type Endpoints, startEmbedded } from "./embedded.ts";
 import { startPoller } from "./poller.ts";
 import { localProbeDelay, localRetryDelay } from "./recovery.ts";
-import { DEFAULT_INTERVALS, type Intervals, startSchedule } from "./schedule.ts";
+import { startSchedule } from "./schedule.ts";
 
 export interface PipelineOptions {
   organizations: Organization[];
@@ -119,8 +122,16 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     log,
   });
 
-  const reconcile = createReconcile({ organizations, clients, ledger, queue, log, counters });
-  const stopSchedule = startSchedule(options.intervals ?? DEFAULT_INTERVALS, { organizations, reconcile, log });
+  const reading = { organizations, clients, ledger, queue, log, counters };
+  const reconcile = createReconcile(reading);
+  const tick = createTick({
+    organizations,
+    ledger,
+    intervals: options.intervals ?? DEFAULT_INTERVALS,
+    run: createScheduledRun({ reconcile, watch: createWatch(reading), log, counters }),
+    report: createReport({ log, counters }),
+  });
+  const stopSchedule = startSchedule(tick);
 
   return {
     url: web.url,

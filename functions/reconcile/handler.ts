@@ -9,15 +9,24 @@ import { organizationsFromParameters } from "../config/organizations.ts";
 import { parameterSecrets } from "../config/secrets.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { PipelineFailure } from "../core/failure.ts";
+import { DEFAULT_INTERVALS, type RunKind } from "../core/schedule.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
-import { problemOf } from "../telemetry/problem.ts";
 import { createReconcile } from "./reconcile.ts";
+import { createReport, createScheduledRun, createTick } from "./tick.ts";
+import { createWatch } from "./watch.ts";
 
-const eventSchema = z.strictObject({ mode: z.enum(["light", "full"]), organization: z.string().optional() });
+const tickSchema = z.strictObject({
+  mode: z.literal("tick"),
+  watchSeconds: z.number().min(0).default(DEFAULT_INTERVALS.watchSeconds),
+  lightMinutes: z.number().positive().default(DEFAULT_INTERVALS.lightMinutes),
+  fullHours: z.number().positive().default(DEFAULT_INTERVALS.fullHours),
+});
+const runSchema = z.strictObject({ mode: z.enum(["watch", "light", "full"]), organization: z.string().optional() });
+const eventSchema = z.discriminatedUnion("mode", [tickSchema, runSchema]);
 
 const NEXTCLOUD_CONNECTIONS = 1;
 /** Time that is kept to send the jobs that take access away; without it they are left to the next run. */
@@ -26,18 +35,23 @@ const RESERVE_MS = 60_000;
 function build() {
   const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
   const ssm = createSsmClient();
-  const organizations = organizationsFromParameters(ssm, stage);
   const log = createLog("reconcile");
   const counters = createCounters("reconcile", stage);
-  const reconcile = createReconcile({
-    organizations,
+  const dependencies = {
+    organizations: organizationsFromParameters(ssm, stage),
     clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
     ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
     queue: createSqsQueue(new SQSClient(), queueUrl),
     log,
     counters,
+  };
+  const run = createScheduledRun({
+    reconcile: createReconcile(dependencies),
+    watch: createWatch(dependencies),
+    log,
+    counters,
   });
-  return { organizations, reconcile, log, counters, lambda: new LambdaClient() };
+  return { ...dependencies, run, report: createReport({ log, counters }), lambda: new LambdaClient() };
 }
 
 /** Lambda did not take the invocation for one organization; the others get theirs. */
@@ -53,34 +67,31 @@ class NotInvoked extends PipelineFailure {
 let built: ReturnType<typeof build> | undefined;
 
 /**
- * The Lambda behind the schedules: `{"mode": "light"}` for all organizations, each of which gets an invocation of its own,
- * or `{"mode": "full", "organization": "acme"}` for one.
+ * The Lambda behind the schedule. `{"mode": "tick"}`, with the intervals where they are not the usual ones, invokes it again
+ * for each organization and kind that is due: `{"mode": "full", "organization": "acme"}`. By hand, `{"mode": "light"}` without
+ * an organization does so for all of them at once.
  */
 export async function handler(
   event: unknown,
   context: Pick<Context, "functionName" | "getRemainingTimeInMillis">,
 ): Promise<void> {
   built ??= build();
-  const { organizations, reconcile, log, counters, lambda } = built;
-  const { mode, organization } = eventSchema.parse(event);
+  const { organizations, ledger, run, report, counters, lambda } = built;
+  const parsed = eventSchema.parse(event);
 
-  /** The next run tries again; an asynchronous invocation that throws would only be repeated at once. */
-  const fail = (slug: string | undefined, error: unknown): void => {
-    const problem = problemOf(error);
-    counters.count(problem.class === "configuration" ? "ConfigurationErrors" : "ReconcileFailures");
-    log.error("reconcile failed", { organization: slug, mode, ...problem });
-  };
-  const invoke = async (slug: string): Promise<void> => {
-    const Payload = JSON.stringify({ mode, organization: slug });
+  const invoke = async (slug: string, kind: RunKind): Promise<void> => {
+    const Payload = JSON.stringify({ mode: kind, organization: slug });
     await lambda
       .send(new InvokeCommand({ FunctionName: context.functionName, InvocationType: "Event", Payload }))
-      .catch((error) => fail(slug, new NotInvoked(error)));
+      .catch((error) => report(new NotInvoked(error), kind, slug));
   };
   try {
-    if (organization === undefined) for (const slug of await organizations.slugs()) await invoke(slug);
-    else await reconcile(organization, mode, { deadline: deadlineOf(context) });
+    if (parsed.mode === "tick") await createTick({ organizations, ledger, intervals: parsed, run: invoke, report })();
+    else if (parsed.organization !== undefined) await run(parsed.organization, parsed.mode, deadlineOf(context));
+    else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);
   } catch (error) {
-    fail(organization, error);
+    // The next run tries again; an asynchronous invocation that throws would only be repeated at once.
+    report(error, parsed.mode);
   } finally {
     counters.flush();
   }

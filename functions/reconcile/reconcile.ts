@@ -5,12 +5,14 @@ import type { Held } from "../core/brake.ts";
 import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import { newRecord, queued, unqueued } from "../core/record.ts";
+import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createBrake } from "../provision/brake.ts";
 import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { type Drift, type DriftReport, driftReport, type Mode, takesAway } from "./drift-report.ts";
+import { recordRun } from "./record-run.ts";
 
 export interface ReconcileDependencies {
   organizations: Organizations;
@@ -57,8 +59,6 @@ const DAY_MS = 24 * 60 * 60_000;
  * in case that a run was killed between marking and sending.
  */
 const QUEUED_MS: Record<Mode, number> = { light: 14 * DAY_MS, full: DAY_MS };
-/** Longer than a run may take, so that a killed run does not block the next one for long. */
-const LOCK_MS = 16 * 60_000;
 /** How many people are marked and sent together: a failure takes back just these marks. */
 const BATCH = 10;
 
@@ -69,21 +69,23 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     const organization = await organizations.get(slug);
     if (!organization) throw unknownOrganization(slug);
     if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
-    const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS);
+    const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS[mode]);
     if (!release) return { result: "busy" };
     try {
-      const { allowDeprovisions: allowing, ...rest } = options;
-      const report = await driftReport(organization, mode, {
-        ledger,
-        clients: clients.of(organization),
-        now,
-        ...rest,
-        ...(allowing === undefined ? {} : { allowing }),
+      return await recordRun({ ledger, now }, slug, mode, async () => {
+        const { allowDeprovisions: allowing, ...rest } = options;
+        const report = await driftReport(organization, mode, {
+          ledger,
+          clients: clients.of(organization),
+          now,
+          ...rest,
+          ...(allowing === undefined ? {} : { allowing }),
+        });
+        if (allowing !== undefined) await brake.allow(slug, allowing);
+        const run = await sendJobs({ ...dependencies, now }, report, options);
+        logRun(dependencies, run, slug);
+        return run;
       });
-      if (allowing !== undefined) await brake.allow(slug, allowing);
-      const run = await sendJobs({ ...dependencies, now }, report, options);
-      logRun(dependencies, run, slug);
-      return run;
     } finally {
       await release();
     }

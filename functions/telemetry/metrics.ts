@@ -14,7 +14,9 @@ export type Counter =
   | "JobsParked"
   | "ConfigurationErrors"
   | "BrakeHeld"
-  | "ReconcileFailures";
+  | "ReconcileFailures"
+  | "ReconcileBusy"
+  | "WatchFailures";
 
 /** Counts, written out once per invocation. */
 export interface Counters {

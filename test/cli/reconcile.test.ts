@@ -186,21 +186,40 @@ describe("npm start reconciles by itself", () => {
   });
   afterEach(() => office.close());
 
-  test("light runs at their interval see what no webhook told, and go on after one that failed", async () => {
-    const pipeline = await office.start("--light-minutes", "0.01");
-    office.clavex.faults.add({ kind: "status", status: 403, times: 1 });
-    await pipeline.printed(/reconcile failed organization=acme mode=light code=clavex-key-refused .*Mint an API key/);
-    const joiner = office.person();
+  const schedule = ["--watch-seconds", "60", "--light-minutes", "10", "--full-hours", "24"];
+
+  test("whatever is due runs at the start: somebody whom no webhook reported gets their account", async () => {
+    const joiner = office.person({}, ["eng"]);
+    const pipeline = await office.start(...schedule);
     await pipeline.printed(/trigger=reconcile .*result=applied/);
     expect(office.account(joiner)?.enabled).toBe(true);
+    expect(pipeline.output()).toMatch(/reconcile organization=acme mode=full people=1/);
   });
 
-  test("full runs at theirs put right what was changed in Nextcloud", async () => {
-    const pipeline = await office.start("--light-minutes", "600", "--full-hours", "0.0003");
-    const person = office.person();
-    await pipeline.printed(/operations=\["upsert account"\]/);
-    office.nextcloud.simulateLogin({ providerId: 1, sub: person.id, claims: { name: "Changed in Nextcloud" } });
-    await pipeline.printed(/operations=\["upsert displayname"\]/);
-    expect(office.account(person)?.displayName).toBe("Ada Lovelace");
+  test("a restart does not repeat what is not due", async () => {
+    const first = await office.start(...schedule);
+    await first.printed(/reconcile organization=acme mode=full/);
+    await office.stop();
+    office.nextcloud.requests.length = 0;
+    const second = await office.start(...schedule);
+    // A stop waits for the runs under way.
+    await office.stop();
+    expect(second.output()).not.toMatch(/mode=full/);
+    expect(office.nextcloud.requests).toEqual([]);
+  });
+
+  test("a run that fails says what to do", async () => {
+    office.clavex.faults.add({ kind: "status", status: 403 });
+    const pipeline = await office.start(...schedule);
+    await pipeline.printed(/reconcile failed organization=acme mode=full code=clavex-key-refused .*Mint an API key/);
+    office.clavex.faults.clear();
+  });
+
+  test.each([
+    ["--light-minutes", "0.5", "must be 1 or more, or 0 for never"],
+    ["--watch-seconds", "often", "must be 60 or more, or 0 for never"],
+    ["--full-hours", "-1", "must be a minute or more, or 0 for never"],
+  ])("an interval that no tick can keep is refused: %s %s", async (option, value, sentence) => {
+    await expect(office.start(`${option}=${value}`)).rejects.toThrow(sentence);
   });
 });

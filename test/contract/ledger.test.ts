@@ -729,6 +729,45 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
     });
   });
 
+  describe("the memory of the group watch", () => {
+    const group = (id: string, count: number) => ({ id, name: `group ${id}`, count, readAt: 1 });
+
+    test("holds nothing before the first look, and afterwards what was put last", async () => {
+      expect(await ledger.groups.groups(organization)).toEqual({ groups: [], complete: false });
+      await ledger.groups.putGroups(organization, { groups: [group("a", 1)], complete: false });
+      await ledger.groups.putGroups(organization, { groups: [group("a", 2), group("b", 0)], complete: true });
+      expect(await ledger.groups.groups(organization)).toEqual({
+        groups: [group("a", 2), group("b", 0)],
+        complete: true,
+      });
+      await ledger.groups.putGroups(organization, { groups: [], complete: true });
+      expect(await ledger.groups.groups(organization)).toEqual({ groups: [], complete: true });
+    });
+
+    test("holds more groups than fit into one item, and fewer again", async () => {
+      const many = Array.from({ length: 900 }, (_, index) => ({
+        ...group(String(index), index),
+        name: "ü".repeat(300),
+      }));
+      await ledger.groups.putGroups(organization, { groups: many, complete: true });
+      expect(await ledger.groups.groups(organization)).toEqual({ groups: many, complete: true });
+      await ledger.groups.putGroups(organization, { groups: [group("a", 1)], complete: true });
+      expect(await ledger.groups.groups(organization)).toEqual({ groups: [group("a", 1)], complete: true });
+    });
+
+    test("holds the members of a group, as many as there are, and forgets them", async () => {
+      const many = Array.from({ length: 14_000 }, () => randomUUID());
+      await ledger.groups.putMembers(organization, "a", many);
+      await ledger.groups.putMembers(organization, "ab", ["other"]);
+      expect(await ledger.groups.members(organization, "a")).toEqual(many);
+      await ledger.groups.putMembers(organization, "a", many.slice(0, 3));
+      expect(await ledger.groups.members(organization, "a")).toEqual(many.slice(0, 3));
+      await ledger.groups.forgetMembers(organization, "a");
+      expect(await ledger.groups.members(organization, "a")).toEqual([]);
+      expect(await ledger.groups.members(organization, "ab")).toEqual(["other"]);
+    });
+  });
+
   describe("a lock", () => {
     test("has one holder at a time, until it is given back", async () => {
       const release = await ledger.locks.take(organization, "full", 1_000, 2_000);
@@ -759,12 +798,11 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
   });
 
   test("the last run of each kind is what was written last", async () => {
-    expect(await ledger.runs.get(organization, "full")).toBeUndefined();
-    await ledger.runs.put(organization, "full", { beganAt: 1, endedAt: 2, result: "done" });
+    expect(await ledger.runs.of(organization)).toEqual({});
+    await ledger.runs.put(organization, "full", { beganAt: 1, endedAt: 2, result: "done", doneAt: 1 });
     await ledger.runs.put(organization, "light", { beganAt: 3 });
-    await ledger.runs.put(organization, "full", { beganAt: 4 });
-    expect(await ledger.runs.get(organization, "full")).toEqual({ beganAt: 4 });
-    expect(await ledger.runs.get(organization, "light")).toEqual({ beganAt: 3 });
-    expect(await ledger.runs.get(organization, "watch")).toBeUndefined();
+    await ledger.runs.put(organization, "full", { beganAt: 4, doneAt: 1 });
+    expect(await ledger.runs.of(organization)).toEqual({ full: { beganAt: 4, doneAt: 1 }, light: { beganAt: 3 } });
+    expect(await ledger.runs.of(`${organization}-other`)).toEqual({});
   });
 });

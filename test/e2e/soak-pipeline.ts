@@ -1,5 +1,6 @@
 import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { organizationSchema } from "../../functions/core/organization.ts";
+import { NEVER } from "../../functions/core/schedule.ts";
 import { startPipeline } from "../../functions/local/pipeline.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 
@@ -21,6 +22,7 @@ const pipeline = await startPipeline({
   secrets: environmentSecrets(secrets),
   log,
   port: 0,
+  intervals: NEVER,
   stateFolder,
   retryDelay: (_, atLeast = 0) => Math.max(1, atLeast),
   visibilitySeconds: 5,

@@ -320,6 +320,27 @@ describe("the bundled reconciliation, in a Node process of its own", () => {
     ]);
   });
 
+  it("starts itself at a tick for each kind of run that is due", async () => {
+    const before = reconcile.invoked().length;
+    expect(
+      (await reconcile.invoke({ mode: "tick", watchSeconds: 60, lightMinutes: 10, fullHours: 24 })).error,
+    ).toBeUndefined();
+    expect(reconcile.invoked().slice(before).sort()).toEqual(
+      ["full", "watch"].map(
+        (mode) => `clavex-nextcloud-test-reconcile ${JSON.stringify({ mode, organization: SLUG })}`,
+      ),
+    );
+  });
+
+  it("remembers the groups when it watches them, and then has nothing due but a full run", async () => {
+    const before = reconcile.invoked().length;
+    expect((await reconcile.invoke({ mode: "watch", organization: SLUG })).error).toBeUndefined();
+    expect((await reconcile.invoke({ mode: "tick" })).error).toBeUndefined();
+    expect(reconcile.invoked().slice(before)).toEqual([
+      `clavex-nextcloud-test-reconcile ${JSON.stringify({ mode: "full", organization: SLUG })}`,
+    ]);
+  });
+
   it("queues a job for everybody who is not as they should be", async () => {
     const { id } = person();
     expect((await reconcile.invoke({ mode: "full", organization: SLUG })).error).toBeUndefined();

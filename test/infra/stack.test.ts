@@ -253,31 +253,29 @@ describe("webhook endpoint", () => {
 describe("schedules", () => {
   const rules = (from: Template) =>
     ofType("AWS::Events::Rule", from).map(({ Properties }) => [
-      (Properties.Targets as { Input: string }[]).map(({ Input }) => Input).join(),
+      (Properties.Targets as { Input: string }[]).map(({ Input }) => JSON.parse(Input)),
       Properties.ScheduleExpression,
       Properties.State,
     ]);
+  const tick = (changes: Record<string, number> = {}) => [
+    [[{ mode: "tick", watchSeconds: 60, lightMinutes: 10, fullHours: 24, ...changes }], "rate(1 minute)", "ENABLED"],
+  ];
 
-  it("reconcile lightly every ten minutes and fully every day", () => {
-    expect(rules(template)).toEqual([
-      ['{"mode":"light"}', "rate(10 minutes)", "ENABLED"],
-      ['{"mode":"full"}', "rate(1 day)", "ENABLED"],
-    ]);
+  it("tick once a minute, and no other rule starts anything", () => {
+    expect(rules(template)).toEqual(tick());
   });
 
-  it("do not repeat a run that crashed: the next one comes soon", () => {
+  it("do not repeat a run that crashed, or one that could not begin within five minutes: the next tick comes soon", () => {
     template.hasResourceProperties("AWS::Lambda::EventInvokeConfig", {
       FunctionName: { Ref: functionId(template, "reconcile") },
       MaximumRetryAttempts: 0,
-      MaximumEventAgeInSeconds: 3600,
+      MaximumEventAgeInSeconds: 300,
     });
   });
 
-  it("follow lightMinutes and fullHours", () => {
-    expect(rules(synthesize({ lightMinutes: "1", fullHours: "6" }).template)).toEqual([
-      ['{"mode":"light"}', "rate(1 minute)", "ENABLED"],
-      ['{"mode":"full"}', "rate(6 hours)", "ENABLED"],
-    ]);
+  it("follow lightMinutes, fullHours and watch", () => {
+    const { template: changed } = synthesize({ lightMinutes: "1", fullHours: "6", watch: "false" });
+    expect(rules(changed)).toEqual(tick({ watchSeconds: 0, lightMinutes: 1, fullHours: 6 }));
   });
 });
 

@@ -143,7 +143,7 @@ function brittleLedger(ledger: Ledger) {
         };
       },
     });
-  const { subjects, claims, deadLetters, brakes, locks, identities, runs } = ledger;
+  const { subjects, claims, deadLetters, brakes, locks, identities, runs, groups } = ledger;
   const brittle: Ledger = {
     subjects: wrap(subjects),
     claims: wrap(claims),
@@ -152,6 +152,7 @@ function brittleLedger(ledger: Ledger) {
     locks: wrap(locks),
     identities: wrap(identities),
     runs: wrap(runs),
+    groups: wrap(groups),
   };
   return {
     brittle,

@@ -114,6 +114,35 @@ describe("the Lambda function behind the schedules", () => {
     return Messages.map(({ Body = "" }) => JSON.parse(Body));
   }
 
+  test("a tick invokes it for each organization and kind of run that is due, and reports a broken document", async () => {
+    const { outcomes, logged, counted } = await invoke([{ mode: "tick" }]);
+    expect(outcomes).toEqual(["ok"]);
+    // Organizations are looked at side by side: the order is nobody's business.
+    const texts = lambda.invocations.map(({ payload }) => JSON.stringify(payload));
+    expect(texts.sort().map((text) => JSON.parse(text))).toEqual(
+      ["full", "watch"].flatMap((mode) =>
+        ["acme", "empty", "unreachable"].map((organization) => ({ mode, organization })),
+      ),
+    );
+    expect(logged).toEqual([
+      expect.objectContaining({ level: "ERROR", organization: "broken", code: "organization-invalid" }),
+    ]);
+    expect(counted).toEqual([expect.objectContaining({ ConfigurationErrors: 1 })]);
+    expect([clavex.requests, await jobs()]).toEqual([[], []]);
+  });
+
+  test("a tick asks for what its event says: without the watch, only for what has not been run", async () => {
+    await invoke([{ mode: "full", organization: "empty" }]);
+    lambda.invocations.length = 0;
+    await invoke([{ mode: "tick", watchSeconds: 0, lightMinutes: 10, fullHours: 24 }]);
+    expect(lambda.invocations.map(({ payload }) => payload)).not.toContainEqual(
+      expect.objectContaining({ organization: "empty" }),
+    );
+    expect(lambda.invocations.map(({ payload }) => payload)).not.toContainEqual(
+      expect.objectContaining({ mode: "watch" }),
+    );
+  });
+
   test.each([
     "light",
     "full",

@@ -63,9 +63,19 @@ export function runNode(args: string[], environment: Record<string, string> = {}
   };
 }
 
+/** Reconciliation runs where a test asks for it: otherwise it would do at the start what the test is about. */
+const NO_SCHEDULE = {
+  CLAVEX_NEXTCLOUD_WATCH_SECONDS: "0",
+  CLAVEX_NEXTCLOUD_LIGHT_MINUTES: "0",
+  CLAVEX_NEXTCLOUD_FULL_HOURS: "0",
+};
+
 /** `npm start` with these arguments and a log of short lines, once it is ready; `url` is where it listens. */
 export async function startPipelineProcess(args: string[], environment: Record<string, string> = {}) {
-  const program = run("functions/cli/main.ts", ["start", "--port", "0", "--log-format", "text", ...args], environment);
+  const program = run("functions/cli/main.ts", ["start", "--port", "0", "--log-format", "text", ...args], {
+    ...NO_SCHEDULE,
+    ...environment,
+  });
   const [, url = ""] = await program.printed(/\blistening on (http:[^\s"]+)/);
   return { ...program, url };
 }

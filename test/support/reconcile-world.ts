@@ -27,7 +27,12 @@ import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
 import { type DriftReport, driftReport, type FullReport } from "../../functions/reconcile/drift-report.ts";
 import { createFollowGroups } from "../../functions/reconcile/group-hints.ts";
-import { type CompletedRun, createReconcile, type Reconcile } from "../../functions/reconcile/reconcile.ts";
+import {
+  type CompletedRun,
+  createReconcile,
+  type Reconcile,
+  type ReconcileDependencies,
+} from "../../functions/reconcile/reconcile.ts";
 import {
   type ClavexUser,
   type NewUser,
@@ -67,6 +72,8 @@ export interface Company {
   readonly clavex: SimulatedClavex;
   readonly nextcloud: SimulatedNextcloud;
   readonly ledger: Ledger;
+  /** What its reconciliation is made of. */
+  readonly dependencies: Required<ReconcileDependencies>;
   /** What reconciliation and worker logged and counted, in order. */
   readonly lines: Line[];
   readonly counted: Counter[];
@@ -232,7 +239,8 @@ async function foundCompany(
     concurrency: 4,
   });
   const readers = newClients();
-  const reconcile = createReconcile({ organizations, clients: readers, ledger, queue, log, counters, now });
+  const dependencies = { organizations, clients: readers, ledger, queue, log, counters, now };
+  const reconcile = createReconcile(dependencies);
   const completed = async (mode: "light" | "full", options?: Parameters<Reconcile>[2]): Promise<CompletedRun> => {
     const run = await reconcile(slug, mode, options);
     if (run.result !== "done") throw new Error(`the run did nothing: ${run.result}`);
@@ -282,6 +290,7 @@ async function foundCompany(
     clavex,
     nextcloud,
     ledger,
+    dependencies,
     lines,
     counted,
     person(fields = {}, groups = []) {

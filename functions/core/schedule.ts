@@ -1,0 +1,120 @@
+/**
+ * The kinds of scheduled runs. `watch` compares the counts of the directory's groups, `light` the directory with the ledger,
+ * `full` the directory with Nextcloud.
+ */
+export type RunKind = "watch" | "light" | "full";
+
+/** The last run of one kind. All times in milliseconds since the epoch. */
+export interface LastRun {
+  beganAt: number;
+  /** Missing while the run is under way, and for ever when it was killed. */
+  endedAt?: number | undefined;
+  /** How it ended: `done`, or the code of what went wrong. */
+  result?: string | undefined;
+  /** When the last run that ended with `done` began: what it read is at least as new. */
+  doneAt?: number | undefined;
+}
+
+/** What the ledger remembers of an organization's runs. */
+export type LastRuns = Partial<Record<RunKind, LastRun>>;
+
+/** How often each kind runs; 0 for never. */
+export interface Intervals {
+  watchSeconds: number;
+  lightMinutes: number;
+  fullHours: number;
+}
+
+export const DEFAULT_INTERVALS: Intervals = { watchSeconds: 60, lightMinutes: 10, fullHours: 24 };
+/** Leaves every run to whoever calls it. */
+export const NEVER: Intervals = { watchSeconds: 0, lightMinutes: 0, fullHours: 0 };
+
+/** How far apart two ticks are. */
+export const TICK_MS = 60_000;
+
+/**
+ * How long a run keeps others of its kind out if it never ends; light and full runs share one lock. Longer than a run may
+ * take, so that a killed run does not block the next one for long.
+ */
+export const LOCK_MS: Readonly<Record<RunKind, number>> = { watch: 3 * 60_000, light: 16 * 60_000, full: 16 * 60_000 };
+
+/** How long a run may take before it gives up; what it still waits for then has to end within the lock's time. */
+export const DEADLINE_MS: Readonly<Record<RunKind, number>> = {
+  watch: 60_000,
+  light: 14 * 60_000,
+  full: 14 * 60_000,
+};
+
+/** After a failure a run is tried again when this time, or its interval if that is shorter, has passed since it began. */
+const RETRY_MS = 60 * 60_000;
+/** How much later than ours the clock of another process may be. */
+const SKEW_MS = 2 * 60_000;
+/** Ticks are not exactly a minute apart: without this a run of every minute would miss every second one. */
+const EARLY_MS = TICK_MS / 2;
+
+/**
+ * Which runs of an organization are due. A light and a full run never go together: a full one that is due comes first, and
+ * counts as a light one when it is done. Only after a full run that did not get to its end a light one that is due goes
+ * before the next attempt, so that a full run that never succeeds does not keep light runs from happening.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function due(remembered: LastRuns, intervals: Intervals, now: number): RunKind[] {
+  const { watch, light, full } = believed(remembered, now);
+  const interval: Record<RunKind, number> = {
+    watch: intervals.watchSeconds * 1000,
+    light: intervals.lightMinutes * 60_000,
+    full: intervals.fullHours * 60 * 60_000,
+  };
+  const isDue = (kind: RunKind, run: LastRun | undefined) =>
+    interval[kind] > 0 && now >= nextAt(kind, run, interval[kind]);
+  const kinds: RunKind[] = [];
+  if (!isUnderWay("light", light, now) && !isUnderWay("full", full, now)) {
+    const lightIsDue =
+      isDue("light", light) && now >= (full?.doneAt ?? Number.NEGATIVE_INFINITY) + interval.light - EARLY_MS;
+    const lightsTurn =
+      lightIsDue && full !== undefined && full.result !== "done" && !(light && light.beganAt > full.beganAt);
+    if (isDue("full", full) && !lightsTurn) kinds.push("full");
+    else if (lightIsDue) kinds.push("light");
+  }
+  if (isDue("watch", watch)) kinds.push("watch");
+  return kinds;
+}
+
+/** When the next run of this kind is due. */
+function nextAt(kind: RunKind, run: LastRun | undefined, interval: number): number {
+  if (run === undefined) return Number.NEGATIVE_INFINITY;
+  if (run.endedAt === undefined) return run.beganAt + LOCK_MS[kind];
+  return run.beganAt + (run.result === "done" ? interval : Math.min(interval, RETRY_MS)) - EARLY_MS;
+}
+
+function isUnderWay(kind: RunKind, run: LastRun | undefined, now: number): boolean {
+  return run !== undefined && run.endedAt === undefined && now < run.beganAt + LOCK_MS[kind];
+}
+
+/** Times later than now come from a clock that was wrong: believed, they could put a run off for years. */
+function believed(runs: LastRuns, now: number): LastRuns {
+  const holds = (time: number | undefined) => time === undefined || time <= now + SKEW_MS;
+  const kinds: RunKind[] = ["watch", "light", "full"];
+  return Object.fromEntries(
+    kinds.flatMap((kind) => {
+      const run = runs[kind];
+      if (run === undefined || !holds(run.beganAt)) return [];
+      return [[kind, { ...run, doneAt: holds(run.doneAt) ? run.doneAt : undefined }]];
+    }),
+  );
+}
+
+/** A run begins: it is under way until it ends, or its lock does. */
+export function begun(last: LastRun | undefined, now: number): LastRun {
+  return { beganAt: now, doneAt: last?.doneAt };
+}
+
+/**
+ * A run has ended.
+ *
+ * @param result `done`, or the code of what went wrong
+ */
+export function ended(run: LastRun, result: string, now: number): LastRun {
+  return { ...run, endedAt: now, result, doneAt: result === "done" ? run.beganAt : run.doneAt };
+}

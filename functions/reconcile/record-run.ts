@@ -1,0 +1,33 @@
+import { Failure } from "../core/failure.ts";
+import { begun, ended, type RunKind } from "../core/schedule.ts";
+import type { Runs } from "../ledger/runs.ts";
+
+export interface RecordRunDependencies {
+  ledger: { runs: Runs };
+  now: () => number;
+}
+
+/**
+ * Does the work of a run whose lock is held, and writes down when it began and ended, and how. Whoever has no lock writes
+ * nothing: a run that finds another one under way leaves the schedule as it is.
+ */
+export async function recordRun<T extends { result: string }>(
+  { ledger, now }: RecordRunDependencies,
+  organization: string,
+  kind: RunKind,
+  work: () => Promise<T>,
+): Promise<T> {
+  const run = begun((await ledger.runs.of(organization))[kind], now());
+  await ledger.runs.put(organization, kind, run);
+  const end = (result: string) => ledger.runs.put(organization, kind, ended(run, result, now()));
+  let outcome: T;
+  try {
+    outcome = await work();
+  } catch (error) {
+    // If this is not written either, the run counts as killed: it is due again when its lock is over.
+    await end(error instanceof Failure ? error.code : "unexpected").catch(() => undefined);
+    throw error;
+  }
+  await end(outcome.result);
+  return outcome;
+}

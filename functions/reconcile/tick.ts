@@ -1,0 +1,98 @@
+import type { Organizations } from "../config/organizations.ts";
+import { Failure } from "../core/failure.ts";
+import { begun, DEADLINE_MS, due, ended, type Intervals, type RunKind } from "../core/schedule.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { sideBySide } from "../side-by-side.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Counters } from "../telemetry/metrics.ts";
+import { problemOf } from "../telemetry/problem.ts";
+import type { Reconcile } from "./reconcile.ts";
+import type { Watch } from "./watch.ts";
+
+/** Runs one kind for one organization now, and reports how it went; it never rejects. */
+export type ScheduledRun = (slug: string, kind: RunKind, deadline?: AbortSignal) => Promise<void>;
+
+export interface RunDependencies {
+  reconcile: Reconcile;
+  watch: Watch;
+  log: Log;
+  counters: Counters;
+}
+
+/** What a run that found another one under way, or failed, leaves behind is a log line and a count: the next tick goes on. */
+export function createScheduledRun({ reconcile, watch, log, counters }: RunDependencies): ScheduledRun {
+  const report = createReport({ log, counters });
+  return async (slug, kind, deadline = AbortSignal.timeout(DEADLINE_MS[kind])) => {
+    try {
+      const { result } = await (kind === "watch" ? watch(slug, { deadline }) : reconcile(slug, kind, { deadline }));
+      if (result !== "busy") return;
+      counters.count("ReconcileBusy");
+      log.info("reconcile busy", { organization: slug, mode: kind, problem: "another run is under way" });
+    } catch (error) {
+      report(error, kind, slug);
+    }
+  };
+}
+
+/** Logs and counts why a run, or a whole tick, failed. */
+export type Report = (error: unknown, mode: RunKind | "tick", slug?: string) => void;
+
+export function createReport({ log, counters }: Pick<RunDependencies, "log" | "counters">): Report {
+  return (error, mode, slug) => {
+    const problem = problemOf(error);
+    const reconciles = problem.class === "configuration" ? "ConfigurationErrors" : "ReconcileFailures";
+    // The watch comes again within a minute, and a light run meets whatever lasts.
+    counters.count(mode === "watch" ? "WatchFailures" : reconciles);
+    log[mode === "watch" ? "warn" : "error"]("reconcile failed", { organization: slug, mode, ...problem });
+  };
+}
+
+export interface TickDependencies {
+  organizations: Organizations;
+  ledger: Pick<Ledger, "runs">;
+  intervals: Intervals;
+  /** Carries out what is due: here, or by an invocation for each. */
+  run: (slug: string, kind: RunKind) => Promise<void>;
+  report: Report;
+  now?: () => number;
+}
+
+/** Organizations that are looked at side by side: a slow server holds up no organization but its own for long. */
+const ORGANIZATIONS_AT_ONCE = 4;
+
+/**
+ * One tick of the schedule: for each organization, whatever is due is run. Ticks may overlap: what is under way is not due.
+ * It never rejects.
+ */
+export function createTick(dependencies: TickDependencies): () => Promise<void> {
+  const { organizations, report } = dependencies;
+  return async () => {
+    try {
+      await sideBySide(await organizations.slugs(), ORGANIZATIONS_AT_ONCE, async (slug) => {
+        await tickOne(dependencies, slug).catch((error) => report(error, "tick", slug));
+      });
+    } catch (error) {
+      report(error, "tick");
+    }
+  };
+}
+
+async function tickOne(dependencies: TickDependencies, slug: string): Promise<void> {
+  const { organizations, ledger, intervals, run, report, now = Date.now } = dependencies;
+  const last = await ledger.runs.of(slug);
+  const kinds = due(last, intervals, now());
+  if (kinds.length === 0) return;
+  try {
+    const organization = await organizations.get(slug);
+    // Without an API key there is nothing to compare with.
+    if (organization?.clavex.apiKey === undefined) return;
+  } catch (error) {
+    // A broken document is told as often as a light run would meet it, and not by every tick.
+    const [kind] = kinds;
+    if (!(error instanceof Failure) || kind === undefined || kind === "watch") return;
+    report(error, kind, slug);
+    await ledger.runs.put(slug, kind, ended(begun(last[kind], now()), error.code, now()));
+    return;
+  }
+  await Promise.all(kinds.map((kind) => run(slug, kind)));
+}
