@@ -6,7 +6,7 @@ import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.t
 import { unreachable } from "./unreachable.ts";
 import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
 
-/** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this room. */
+/** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this module. */
 export interface AdminApi {
   /** The user, or undefined when Clavex itself says, twice, that there is none. */
   user(subject: string): Promise<ClavexUser | undefined>;

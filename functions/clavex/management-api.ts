@@ -102,7 +102,7 @@ export interface NewClient {
   id_token_signed_response_alg: string;
 }
 
-/** What can be set up in Clavex for one organization. Every method throws the errors of this room. */
+/** What can be set up in Clavex for one organization. Every method throws the errors of this module. */
 export interface ManagementApi {
   apiKeys(): Promise<ApiKey[]>;
   /** Mints a key; it is shown only in this answer. */

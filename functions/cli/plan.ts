@@ -14,7 +14,7 @@ interface Options extends ConnectOptions {
   json?: boolean;
 }
 
-/** Exit code when something is not as it should be. */
+/** Exit code when something is out of sync. */
 const DIFFERENT = 2;
 const CONNECTIONS = 4;
 

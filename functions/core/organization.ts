@@ -105,7 +105,7 @@ export const organizationSchema = z
   .refine(needsNoMissingKey, {
     path: ["scope", "groups"],
     message: "needs clavex.apiKey: without it nobody's groups can be read",
-    // Also when something else is wrong: all problems are told at once.
+    // Also when something else is wrong: all problems are reported together.
     when: () => true,
   });
 

@@ -10,7 +10,7 @@ export interface Finding {
 
 /** One thing that can be wrong. Checks only read. */
 export interface Check {
-  /** `room.name`; stable, for scripts. */
+  /** `area.name`; stable, for scripts. */
   id: string;
   /** What is true when all is well. */
   title: string;
@@ -67,7 +67,7 @@ export function runChecks(checks: readonly Check[], context: DoctorContext): Pro
   return Promise.all(checks.map(start));
 }
 
-/** A failure of a room carries its own fix; any other error is a mistake of ours. */
+/** A typed failure carries its own fix; any other error is a mistake of ours. */
 async function runOne(check: Check, context: DoctorContext): Promise<Finding> {
   try {
     return await check.run(context);

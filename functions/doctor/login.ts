@@ -25,7 +25,7 @@ export interface LoginRefusal {
   refused: string;
 }
 
-/** The mappers that Clavex heeds, by claim; without `add_to_access_token` it skips them everywhere (docs/facts/clavex.md 8). */
+/** The mappers that Clavex honours, by claim; without `add_to_access_token` it skips them everywhere (docs/facts/clavex.md 8). */
 export function idTokenClaims(mappers: readonly Mapper[]): Map<string, Mapper> {
   return new Map(mappers.filter((each) => each.add_to_access_token).map((each) => [each.claim_name, each]));
 }

@@ -14,7 +14,7 @@ const KNOWN_VERSIONS = { first: 27, last: 34 };
 /** Nextcloud writes a password login down at most once a minute. */
 const RECENT_LOGIN_MS = 90_000;
 
-/** Nextcloud itself: reachable, allowed in, and set up so that a login finds the account that was made ahead. */
+/** Nextcloud itself: reachable, allowed in, and set up so that a login finds the pre-provisioned account. */
 export const nextcloudChecks: Check[] = [
   {
     id: "nextcloud.reachable",

@@ -10,10 +10,10 @@ export interface AdaptiveLimit {
   run(call: () => Promise<Answer>, kind: string | undefined): Promise<Answer>;
 }
 
-/** So many answers are looked at before the limit changes. */
+/** How many answers are looked at before the limit changes. */
 const WINDOW = 12;
 /**
- * Answers that take so many times longer than usual mean that the server has more to do than it can. Measured on a server of
+ * Answers that take this many times longer than usual mean that the server has more to do than it can. Measured on a server of
  * two cores: 1.7 to 2.3 with the 4 connections that saturate it, 3.6 to 5 with 8, which do not get more done.
  */
 const TOLERANCE = 2.5;

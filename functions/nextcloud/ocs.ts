@@ -25,7 +25,7 @@ export interface Ocs {
    *
    * @param path below `/ocs/v2.php/`, with ids already encoded (see `userSegment` and `groupSegment`)
    * @param parameters sent in the query for GET and DELETE, else as a form
-   * @throws {OcsRefusal} when Nextcloud says no with an OCS code, and the other errors of this room
+   * @throws {OcsRefusal} when Nextcloud says no with an OCS code, and the other errors of this module
    */
   call(method: Dispatcher.HttpMethod, path: string, parameters?: OcsParameters): Promise<unknown>;
 }

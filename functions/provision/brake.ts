@@ -11,7 +11,7 @@ export interface Brake {
    * @throws {BrakeHeld} when that is one too many
    */
   admit(organization: Organization, subject: string): Promise<void>;
-  /** An operator allows so many more. */
+  /** An operator allows this many more. */
   allow(organization: string, number: number): Promise<void>;
 }
 

@@ -52,7 +52,7 @@ export interface Consumer {
   /** Keeps received messages for so much longer from now on. Failures are ignored: the old timeout then applies. */
   extend(messages: Message[], seconds: number): Promise<void>;
   /**
-   * Gives messages back, to be seen again after so many seconds from now on. Failures are ignored: the queue's own timeout
+   * Gives messages back, to be seen again this many seconds from now. Failures are ignored: the queue's own timeout
    * then applies.
    */
   setVisibility(messages: { receipt: string; seconds: number }[]): Promise<void>;

@@ -68,7 +68,7 @@ export interface DeadLetters {
   list(filter: Filter): Promise<DeadLetter[]>;
   /**
    * Sends dead letters back to the queue. A parked job stays in the ledger until its subject has succeeded; one that is on
-   * its way is not sent twice. A replayed job reads the truth first, so it cannot bring back an old state. The filter's limit
+   * its way is not sent twice. A replayed job reads the current state first, so it cannot bring back an old state. The filter's limit
    * is for those that are sent; those that stay do not use it up.
    */
   replay(filter: Filter, options?: RunOptions): Promise<Summary>;
