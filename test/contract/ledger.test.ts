@@ -449,6 +449,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         },
         queued: { hash: "queued", at: 1_785_000_000_003 },
         refused: { hash: "refused" },
+        failures: 0,
         serverErrors: 2,
         revision: 7,
         foreign: {},
