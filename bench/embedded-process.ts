@@ -1,4 +1,4 @@
-import { type Embedded, type Endpoints, startEmbedded } from "../functions/local/embedded.ts";
+import { type Embedded, type Endpoints, startEmbedded } from "../test/support/embedded.ts";
 import { offer } from "./process.ts";
 
 /** The embedded queue and ledger in a process of their own. */

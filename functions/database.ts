@@ -27,6 +27,12 @@ export interface Database {
    * @throws {ConfigurationError} when the file is damaged
    */
   write<T>(work: () => T): Promise<T>;
+  /**
+   * Reads the whole file; without this, damage is found only when the damaged part is used.
+   *
+   * @throws {ConfigurationError} when any part of it is damaged
+   */
+  check(): void;
   /** Finishes the writes that were begun, and closes the file. */
   close(): void;
 }
@@ -103,7 +109,7 @@ const MIGRATIONS = [
  * @throws {DatabaseUnavailable} when the disk is full, or another process holds the file
  */
 export function openDatabase(folder: string | undefined): Database {
-  const file = folder === undefined ? ":memory:" : createFile(folder);
+  const file = folder === undefined ? ":memory:" : createStateFile(folder, DATABASE_FILE);
   const connection = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
     // A commit is on disk before it is acknowledged: WAL alone would sync at checkpoints only.
@@ -118,8 +124,13 @@ export function openDatabase(folder: string | undefined): Database {
   return connect(connection, file);
 }
 
-function createFile(folder: string): string {
-  const file = join(folder, DATABASE_FILE);
+/**
+ * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users.
+ *
+ * @throws {ConfigurationError} when this user cannot write there
+ */
+export function createStateFile(folder: string, name: string): string {
+  const file = join(folder, name);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     ownerOnly(folder, 0o700);
@@ -230,6 +241,10 @@ function connect(connection: DatabaseSync, file: string): Database {
         // After the input that has arrived together: all deliveries of that moment are in the batch.
         if (first) setImmediate(flush);
       }),
+    check() {
+      const found = read(() => connection.prepare("PRAGMA quick_check(1)").get()?.quick_check);
+      if (found !== "ok") throw damaged(file, String(found).replaceAll(/\s+/g, " "));
+    },
     close() {
       flush();
       connection.close();
@@ -250,8 +265,12 @@ function explain(error: unknown, file: string): unknown {
   const code = Number(error.errcode) & 0xff;
   if (NOT_NOW.has(code)) return new DatabaseUnavailable(error);
   if (!DAMAGED.has(code)) return error;
-  return new ConfigurationError("state-damaged", [`${file}: the file is damaged (${error.message})`], {
+  return damaged(file, error.message, error);
+}
+
+function damaged(file: string, how: string, cause?: Error): ConfigurationError {
+  return new ConfigurationError("state-damaged", [`${file}: the file is damaged (${how})`], {
     fix: "Stop the pipeline, and put back a copy of the state folder, or move the folder away: the next start begins empty, and a full reconciliation finds every difference again.",
-    cause: error,
+    cause,
   });
 }

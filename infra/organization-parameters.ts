@@ -1,6 +1,6 @@
 import { ParameterTier, StringParameter } from "aws-cdk-lib/aws-ssm";
 import { Construct } from "constructs";
-import { organizationsPath } from "../functions/config/organizations.ts";
+import { organizationsPath } from "../functions/config/organization-parameters.ts";
 import type { DeployedOrganization } from "./organizations.ts";
 
 export interface OrganizationParametersProps {

@@ -1,8 +1,8 @@
 import { ArnFormat, Stack, Validations } from "aws-cdk-lib";
 import { PolicyStatement, type Role } from "aws-cdk-lib/aws-iam";
 import type { IConstruct } from "constructs";
-import { organizationsPath } from "../functions/config/organizations.ts";
-import { secretParameter } from "../functions/config/secrets.ts";
+import { organizationsPath } from "../functions/config/organization-parameters.ts";
+import { secretParameter } from "../functions/config/secret-parameters.ts";
 
 /** Something a function may do. `wildcard`: the part of it that names more than one resource, and why it must. */
 export interface Permission {

@@ -117,6 +117,16 @@ describe("the rules of the house", () => {
     expect(loads.filter((each) => !allowed(each)).map(shown)).toEqual([]);
   });
 
+  it("npm start loads nothing of AWS, and no command does without --stage", () => {
+    const loaded = new Set(["functions/cli/main.ts", "functions/local/pipeline.ts"]);
+    // A set visits what is added during the walk too.
+    for (const file of loaded) {
+      for (const { from, to, when } of IMPORTS) if (from === file && when === "load") loaded.add(to);
+    }
+    expect(loaded).toContain("functions/queue/sqlite.ts");
+    expect([...loaded].filter((each) => each.startsWith("@aws"))).toEqual([]);
+  });
+
   it("the simulators know nothing of the clients that are tested against them", () => {
     const code = IMPORTS.filter(({ from }) => roomOf(from) === "simulated").filter(inside);
     const forbidden = ({ to }: Import) => ["nextcloud", "provision", "reconcile", "receive"].includes(roomOf(to));

@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { PurgeQueueCommand, SendMessageCommand } from "@aws-sdk/client-sqs";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
-import { organizationsPath } from "../../functions/config/organizations.ts";
-import { secretParameter } from "../../functions/config/secrets.ts";
+import { organizationsPath } from "../../functions/config/organization-parameters.ts";
+import { secretParameter } from "../../functions/config/secret-parameters.ts";
 import { accountId } from "../../functions/core/identity.ts";
 import { type Job, messageGroupId } from "../../functions/core/job.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import {
   type ClavexUser,
   DEFAULT_ORGANIZATION,
@@ -17,6 +16,7 @@ import type { FunctionName } from "../../infra/bundling.ts";
 import { httpEvent, sqsEvent } from "../../test/infra/runtime/events.ts";
 import { CREDENTIALS } from "../../test/infra/runtime/lambda.ts";
 import { type Recorder, startRecorder } from "../../test/infra/runtime/recorder.ts";
+import { type Embedded, startEmbedded } from "../../test/support/embedded.ts";
 import { personJob, webhookTrigger } from "../../test/support/jobs.ts";
 import { type ParameterStore, startParameterStore } from "../../test/support/ssm.ts";
 import { IDENTITY, WEBHOOK_SECRET } from "../organization.ts";

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
-import { startEmbedded } from "../../functions/local/embedded.ts";
 import { outgoing } from "../../functions/queue/message.ts";
 import type { Queue } from "../../functions/queue/queue.ts";
 import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";
+import { startEmbedded } from "../../test/support/embedded.ts";
 import type { BenchOptions, Result } from "../report.ts";
 
 const JOBS = 100_000;

@@ -4,11 +4,11 @@ import { Hono } from "hono";
 import { parseDelivery } from "../../functions/clavex/events.ts";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
-import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver, decide } from "../../functions/receive/app.ts";
 import { createLog } from "../../functions/telemetry/log.ts";
 import { createCounters } from "../../functions/telemetry/metrics.ts";
+import { type Endpoints, localClients } from "../../test/support/embedded.ts";
 import { benchOrganization, benchSecrets, WEBHOOK_SECRET } from "../organization.ts";
 import { quantile } from "../report.ts";
 

@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import type { Endpoints } from "../../functions/local/embedded.ts";
+import type { Endpoints } from "../../test/support/embedded.ts";
 import type { EmbeddedServices } from "../embedded-process.ts";
 import { startProcess } from "../process.ts";
 import { type BenchOptions, median, type Result } from "../report.ts";

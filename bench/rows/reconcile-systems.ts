@@ -6,9 +6,9 @@ import type { Organization } from "../../functions/core/organization.ts";
 import { newRecord, type SubjectRecord, subjectItem } from "../../functions/core/record.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
-import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { type Endpoints, localClients } from "../../test/support/embedded.ts";
 import { benchOrganization, IDENTITY, QUOTA } from "../organization.ts";
 import { offer } from "../process.ts";
 

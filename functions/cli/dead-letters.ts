@@ -123,7 +123,7 @@ async function show(options: Options, { deadLetters }: Connection): Promise<void
         `User          ${printable(letter.subject)} of ${printable(letter.organization)}`,
         `Reason        ${letter.reason}: ${printable(letter.message)}`,
         `Refused       first ${time(letter.firstAt)}, last ${time(letter.lastAt)}, attempts ${letter.attempts}`,
-        `Kept in       ${letter.place === "parked" ? "the ledger" : "the SQS dead-letter queue"}`,
+        `Kept in       ${letter.place === "parked" ? "the ledger" : "the dead-letter queue"}`,
         ...(letter.replayedAt === undefined ? [] : [`Sent back     ${time(letter.replayedAt)}, not done yet`]),
         `Job           ${printable(JSON.stringify(letter.job, (key, value) => (key === "snapshot" ? "(not shown)" : value)))}`,
         "",
@@ -144,7 +144,7 @@ async function drop(options: Options, connection: Connection): Promise<void> {
 /** Shows what the filter selects, asks, and does the work. */
 async function change(
   options: Options,
-  { deadLetters }: Connection,
+  { deadLetters, sayIfItWaits }: Connection,
   verb: string,
   done: string,
   stays: (letter: DeadLetter) => string | undefined,
@@ -178,6 +178,7 @@ async function change(
     if (verb === "Replay" && summary.done > 0)
       print("A dead letter disappears from the list when its job has succeeded.");
   }
+  if (verb === "Replay" && summary.done > 0) sayIfItWaits();
   if (summary.stopped) throw new CommandError("It stopped before the end: run it again to go on.");
 }
 

@@ -47,6 +47,7 @@ async function provision(options: Options): Promise<void> {
       print(
         "Queued. If an earlier job of this person waits for another attempt, this one goes after it, up to 20 minutes later.",
       );
+    connection.sayIfItWaits();
   } finally {
     await connection.close();
   }

@@ -69,6 +69,7 @@ async function reconcile(options: Options): Promise<void> {
       if (!options.json) show(slug, done);
     });
     if (options.json) printJson([...runs, ...failures]);
+    if (runs.some((each) => each.sent > 0)) connection.sayIfItWaits();
     const asked = options.organization !== undefined;
     if (runs.some(({ held, result }) => held || result === "busy" || (asked && result === "unreadable"))) {
       process.exitCode = 1;

@@ -15,11 +15,10 @@ export function report(error: unknown): void {
 function describe(error: unknown): string[] {
   if (error instanceof CommandError) return [printable(error.message)];
   if (error instanceof ConfigurationError) {
-    return [
-      "The configuration cannot be used:",
-      ...error.problems.map((problem) => `  ${printable(problem)}`),
-      error.fix ?? "",
-    ];
+    const problems = error.problems.map((problem) => printable(problem));
+    const told =
+      problems.length === 1 ? problems : ["The configuration cannot be used:", ...problems.map((each) => `  ${each}`)];
+    return [...told, ...(error.fix === undefined ? [] : [error.fix])];
   }
   if (error instanceof Failure) return [printable(error.message), ...(error.fix === undefined ? [] : [error.fix])];
   return [error instanceof Error ? (error.stack ?? error.message) : String(error)];

@@ -1,11 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { SSMClient } from "@aws-sdk/client-ssm";
 import { Command, InvalidArgumentError } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
-import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
+import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { examine } from "../doctor/doctor.ts";
@@ -14,7 +13,7 @@ import { createOcs, NEXTCLOUD_TIMEOUTS } from "../nextcloud/ocs.ts";
 import type { SetupContext } from "../setup/context.ts";
 import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
-import { environmentStore, fixedStore, parameterStore, type SecretStore } from "../setup/store.ts";
+import { environmentStore, fixedStore, type SecretStore } from "../setup/store.ts";
 import { demo, demoOf } from "./demo-organization.ts";
 import { ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { withConnection } from "./options.ts";
@@ -171,10 +170,10 @@ async function openStore(
   closers: (() => Promise<void>)[],
 ): Promise<{ store: SecretStore; secrets: () => Promise<Secrets> }> {
   if (options.stage !== undefined) {
-    const { stage } = options;
-    const ssm = new SSMClient();
-    closers.push(async () => ssm.destroy());
-    return { store: parameterStore(ssm, stage, slug), secrets: async () => parameterSecrets(ssm, stage) };
+    const { stageStore } = await import("./stage.ts");
+    const { store, secrets, close } = stageStore(options.stage, slug);
+    closers.push(async () => close());
+    return { store, secrets: async () => secrets };
   }
   if (demoOrganization) return openDemoStore(demoOrganization);
   return {

@@ -1,13 +1,7 @@
-import { SSMClient } from "@aws-sdk/client-ssm";
-import {
-  fixedOrganizations,
-  type Organizations,
-  organizationsFromFolder,
-  organizationsFromParameters,
-} from "../config/organizations.ts";
-import { environmentSecrets, parameterSecrets, type Secrets } from "../config/secrets.ts";
-import { findPipeline } from "../local/running.ts";
+import { fixedOrganizations, type Organizations, organizationsFromFolder } from "../config/organizations.ts";
+import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import { demo, demoOf } from "./demo-organization.ts";
+import { findLocalPipeline } from "./local-pipeline.ts";
 import { type ConnectOptions, loadEnvironmentFile } from "./options.ts";
 import { CommandError } from "./report.ts";
 
@@ -28,13 +22,8 @@ export interface Sources {
  */
 export async function openSources(options: ConnectOptions): Promise<Sources> {
   if (options.stage !== undefined) {
-    const ssm = new SSMClient();
-    return {
-      organizations: organizationsFromParameters(ssm, options.stage),
-      secrets: parameterSecrets(ssm, options.stage),
-      isDemo: false,
-      close: async () => ssm.destroy(),
-    };
+    const { stageSources } = await import("./stage.ts");
+    return stageSources(options.stage);
   }
   loadEnvironmentFile();
   const close = async () => undefined;
@@ -43,7 +32,7 @@ export async function openSources(options: ConnectOptions): Promise<Sources> {
     const secrets = environmentSecrets(process.env);
     return { organizations: fixedOrganizations(configured), secrets, isDemo: false, close };
   }
-  const organization = await demoOf(await findPipeline(options.state));
+  const organization = await demoOf((await findLocalPipeline(options)).running);
   if (!organization) {
     throw new CommandError(
       `there are no organization files in ${options.organizations}, and no demo runs: start it with "npm start"`,

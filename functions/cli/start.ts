@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
@@ -6,9 +7,10 @@ import { DEFAULT_INTERVALS, TICK_MS } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
+import { stateOfEmulators } from "../local/state.ts";
 import { terminalLog } from "../local/terminal-log.ts";
 import { jsonLog, type Log } from "../telemetry/log.ts";
-import { demo as loadDemo } from "./demo-organization.ts";
+import { demoFolder, demo as loadDemo } from "./demo-organization.ts";
 import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
 
 interface Options extends LocalOptions {
@@ -104,6 +106,13 @@ async function run(options: Options): Promise<void> {
   const { log, tell } = output(options);
   const organizations = await organizationsFromFolder(options.organizations);
   const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
+  const stateFolder = demo ? demoFolder(options.state) : options.state;
+  const unread = stateOfEmulators(stateFolder);
+  if (unread.length > 0) {
+    tell(
+      `${unread.join(" and ")}: state of version 0.1, which is not read: reconciliation finds every difference again, and it can be deleted`,
+    );
+  }
   // The other commands need none of it.
   const { startPipeline } = await import("../local/pipeline.ts");
   let pipeline: Pipeline;
@@ -114,7 +123,8 @@ async function run(options: Options): Promise<void> {
       log,
       port: options.port,
       host: options.host,
-      stateFolder: options.state,
+      stateFolder,
+      forgetState: demo !== undefined,
       retryDelay: localRetryDelay(options.firstRetry),
       probeDelay: localProbeDelay(options.firstRetry),
       intervals: {
@@ -122,15 +132,15 @@ async function run(options: Options): Promise<void> {
         lightMinutes: options.lightMinutes,
         fullHours: options.fullHours,
       },
-      forgetLedger: demo !== undefined,
     });
   } catch (error) {
     await demo?.close();
     throw error;
   }
-  await rememberPipeline(options.state, {
+  // Before anybody is told that it runs, and may stop it.
+  const stopped = stopSignal();
+  await rememberPipeline(stateFolder, {
     url: pipeline.url,
-    endpoints: pipeline.endpoints,
     ...(demo ? { demo: { clavexUrl: demo.clavex.url, nextcloudUrl: demo.nextcloud.url } } : {}),
   });
   if (demo) {
@@ -145,11 +155,12 @@ async function run(options: Options): Promise<void> {
     tell(`webhook of ${slug}: ${webhookUrl(pipeline, slug)}`);
   tell(`listening on ${pipeline.url}`);
 
-  await stopSignal();
+  await stopped;
   tell("stopping: finishing what is under way (again to stop at once)");
-  await forgetPipeline(options.state);
+  await forgetPipeline(stateFolder);
   await pipeline.stop();
   await demo?.close();
+  if (demo) await rm(stateFolder, { recursive: true, force: true });
 }
 
 /** The log, and what `start` itself has to say: a bare line for people, a line of the log where programs read it. */

@@ -1,8 +1,5 @@
-import { GetParameterCommand, ParameterNotFound, type SSMClient } from "@aws-sdk/client-ssm";
 import type { Organization } from "../core/organization.ts";
 import { SecretUnreadable } from "./errors.ts";
-import { parametersUnavailable } from "./parameters.ts";
-import { staleOnError } from "./stale-on-error.ts";
 
 /** Reads the secrets that an organization's references name. */
 export interface Secrets {
@@ -26,9 +23,10 @@ interface Kept {
 }
 
 /** Finds the place of a reference. */
-type Place = (organization: Organization, kind: "webhook" | "api", reference: string) => Kept;
+export type Place = (organization: Organization, kind: "webhook" | "api", reference: string) => Kept;
 
-function secrets(placeOf: Place): Secrets {
+/** Secrets of a place: trimmed, and refused when they cannot be secrets. */
+export function secretsIn(placeOf: Place): Secrets {
   const read = async (
     organization: Organization,
     kind: "webhook" | "api",
@@ -63,51 +61,8 @@ function secrets(placeOf: Place): Secrets {
 
 /** Secrets in environment variables, for one machine: `env:NAME`. */
 export function environmentSecrets(environment: Record<string, string | undefined>): Secrets {
-  return secrets((_organization, _kind, reference) => {
+  return secretsIn((_organization, _kind, reference) => {
     const name = reference.slice("env:".length);
     return { place: `the environment variable ${name}`, read: async () => environment[name] };
-  });
-}
-
-const FRESH_MS = 5 * 60_000;
-
-/**
- * The SSM parameter of a secret. The reference is relative to the stage, the organization and the kind, so that no
- * organization can name another's secret and each function can be allowed just its kind.
- */
-export function secretParameter(stage: string, slug: string, kind: "webhook" | "api", reference: string): string {
-  return `/clavex-nextcloud/${stage}/secrets/${slug}/${kind}/${reference.slice("ssm:".length)}`;
-}
-
-/**
- * Secrets in SSM SecureString parameters, kept for five minutes. While SSM does not answer, the last
- * value stays in use; a parameter that was deleted does not.
- */
-export function parameterSecrets(ssm: SSMClient, stage: string, now: () => number = Date.now): Secrets {
-  const parameters = new Map<string, (notBefore: number) => Promise<string>>();
-
-  const parameter = (name: string, reference: string) => {
-    const known = parameters.get(name);
-    if (known) return known;
-    const read = staleOnError(async () => {
-      try {
-        const { Parameter } = await ssm.send(new GetParameterCommand({ Name: name, WithDecryption: true }));
-        return Parameter?.Value ?? "";
-      } catch (error) {
-        throw error instanceof ParameterNotFound
-          ? new SecretUnreadable(reference, `SSM parameter ${name}`, "there is none", error)
-          : parametersUnavailable(name, error);
-      }
-    }, now);
-    parameters.set(name, read);
-    return read;
-  };
-
-  return secrets((organization, kind, reference) => {
-    const name = secretParameter(stage, organization.slug, kind, reference);
-    return {
-      place: `SSM parameter ${name}`,
-      read: (notBefore) => parameter(name, reference)(Math.max(notBefore, now() - FRESH_MS)),
-    };
   });
 }

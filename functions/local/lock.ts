@@ -1,25 +1,52 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError } from "../core/failure.ts";
+import { createStateFile } from "../database.ts";
+import { hasFile } from "./state.ts";
+
+const LOCK_FILE = "lock";
+/** The result code for what another process has locked (sqlite.org/rescode.html). */
+const SQLITE_BUSY = 5;
+/** Longer than somebody looks whether the folder is locked. */
+const BUSY_TIMEOUT_MS = 500;
 
 /**
- * Locks a folder for this process. The operating system releases the lock when the process ends, however it ends.
+ * Locks a state folder for the one pipeline that may run on it; commands use its files beside it. The operating system
+ * releases the lock when the process ends, however it ends.
  *
  * @returns a function that releases it
- * @throws {ConfigurationError} when another process holds it
+ * @throws {ConfigurationError} when another process holds it, or the folder cannot be used
  */
-export async function lockFolder(folder: string): Promise<() => void> {
-  await mkdir(folder, { recursive: true });
-  const database = new DatabaseSync(join(folder, "lock"));
+export function lockFolder(folder: string): () => void {
+  const lock = new DatabaseSync(createStateFile(folder, LOCK_FILE), { timeout: BUSY_TIMEOUT_MS });
   try {
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    // Nothing is ever written into it: a journal file would only be left behind by a killed pipeline.
+    lock.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (error) {
-    database.close();
+    lock.close();
     throw new ConfigurationError("state-in-use", [`${folder}: another pipeline runs on this state folder`], {
       fix: "Stop it, or give this one another folder with --state.",
       cause: error,
     });
   }
-  return () => database.close();
+  return () => lock.close();
+}
+
+/**
+ * Whether a pipeline runs on a state folder. Makes nothing there.
+ *
+ * @throws {ConfigurationError} when this user cannot read the folder
+ */
+export function isLocked(folder: string): boolean {
+  if (!hasFile(folder, LOCK_FILE)) return false;
+  const lock = new DatabaseSync(join(folder, LOCK_FILE), { readOnly: true });
+  try {
+    lock.prepare("SELECT 1 FROM sqlite_schema").get();
+    return false;
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return true;
+    throw error;
+  } finally {
+    lock.close();
+  }
 }

@@ -7,14 +7,12 @@ import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
 import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
-import { dynamoDbTable } from "../ledger/dynamodb.ts";
-import { createLedger, type Ledger } from "../ledger/ledger.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import { createCountFailure } from "../provision/attempts.ts";
 import { createGuards } from "../provision/guards.ts";
 import { createProvision } from "../provision/provision.ts";
 import { createWorker } from "../provision/worker.ts";
-import type { Queue } from "../queue/queue.ts";
-import { createSqsQueue } from "../queue/sqs.ts";
+import type { Queue, Releasable } from "../queue/queue.ts";
 import { createReceiver } from "../receive/app.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
@@ -22,10 +20,11 @@ import { createReport, createScheduledRun, createTick } from "../reconcile/tick.
 import { createWatch } from "../reconcile/watch.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
-import { type Endpoints, startEmbedded } from "./embedded.ts";
+import { lockFolder } from "./lock.ts";
 import { startPoller } from "./poller.ts";
-import { localProbeDelay, localRetryDelay } from "./recovery.ts";
+import { localProbeDelay, localRetryDelay, releaseOnRecovery } from "./recovery.ts";
 import { startSchedule } from "./schedule.ts";
+import { forgetState, openState, type State, VISIBILITY_SECONDS } from "./state.ts";
 
 export interface PipelineOptions {
   organizations: Organization[];
@@ -36,8 +35,8 @@ export interface PipelineOptions {
   host?: string;
   /** Where queue and ledger are kept; undefined keeps them in memory. */
   stateFolder?: string | undefined;
-  /** Start with an empty ledger, for simulated systems, which forget everything too. */
-  forgetLedger?: boolean;
+  /** Start with nothing in it, for simulated systems, which forget everything too. */
+  forgetState?: boolean;
   retryDelay?: RetryDelay;
   probeDelay?: ProbeDelay;
   intervals?: Intervals;
@@ -48,9 +47,8 @@ export interface PipelineOptions {
 /** The whole pipeline, running in this process. */
 export interface Pipeline {
   url: string;
-  endpoints: Endpoints;
   ledger: Ledger;
-  queue: Queue;
+  queue: Queue & Releasable;
   reconcile: Reconcile;
   /** Resolves when no job is waiting, delayed or in progress. */
   idle(): Promise<void>;
@@ -58,29 +56,22 @@ export interface Pipeline {
   stop(): Promise<void>;
 }
 
-const VISIBILITY_SECONDS = 30;
 const BATCHES = 4;
 const CONCURRENT_SUBJECTS = 4;
 const NEXTCLOUD_CONNECTIONS = 4;
 const IDLE_POLL_MS = 50;
 
 /**
- * Starts the same receiver and worker that run on Lambda, on an embedded queue and table.
+ * Starts the same receiver and worker that run on Lambda, with queue and ledger in the state folder.
  *
- * @throws {ConfigurationError} when the port or the state folder is in use
+ * @throws {ConfigurationError} when the port or the state folder is in use, or the state cannot be used
+ * @throws {DatabaseUnavailable} when the disk is full
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
-  const embedded = await startEmbedded({
-    stateFolder: options.stateFolder,
-    forgetLedger: options.forgetLedger ?? false,
-    visibilitySeconds,
-  });
-  const { endpoints, clients: aws } = embedded;
+  const { queue, ledger, close: closeState } = openLockedState(options);
   const organizations = fixedOrganizations(options.organizations);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
-  const queue = createSqsQueue(aws.sqs, endpoints.queueUrl);
-  const ledger = createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName));
   const clients = createClients({
     secrets,
     nextcloudConnections: NEXTCLOUD_CONNECTIONS,
@@ -92,7 +83,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   try {
     web = await listen(receiver.fetch, host, options.port);
   } catch (error) {
-    await embedded.stop();
+    closeState();
     throw error;
   }
   const retryDelay = options.retryDelay ?? localRetryDelay();
@@ -101,6 +92,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     clients,
     ledger,
     breakerDelay: options.probeDelay ?? localProbeDelay(),
+    onCircuitClose: releaseOnRecovery(queue, log),
   });
   const provision = createProvision({ guards, ledger });
   const followGroups = createFollowGroups({ guards, ledger, queue });
@@ -135,7 +127,6 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
 
   return {
     url: web.url,
-    endpoints,
     ledger,
     queue,
     reconcile,
@@ -151,7 +142,31 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       await stopSchedule();
       await poller.stop();
       await clients.close();
-      await embedded.stop();
+      closeState();
+    },
+  };
+}
+
+/** Opens the state folder for this pipeline alone; closing the state unlocks the folder. */
+function openLockedState({ stateFolder, forgetState: isForgotten, visibilitySeconds }: PipelineOptions): State {
+  if (stateFolder === undefined) return openState(undefined, visibilitySeconds);
+  const unlock = lockFolder(stateFolder);
+  let state: State | undefined;
+  try {
+    if (isForgotten) forgetState(stateFolder);
+    state = openState(stateFolder, visibilitySeconds);
+    state.check();
+  } catch (error) {
+    state?.close();
+    unlock();
+    throw error;
+  }
+  const { close } = state;
+  return {
+    ...state,
+    close() {
+      close();
+      unlock();
     },
   };
 }

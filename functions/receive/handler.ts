@@ -1,8 +1,8 @@
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
 import { settings } from "../config/environment.ts";
-import { organizationsFromParameters } from "../config/organizations.ts";
-import { parameterSecrets } from "../config/secrets.ts";
+import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";

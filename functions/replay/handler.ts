@@ -3,7 +3,7 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
 import { settings } from "../config/environment.ts";
-import { organizationsFromParameters } from "../config/organizations.ts";
+import { organizationsFromParameters } from "../config/organization-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";

@@ -1,13 +1,5 @@
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { parseEnv } from "node:util";
-import {
-  DeleteParameterCommand,
-  GetParameterCommand,
-  ParameterNotFound,
-  PutParameterCommand,
-  type SSMClient,
-} from "@aws-sdk/client-ssm";
-import { secretParameter } from "../config/secrets.ts";
 import { PipelineFailure } from "../core/failure.ts";
 
 /** The secrets that setup handles. The last one is stored only until a person has entered it in Nextcloud. */
@@ -78,55 +70,13 @@ function quoted(value: string): string {
 }
 
 /** A secret could not be stored where its reference says. */
-class SecretNotKept extends PipelineFailure {
+export class SecretNotKept extends PipelineFailure {
   constructor(message: string, cause?: unknown) {
     super("configuration", "secret-not-kept", message, "organization", {
       fix: "Make sure that it can be written there, and run setup again: it goes on where it stopped.",
       cause,
     });
   }
-}
-
-/** SecureString parameters of a stage. */
-export function parameterStore(ssm: SSMClient, stage: string, slug: string): SecretStore {
-  const references: Record<SecretName, string> = {
-    webhook: "ssm:primary",
-    apiKey: "ssm:clavex-api-key",
-    appPassword: "ssm:nextcloud-app-password",
-    clientSecret: "ssm:oidc-client-secret",
-  };
-  const parameter = (name: SecretName): string =>
-    secretParameter(stage, slug, name === "webhook" ? "webhook" : "api", references[name]);
-  const unlessMissing = (name: string) => (error: unknown) => {
-    if (!(error instanceof ParameterNotFound)) throw refused(name, error);
-    return undefined;
-  };
-  const refused = (name: string, error: unknown) =>
-    new SecretNotKept(
-      `the parameter ${name} cannot be used (${error instanceof Error ? error.name : "unknown error"})`,
-      error,
-    );
-  return {
-    scheme: "ssm",
-    reference: (name) => references[name],
-    place: (name) => `the SSM parameter ${parameter(name)}`,
-    async read(name) {
-      const Name = parameter(name);
-      const found = await ssm.send(new GetParameterCommand({ Name, WithDecryption: true })).catch(unlessMissing(Name));
-      return found?.Parameter?.Value;
-    },
-    async write(name, value) {
-      const Name = parameter(name);
-      const command = new PutParameterCommand({ Name, Value: value, Type: "SecureString", Overwrite: true });
-      await ssm.send(command).catch((error) => {
-        throw refused(Name, error);
-      });
-    },
-    async remove(name) {
-      const Name = parameter(name);
-      await ssm.send(new DeleteParameterCommand({ Name })).catch(unlessMissing(Name));
-    },
-  };
 }
 
 /** The demo's secrets, which are fixed: they can be read but not changed. */

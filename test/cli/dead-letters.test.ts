@@ -1,15 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SendMessageCommand } from "@aws-sdk/client-sqs";
 import { describe, expect, test } from "vitest";
-import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
-import { createLedger } from "../../functions/ledger/ledger.ts";
-import { startEmbedded } from "../../functions/local/embedded.ts";
+import { openDatabase } from "../../functions/database.ts";
+import { lockFolder } from "../../functions/local/lock.ts";
 import { rememberPipeline } from "../../functions/local/running.ts";
+import { openState, type State } from "../../functions/local/state.ts";
 import { type Ended, runCli } from "../support/dead-letter-world.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
 
@@ -20,7 +17,7 @@ interface Standing {
   cli(...args: string[]): Promise<Ended>;
   /** Parks a job in the ledger, as the worker does. */
   park(fields?: { organization?: string; message?: string; lastAt?: number }): Promise<string>;
-  /** Puts a message into the SQS dead-letter queue, as SQS does after the last attempt. */
+  /** Puts a message into the dead-letter queue, as the queue does after the last attempt. */
   giveUp(body?: string): Promise<string>;
 }
 
@@ -46,42 +43,46 @@ async function withFolders(use: (place: string[], state: string) => Promise<void
   }
 }
 
-/** Each test has its own, so that they can wait for processes and for SQS at the same time. */
+/** Each test has its own, so that they can wait for processes at the same time. */
 function withStanding(use: (standing: Standing) => Promise<void>): Promise<void> {
-  return withFolders(async (place, state) => {
-    const web = createServer((_, response) => response.end("ok"));
-    await new Promise<void>((resolve) => web.listen(0, "127.0.0.1", resolve));
-    const embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
-    const { clients, endpoints } = embedded;
-    const ledger = createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName));
-    await rememberPipeline(state, { url: `http://127.0.0.1:${(web.address() as AddressInfo).port}`, endpoints });
+  return withFolders(async (place, stateFolder) => {
+    const unlock = lockFolder(stateFolder);
+    await rememberPipeline(stateFolder, { url: "http://127.0.0.1:1" });
+    const state = openState(stateFolder);
     try {
       await use({
         cli: (...args) => runCli(["dead-letters", ...args, ...place]),
-        async park({ organization = "acme", message = "it says no", lastAt = REFUSED_AT } = {}) {
-          const subject = randomUUID();
-          const job = personJob(organization, subject, webhookTrigger("user.created"));
-          const reason = "profile-refused";
-          await ledger.deadLetters.park({ organization, subject, job, reason, message, attempts: 3, lastAt });
-          return subject;
-        },
-        async giveUp(body) {
-          const subject = randomUUID();
-          const command = new SendMessageCommand({
-            QueueUrl: endpoints.deadLetterQueueUrl,
-            MessageBody: body ?? JSON.stringify(personJob("acme", subject, webhookTrigger("user.updated"))),
-            MessageGroupId: `acme#${subject}`,
-            MessageDeduplicationId: randomUUID(),
-          });
-          await clients.sqs.send(command);
-          return subject;
-        },
+        park: (fields) => park(state, fields),
+        giveUp: (body) => giveUp(stateFolder, body),
       });
     } finally {
-      await embedded.stop();
-      web.close();
+      state.close();
+      unlock();
     }
   });
+}
+
+async function park({ ledger }: State, fields: Parameters<Standing["park"]>[0] = {}): Promise<string> {
+  const { organization = "acme", message = "it says no", lastAt = REFUSED_AT } = fields;
+  const subject = randomUUID();
+  const job = personJob(organization, subject, webhookTrigger("user.created"));
+  const reason = "profile-refused";
+  await ledger.deadLetters.park({ organization, subject, job, reason, message, attempts: 3, lastAt });
+  return subject;
+}
+
+/** As the queue does after the last receive. */
+async function giveUp(stateFolder: string, body: string | undefined): Promise<string> {
+  const subject = randomUUID();
+  const database = openDatabase(stateFolder);
+  try {
+    const insert = database.prepare("INSERT INTO queue_dead_letter VALUES (?, ?, ?, ?, ?)");
+    const text = body ?? JSON.stringify(personJob("acme", subject, webhookTrigger("user.updated")));
+    await database.write(() => insert.run(Date.now(), `acme#${subject}`, text, REFUSED_AT, 1000));
+  } finally {
+    database.close();
+  }
+  return subject;
 }
 
 describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => {
@@ -128,7 +129,7 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       });
     }));
 
-  test("a message of the SQS dead-letter queue is sent back by the same command that has just listed it", () =>
+  test("a message of the dead-letter queue is sent back by the same command that has just listed it", () =>
     withStanding(async ({ cli, giveUp }) => {
       await giveUp();
       expect(await cli("replay", "--yes")).toMatchObject({
@@ -212,20 +213,36 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       expect(stderr).not.toMatch(/^\s+at /m);
     }));
 
+  test("while no pipeline runs, also after one was killed, they work, and say that what was sent back waits", () =>
+    withFolders(async (place, stateFolder) => {
+      const state = openState(stateFolder);
+      const subject = await park(state);
+      // What a killed pipeline leaves behind.
+      await rememberPipeline(stateFolder, { url: "http://127.0.0.1:1" });
+      expect(await runCli(["dead-letters", "list", ...place])).toMatchObject({ code: 2, stderr: "" });
+      const { code, stdout, stderr } = await runCli(["dead-letters", "replay", "--yes", ...place]);
+      expect({ code, stderr }).toEqual({
+        code: 0,
+        stderr: `no pipeline runs on the state folder ${stateFolder}: what was queued waits until it is started\n`,
+      });
+      expect(stdout).toContain("1 sent back, 0 stayed.");
+      const [message] = await state.queue.receive({ most: 10, waitSeconds: 0 });
+      expect(JSON.parse(message?.body ?? "")).toMatchObject({ subject, trigger: { kind: "replay" } });
+      state.close();
+    }));
+
   test.each([
     ["dead-letters", "list"],
     ["dead-letters", "replay", "--yes"],
     ["provision", "--organization", "acme", "--user", randomUUID()],
-  ])("%s %s says so when no pipeline runs, also after one was killed", (...args) =>
+    ["accept-identity", "--organization", "acme"],
+  ])("%s %s says so when no pipeline has ever run on the folder, and makes nothing there", (...args) =>
     withFolders(async (place, state) => {
-      // What a killed pipeline leaves behind.
-      const url = "http://127.0.0.1:1";
-      const endpoints = { sqs: url, dynamodb: url, queueUrl: url, deadLetterQueueUrl: url, tableName: "ledger" };
-      await rememberPipeline(state, { url, endpoints });
       const { code, stdout, stderr } = await runCli([...args, ...place]);
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
       expect(stderr).toBe(
         `no pipeline runs on the state folder ${state}: start it with "npm start", or name a --stage\n`,
       );
+      expect(await readdir(state)).toEqual([]);
     }));
 });

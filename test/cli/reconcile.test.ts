@@ -1,9 +1,5 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
-import { createLedger } from "../../functions/ledger/ledger.ts";
-import { localClients } from "../../functions/local/embedded.ts";
+import { openState } from "../../functions/local/state.ts";
 import { type Office, openOffice } from "../support/reconcile-world.ts";
 
 describe("reconcile, against a running pipeline", () => {
@@ -125,10 +121,8 @@ describe("reconcile, against a running pipeline", () => {
 
   test("while another run is under way it does nothing and says so: exit code 1", async () => {
     office.person();
-    const { endpoints } = JSON.parse(await readFile(join(office.stateFolder, "pipeline.json"), "utf8"));
-    const clients = localClients(endpoints);
-    const ledger = createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName));
-    const release = await ledger.locks.take("acme", "reconcile", Date.now(), Date.now() + 60_000);
+    const state = openState(office.stateFolder);
+    const release = await state.ledger.locks.take("acme", "reconcile", Date.now(), Date.now() + 60_000);
     expect(await reconcile()).toMatchObject({
       code: 1,
       output: "acme: nothing was done: another reconciliation is under way\n",
@@ -136,7 +130,7 @@ describe("reconcile, against a running pipeline", () => {
     const { output } = await reconcile("--json");
     expect(JSON.parse(output)).toEqual([{ organization: "acme", result: "busy", sent: 0, waiting: 0, refused: 0 }]);
     await release?.();
-    clients.destroy();
+    state.close();
     expect((await reconcile()).code).toBe(0);
   });
 
@@ -170,11 +164,17 @@ describe("reconcile, against a running pipeline", () => {
     expect(output).toMatch(/Clavex refuses the API key \(HTTP 401\)\nMint an API key/);
   });
 
-  test("without a running pipeline it says how to start one", async () => {
+  test("without a running pipeline it queues all the same, and says that the jobs wait; the next start does them", async () => {
     await office.stop();
+    const person = office.person();
     const { code, output } = await reconcile();
-    expect(code).toBe(1);
-    expect(output).toMatch(/^no pipeline runs on the state folder .*: start it with "npm start"/);
+    expect(code).toBe(0);
+    expect(output).toMatch(/^acme: looked at 1 people, sent 1 jobs;/m);
+    expect(output).toMatch(/^no pipeline runs on the state folder .*: what was queued waits until it is started$/m);
+    expect(office.account(person)).toBeUndefined();
+    pipeline = await office.start();
+    await applied([person]);
+    expect(office.account(person)?.enabled).toBe(true);
   });
 });
 
@@ -211,7 +211,7 @@ describe("npm start reconciles by itself", () => {
   test("a run that fails says what to do", async () => {
     office.clavex.faults.add({ kind: "status", status: 403 });
     const pipeline = await office.start(...schedule);
-    await pipeline.printed(/reconcile failed organization=acme mode=full .*code=clavex-key-refused .*Mint an API key/);
+    await pipeline.printed(/reconcile failed organization=acme mode=full code=clavex-key-refused .*Mint an API key/);
     office.clavex.faults.clear();
   });
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { personJob } from "../support/jobs.ts";
 import { run } from "../support/processes.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";

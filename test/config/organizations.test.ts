@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Organizations, organizationsFromParameters } from "../../functions/config/organizations.ts";
+import { organizationsFromParameters } from "../../functions/config/organization-parameters.ts";
+import type { Organizations } from "../../functions/config/organizations.ts";
 import { ConfigurationError } from "../../functions/core/failure.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SecretUnreadable } from "../../functions/config/errors.ts";
-import { environmentSecrets, parameterSecrets, type Secrets, secretParameter } from "../../functions/config/secrets.ts";
+import { parameterSecrets, secretParameter } from "../../functions/config/secret-parameters.ts";
+import { environmentSecrets, type Secrets } from "../../functions/config/secrets.ts";
 import { Failure } from "../../functions/core/failure.ts";
 import { type Organization, parseOrganization } from "../../functions/core/organization.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";

@@ -5,7 +5,7 @@ import { openDatabase } from "../../functions/database.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import type { Table } from "../../functions/ledger/table.ts";
-import { localClients, startEmbedded } from "../../functions/local/embedded.ts";
+import { localClients, startEmbedded } from "../support/embedded.ts";
 
 /** One table of one adapter, opened twice, as two processes do. */
 export interface LedgerTarget {

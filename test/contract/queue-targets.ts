@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { CreateQueueCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
-import { startEmbedded } from "../../functions/local/embedded.ts";
 import type { DeadLetterQueue, Message, Queue } from "../../functions/queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
+import { startEmbedded } from "../support/embedded.ts";
 
 /** Short enough to be waited for, where the clock cannot be moved. */
 export const VISIBILITY_SECONDS = 2;

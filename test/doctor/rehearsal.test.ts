@@ -3,10 +3,10 @@ import { organizationSchema } from "../../functions/core/organization.ts";
 import { createContext } from "../../functions/doctor/context.ts";
 import { type LoginAccount, loginAccount, socialLoginAccount } from "../../functions/doctor/login.ts";
 import { type Rehearsal, rehearse } from "../../functions/doctor/rehearsal.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import type { OidcProvider } from "../../functions/nextcloud/providers.ts";
 import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
+import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { healthyScene, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
 
 let embedded: Embedded;

@@ -4,8 +4,8 @@ import { type Organization, organizationSchema } from "../../functions/core/orga
 import type { DoctorOptions } from "../../functions/doctor/context.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
-import type { Embedded } from "../../functions/local/embedded.ts";
 import { SCOPES } from "../../functions/nextcloud/user-oidc.ts";
+import type { Embedded } from "../support/embedded.ts";
 import { type ClavexUser, type SimulatedClavex, type SimulatedNextcloud, startSystems } from "./systems.ts";
 
 export const SLUG = "acme";

@@ -24,7 +24,8 @@ const pipeline = await startPipeline({
   port: 0,
   intervals: NEVER,
   stateFolder,
-  retryDelay: (_, atLeast = 0) => Math.max(1, atLeast),
+  retryDelay: (wait) => ("untriedForMs" in wait ? 1 : Math.max(1, wait.atLeast ?? 0)),
+  probeDelay: () => 1,
   visibilitySeconds: 5,
   timeouts: {
     clavex: { connect: 500, headers: 500, body: 500 },
@@ -32,4 +33,4 @@ const pipeline = await startPipeline({
   },
 });
 process.once("SIGTERM", () => void pipeline.stop());
-write({ ready: pipeline.url, endpoints: pipeline.endpoints });
+write({ ready: pipeline.url });

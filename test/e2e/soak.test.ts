@@ -4,16 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
-import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
-import { createLedger } from "../../functions/ledger/ledger.ts";
-import { type Endpoints, localClients } from "../../functions/local/embedded.ts";
-import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
+import { openState } from "../../functions/local/state.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
 import { until } from "../support/dead-letter-world.ts";
-import { type Program, run } from "../support/processes.ts";
+import { PipelineProcesses, randomNumbers } from "./soak-processes.ts";
 
 const SEED = 20260723;
 const PEOPLE = 500;
@@ -30,16 +27,6 @@ const API_KEY = "clv_test";
 const GB = 1024 ** 3;
 const GROUPS = ["Engineering", "Sales", "Finance", "R&D / c++", "Ops", "été"];
 
-/** mulberry32: the same numbers for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 const random = randomNumbers(SEED);
 const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
 const accountId = (subject: string): string => createHash("sha256").update(`1_0_${subject}`).digest("hex");
@@ -115,67 +102,16 @@ function injectFaults(
   return injected;
 }
 
-/** A log line of the pipeline. */
-interface Line {
-  message?: string;
-  deliveryId?: string;
-  result?: string;
-  ready?: string;
-  endpoints?: Endpoints;
-}
-
-/** The pipeline, one process after the other on the same state folder. */
-class Pipeline {
-  url = "";
-  endpoints: Endpoints | undefined;
-  readonly #environment: Record<string, string>;
-  readonly #programs: Program[] = [];
-
-  constructor(settings: object) {
-    this.#environment = { SOAK: JSON.stringify(settings) };
-  }
-
-  async start(): Promise<void> {
-    const program = run("test/e2e/soak-pipeline.ts", [], this.#environment);
-    this.#programs.push(program);
-    const [text = ""] = await program.printed(/^\{"ready":.*\}$/m);
-    const { ready, endpoints } = JSON.parse(text) as Line;
-    this.url = ready ?? "";
-    this.endpoints = endpoints;
-  }
-
-  async end(signal: NodeJS.Signals): Promise<void> {
-    this.#programs.at(-1)?.kill(signal);
-    await this.#programs.at(-1)?.ended;
-  }
-
-  /** What all of them have logged. A line that a kill has cut is none. */
-  lines(): Line[] {
-    return this.#programs.flatMap((program) =>
-      program
-        .output()
-        .split("\n")
-        .flatMap((text) => {
-          try {
-            return [JSON.parse(text) as Line];
-          } catch {
-            return [];
-          }
-        }),
-    );
-  }
-}
-
 let folder: string;
 let clavex: SimulatedClavex;
 let nextcloud: SimulatedNextcloud;
-let pipeline: Pipeline;
+let pipeline: PipelineProcesses;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
   clavex = await startSimulatedClavex({ organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: API_KEY }] });
   nextcloud = await startSimulatedNextcloud();
-  pipeline = new Pipeline({
+  pipeline = new PipelineProcesses({
     stateFolder: join(folder, "state"),
     secrets: { WEBHOOK: SECRET, KEY: API_KEY, PASSWORD: nextcloud.password },
     organization: {
@@ -356,18 +292,12 @@ test("500 people get through failures, kills and restarts: every accepted delive
   await pipeline.end("SIGKILL");
   await pipeline.start();
 
-  const { endpoints } = pipeline;
-  if (endpoints === undefined) throw new Error("the pipeline does not run");
-  const clients = localClients(endpoints);
-  const queue = createSqsQueue(clients.sqs, endpoints.queueUrl);
+  const state = openState(join(folder, "state"));
+  const { queue, deadLetterQueue, ledger } = state;
   await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
-  const letters = await createDeadLetters({
-    ledger: createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName)),
-    queue,
-    deadLetterQueue: createSqsDeadLetterQueue(clients.sqs, endpoints.deadLetterQueueUrl),
-    slugs: async () => [SLUG],
-  }).list({});
-  clients.destroy();
+  const slugs = async () => [SLUG];
+  const letters = await createDeadLetters({ ledger, queue, deadLetterQueue, slugs }).list({});
+  state.close();
 
   const lines = pipeline.lines();
   const worked = new Set(lines.flatMap(({ message, deliveryId }) => (message === "job" ? [deliveryId] : [])));

@@ -2,7 +2,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { ALWAYS, type Table } from "../../functions/ledger/table.ts";
-import { type Embedded, localClients, startEmbedded } from "../../functions/local/embedded.ts";
+import { type Embedded, localClients, startEmbedded } from "../support/embedded.ts";
 
 let embedded: Embedded;
 beforeAll(async () => {

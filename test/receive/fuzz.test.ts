@@ -6,11 +6,11 @@ import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { aboutWhom, messageGroupId } from "../../functions/core/job.ts";
 import { parseOrganization } from "../../functions/core/organization.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
 import { parseJob } from "../../functions/queue/message.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
+import { type Embedded, startEmbedded } from "../support/embedded.ts";
 
 const SUBJECT = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
 const OCCURRED_AT = "2026-07-23T08:15:30.123456789Z";

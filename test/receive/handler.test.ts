@@ -2,7 +2,7 @@ import { ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import type { LambdaContext, LambdaEvent } from "hono/aws-lambda";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
+import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 
 /* The Lambda handler as it is deployed, given events of an API Gateway HTTP API; only the AWS endpoints are on this machine. */

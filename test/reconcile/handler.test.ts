@@ -6,9 +6,9 @@ import { accountId } from "../../functions/core/identity.ts";
 import { newRecord } from "../../functions/core/record.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { runNode } from "../support/processes.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 

@@ -10,10 +10,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { aboutWhom, eventOf, type Job, type PersonJob } from "../../functions/core/job.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { parseJob } from "../../functions/queue/message.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters, type DeadLetters, type Filter } from "../../functions/replay/dead-letters.ts";
+import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
 import { type Tenant, useOrganizations } from "../support/organization.ts";
 

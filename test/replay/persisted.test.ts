@@ -5,9 +5,9 @@ import { SendMessageCommand } from "@aws-sdk/client-sqs";
 import { expect, test } from "vitest";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
-import { startEmbedded } from "../../functions/local/embedded.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
+import { startEmbedded } from "../support/embedded.ts";
 
 // With persistence the embedded queue loses a message whose visibility is set to 0, until it is restarted.
 test("looking at the SQS dead-letter queue takes nothing out of it, with a queue that is kept on disk too", async () => {

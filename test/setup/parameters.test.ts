@@ -7,7 +7,7 @@ import {
 } from "@aws-sdk/client-ssm";
 import { mockClient } from "aws-sdk-client-mock";
 import { beforeEach, expect, it } from "vitest";
-import { parameterStore } from "../../functions/setup/store.ts";
+import { parameterStore } from "../../functions/setup/parameter-store.ts";
 
 const ssm = mockClient(SSMClient);
 const store = parameterStore(new SSMClient({ region: "eu-central-1" }), "prod", "acme");

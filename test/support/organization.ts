@@ -10,13 +10,13 @@ import { type Organization, organizationSchema } from "../../functions/core/orga
 import type { SubjectRecord } from "../../functions/core/record.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { createGuards } from "../../functions/provision/guards.ts";
 import type { Outcome } from "../../functions/provision/outcome.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
+import { type Embedded, startEmbedded } from "./embedded.ts";
 import { personJob, TRIGGERS, webhookTrigger } from "./jobs.ts";
 import { createPeople, type People } from "./people.ts";
 import { type NextcloudRequest, short } from "./requests.ts";

@@ -10,6 +10,7 @@ export const WORKING_FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
 /** A program of this repository, run as a process of its own. */
 export interface Program {
+  pid: number;
   /** All it has printed so far, stdout and stderr together. */
   output(): string;
   /** Resolves to the first match in the output; rejects when the program ends without one. */
@@ -41,6 +42,7 @@ export function runNode(args: string[], environment: Record<string, string> = {}
   }
   const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
   return {
+    pid: child.pid ?? 0,
     output: () => output,
     kill: (signal) => void child.kill(signal),
     ended,

@@ -17,7 +17,6 @@ import type { SubjectRecord } from "../../functions/core/record.ts";
 import type { Claims } from "../../functions/ledger/claims.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
-import { type Embedded, startEmbedded } from "../../functions/local/embedded.ts";
 import { createCountFailure } from "../../functions/provision/attempts.ts";
 import { createGuards } from "../../functions/provision/guards.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
@@ -46,6 +45,7 @@ import {
 } from "../../functions/simulated/nextcloud.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter, Counters } from "../../functions/telemetry/metrics.ts";
+import { type Embedded, startEmbedded } from "./embedded.ts";
 import { run, startPipelineProcess } from "./processes.ts";
 
 type OrganizationInput = z.input<typeof organizationSchema>;

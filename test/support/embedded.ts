@@ -9,9 +9,8 @@ import {
 import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import dynalite from "dynalite";
 import { startFauxqs } from "fauxqs";
-import { TABLE_KEYS } from "../ledger/table.ts";
-import { QUEUE_LIMITS } from "../queue/limits.ts";
-import { lockFolder } from "./lock.ts";
+import { TABLE_KEYS } from "../../functions/ledger/table.ts";
+import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 
 /** Where the embedded services listen, and the names of queues and table: all that another process needs. */
 export interface Endpoints {
@@ -60,25 +59,16 @@ export function localClients(endpoints: Pick<Endpoints, "sqs" | "dynamodb">): Lo
 export interface EmbeddedOptions {
   /** Where queue and ledger survive restarts; undefined keeps them in memory. */
   stateFolder: string | undefined;
-  /** Keeps the queue but starts with an empty ledger, for simulated systems, which forget everything too. */
-  forgetLedger?: boolean;
   visibilitySeconds: number;
 }
 
 /**
  * Starts the embedded queue (fauxqs, SQLite) and table (dynalite, LevelDB), and creates the queues and the table where they are missing.
- *
- * @throws {ConfigurationError} when another process uses the state folder
  */
-export async function startEmbedded({
-  stateFolder,
-  forgetLedger = false,
-  visibilitySeconds,
-}: EmbeddedOptions): Promise<Embedded> {
+export async function startEmbedded({ stateFolder, visibilitySeconds }: EmbeddedOptions): Promise<Embedded> {
   const folder = stateFolder === undefined ? undefined : join(stateFolder, "queue");
   if (folder !== undefined) await mkdir(folder, { recursive: true });
-  const ledgerFolder = stateFolder === undefined || forgetLedger ? undefined : join(stateFolder, "ledger");
-  const unlock = stateFolder === undefined ? () => undefined : await lockFolder(stateFolder);
+  const ledgerFolder = stateFolder === undefined ? undefined : join(stateFolder, "ledger");
   const table = await startDynalite(ledgerFolder);
   const queue = await startFauxqs({
     port: 0,
@@ -99,41 +89,14 @@ export async function startEmbedded({
         clients.destroy();
         await queue.stop();
         await table.stop();
-        unlock();
       },
     };
   } catch (error) {
     clients.destroy();
     await queue.stop();
     await table.stop();
-    unlock();
     throw error;
   }
-}
-
-/**
- * Opens only the ledger of a pipeline that is not running, for commands that read.
- *
- * @throws {ConfigurationError} when another process uses the state folder
- */
-export async function startTable(
-  stateFolder: string,
-): Promise<{ dynamodb: DynamoDBClient; tableName: string; stop(): Promise<void> }> {
-  const unlock = await lockFolder(stateFolder);
-  const table = await startDynalite(join(stateFolder, "ledger"));
-  const { dynamodb, destroy } = localClients({ sqs: table.address, dynamodb: table.address });
-  const stop = async () => {
-    destroy();
-    await table.stop();
-    unlock();
-  };
-  try {
-    await createTable(dynamodb);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { dynamodb, tableName: TABLE, stop };
 }
 
 async function createQueues(sqs: SQSClient, visibilitySeconds: number) {

@@ -1,0 +1,77 @@
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import { OUTPUTS, stackName } from "../config/deployment.ts";
+import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { parameterSecrets } from "../config/secret-parameters.ts";
+import type { Secrets } from "../config/secrets.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
+import { createLedger } from "../ledger/ledger.ts";
+import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
+import { parameterStore } from "../setup/parameter-store.ts";
+import type { SecretStore } from "../setup/store.ts";
+import type { OpenPipeline } from "./pipeline.ts";
+import { CommandError } from "./report.ts";
+import type { Sources } from "./sources.ts";
+import { type StackOutputs, stackOutputs } from "./stack.ts";
+
+/*
+ * A stage on AWS. Commands load this only with --stage: one machine needs nothing of the AWS SDK.
+ */
+
+/** The organizations and secrets of a stage. */
+export function stageSources(stage: string): Sources {
+  const ssm = new SSMClient();
+  return {
+    organizations: organizationsFromParameters(ssm, stage),
+    secrets: parameterSecrets(ssm, stage),
+    isDemo: false,
+    close: async () => ssm.destroy(),
+  };
+}
+
+/** Where `setup` puts an organization's secrets on a stage, and how they are read. */
+export function stageStore(stage: string, slug: string): { store: SecretStore; secrets: Secrets; close(): void } {
+  const ssm = new SSMClient();
+  return {
+    store: parameterStore(ssm, stage, slug),
+    secrets: parameterSecrets(ssm, stage),
+    close: () => ssm.destroy(),
+  };
+}
+
+/**
+ * Opens the pipeline of a stage by the outputs of its stack.
+ *
+ * @throws {CommandError} when the stack lacks outputs
+ */
+export async function openStage(stage: string): Promise<OpenPipeline> {
+  let outputs: StackOutputs;
+  try {
+    outputs = await stackOutputs(stage);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const finding = { cause: error.message, fix: "See docs/deploy.md." };
+    return { stopped: { error, finding }, parts: undefined, close: async () => undefined };
+  }
+  const { queueUrl = "", deadLetterQueueUrl = "", tableName = "", webhookBaseUrl } = outputs;
+  const needed = { queueUrl, deadLetterQueueUrl, tableName };
+  const missing = (Object.keys(needed) as (keyof typeof needed)[]).filter((name) => needed[name] === "");
+  if (missing.length > 0) {
+    const names = missing.map((name) => OUTPUTS[name]).join(", ");
+    throw new CommandError(`the stack ${stackName(stage)} has no output ${names}: deploy it again`);
+  }
+  const [sqs, dynamodb] = [new SQSClient(), new DynamoDBClient()];
+  return {
+    parts: {
+      queue: createSqsQueue(sqs, queueUrl),
+      deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
+      ledger: createLedger(dynamoDbTable(dynamodb, tableName)),
+    },
+    webhookBaseUrl,
+    async close() {
+      sqs.destroy();
+      dynamodb.destroy();
+    },
+  };
+}

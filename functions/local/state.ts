@@ -1,0 +1,73 @@
+import { rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigurationError } from "../core/failure.ts";
+import { DATABASE_FILE, openDatabase } from "../database.ts";
+import { createLedger, type Ledger } from "../ledger/ledger.ts";
+import { sqliteTable } from "../ledger/sqlite.ts";
+import type { DeadLetterQueue, Queue, Releasable } from "../queue/queue.ts";
+import { createSqliteDeadLetterQueue, createSqliteQueue } from "../queue/sqlite.ts";
+
+/** What the pipeline on one machine keeps, in one file. */
+export interface State {
+  queue: Queue & Releasable;
+  deadLetterQueue: DeadLetterQueue;
+  ledger: Ledger;
+  /** @throws {ConfigurationError} when any part of the file is damaged */
+  check(): void;
+  close(): void;
+}
+
+/** Short, so that a killed pipeline soon continues; extended while a job is worked on. */
+export const VISIBILITY_SECONDS = 30;
+
+/**
+ * Opens queue and ledger of a state folder, and makes them when they are missing. Several processes may do so at a time.
+ *
+ * @param folder undefined keeps everything in memory
+ * @throws {ConfigurationError} when the folder cannot be used, or the file is damaged or of a newer version
+ * @throws {DatabaseUnavailable} when the disk is full, or another process holds the file
+ */
+export function openState(folder: string | undefined, visibilitySeconds = VISIBILITY_SECONDS): State {
+  const database = openDatabase(folder);
+  return {
+    queue: createSqliteQueue(database, { visibilitySeconds }),
+    deadLetterQueue: createSqliteDeadLetterQueue(database),
+    ledger: createLedger(sqliteTable(database)),
+    check: database.check,
+    close: database.close,
+  };
+}
+
+/** Whether a pipeline has ever run on this state folder. Makes nothing there. */
+export function hasState(folder: string): boolean {
+  return hasFile(folder, DATABASE_FILE);
+}
+
+/** Deletes what a pipeline has kept; none may run on it. */
+export function forgetState(folder: string): void {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(join(folder, DATABASE_FILE + suffix), { force: true });
+}
+
+/** The folders in which the emulators of version 0.1 kept queue and ledger, as far as they are there. */
+export function stateOfEmulators(folder: string): string[] {
+  return ["queue", "ledger"].map((name) => join(folder, name)).filter((each) => hasFile(each, "."));
+}
+
+/**
+ * Whether a folder has this file.
+ *
+ * @throws {ConfigurationError} when this user cannot look into the folder
+ */
+export function hasFile(folder: string, name: string): boolean {
+  try {
+    statSync(join(folder, name));
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    throw new ConfigurationError("state-unreadable", [`${folder}: the state folder cannot be read (${code})`], {
+      fix: "Run this as the user that runs the pipeline, or name another folder with --state.",
+      cause: error,
+    });
+  }
+}

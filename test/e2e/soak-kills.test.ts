@@ -1,0 +1,154 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { sign } from "../../functions/clavex/signature.ts";
+import { accountId } from "../../functions/core/identity.ts";
+import { openState } from "../../functions/local/state.ts";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { until } from "../support/dead-letter-world.ts";
+import { PipelineProcesses, randomNumbers } from "./soak-processes.ts";
+
+const SEED = 20260724;
+const KILLS = 100;
+/** How long a process works at most before it is killed. */
+const LONGEST_LIFE_MS = 700;
+const PEOPLE = 60;
+/** What the brake lets pass in an hour: one that is counted twice would be held. */
+const DEPARTURES = 10;
+/** Some deliveries are sent again although they were accepted, as Clavex does when it did not see the answer. */
+const SENT_AGAIN = 0.2;
+const SENDERS = 4;
+const SLUG = "acme";
+const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
+const SECRET = "00112233445566778899aabbccddeeff".repeat(2);
+const API_KEY = "clv_test";
+const IDENTITY = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
+
+let folder: string;
+let clavex: SimulatedClavex;
+let nextcloud: SimulatedNextcloud;
+let pipeline: PipelineProcesses;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  clavex = await startSimulatedClavex({ organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: API_KEY }] });
+  nextcloud = await startSimulatedNextcloud();
+  pipeline = new PipelineProcesses({
+    stateFolder: join(folder, "state"),
+    secrets: { WEBHOOK: SECRET, KEY: API_KEY, PASSWORD: nextcloud.password },
+    organization: {
+      slug: SLUG,
+      organizationId: ORGANIZATION,
+      clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
+      nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:PASSWORD" },
+      identity: IDENTITY,
+    },
+  });
+});
+
+afterAll(async () => {
+  await pipeline.end("SIGKILL");
+  await clavex.close();
+  await nextcloud.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Person {
+  id: string;
+  changes: number;
+  active: boolean;
+}
+
+test(`a pipeline killed ${KILLS} times under load loses nothing that it accepted, and does nothing twice that may not be`, {
+  timeout: 900_000,
+}, async () => {
+  const random = randomNumbers(SEED);
+  const accepted = new Set<string>();
+  const people = Array.from({ length: PEOPLE }, (_, index): Person => {
+    const id = randomUUID();
+    clavex.addUser(SLUG, { id, email: `person.${index}@acme.example`, first_name: "Person 0", last_name: "Tester" });
+    return { id, changes: 0, active: true };
+  });
+
+  const delivery = (event: string, data: object): string =>
+    JSON.stringify({ id: randomUUID(), event, occurred_at: new Date().toISOString(), data });
+
+  function rename(person: Person): string {
+    person.changes += 1;
+    return delivery("user.updated", clavex.updateUser(SLUG, person.id, { first_name: `Person ${person.changes}` }));
+  }
+
+  function depart(person: Person): string {
+    person.active = false;
+    return delivery("user.updated", clavex.suspend(SLUG, person.id));
+  }
+
+  /** Posts a delivery until it is accepted, as Clavex tries again when it is not. */
+  async function post(body: string): Promise<void> {
+    const headers = { "x-clavex-signature": sign(body, SECRET), "content-type": "application/json" };
+    for (;;) {
+      const url = `${pipeline.url}/webhooks/clavex/${SLUG}`;
+      const answer = await fetch(url, { method: "POST", headers, body }).catch(() => undefined);
+      await answer?.text().catch(() => undefined);
+      if (answer?.status === 202) break;
+      await sleep(20);
+    }
+    accepted.add((JSON.parse(body) as { id: string }).id);
+  }
+
+  async function postSometimesTwice(body: string): Promise<void> {
+    await post(body);
+    if (random() < SENT_AGAIN) await post(body);
+  }
+
+  const sending = new AbortController();
+  async function send(): Promise<void> {
+    while (!sending.signal.aborted) {
+      const active = people.filter((each) => each.active);
+      await postSometimesTwice(rename(active[Math.floor(random() * active.length)] as Person));
+      await sleep(random() * 40);
+    }
+  }
+
+  await pipeline.start();
+  for (const person of people) await post(delivery("user.created", clavex.user(SLUG, person.id) ?? {}));
+  const senders = Array.from({ length: SENDERS }, send);
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    await sleep(random() * LONGEST_LIFE_MS);
+    const leaver = people[kill / (KILLS / DEPARTURES)];
+    const departing = leaver ? postSometimesTwice(depart(leaver)) : undefined;
+    await sleep(random() * LONGEST_LIFE_MS * 0.2);
+    await pipeline.end("SIGKILL");
+    await pipeline.start();
+    await departing;
+  }
+  sending.abort();
+  await Promise.all(senders);
+
+  const state = openState(join(folder, "state"));
+  const { queue, ledger, deadLetterQueue } = state;
+  await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
+  const [brake, givenUp] = [await ledger.brakes.get(SLUG), await deadLetterQueue.count()];
+  state.close();
+
+  const jobs = pipeline.lines().filter(({ message }) => message === "job");
+  const worked = new Set(jobs.map(({ deliveryId }) => deliveryId));
+  console.log(`kills: seed ${SEED}, ${KILLS} kills, ${accepted.size} deliveries accepted, ${jobs.length} jobs ended`);
+  expect(accepted.size).toBeGreaterThan(KILLS);
+  expect([...accepted].filter((id) => !worked.has(id))).toEqual([]);
+  expect(givenUp).toBe(0);
+  // A message counts its receives: two first ones would be two messages of one delivery.
+  const firsts = jobs.filter(({ attempt }) => attempt === 1).map(({ deliveryId }) => deliveryId);
+  expect(firsts.length).toBe(new Set(firsts).size);
+  expect(brake?.state.held ?? false).toBe(false);
+  for (const { id, changes, active } of people) {
+    const account = nextcloud.user(accountId(IDENTITY, id));
+    expect(account).toMatchObject({ backends: ["user_oidc"], enabled: active });
+    if (active) expect(account?.displayName).toBe(`Person ${changes} Tester`);
+  }
+  expect(nextcloud.users().length, "the provisioner, and nobody twice").toBe(PEOPLE + 1);
+});

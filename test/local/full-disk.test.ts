@@ -1,0 +1,79 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { sign } from "../../functions/clavex/signature.ts";
+import { fixedOrganizations } from "../../functions/config/organizations.ts";
+import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { organizationSchema } from "../../functions/core/organization.ts";
+import { type Database, openDatabase } from "../../functions/database.ts";
+import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
+import { createReceiver } from "../../functions/receive/app.ts";
+
+const SECRET = "00112233445566778899aabbccddeeff".repeat(2);
+const ORGANIZATION = organizationSchema.parse({
+  slug: "acme",
+  organizationId: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
+  clavex: { baseUrl: "https://id.acme.example", webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
+  nextcloud: { baseUrl: "https://nextcloud.acme.example", username: "provisioner", password: "env:PASSWORD" },
+  identity: { scheme: "user_oidc", providerId: 1 },
+});
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+let folder: string;
+let database: Database;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  database = openDatabase(folder);
+});
+afterEach(async () => {
+  database.close();
+  await rm(folder, { recursive: true });
+});
+
+/** SQLite fails in the same way when it may use no more pages as when the disk has no more room. */
+function limitPages(pages: number): void {
+  database.prepare(`PRAGMA max_page_count = ${pages}`).get();
+}
+
+test("while the disk is full deliveries are answered with 503; once there is room again they are taken, and none was lost", async () => {
+  const queue = createSqliteQueue(database, { visibilitySeconds: 30 });
+  const receiver = createReceiver({
+    organizations: fixedOrganizations([ORGANIZATION]),
+    secrets: environmentSecrets({ WEBHOOK: SECRET }),
+    queue,
+    log: silent,
+    counters: { count: () => undefined, flush: () => undefined },
+  });
+  const accepted: string[] = [];
+  async function post(): Promise<Response> {
+    const id = randomUUID();
+    const data = { id: randomUUID(), org_id: ORGANIZATION.organizationId };
+    const body = JSON.stringify({ id, event: "user.deleted", occurred_at: new Date().toISOString(), data });
+    const headers = { "x-clavex-signature": sign(body, SECRET), "content-type": "application/json" };
+    const answer = await receiver.request("/webhooks/clavex/acme", { method: "POST", headers, body });
+    if (answer.status === 202) accepted.push(id);
+    return answer;
+  }
+
+  limitPages(40);
+  let answer = await post();
+  while (answer.status === 202) answer = await post();
+  expect(answer.status).toBe(503);
+  expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+  expect((await post()).status).toBe(503);
+  limitPages(1_000_000);
+  expect((await post()).status).toBe(202);
+
+  const queued: string[] = [];
+  for (;;) {
+    const messages = await queue.receive({ most: 10, waitSeconds: 0 });
+    if (messages.length === 0) break;
+    queued.push(...messages.map(({ body }) => JSON.parse(body).trigger.deliveryId));
+    await queue.done(messages);
+  }
+  expect(queued.sort()).toEqual(accepted.sort());
+  expect(accepted.length).toBeGreaterThan(10);
+});
