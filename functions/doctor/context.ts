@@ -1,5 +1,6 @@
 import type { Pool } from "undici";
-import { type AdminApi, CLAVEX_TIMEOUTS, createAdminApi } from "../clavex/admin-api.ts";
+import { CLAVEX_TIMEOUTS, createAdminApi } from "../clavex/admin-api.ts";
+import { createClavexDirectory } from "../clavex/directory.ts";
 import {
   type DiscoveryDocument,
   discoveryUrl,
@@ -17,7 +18,7 @@ import {
 } from "../clavex/management-api.ts";
 import type { Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
-import type { Person } from "../core/person.ts";
+import type { Directory, Person } from "../core/person.ts";
 import { type Answer, createPool } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { NEXTCLOUD_SERVER, NextcloudUnavailable } from "../nextcloud/errors.ts";
@@ -76,7 +77,7 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
   discovery(): Promise<DiscoveryDocument>;
   keys(): Promise<SigningKey[]>;
   /** Undefined without an API key in the configuration. */
-  directory: AdminApi | undefined;
+  directory: Directory | undefined;
   users(): Promise<Person[]>;
   groupNames(): Promise<string[]>;
   /** The names of another organization's groups; none without its API key. */
@@ -116,7 +117,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
   const common = { baseUrl: clavex.baseUrl, organizationId, pool: clavexPool };
   const { apiKey } = clavex;
   const key = apiKey === undefined ? undefined : () => secrets.api(organization, apiKey);
-  const directory = key && createAdminApi({ ...common, apiKey: key });
+  const directory = key && createClavexDirectory(createAdminApi({ ...common, apiKey: key }), EVERY_GROUP);
   const management =
     adminToken === undefined ? undefined : createManagementApi({ ...common, token: async () => adminToken });
 
@@ -161,7 +162,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
     discoveryAnswer,
     discovery,
     keys: once(async () => readKeys(clavexPool, await discovery())),
-    users: once(() => collect(directory?.users())),
+    users: once(() => collect(directory?.people())),
     groupNames: once(async () => namesOf(directory)),
     async groupNamesOf(other) {
       const reference = other.clavex.apiKey;
@@ -170,7 +171,8 @@ export function createContext(options: DoctorOptions): DoctorContext {
       pools.push(pool);
       const { baseUrl } = other.clavex;
       const othersKey = () => secrets.api(other, reference);
-      return namesOf(createAdminApi({ baseUrl, organizationId: other.organizationId, pool, apiKey: othersKey }));
+      const api = createAdminApi({ baseUrl, organizationId: other.organizationId, pool, apiKey: othersKey });
+      return namesOf(createClavexDirectory(api, EVERY_GROUP));
     },
     webhooks,
     webhook: once(async () => webhookFor(organization, options.webhookUrl, await webhooks())),
@@ -194,8 +196,10 @@ function once<T>(read: () => Promise<T>): () => Promise<T> {
   };
 }
 
-async function namesOf(directory: AdminApi | undefined): Promise<string[]> {
-  return (await collect(directory?.groups())).map((group) => group.name);
+const EVERY_GROUP = () => true;
+
+async function namesOf(directory: Directory | undefined): Promise<string[]> {
+  return (await collect(directory?.groupList())).map((group) => group.name);
 }
 
 async function collect<T>(pages: AsyncGenerator<T[]> | undefined): Promise<T[]> {

@@ -27,7 +27,7 @@ const mapper = (name: string) => scene.clavex.management(SLUG).mappers.find((eac
 async function rehearseAda(options: { userinfo?: boolean; active?: boolean } = {}): Promise<Rehearsal> {
   const context = createContext(scene.options);
   try {
-    const person = await context.directory?.user(scene.ada.id);
+    const person = await context.directory?.person(scene.ada.id);
     if (!person) throw new Error("Ada is gone");
     const groups = ["Engineering"];
     return await rehearse(context, {
