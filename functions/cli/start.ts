@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
-import { DEFAULT_INTERVALS, TICK_MS } from "../core/schedule.ts";
+import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
@@ -127,11 +127,7 @@ async function run(options: Options): Promise<void> {
       forgetState: demo !== undefined,
       retryDelay: localRetryDelay(options.firstRetry),
       probeDelay: localProbeDelay(options.firstRetry),
-      intervals: {
-        watchSeconds: options.watchSeconds,
-        lightMinutes: options.lightMinutes,
-        fullHours: options.fullHours,
-      },
+      intervals: demo ? NEVER : intervalsOf(options),
     });
   } catch (error) {
     await demo?.close();
@@ -149,7 +145,9 @@ async function run(options: Options): Promise<void> {
     );
     tell(`  simulated Clavex     ${demo.clavex.url}`);
     tell(`  simulated Nextcloud  ${demo.nextcloud.url}`);
+    tell("  what would change    npx clavex-nextcloud plan");
     tell(`  try it               npx clavex-nextcloud send user.created --organization ${demo.organization.slug}`);
+    tell("  everybody at once    npx clavex-nextcloud reconcile (the demo does not run it by itself)");
   }
   for (const { slug } of demo ? [demo.organization] : organizations)
     tell(`webhook of ${slug}: ${webhookUrl(pipeline, slug)}`);
@@ -169,6 +167,10 @@ function output({ logFormat, logLevel }: Options): { log: Log; tell: (line: stri
   if (logFormat === "text") return { log: terminalLog(print, logLevel), tell: print };
   const log = jsonLog("clavex-nextcloud", print, logLevel);
   return { log, tell: (line) => log.info(line.trim()) };
+}
+
+function intervalsOf({ watchSeconds, lightMinutes, fullHours }: Options): Intervals {
+  return { watchSeconds, lightMinutes, fullHours };
 }
 
 function webhookUrl(pipeline: Pipeline, slug: string): string {
