@@ -1,9 +1,6 @@
-import type { Server } from "node:http";
-import { serve } from "@hono/node-server";
 import { type ClientsOptions, createClients } from "../clients.ts";
 import { fixedOrganizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
-import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
 import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
@@ -25,6 +22,7 @@ import { startPoller } from "./poller.ts";
 import { localProbeDelay, localRetryDelay, releaseOnRecovery } from "./recovery.ts";
 import { startSchedule } from "./schedule.ts";
 import { forgetState, openState, type State, VISIBILITY_SECONDS } from "./state.ts";
+import { listen, type Web } from "./web.ts";
 
 export interface PipelineOptions {
   organizations: Organization[];
@@ -79,9 +77,9 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   });
 
   const receiver = createReceiver({ organizations, secrets, queue, log, counters });
-  let web: Awaited<ReturnType<typeof listen>>;
+  let web: Web;
   try {
-    web = await listen(receiver.fetch, host, options.port);
+    web = await listen({ fetch: receiver.fetch, host, port: options.port });
   } catch (error) {
     closeState();
     throw error;
@@ -169,28 +167,4 @@ function openLockedState({ stateFolder, forgetState: isForgotten, visibilitySeco
       unlock();
     },
   };
-}
-
-async function listen(fetch: Parameters<typeof serve>[0]["fetch"], hostname: string, port: number) {
-  return new Promise<{ url: string; close(): Promise<void> }>((resolve, reject) => {
-    const server = serve({ fetch, hostname, port }, (address) => {
-      resolve({ url: `http://${hostname}:${address.port}`, close: () => close(server as Server) });
-    });
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === "EADDRINUSE"
-          ? new ConfigurationError("port-in-use", [`port ${port} on ${hostname} is in use`], {
-              fix: "Choose another with --port.",
-            })
-          : error,
-      );
-    });
-  });
-}
-
-async function close(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
 }

@@ -11,7 +11,7 @@ import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { problemOf } from "../telemetry/problem.ts";
-import { readBody } from "./body.ts";
+import { type Chunks, createBodyReader, type Unread } from "./body.ts";
 
 export interface ReceiverDependencies {
   organizations: Organizations;
@@ -22,6 +22,12 @@ export interface ReceiverDependencies {
   now?: () => number;
 }
 
+/** What the server under the receiver may hand over with a request. */
+export interface Bindings {
+  /** The body as it arrives, where the request's own stream would queue it a second time. */
+  chunks?: Chunks;
+}
+
 /** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
 const SECRET_REFRESH_MS = 60_000;
 const RETRY_AFTER_SECONDS = "30";
@@ -30,10 +36,11 @@ const RETRY_AFTER_SECONDS = "30";
  * The webhook endpoint: verifies a delivery, classifies it, and queues a job for the subject it is about. Nothing is looked
  * up beyond the configuration, so that Clavex gets its answer at once; what the delivery says is not believed but a hint.
  */
-export function createReceiver(dependencies: ReceiverDependencies): Hono {
+export function createReceiver(dependencies: ReceiverDependencies): Hono<{ Bindings: Bindings }> {
   const { organizations, log, counters } = dependencies;
   const verify = createVerifier(dependencies.secrets, dependencies.now ?? Date.now);
-  const app = new Hono();
+  const readBody = createBodyReader();
+  const app = new Hono<{ Bindings: Bindings }>();
 
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.post("/webhooks/clavex/:organization", async (c) => {
@@ -49,7 +56,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     const { deliveryId, event } = outcome.hint ?? {};
     const milliseconds = Math.round(performance.now() - started);
     // Unauthenticated requests are not logged: that would be a way to fill the log.
-    if (outcome.status !== 401 && outcome.status !== 413)
+    if (!outcome.unauthenticated)
       log.info("delivery", { organization: slug, deliveryId, event, ...outcome.body, milliseconds });
     return c.json(outcome.body, outcome.status);
   });
@@ -62,17 +69,17 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     return c.json({ error: "try again later" }, 503);
   });
 
-  async function receive(slug: string, c: Context): Promise<Outcome> {
-    const body = await readBody(c.req.raw);
-    if (!body) return { status: 413, body: { error: "the body is larger than 256 KiB" } };
-    // Nothing is read for a request that carries no signature at all.
-    const signed = c.req.header(SIGNATURE_HEADER) !== undefined;
-    const organization = signed ? await organizations.get(slug) : undefined;
-    if (!organization || !(await verify(organization, body, c.req.header(SIGNATURE_HEADER)))) {
-      counters.count("SignatureFailures");
-      log.debug("signature or organization refused");
-      return { status: 401, body: { error: "unauthorized" } };
+  async function receive(slug: string, c: Context<{ Bindings: Bindings }>): Promise<Outcome> {
+    const signature = c.req.header(SIGNATURE_HEADER);
+    // Answered before its body is read, and without looking anything up.
+    if (signature === undefined) return unauthorized();
+    const body = await readBody(c.env?.chunks ?? c.req.raw.body ?? []);
+    if (typeof body === "string") {
+      log.debug("body not read", { reason: body });
+      return UNREAD[body];
     }
+    const organization = await organizations.get(slug);
+    if (!organization || !(await verify(organization, body, signature))) return unauthorized();
     let hint: Hint;
     try {
       hint = parseDelivery(body, organization.organizationId);
@@ -91,6 +98,12 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     return { status: 202, body: { status: "queued" }, hint };
   }
 
+  function unauthorized(): Outcome {
+    counters.count("SignatureFailures");
+    log.debug("signature or organization refused");
+    return { status: 401, body: { error: "unauthorized" }, unauthenticated: true };
+  }
+
   return app;
 }
 
@@ -98,7 +111,15 @@ interface Outcome {
   status: 202 | 400 | 401 | 413 | 503;
   body: Record<string, string>;
   hint?: Hint;
+  /** Refused before it was known whether Clavex sent it. */
+  unauthenticated?: true;
 }
+
+const UNREAD: Record<Unread, Outcome> = {
+  "too large": { status: 413, body: { error: "the body is larger than 256 KiB" }, unauthenticated: true },
+  interrupted: { status: 400, body: { error: "the body ended early" }, unauthenticated: true },
+  busy: { status: 503, body: { error: "try again later" }, unauthenticated: true },
+};
 
 /** What a hint leads to: a job, or a reason why there is none. */
 export function decide(hint: Hint, organization: Organization): { job: Job } | { reason: string } {
@@ -121,7 +142,7 @@ export function decide(hint: Hint, organization: Organization): { job: Job } | {
 
 function createVerifier(secrets: Secrets, now: () => number) {
   const refreshed = new Map<string, number>();
-  return async (organization: Organization, body: Uint8Array, signature: string | undefined): Promise<boolean> => {
+  return async (organization: Organization, body: Uint8Array, signature: string): Promise<boolean> => {
     if (verifySignature(body, signature, await secrets.webhook(organization))) return true;
     const time = now();
     if (time - (refreshed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) < SECRET_REFRESH_MS) return false;

@@ -2,21 +2,45 @@
 export const LARGEST_BODY = 256 * 1024;
 /** How much of a larger one is read and dropped, so that its sender gets to see the answer: 1 MiB. */
 const LARGEST_DRAIN = 1024 * 1024;
+/** How many bodies are read side by side, each into a buffer of its own: 16 MiB in all. */
+const MOST_AT_ONCE = 64;
+
+/** The parts of a request's body, in order, as the network delivers them. */
+export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** Why there is no body: more than 256 KiB; the connection ended before the body did; too many are being read. */
+export type Unread = "too large" | "interrupted" | "busy";
 
 /**
- * Reads a request's raw bytes.
+ * Reads the raw bytes of bodies. A body takes 256 KiB of memory, however large it is and however small its chunks are.
  *
- * @returns undefined when there are more than 256 KiB; at most 1 MiB is read then, and none of it kept
+ * @returns a function from chunks to the bytes, or to the reason why there are none. Of a body that is too large at most
+ * 1 MiB is read; of one that would be the 65th at the same time nothing is.
  */
-export async function readBody(request: Request): Promise<Uint8Array | undefined> {
-  if (!request.body) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
+export function createBodyReader(mostAtOnce = MOST_AT_ONCE): (chunks: Chunks) => Promise<Uint8Array | Unread> {
+  let underWay = 0;
+  return async (chunks) => {
+    if (underWay >= mostAtOnce) return "busy";
+    underWay += 1;
+    try {
+      return await collect(chunks);
+    } catch {
+      // Only the connection can fail here.
+      return "interrupted";
+    } finally {
+      underWay -= 1;
+    }
+  };
+}
+
+async function collect(chunks: Chunks): Promise<Uint8Array | "too large"> {
+  // Never a list of chunks: each chunk is an object, which weighs a hundred times its one byte.
+  const buffer = Buffer.allocUnsafe(LARGEST_BODY);
   let size = 0;
-  for await (const chunk of request.body) {
+  for await (const chunk of chunks) {
+    if (size + chunk.length <= LARGEST_BODY) buffer.set(chunk, size);
     size += chunk.length;
     if (size > LARGEST_DRAIN) break;
-    if (size <= LARGEST_BODY) chunks.push(chunk);
-    else chunks.length = 0;
   }
-  return size > LARGEST_BODY ? undefined : Buffer.concat(chunks);
+  return size > LARGEST_BODY ? "too large" : buffer.subarray(0, size);
 }

@@ -508,26 +508,32 @@ describe("the size of a body", () => {
 
   it.each([256 * KIB + 1, 300 * KIB, 2048 * KIB])("of %i bytes is answered 413, well signed or not", async (size) => {
     const body = deliveryOf(size);
-    for (const request of [signed(body), { method: "POST", body }]) {
+    for (const request of [signed(body), { ...signed("another"), body }]) {
       const response = await receiver().request("/webhooks/clavex/acme", request);
       expect([response.status, await response.json()]).toEqual([413, tooLarge]);
     }
   });
 
   /** A body in chunks of 16 KiB, and how much of it was taken. */
-  const streamed = (size: number) => {
+  const streamed = (
+    size: number,
+    headers: Record<string, string> = { [SIGNATURE_HEADER]: sign("another", SECRET) },
+  ) => {
     const taken = { bytes: 0, cancelled: false };
-    const body = new ReadableStream<Uint8Array>({
-      pull: (controller) => {
-        if (taken.bytes >= size) return controller.close();
-        taken.bytes += 16 * KIB;
-        controller.enqueue(new Uint8Array(16 * KIB));
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: (controller) => {
+          if (taken.bytes >= size) return controller.close();
+          taken.bytes += 16 * KIB;
+          controller.enqueue(new Uint8Array(16 * KIB));
+        },
+        cancel: () => {
+          taken.cancelled = true;
+        },
       },
-      cancel: () => {
-        taken.cancelled = true;
-      },
-    });
-    return { taken, request: { method: "POST", body, duplex: "half" } as RequestInit };
+      { highWaterMark: 0 },
+    );
+    return { taken, request: { method: "POST", body, headers, duplex: "half" } as RequestInit };
   };
 
   it("of 300 KiB is read to its end, so that its sender gets to see the answer", async () => {
@@ -539,15 +545,62 @@ describe("the size of a body", () => {
   it("without an end is read no further than 1 MiB", async () => {
     const { taken, request } = streamed(Number.POSITIVE_INFINITY);
     expect((await receiver().request("/webhooks/clavex/acme", request)).status).toBe(413);
-    expect(taken.cancelled).toBe(true);
-    expect(taken.bytes).toBeGreaterThan(1008 * KIB);
-    expect(taken.bytes).toBeLessThanOrEqual(1072 * KIB);
+    expect(taken).toEqual({ bytes: 1040 * KIB, cancelled: true });
+  });
+
+  it("does not matter without a signature: 401 is answered before a byte is read", async () => {
+    for (const size of [KIB, 300 * KIB, Number.POSITIVE_INFINITY]) {
+      const { taken, request } = streamed(size, {});
+      expect((await receiver().request("/webhooks/clavex/acme", request)).status).toBe(401);
+      expect(taken.bytes).toBe(0);
+    }
   });
 
   it("leaves no line in the log for those who are not known to be Clavex", async () => {
     const body = deliveryOf(300 * KIB);
-    await receiver().request("/webhooks/clavex/made-up", { method: "POST", body });
+    expect((await receiver().request("/webhooks/clavex/made-up", signed(body))).status).toBe(413);
     expect(lines.filter(({ level }) => level !== "debug")).toEqual([]);
+  });
+});
+
+describe("a body that does not come", () => {
+  /** A well signed request whose body stays open until it is ended. */
+  const open = () => {
+    const body = new TransformStream<Uint8Array, Uint8Array>();
+    const delivery = deliveryOf(KIB);
+    const writer = body.writable.getWriter();
+    return {
+      request: { ...signed(delivery), body: body.readable, duplex: "half" } as RequestInit,
+      finish: async () => {
+        await writer.write(Buffer.from(delivery));
+        await writer.close();
+      },
+      abort: () => writer.abort(new Error("aborted by ada@acme.eu")),
+    };
+  };
+
+  it("to its end is no error of ours: nothing but a line for debugging is written", async () => {
+    const { request, abort } = open();
+    const response = receiver().request("/webhooks/clavex/acme", request);
+    await abort();
+    expect((await response).status).toBe(400);
+    expect(lines).toEqual([{ level: "debug", message: "body not read", fields: { reason: "interrupted" } }]);
+    expect(counted).toEqual([]);
+  });
+
+  it("keeps one of 64 places; the next delivery is answered 503 with Retry-After until one is free", async () => {
+    const app = receiver();
+    const waiting = Array.from({ length: 64 }, open);
+    const answers = waiting.map(({ request }) => app.request("/webhooks/clavex/acme", request));
+    const refused = await post(envelope("user.login", USER), { app });
+    expect([refused.status, Number(refused.headers.get("retry-after")) > 0]).toEqual([503, true]);
+    expect(lines).toEqual([{ level: "debug", message: "body not read", fields: { reason: "busy" } }]);
+    await waiting[0]?.finish();
+    expect((await answers[0])?.status).toBe(202);
+    expect((await post(envelope("user.login", USER), { app })).status).toBe(202);
+    for (const { abort } of waiting.slice(1)) await abort();
+    for (const answer of answers.slice(1)) expect((await answer).status).toBe(400);
+    expect((await post(envelope("user.login", USER), { app })).status).toBe(202);
   });
 });
 

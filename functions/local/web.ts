@@ -1,0 +1,73 @@
+import { once } from "node:events";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { type HttpBindings, serve } from "@hono/node-server";
+import { ConfigurationError } from "../core/failure.ts";
+import type { Bindings } from "../receive/app.ts";
+
+export interface WebOptions {
+  fetch: (request: Request, bindings: Bindings) => Response | Promise<Response>;
+  host: string;
+  /** 0 for any free port. */
+  port: number;
+  /** How long a request may take to arrive, headers and body, in milliseconds. */
+  requestTimeout?: number;
+}
+
+/** A web server that listens. */
+export interface Web {
+  url: string;
+  /** Stops listening, answers what has arrived, and closes every connection, also those amid a request. */
+  close(): Promise<void>;
+}
+
+/** Clavex gives up after ten seconds; whoever takes longer to send a request is answered 408 and cut off. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/**
+ * Serves requests over HTTP. A request is handed over as soon as its headers are there; a body that nobody reads is dropped
+ * for half a second after the answer, then the connection is closed.
+ *
+ * @throws {ConfigurationError} when the port is in use
+ */
+export async function listen({ fetch, host, port, requestTimeout = REQUEST_TIMEOUT_MS }: WebOptions): Promise<Web> {
+  const server = serve({
+    fetch: (request, env) => fetch(request, { chunks: chunksOf((env as HttpBindings).incoming) }),
+    hostname: host,
+    port,
+    serverOptions: {
+      headersTimeout: requestTimeout,
+      requestTimeout,
+      connectionsCheckingInterval: Math.ceil(requestTimeout / 10),
+    },
+  }) as Server;
+  const underWay = new Map<ServerResponse, IncomingMessage>();
+  server.on("request", (incoming, outgoing) => {
+    underWay.set(outgoing, incoming);
+    outgoing.once("close", () => underWay.delete(outgoing));
+  });
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === "EADDRINUSE"
+      ? new ConfigurationError("port-in-use", [`port ${port} on ${host} is in use`], {
+          fix: "Choose another with --port.",
+        })
+      : error;
+  }
+  const address = server.address();
+  return {
+    url: `http://${host}:${typeof address === "object" ? address?.port : port}`,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      const arrived = [...underWay].filter(([, incoming]) => incoming.complete);
+      await Promise.all(arrived.map(([outgoing]) => once(outgoing, "close")));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** The body in pieces of up to 64 KiB, however small its chunks are. The connection outlives it: the answer is yet to come. */
+function chunksOf(incoming: HttpBindings["incoming"]): AsyncIterable<Uint8Array> {
+  return (incoming as IncomingMessage).iterator({ destroyOnReturn: false });
+}
