@@ -1,11 +1,10 @@
 import { once } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { type HttpBindings, serve } from "@hono/node-server";
+import { serve } from "@hono/node-server";
 import { ConfigurationError } from "../core/failure.ts";
-import type { Bindings } from "../receive/app.ts";
 
 export interface WebOptions {
-  fetch: (request: Request, bindings: Bindings) => Response | Promise<Response>;
+  fetch: Parameters<typeof serve>[0]["fetch"];
   host: string;
   /** 0 for any free port. */
   port: number;
@@ -31,7 +30,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
  */
 export async function listen({ fetch, host, port, requestTimeout = REQUEST_TIMEOUT_MS }: WebOptions): Promise<Web> {
   const server = serve({
-    fetch: (request, env) => fetch(request, { chunks: chunksOf((env as HttpBindings).incoming) }),
+    fetch,
     hostname: host,
     port,
     serverOptions: {
@@ -65,9 +64,4 @@ export async function listen({ fetch, host, port, requestTimeout = REQUEST_TIMEO
       await closed;
     },
   };
-}
-
-/** The body in pieces of up to 64 KiB, however small its chunks are. The connection outlives it: the answer is yet to come. */
-function chunksOf(incoming: HttpBindings["incoming"]): AsyncIterable<Uint8Array> {
-  return (incoming as IncomingMessage).iterator({ destroyOnReturn: false });
 }

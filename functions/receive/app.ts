@@ -11,7 +11,7 @@ import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { problemOf } from "../telemetry/problem.ts";
-import { type Chunks, createBodyReader, type Unread } from "./body.ts";
+import { createBodyReader, type Unread } from "./body.ts";
 
 export interface ReceiverDependencies {
   organizations: Organizations;
@@ -22,12 +22,6 @@ export interface ReceiverDependencies {
   now?: () => number;
 }
 
-/** What the server under the receiver may hand over with a request. */
-export interface Bindings {
-  /** The body as it arrives, where the request's own stream would queue it a second time. */
-  chunks?: Chunks;
-}
-
 /** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
 const SECRET_REFRESH_MS = 60_000;
 const RETRY_AFTER_SECONDS = "30";
@@ -36,11 +30,11 @@ const RETRY_AFTER_SECONDS = "30";
  * The webhook endpoint: verifies a delivery, classifies it, and queues a job for the subject it is about. Nothing is looked
  * up beyond the configuration, so that Clavex gets its answer at once; what the delivery says is not believed but a hint.
  */
-export function createReceiver(dependencies: ReceiverDependencies): Hono<{ Bindings: Bindings }> {
+export function createReceiver(dependencies: ReceiverDependencies): Hono {
   const { organizations, log, counters } = dependencies;
   const verify = createVerifier(dependencies.secrets, dependencies.now ?? Date.now);
   const readBody = createBodyReader();
-  const app = new Hono<{ Bindings: Bindings }>();
+  const app = new Hono();
 
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.post("/webhooks/clavex/:organization", async (c) => {
@@ -69,11 +63,11 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono<{ Bindi
     return c.json({ error: "try again later" }, 503);
   });
 
-  async function receive(slug: string, c: Context<{ Bindings: Bindings }>): Promise<Outcome> {
+  async function receive(slug: string, c: Context): Promise<Outcome> {
     const signature = c.req.header(SIGNATURE_HEADER);
     // Answered before its body is read, and without looking anything up.
     if (signature === undefined) return unauthorized();
-    const body = await readBody(c.env?.chunks ?? c.req.raw.body ?? []);
+    const body = await readBody(c.req.raw);
     if (typeof body === "string") {
       log.debug("body not read", { reason: body });
       return UNREAD[body];

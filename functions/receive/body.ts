@@ -5,8 +5,10 @@ const LARGEST_DRAIN = 1024 * 1024;
 /** How many bodies are read side by side, each into a buffer of its own: 16 MiB in all. */
 const MOST_AT_ONCE = 64;
 
-/** The parts of a request's body, in order, as the network delivers them. */
-export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+/** What is read of a request: the parts of its body, in order, as the network delivers them. */
+export interface Incoming {
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null;
+}
 
 /** Why there is no body: more than 256 KiB; the connection ended before the body did; too many are being read. */
 export type Unread = "too large" | "interrupted" | "busy";
@@ -14,16 +16,17 @@ export type Unread = "too large" | "interrupted" | "busy";
 /**
  * Reads the raw bytes of bodies. A body takes 256 KiB of memory, however large it is and however small its chunks are.
  *
- * @returns a function from chunks to the bytes, or to the reason why there are none. Of a body that is too large at most
+ * @returns a function from a request to the bytes, or to the reason why there are none. Of a body that is too large at most
  * 1 MiB is read; of one that would be the 65th at the same time nothing is.
  */
-export function createBodyReader(mostAtOnce = MOST_AT_ONCE): (chunks: Chunks) => Promise<Uint8Array | Unread> {
+export function createBodyReader(mostAtOnce = MOST_AT_ONCE): (request: Incoming) => Promise<Uint8Array | Unread> {
   let underWay = 0;
-  return async (chunks) => {
+  return async (request) => {
+    // A look at the body alone would already make the server queue what comes of it.
     if (underWay >= mostAtOnce) return "busy";
     underWay += 1;
     try {
-      return await collect(chunks);
+      return await collect(request.body ?? []);
     } catch {
       // Only the connection can fail here.
       return "interrupted";
@@ -33,7 +36,7 @@ export function createBodyReader(mostAtOnce = MOST_AT_ONCE): (chunks: Chunks) =>
   };
 }
 
-async function collect(chunks: Chunks): Promise<Uint8Array | "too large"> {
+async function collect(chunks: NonNullable<Incoming["body"]>): Promise<Uint8Array | "too large"> {
   // Never a list of chunks: each chunk is an object, which weighs a hundred times its one byte.
   const buffer = Buffer.allocUnsafe(LARGEST_BODY);
   let size = 0;

@@ -25,7 +25,7 @@ describe("the body of a request", () => {
     [4096, LARGEST_BODY],
     [LARGEST_BODY, LARGEST_BODY],
   ])("in chunks of %i bytes, %i bytes in all, is copied into one buffer of 256 KiB", async (chunkSize, size) => {
-    const body = await createBodyReader()(overwritten(bytes(size), chunkSize));
+    const body = await createBodyReader()({ body: overwritten(bytes(size), chunkSize) });
     if (typeof body === "string") throw new Error(body);
     expect(Buffer.compare(body, bytes(size))).toBe(0);
     expect(body.buffer.byteLength).toBe(LARGEST_BODY);
@@ -34,7 +34,7 @@ describe("the body of a request", () => {
   it("of 1-byte chunks of 20 clients takes 20 buffers, however the chunks are mixed", async () => {
     const read = createBodyReader();
     const sent = Array.from({ length: 20 }, (_, client) => bytes(2_000 + client));
-    const bodies = await Promise.all(sent.map((body) => read(overwritten(body, 1))));
+    const bodies = await Promise.all(sent.map((body) => read({ body: overwritten(body, 1) })));
     const kept = new Set<ArrayBufferLike>();
     for (const [client, body] of bodies.entries()) {
       if (typeof body === "string") throw new Error(body);
@@ -49,7 +49,7 @@ describe("the body of a request", () => {
     [4096, LARGEST_BODY + 1],
     [2 * LARGEST_BODY, 2 * LARGEST_BODY],
   ])("in chunks of %i bytes, %i bytes in all, is too large", async (chunkSize, size) => {
-    expect(await createBodyReader()(overwritten(bytes(size), chunkSize))).toBe("too large");
+    expect(await createBodyReader()({ body: overwritten(bytes(size), chunkSize) })).toBe("too large");
   });
 
   it("that ends with an error gives its place back", async () => {
@@ -58,26 +58,25 @@ describe("the body of a request", () => {
       yield bytes(1);
       throw new Error("reset");
     })();
-    expect(await read(broken)).toBe("interrupted");
-    expect(await read([bytes(1)])).toHaveLength(1);
+    expect(await read({ body: broken })).toBe("interrupted");
+    expect(await read({ body: [bytes(1)] })).toHaveLength(1);
   });
 
   it("is not touched while too many are being read", async () => {
     const read = createBodyReader(1);
     const end = Promise.withResolvers<void>();
-    const first = read(
-      (async function* () {
-        await end.promise;
-        yield bytes(3);
-      })(),
-    );
+    const body = (async function* () {
+      await end.promise;
+      yield bytes(3);
+    })();
+    const first = read({ body });
     let touched = false;
-    const second = await read(
-      (async function* () {
+    const second = await read({
+      get body() {
         touched = true;
-        yield bytes(1);
-      })(),
-    );
+        return null;
+      },
+    });
     expect([second, touched]).toEqual(["busy", false]);
     end.resolve();
     expect(await first).toHaveLength(3);
