@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -133,6 +135,22 @@ describe("npm start with an organization file", () => {
     await post(url, delivery("user.created", "d-1"));
     kill("SIGTERM");
     expect(await ended).toBe(0);
+  });
+
+  test("SIGTERM does not wait for a client that never ends its request", async () => {
+    const { url, kill, ended } = await start();
+    const client = request(`${url}/webhooks/clavex/acme`, {
+      method: "POST",
+      headers: { "x-clavex-signature": sign("x", SECRET), "content-length": 100, expect: "100-continue" },
+    });
+    const cutOff = once(client, "error");
+    client.flushHeaders();
+    await once(client, "continue");
+    client.write("{");
+    expect(await post(url, delivery("user.created", "d-1"))).toBe(202);
+    kill("SIGTERM");
+    expect(await ended).toBe(0);
+    expect(await cutOff).toMatchObject([{ code: "ECONNRESET" }]);
   });
 
   test("a second pipeline on the same state folder is refused with a sentence", async () => {
