@@ -59,7 +59,7 @@ export async function listen({ fetch, host, port, requestTimeout = REQUEST_TIMEO
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
       const arrived = [...underWay].filter(([, incoming]) => incoming.complete);
-      await Promise.all(arrived.map(([outgoing]) => once(outgoing, "close")));
+      await Promise.all(arrived.map(([outgoing]) => new Promise((resolve) => outgoing.once("close", resolve))));
       server.closeAllConnections();
       await closed;
     },
