@@ -211,7 +211,9 @@ describe("npm start reconciles by itself", () => {
   test("a run that fails says what to do", async () => {
     office.clavex.faults.add({ kind: "status", status: 403 });
     const pipeline = await office.start(...schedule);
-    await pipeline.printed(/reconcile failed organization=acme mode=full class=configuration code=clavex-key-refused .*Mint an API key/);
+    await pipeline.printed(
+      /reconcile failed organization=acme mode=full class=configuration code=clavex-key-refused .*Mint an API key/,
+    );
     office.clavex.faults.clear();
   });
 
