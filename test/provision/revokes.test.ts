@@ -16,7 +16,7 @@ function refuseLeaving({ nextcloud, groupId }: Tenant, statuscode: number, ...gr
   nextcloud.faults.add({ kind: "status", status: 400, body: refusal(statuscode, "not today"), match });
 }
 
-function refuseDisabling({ nextcloud }: Tenant, statuscode = 101): void {
+function refuseDisabling({ nextcloud }: Tenant, statuscode = 105): void {
   const body = refusal(statuscode, "not today");
   nextcloud.faults.add({ kind: "status", status: 400, body, match: named("PUT disable") });
 }
@@ -223,8 +223,8 @@ describe("a disable that Nextcloud refuses", () => {
 
   it.each([
     ["deleted", 104],
-    ["suspended", 997],
-    ["out of scope", 105],
+    ["suspended", 112],
+    ["out of scope", 998],
   ] as const)("of somebody who is %s is tried again too (OCS %d)", async (how, code) => {
     const tenant = withPipeline(await build({ scope: { groups: ["Cloud"] } }));
     const { slug } = tenant.organization;
