@@ -229,7 +229,7 @@ async function claim({ ledger }: Tools, { organization, clients, id }: Work): Pr
 
 type Done = Pick<AppliedChanges, "done" | "revoked">;
 
-/** Before anything was to be done: nothing is known to have been kept that was to be taken away. */
+/** Refused before anything was begun. */
 const NOTHING_DONE: Done = { done: [], revoked: true };
 
 /** Parks a job that was done in part, if its failure is permanent. */
@@ -254,7 +254,9 @@ async function park(
   const { organization, clients, job, receiveCount } = work;
   const { slug } = organization;
   const record = (await ledger.subjects.get(slug, job.subject)) ?? newRecord(job.subject, work.id);
-  const unrevoked = revoked ? "nothing" : unrevokedOf(decision);
+  const before = record.refused?.unrevoked ?? "nothing";
+  // Without a decision nothing is known of what is to be taken away, but what was owed before still is.
+  const unrevoked = decision === undefined ? before : revoked ? "nothing" : unrevokedOf(decision);
   const marked = parked(record, { hash: decision && desiredHash(decision.desired), unrevoked }, now());
   const { directory } = clients;
   if (directory.mode === "api") await ledger.subjects.put(slug, marked);
@@ -271,7 +273,6 @@ async function park(
     attempts: receiveCount,
     lastAt: now(),
   });
-  const before = record.refused?.unrevoked ?? "nothing";
   return {
     result: "parked",
     accountId: record.accountId,
@@ -283,8 +284,8 @@ async function park(
 }
 
 /** What was not taken away of a person whose access was to be taken away. */
-function unrevokedOf(decision: Decision | undefined): Unrevoked {
-  const kinds = decision?.plan.operations.map(({ kind }) => kind) ?? [];
+function unrevokedOf({ plan }: Decision): Unrevoked {
+  const kinds = plan.operations.map(({ kind }) => kind);
   if (kinds.includes("disable")) return "disable";
   return kinds.includes("leave") ? "leave" : "nothing";
 }
