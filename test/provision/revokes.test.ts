@@ -169,6 +169,19 @@ describe("a leave that Nextcloud refuses", () => {
     expect(groupsOf(tenant, ada, "A", "B")).toEqual([]);
   });
 
+  it("is still owed when another job fails before it is known what to do", async () => {
+    const tenant = await build({ identity: IDENTITIES.raw });
+    const ada = tenant.person({}, ["A"]);
+    await tenant.bring(ada);
+    refuseLeaving(tenant, 105, "A");
+    tenant.unassign(ada, "A");
+    expect(await tenant.bring(ada)).toMatchObject({ result: "parked", revoke: "refused" });
+    tenant.assign(ada, "Board");
+    tenant.nextcloud.faults.add({ kind: "status", status: 400, body: refusal(105, "no"), match: named("GET group") });
+    expect(await tenant.bring(ada)).toMatchObject({ result: "parked", done: [], revoke: "refused-again" });
+    expect(await tenant.record(ada)).toMatchObject({ refused: { hash: undefined, unrevoked: "leave" } });
+  });
+
   it("is tried again by light runs, also when the group is desired again meanwhile", async () => {
     const tenant = withPipeline(await build());
     const ada = tenant.person({}, ["A", "B"]);
