@@ -46,7 +46,7 @@ interface Explanation {
   names: readonly string[];
   account: ActualAccount | undefined;
   record: SubjectRecord | undefined;
-  /** What would be done, or why nothing can be. */
+  /** What would be done, and why no more can be. */
   decision: Decision;
 }
 
@@ -82,7 +82,8 @@ async function explain(options: Options): Promise<void> {
 }
 
 function forMachines({ organization, subject, person, names, account, record, decision }: Explanation) {
-  const plan = decision.result === "planned" ? decision.plan : { refusal: decision.refusal.message };
+  const { refusal, ...rest } = decision.plan;
+  const plan = refusal === undefined ? rest : { ...rest, refusal: refusal.message };
   const entry = record && subjectItem(record);
   return {
     organization: organization.slug,
@@ -110,13 +111,11 @@ function show(explanation: Explanation): void {
   showRules(explanation);
   say("Nextcloud", account ? holds(account) : "has no account of this id");
   say("Ledger", record ? remembers(record) : "knows nothing of this person");
-  if (decision.result === "refused") {
-    say("To do", `nothing: ${decision.refusal.message}`);
-    return;
-  }
-  const { operations, notes } = decision.plan;
+  const { operations, notes, refusal } = decision.plan;
   const lines = describeOperations(operations, desired, account);
-  for (const line of lines.length > 0 ? lines : ["nothing, everything is as it should be"]) say("To do", line);
+  for (const line of lines) say("To do", line);
+  if (refusal) say("To do", `nothing${lines.length > 0 ? " more" : ""}: ${refusal.message}`);
+  else if (lines.length === 0) say("To do", "nothing, everything is as it should be");
   for (const note of notes) say("Note", note);
 }
 

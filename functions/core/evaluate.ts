@@ -1,6 +1,5 @@
 import type { ActualAccount } from "./account.ts";
 import { type DesiredAccount, desiredAccount, desiredGroups } from "./desired.ts";
-import { Failure } from "./failure.ts";
 import { isDeletable } from "./grace.ts";
 import type { Organization } from "./organization.ts";
 import type { DirectoryState } from "./person.ts";
@@ -31,10 +30,9 @@ export interface GroupQuestion {
   exists: boolean;
 }
 
-/** What is to be done for a person, why nothing can be, or which groups have to be looked up first. */
+/** What is to be done for a person, or which groups have to be looked up first. */
 export type Evaluation =
   | { result: "planned"; desired: DesiredAccount; plan: Plan }
-  | { result: "refused"; desired: DesiredAccount; refusal: Failure }
   | { result: "unknown-groups"; desired: DesiredAccount; questions: GroupQuestion[] };
 
 /** An evaluation for which every group is known. */
@@ -42,7 +40,7 @@ export type Decision = Exclude<Evaluation, { result: "unknown-groups" }>;
 
 /**
  * The one sequence from what is known of a person to what has to be done: the desired account, whose its groups are, the plan.
- * A permanent failure of the plan is a refusal; it is the person's own and says nothing of others.
+ * A refusal stands in the plan; it is the person's own and says nothing of others.
  */
 export function evaluate(input: EvaluationInput): Evaluation {
   const { organization, subject, directory, account, record, groups, mayPurge, now } = input;
@@ -50,16 +48,11 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const questions = groupQuestions(desired, account, groups);
   if (questions.length > 0) return { result: "unknown-groups", desired, questions };
   const deletable = mayPurge && isDeletable(organization, desired.state, record, now);
-  try {
-    return {
-      result: "planned",
-      desired,
-      plan: plan({ organization, desired, actual: account, record, groups, deletable }),
-    };
-  } catch (error) {
-    if (!(error instanceof Failure && error.failureClass === "permanent")) throw error;
-    return { result: "refused", desired, refusal: error };
-  }
+  return {
+    result: "planned",
+    desired,
+    plan: plan({ organization, desired, actual: account, record, groups, deletable }),
+  };
 }
 
 /** Groups of a person who is not active are left as they are: nothing has to be known of them. */

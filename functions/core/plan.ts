@@ -42,6 +42,8 @@ export interface Plan {
   memberships: string[];
   /** What stays different although it is not as desired, and why; one sentence each. */
   notes: string[];
+  /** Why no more than these operations can be done; they only take access away, and are done all the same. */
+  refusal: AccountConflict | ProfileRefused | undefined;
 }
 
 export interface PlanInput {
@@ -79,58 +81,60 @@ export function groupsJoinedBy(operations: readonly Operation[]): DesiredGroup[]
 
 /**
  * The operations that bring one account from what it is to what is desired, in the order they are to be done: access is
- * taken away first and given last. Touches nothing that is not ours.
- *
- * @throws {AccountConflict} when the account of this id belongs to somebody else
- * @throws {ProfileRefused} when Nextcloud cannot hold the person's data
+ * taken away first and given last. Touches nothing that is not ours. When Nextcloud cannot hold the person's name, the plan
+ * still takes away what they no longer hold: nobody keeps access by what they call themselves.
  */
 export function plan(input: PlanInput): Plan {
-  const { organization, desired, actual } = input;
-  requireOwnAccount(organization, desired, actual);
+  const { organization, desired, actual, record } = input;
+  const refusal = conflict(organization, desired, actual);
+  if (refusal) return { operations: [], memberships: record?.groups ?? [], notes: [], refusal };
   return desired.state === "active" ? provision({ ...input, desired }) : deprovision({ ...input, desired });
 }
 
-function requireOwnAccount(
+function conflict(
   organization: Organization,
   desired: DesiredAccount,
   actual: ActualAccount | undefined,
-): void {
-  if (!actual) return;
+): AccountConflict | undefined {
+  if (!actual) return undefined;
   if (actual.id !== desired.accountId) {
-    throw new AccountConflict(`Nextcloud has an account ${printable(actual.id)}, the same id in other letter case`);
+    return new AccountConflict(`Nextcloud has an account ${printable(actual.id)}, the same id in other letter case`);
   }
   const { backend } = schemeOf(organization.identity);
-  if (backend !== undefined && actual.backend !== backend) {
-    throw new AccountConflict(
-      `account ${actual.id} belongs to Nextcloud's backend ${printable(actual.backend)}, not to ${backend}; nothing was touched`,
-    );
-  }
+  if (backend === undefined || actual.backend === backend) return undefined;
+  return new AccountConflict(
+    `account ${actual.id} belongs to Nextcloud's backend ${printable(actual.backend)}, not to ${backend}; nothing was touched`,
+  );
 }
 
 function provision(input: ActiveInput): Plan {
-  requirePossibleProfile(input);
+  const leaves = groupsToLeave(input);
+  const memberships = membershipsToKeep(input);
+  const refusal = impossibleProfile(input);
+  if (refusal) return { operations: leaves, memberships, notes: input.desired.notes, refusal };
   const joins = groupsToJoin(input);
   const profile = profileOperations(input, joins.groups);
   const enabling = enablingOperations(input);
   const joined = profile.operations.some((operation) => operation.kind === "create") ? [] : joins.groups;
   return {
     operations: [
-      ...groupsToLeave(input),
+      ...leaves,
       ...profile.operations,
       ...joined.map((group): Operation => ({ kind: "join", effect: "grants", group })),
       ...enabling.operations,
     ],
-    memberships: membershipsToKeep(input),
+    memberships,
     notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...enabling.notes],
+    refusal: undefined,
   };
 }
 
-function requirePossibleProfile({ organization, desired }: ActiveInput): void {
+function impossibleProfile({ organization, desired }: ActiveInput): ProfileRefused | undefined {
   const { longestName: limit } = schemeOf(organization.identity);
   const { length } = [...desired.profile.displayName];
-  if (length > limit) {
-    throw new ProfileRefused(`the display name has ${length} characters, Nextcloud holds at most ${limit}`);
-  }
+  return length > limit
+    ? new ProfileRefused(`the display name has ${length} characters, Nextcloud holds at most ${limit}`)
+    : undefined;
 }
 
 /** A person who is not active is only disabled: name, quota and groups stay as they are until they are active again. */
@@ -141,15 +145,15 @@ function deprovision({
   record,
   deletable,
 }: PlanInput & { desired: Inactive }): Plan {
-  const memberships = record?.groups ?? [];
+  const nothing: Plan = { operations: [], memberships: record?.groups ?? [], notes: [], refusal: undefined };
   if (actual && !actual.enabled && deletable)
-    return { operations: [{ kind: "delete", effect: "deletes" }], memberships: [], notes: [] };
+    return { ...nothing, operations: [{ kind: "delete", effect: "deletes" }], memberships: [] };
   // A suspended or deleted person without an account gets none.
-  if (!actual?.enabled) return { operations: [], memberships, notes: [] };
+  if (!actual?.enabled) return nothing;
   if (organization.deprovision[state] === "keep") {
-    return { operations: [], memberships, notes: [`the account stays as it is: deprovision.${state} is "keep"`] };
+    return { ...nothing, notes: [`the account stays as it is: deprovision.${state} is "keep"`] };
   }
-  return { operations: [{ kind: "disable", effect: "revokes" }], memberships, notes: [] };
+  return { ...nothing, operations: [{ kind: "disable", effect: "revokes" }] };
 }
 
 /** The person's Clavex groups that they are in already, and by us: we put them there, or the group is ours. */

@@ -22,8 +22,8 @@ export interface SubjectRecord {
   applied: Applied | undefined;
   /** The desired state that a waiting reconciliation job is for, as a hash, and when it was sent. */
   queued: { hash: string; at: number } | undefined;
-  /** Set while a dead letter of the person is parked. `hash`: the desired state that was refused, where it was known. */
-  refused: { hash: string | undefined } | undefined;
+  /** Set while a dead letter of the person is parked. */
+  refused: Refused | undefined;
   /** How often in a row a job of the person was tried in vain: what doubles the wait. */
   failures: number;
   /** How often in a row Nextcloud failed to write this person although it answered otherwise. */
@@ -32,6 +32,19 @@ export interface SubjectRecord {
   revision: number;
   /** Fields that another version wrote: kept as they are. */
   foreign: Readonly<Record<string, unknown>>;
+}
+
+/** What of a person's access could not be taken away: their account, a group, or nothing. */
+export type Unrevoked = "disable" | "leave" | "nothing";
+
+export interface Refused {
+  /** The desired state that was refused, where it was known. */
+  hash: string | undefined;
+  /** What they still have that was to be taken away: tried again until it is. */
+  unrevoked: Unrevoked;
+  /** When it was refused last (milliseconds since the epoch), and how often in a row; 0 where an older version wrote it. */
+  at: number;
+  times: number;
 }
 
 interface Applied {
@@ -59,6 +72,9 @@ const itemSchema = z.looseObject({
   userReadAt: z.number().optional(),
   parked: z.boolean().optional(),
   refusedHash: z.string().optional(),
+  refusedRevokes: z.enum(["disable", "leave"]).optional().catch(undefined),
+  refusedAt: z.number().optional(),
+  refusedTimes: z.number().optional(),
   failures: z.number().optional(),
   serverErrors: z.number().optional(),
   queuedHash: z.string().optional(),
@@ -70,7 +86,9 @@ const itemSchema = z.looseObject({
 export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { subject, accountId, state, version, groups, disabledByUs, goneSince, revision, ...rest } = item;
   const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
-  const { parked, refusedHash, failures = 0, serverErrors = 0, queuedHash, queuedAt, ...foreign } = others;
+  const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...counts } = others;
+  const { failures = 0, serverErrors = 0, queuedHash, queuedAt, ...foreign } = counts;
+  const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
   return {
     subject,
     accountId,
@@ -81,7 +99,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     goneSince,
     applied: hash === undefined ? undefined : { desiredHash: hash, groupsHash: ofGroups, readAt, userReadAt },
     queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: queuedAt ?? 0 },
-    refused: parked ? { hash: refusedHash } : undefined,
+    refused: parked ? { hash: refusedHash, unrevoked, at: refusedAt, times: refusedTimes } : undefined,
     failures,
     serverErrors,
     revision,
@@ -98,6 +116,9 @@ export function subjectItem(record: SubjectRecord): Record<string, unknown> {
     ...applied,
     parked: refused ? true : undefined,
     refusedHash: refused?.hash,
+    refusedRevokes: refused && refused.unrevoked !== "nothing" ? refused.unrevoked : undefined,
+    refusedAt: refused && refused.at > 0 ? refused.at : undefined,
+    refusedTimes: refused && refused.times > 0 ? refused.times : undefined,
     failures: failures > 0 ? failures : undefined,
     serverErrors: serverErrors > 0 ? serverErrors : undefined,
     queuedHash: queued?.hash,
@@ -185,9 +206,52 @@ function goneSince(record: SubjectRecord, state: SubjectState, now: number): num
   return record.state === state ? (record.goneSince ?? now) : now;
 }
 
-/** A job became a dead letter. `hash`: the desired state that was refused, where it was known. */
-export function parked(record: SubjectRecord, hash: string | undefined): SubjectRecord {
-  return { ...record, refused: { hash }, failures: 0, serverErrors: 0, queued: undefined };
+/** The person left these groups, whatever becomes of the rest of the job. */
+export function departed(record: SubjectRecord, left: readonly string[]): SubjectRecord {
+  return { ...record, groups: record.groups.filter((gid) => !left.includes(gid)) };
+}
+
+/** A job became a dead letter. */
+export function parked(
+  record: SubjectRecord,
+  { hash, unrevoked }: Pick<Refused, "hash" | "unrevoked">,
+  now: number,
+): SubjectRecord {
+  const { refused: last } = record;
+  const again = last !== undefined && last.hash === hash && last.unrevoked === unrevoked;
+  const refused: Refused = { hash, unrevoked, at: now, times: again ? last.times + 1 : 1 };
+  return { ...record, refused, failures: 0, serverErrors: 0, queued: undefined };
+}
+
+const FIRST_REVOKE_MS = 10 * 60_000;
+const LAST_REVOKE_MS = 24 * 60 * 60_000;
+
+/**
+ * Whether a light run leaves a refusal alone. What is desired anew is tried at once. A refusal to give something is final
+ * until then; one to take access away never is: it is tried again after 10 minutes, then twice as long each time, up to a day.
+ *
+ * @param hash of what is desired now
+ * @param closes whether the account is to be closed, whatever was refused before
+ */
+export function isRefusalHeeded(
+  record: SubjectRecord | undefined,
+  hash: string,
+  closes: boolean,
+  now: number,
+): boolean {
+  const refused = record?.refused;
+  if (!refused || refused.hash !== hash) return false;
+  if (refused.unrevoked === "nothing" && !closes) return true;
+  const wait = Math.min(LAST_REVOKE_MS, FIRST_REVOKE_MS * 2 ** Math.max(0, refused.times - 1));
+  // A refusal in the future is one of a clock that was ahead.
+  return refused.at <= now && now < refused.at + wait;
+}
+
+/** How many people can still use an account that Nextcloud refused to disable. */
+export function leaversStillEnabled(records: Iterable<SubjectRecord>): number {
+  let count = 0;
+  for (const { refused } of records) if (refused?.unrevoked === "disable") count += 1;
+  return count;
 }
 
 /**

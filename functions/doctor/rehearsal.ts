@@ -76,13 +76,13 @@ export async function rehearse(context: DoctorContext, options: RehearsalOptions
     { ocs, nextcloudOrigin: organization.nextcloud.baseUrl },
     map.names,
   );
-  const { desired } = decision;
-  const notes = decision.result === "planned" ? [...decision.plan.notes] : [decision.refusal.message];
+  const { desired, plan } = decision;
+  const notes = plan.refusal === undefined ? [...plan.notes] : [plan.refusal.message];
   const rehearsal = { subject, state: desired.state, comparisons: [], refused: undefined, notes };
   if (desired.state !== "active") return rehearsal;
   const login = await expectedLogin(context, options, desired.accountId, notes);
   if ("refused" in login) return { ...rehearsal, refused: login.refused };
-  const joined = decision.result === "planned" ? groupsJoinedBy(decision.plan.operations) : [];
+  const joined = groupsJoinedBy(plan.operations);
   return { ...rehearsal, comparisons: compare(login, desired.accountId, desired.profile, joined) };
 }
 

@@ -1,5 +1,5 @@
 import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
-import { PipelineFailure } from "../core/failure.ts";
+import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Operation } from "../core/plan.ts";
 import { printable } from "../core/text.ts";
@@ -33,11 +33,21 @@ export interface AppliedChanges {
   done: string[];
   /** What could not be done for this person although the rest was; one sentence each. */
   notes: string[];
-  /** The ids of the groups that were joined. */
+  /** The ids of the groups that were joined, and of those that were left. */
   joined: string[];
+  left: string[];
+  /** Whether all was done that takes access away. */
+  revoked: boolean;
+  /** Why the rest was not done; undefined when all was. */
+  failure: Failure | undefined;
 }
 
-/** Carries plans out, one operation after the other. */
+/**
+ * Carries plans out, one operation after the other. What takes access away comes first, and each such operation is tried
+ * even if Nextcloud refuses another; the rest is only begun when none was refused.
+ *
+ * @throws {AccountAppeared}
+ */
 export type Apply = (
   organization: Organization,
   target: Target,
@@ -65,13 +75,45 @@ type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
  */
 export function createApply(lookup: GroupLookup, identity: IdentityGuard): Apply {
   return async (organization, target, desired, operations, hasTime) => {
-    const changes: AppliedChanges = { done: [], notes: [], joined: [] };
-    for (const operation of operations) {
+    const changes: AppliedChanges = { done: [], notes: [], joined: [], left: [], revoked: false, failure: undefined };
+    const attempt = async (operation: Operation): Promise<void> => {
       if (!hasTime()) throw new JobOverTime();
       await applyOne({ organization, target, desired, lookup, identity, changes }, operation);
+    };
+    const revokes = operations.filter(({ effect }) => effect === "revokes");
+    const others = operations.filter(({ effect }) => effect !== "revokes");
+    try {
+      await attemptEach(revokes, attempt);
+      changes.revoked = true;
+      for (const operation of others) await attempt(operation);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      changes.failure = error;
     }
     return changes;
   };
+}
+
+/**
+ * Tries every operation, whatever becomes of the others, unless the server fails as a whole.
+ *
+ * @throws {Failure} the first one that another attempt may get over, or else the first one
+ */
+async function attemptEach(
+  operations: readonly Operation[],
+  attempt: (operation: Operation) => Promise<void>,
+): Promise<void> {
+  const failures: Failure[] = [];
+  for (const operation of operations) {
+    try {
+      await attempt(operation);
+    } catch (error) {
+      if (!(error instanceof Failure) || isServers(error)) throw error;
+      failures.push(error);
+    }
+  }
+  const failure = failures.find(({ failureClass }) => failureClass !== "permanent") ?? failures[0];
+  if (failure) throw failure;
 }
 
 async function applyOne(application: Application, operation: Operation): Promise<void> {
@@ -88,6 +130,7 @@ async function applyOne(application: Application, operation: Operation): Promise
       return void changes.done.push("delete");
     case "leave":
       await leaveGroup(ocs, id, operation.gid);
+      changes.left.push(operation.gid);
       return void changes.done.push(`leave ${printable(operation.name)}`);
     case "upsert":
       return upsert(application, operation);

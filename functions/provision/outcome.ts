@@ -13,7 +13,8 @@ export interface ReceivedJob<J extends Job = Job> {
 /**
  * How a job ended. `applied`: Nextcloud was changed. `unchanged`: it was right already. `superseded`: a newer reading than the
  * job's message has been applied. `stale`: without an API key, a newer snapshot or a deletion came first. `ignored`: there is
- * nothing to act on. `parked`: nothing can succeed until somebody changes something; the job is in the dead letters.
+ * nothing to act on. `parked`: nothing can succeed until somebody changes something; the job is in the dead letters. Its
+ * `revoke` says whether Nextcloud refused to take access away, for the first time or again.
  * `followed`: a group hint became jobs for the people whose groups are others now.
  */
 export type Outcome =
@@ -27,5 +28,13 @@ export type Outcome =
     }
   | { result: "superseded" | "stale"; accountId: string | undefined }
   | { result: "ignored"; why: string }
-  | { result: "parked"; accountId: string; reason: string; problem: string }
+  | {
+      result: "parked";
+      accountId: string;
+      reason: string;
+      problem: string;
+      /** What was done all the same. */
+      done: readonly string[];
+      revoke: "none" | "refused" | "refused-again";
+    }
   | { result: "followed"; queued: number };

@@ -9,6 +9,7 @@ import type { Person } from "../core/person.ts";
 import { deprovisions, groupsJoinedBy, takesAccess } from "../core/plan.ts";
 import {
   applied,
+  departed,
   failedWrite,
   intended,
   isKnown,
@@ -16,11 +17,12 @@ import {
   ordered,
   parked,
   type SubjectRecord,
+  type Unrevoked,
 } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { UnreadableJob } from "../queue/errors.ts";
-import { AccountAppeared, type Apply, createApply } from "./apply.ts";
+import { AccountAppeared, type AppliedChanges, type Apply, createApply } from "./apply.ts";
 import { type Brake, createBrake } from "./brake.ts";
 import { createGroupLookup, type GroupLookup } from "./group-lookup.ts";
 import type { Entered, Guards } from "./guards.ts";
@@ -122,7 +124,8 @@ async function lookAndCarryOut(
         work.record = await ledger.subjects.get(organization.slug, job.subject);
         continue;
       }
-      if (error instanceof Failure && error.failureClass === "permanent") return park(tools, work, error, decision);
+      if (error instanceof Failure && error.failureClass === "permanent")
+        return park(tools, work, error, decision, NOTHING_DONE);
       throw error;
     }
   }
@@ -157,7 +160,7 @@ async function decide(
   const decision = await evaluate(observation);
   const { groupsReadAt } = observation;
   const old = groupsReadAt !== undefined && groupsReadAt < sentAt;
-  if (!old || decision.result === "refused" || !takesAccess(decision.plan.operations)) return { observation, decision };
+  if (!old || !takesAccess(decision.plan.operations)) return { observation, decision };
   const fresh = await observe(sentAt);
   return { observation: fresh, decision: await evaluate(fresh) };
 }
@@ -169,12 +172,12 @@ async function carryOut(
   decision: Decision,
   account: ActualAccount | undefined,
 ): Promise<Outcome> {
-  if (decision.result === "refused") throw decision.refusal;
   const { ledger, now } = tools;
   const { organization, clients, record: before } = work;
   const { slug } = organization;
   const { desired, plan } = decision;
-  const { operations } = plan;
+  const { operations, refusal } = plan;
+  if (refusal && operations.length === 0) throw refusal;
   const joining = groupsJoinedBy(operations).filter(({ source }) => source === "clavex");
   const gids = new Set(joining.map(({ gid }) => gid));
   const disabling = operations.some((operation) => operation.kind === "disable");
@@ -189,9 +192,11 @@ async function carryOut(
     record = await ledger.subjects.put(slug, intended(record, desired.accountId, { joining: [...gids], disabling }));
 
   const hasTime = () => now() < work.startedAt + JOB_MS;
-  const changes = await tools.apply(organization, clients, desired, operations, hasTime).catch(async (error) => {
-    throw error instanceof Failure && isUndecided(error) ? await countServerError(tools, work, error) : error;
-  });
+  const changes = await tools.apply(organization, clients, desired, operations, hasTime);
+  if (record.groups.some((gid) => changes.left.includes(gid)))
+    record = await ledger.subjects.put(slug, departed(record, changes.left));
+  const failure = changes.failure ?? refusal;
+  if (failure) return giveUp(tools, work, failure, decision, changes);
   if (before?.refused) await ledger.deadLetters.drop(slug, desired.subject);
   const result = {
     desired,
@@ -222,16 +227,37 @@ async function claim({ ledger }: Tools, { organization, clients, id }: Work): Pr
     throw new AccountConflict(`account ${id} belongs to organization ${owner}; nothing was touched`);
 }
 
+type Done = Pick<AppliedChanges, "done" | "revoked">;
+
+/** Refused before anything was begun. */
+const NOTHING_DONE: Done = { done: [], revoked: true };
+
+/** Parks a job that was done in part, if its failure is permanent. */
+async function giveUp(tools: Tools, work: Work, error: Failure, decision: Decision, done: Done): Promise<Outcome> {
+  const failure = isUndecided(error) ? await countServerError(tools, work, error) : error;
+  if (failure.failureClass !== "permanent") throw failure;
+  return park(tools, work, failure, decision, done);
+}
+
 /**
  * Parks a job: first the mark in the subject's record, by which a later success finds the dead letter, then the dead letter;
  * the caller deletes the message after both.
  */
-async function park(tools: Tools, work: Work, failure: Failure, decision: Decision | undefined): Promise<Outcome> {
+async function park(
+  tools: Tools,
+  work: Work,
+  failure: Failure,
+  decision: Decision | undefined,
+  { done, revoked }: Done,
+): Promise<Outcome> {
   const { ledger, now } = tools;
   const { organization, clients, job, receiveCount } = work;
   const { slug } = organization;
   const record = (await ledger.subjects.get(slug, job.subject)) ?? newRecord(job.subject, work.id);
-  const marked = parked(record, decision && desiredHash(decision.desired));
+  const before = record.refused?.unrevoked ?? "nothing";
+  // Without a decision nothing is known of what is to be taken away, but what was owed before still is.
+  const unrevoked = decision === undefined ? before : revoked ? "nothing" : unrevokedOf(decision);
+  const marked = parked(record, { hash: decision && desiredHash(decision.desired), unrevoked }, now());
   const { directory } = clients;
   if (directory.mode === "api") await ledger.subjects.put(slug, marked);
   else {
@@ -247,7 +273,21 @@ async function park(tools: Tools, work: Work, failure: Failure, decision: Decisi
     attempts: receiveCount,
     lastAt: now(),
   });
-  return { result: "parked", accountId: record.accountId, reason: failure.code, problem: failure.message };
+  return {
+    result: "parked",
+    accountId: record.accountId,
+    reason: failure.code,
+    problem: failure.message,
+    done,
+    revoke: unrevoked === "nothing" ? "none" : before === "nothing" ? "refused" : "refused-again",
+  };
+}
+
+/** What was not taken away of a person whose access was to be taken away. */
+function unrevokedOf({ plan }: Decision): Unrevoked {
+  const kinds = plan.operations.map(({ kind }) => kind);
+  if (kinds.includes("disable")) return "disable";
+  return kinds.includes("leave") ? "leave" : "nothing";
 }
 
 /** A 5xx to a write, while the same server has just answered the same job's GET. Counted until it is plainly the data. */

@@ -54,9 +54,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
       try {
         job = parseJob(message.body);
         const outcome = await carryOut(dependencies, job, message);
-        counters.count(COUNTER[outcome.result]);
-        const level = outcome.result === "parked" ? "error" : "info";
-        log[level]("job", line(job, outcome, message, started));
+        report(dependencies, outcome, line(job, outcome, message, started));
       } catch (error) {
         const seconds = await fail(job, message, error);
         const renewed = job !== undefined && (await renew(job, message));
@@ -156,6 +154,19 @@ function carryOut(
 ): Promise<Outcome> {
   const received = { sentAt, receiveCount };
   return job.kind === "groups" ? followGroups({ job, ...received }) : provision({ job, ...received });
+}
+
+/** Logs and counts how a job ended. A refused revoke is tried again for ever, but raises one alarm only. */
+function report({ log, counters }: WorkerDependencies, outcome: Outcome, fields: Record<string, unknown>): void {
+  if (outcome.result === "parked" && outcome.revoke === "refused-again") {
+    log.warn("job", fields);
+    return;
+  }
+  counters.count(COUNTER[outcome.result]);
+  log[outcome.result === "parked" ? "error" : "info"]("job", fields);
+  if (outcome.result !== "parked" || outcome.revoke === "none") return;
+  counters.count("RevokesRefused");
+  log.error("revoke refused", fields);
 }
 
 function line(job: Job, outcome: Outcome, { receiveCount }: Message, started: number): Record<string, unknown> {

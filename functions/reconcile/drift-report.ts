@@ -240,13 +240,11 @@ async function compareWithNextcloud(
     roster.map.names,
     groups,
   );
-  if (decision.result === "refused") {
-    // A conflict, or data that Nextcloud cannot hold: reported, untouched.
-    notes.push({ subject, note: decision.refusal.message });
-    return undefined;
-  }
   const { desired, plan } = decision;
   for (const note of plan.notes) notes.push({ subject, note });
+  // A conflict, or data that Nextcloud cannot hold: reported, and only what takes access away is a difference.
+  if (plan.refusal) notes.push({ subject, note: plan.refusal.message });
+  if (plan.refusal && plan.operations.length === 0) return undefined;
   const kind = kindOf(plan.operations, desired, account, record);
   return kind && { ...drifted(listed, desired, account), kind, operations: plan.operations, actual: account };
 }
@@ -259,7 +257,9 @@ function compareWithLedger(look: Look, listed: Listed): LightDrift | undefined {
   const { record } = listed;
   const desired = desiredAccount(organization, listed.subject, directory);
   const hash = desiredHash(desired);
-  if (record?.applied?.desiredHash === hash || (!record && desired.state !== "active")) return undefined;
+  // What was taken away only in part is not what was applied, even if that is desired again.
+  const partial = record?.refused !== undefined && record.refused.unrevoked !== "nothing";
+  if ((record?.applied?.desiredHash === hash && !partial) || (!record && desired.state !== "active")) return undefined;
   const drift = drifted(listed, desired, undefined, hash);
   if (desired.state === "active") return { ...drift, kind: isKnown(record) ? "update" : "create" };
   const takesAccess = organization.deprovision[desired.state] !== "keep" && hasAccess(organization, record);

@@ -4,7 +4,7 @@ import type { Organizations } from "../config/organizations.ts";
 import type { Held } from "../core/brake.ts";
 import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
-import { newRecord, queued, unqueued } from "../core/record.ts";
+import { isRefusalHeeded, newRecord, queued, unqueued } from "../core/record.ts";
 import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createBrake } from "../provision/brake.ts";
@@ -43,7 +43,7 @@ export interface CompletedRun {
   report: DriftReport;
   /** Jobs that were sent. */
   sent: number;
-  /** Differences for which a job waits already, or was refused and nothing has changed since. */
+  /** Differences for which a job waits already, or was refused and is not to be tried again yet. */
   waiting: number;
   refused: number;
   /** Why nobody was deprovisioned, if so. */
@@ -130,7 +130,7 @@ function select({ mode, differences }: DriftReport, now: number): { due: Drift[]
     const mark = record?.queued?.hash === hash ? record.queued.at : undefined;
     if (mark !== undefined && now - mark < QUEUED_MS[mode]) waiting += 1;
     // A full run looks at the account, and comes once a day: what it finds different is tried again, the cause may be gone.
-    else if (mode === "light" && record?.refused?.hash === hash) refused += 1;
+    else if (mode === "light" && isRefusalHeeded(record, hash, takesAway(drift), now)) refused += 1;
     else due.push(drift);
   }
   return { due, waiting, refused };

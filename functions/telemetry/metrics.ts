@@ -12,6 +12,7 @@ export type Counter =
   | "JobsUnchanged"
   | "JobsRetried"
   | "JobsParked"
+  | "RevokesRefused"
   | "ConfigurationErrors"
   | "BrakeHeld"
   | "ReconcileFailures"

@@ -184,6 +184,21 @@ describe("explain", () => {
     });
   });
 
+  test("somebody whose name Nextcloud cannot hold: what is taken away all the same, and why no more is done", async () => {
+    const person = office.person({ first_name: "x".repeat(300) });
+    office.nextcloud.simulateLogin({ providerId: 1, sub: person.id, claims: { name: "Ada" } });
+    expect((await explain(person.id)).said["To do"]).toEqual([expect.stringMatching(/^nothing: the display name has/)]);
+    office.nextcloud.addGroup(office.groupId("finance"));
+    office.nextcloud.addMember(office.groupId("finance"), office.accountId(person));
+    expect((await explain(person.id)).said["To do"]).toEqual([
+      "group    - finance",
+      expect.stringMatching(/^nothing more: the display name has/),
+    ]);
+    expect(JSON.parse((await explain(person.id, "--json")).output)).toMatchObject({
+      plan: { operations: [{ kind: "leave" }], refusal: expect.stringMatching(/^the display name has/) },
+    });
+  });
+
   test("control characters in foreign data do not reach the terminal", async () => {
     const person = office.person({ first_name: "Ada\u001b[2J", last_name: "Love\u009blace\u202e" }, ["eng\u0007"]);
     office.nextcloud.simulateLogin({ providerId: 1, sub: person.id, claims: { name: "Old\u001b]0;x\u0007" } });

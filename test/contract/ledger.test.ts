@@ -284,7 +284,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         goneSince: 1_785_000_000_000,
         applied: { desiredHash: "abc", groupsHash: "def", readAt: 1_785_000_000_001, userReadAt: 1_785_000_000_002 },
         queued: { hash: "ghi", at: 1_785_000_000_003 },
-        refused: { hash: "jkl" },
+        refused: { hash: "jkl", unrevoked: "disable", at: 1_785_000_000_004, times: 2 },
         serverErrors: 3,
       });
 
@@ -448,7 +448,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
           userReadAt: 1_785_000_000_002,
         },
         queued: { hash: "queued", at: 1_785_000_000_003 },
-        refused: { hash: "refused" },
+        refused: { hash: "refused", unrevoked: "nothing", at: 0, times: 0 },
         failures: 0,
         serverErrors: 2,
         revision: 7,

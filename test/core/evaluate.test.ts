@@ -141,18 +141,21 @@ describe("a refusal", () => {
   it("is the person's own: an account of this id belongs to somebody else", () => {
     const evaluation = evaluate(inputOf({ account: accountOf({ backend: "Database" }) }));
     expect(evaluation).toMatchObject({
-      result: "refused",
+      result: "planned",
       desired: { accountId: ADA },
-      refusal: { failureClass: "permanent", code: "account-conflict", scope: "subject" },
+      plan: {
+        operations: [],
+        refusal: { failureClass: "permanent", code: "account-conflict", scope: "subject" },
+      },
     });
   });
 
   it("is of the desired state that Nextcloud cannot hold", () => {
     const person = traits({ firstName: "A".repeat(300) });
     expect(evaluate(inputOf({ directory: { person, groups: ["eng"] } }))).toMatchObject({
-      result: "refused",
+      result: "planned",
       desired: { state: "active", profile: { displayName: expect.stringMatching(/^A{300}/) } },
-      refusal: { code: "profile-refused" },
+      plan: { operations: [], refusal: { code: "profile-refused" } },
     });
   });
 

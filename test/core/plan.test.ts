@@ -195,16 +195,20 @@ describe("an account of the same id that is not the person's", () => {
     "deleted",
     "outOfScope",
   ] as const)("of another backend is a conflict, also when the person is %s", (state) => {
-    const conflict = () => planFor({ desired: { state }, actual: { backend: "Database" } });
-    expect(conflict).toThrow(AccountConflict);
-    expect(conflict).toThrow("Database");
+    const conflict = planFor({ desired: { state }, actual: { backend: "Database" } });
+    expect(conflict.refusal).toBeInstanceOf(AccountConflict);
+    expect(conflict.refusal?.message).toContain("Database");
+    expect(conflict.operations).toEqual([]);
   });
 
   it("of another letter case is a conflict", () => {
-    expect(() => planFor({ actual: { id: ID.toUpperCase() } })).toThrow(AccountConflict);
-    expect(() => planFor({ choices: CORE, actual: { id: ID.toUpperCase(), backend: "Database" } })).toThrow(
-      AccountConflict,
-    );
+    for (const [choices, backend] of [
+      [{}, "user_oidc"],
+      [CORE, "Database"],
+    ] as const) {
+      const conflict = planFor({ choices, actual: { id: ID.toUpperCase(), backend, groups: ["eng"] } });
+      expect(conflict).toMatchObject({ operations: [], refusal: expect.any(AccountConflict) });
+    }
   });
 
   it("is none in the core schemes, where login adopts it", () => {
@@ -216,9 +220,7 @@ describe("an account of the same id that is not the person's", () => {
   });
 
   it("is permanent, so that other people go on", () => {
-    expect(() => planFor({ actual: { backend: "LDAP" } })).toThrow(
-      expect.objectContaining({ failureClass: "permanent" }),
-    );
+    expect(planFor({ actual: { backend: "LDAP" } }).refusal).toMatchObject({ failureClass: "permanent" });
   });
 });
 
@@ -228,10 +230,25 @@ describe("a person whose name Nextcloud cannot hold", () => {
     [IDENTITIES.database, 64],
     [IDENTITIES.sociallogin, 64],
   ])("in %j over %d characters is refused", (identity, most) => {
-    const named = (length: number) => () =>
+    const named = (length: number) =>
       planFor({ choices: { identity }, actual: null, desired: { displayName: "ü".repeat(length) } });
-    expect(named(most)).not.toThrow();
-    expect(named(most + 1)).toThrow(ProfileRefused);
+    expect(named(most).refusal).toBeUndefined();
+    expect(named(most + 1)).toMatchObject({ operations: [], refusal: expect.any(ProfileRefused) });
+  });
+
+  it.each([
+    [{}, "user_oidc", 256],
+    [CORE, "Database", 65],
+  ])("leaves the groups they no longer hold, and gets nothing", (choices, backend, length) => {
+    const result = planFor({
+      choices,
+      desired: { displayName: "x".repeat(length), quota: 9 * GB, groups: [group("kept"), group("new")] },
+      actual: { backend, enabled: false, groups: ["secret", "kept", "recorded", "theirs"] },
+      record: { groups: ["recorded"], disabledByUs: true },
+      groups: { secret: "ours", kept: "ours", new: "free", recorded: "local", theirs: "local" },
+    });
+    expect(steps(result)).toEqual(["leave secret", "leave recorded"]);
+    expect(result).toMatchObject({ memberships: ["kept"], refusal: expect.any(ProfileRefused) });
   });
 
   it("is nevertheless disabled when they go", () => {
@@ -492,7 +509,7 @@ describe("every plan", () => {
     enabled: fc.boolean(),
     disabledByUs: fc.boolean(),
     oidc: fc.boolean(),
-    name: fc.constantFrom("", "Ada Lovelace", "Ada King"),
+    name: fc.constantFrom("", "Ada Lovelace", "Ada King", "x".repeat(65), "x".repeat(256)),
     email: fc.constantFrom("", "ada@acme.example", "ADA@acme.example", "king@acme.example"),
     quota: fc.constantFrom(undefined, "none" as const, 0, GB),
   });
@@ -545,6 +562,44 @@ describe("every plan", () => {
           groups: made,
         });
         expect(steps(again)).toEqual([]);
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  it("takes access away first, and all of it, whatever else is refused", () => {
+    fc.assert(
+      fc.property(situation, fc.nat({ max: 300 }), (random, length) => {
+        const choices = random.oidc ? {} : CORE;
+        const situationOf = (displayName: string): Situation => ({
+          choices,
+          desired: {
+            state: random.state,
+            groupsKnown: random.groupsKnown,
+            displayName,
+            groups: random.desired.map((gid) => group(gid)),
+          },
+          actual: random.exists
+            ? {
+                backend: random.oidc ? "user_oidc" : "Database",
+                enabled: random.enabled,
+                groups: random.member,
+              }
+            : null,
+          record: { groups: random.ledger, disabledByUs: random.disabledByUs },
+          groups: Object.fromEntries(GIDS.map((gid, index) => [gid, random.ownership[index] ?? "local"])),
+        });
+        const result = planFor(situationOf("x".repeat(length)));
+        const effects = result.operations.map(({ effect }) => effect);
+        const revokes = effects.filter((effect) => effect === "revokes");
+        expect(effects.slice(0, revokes.length)).toEqual(revokes);
+        if (result.refusal) expect(effects).toEqual(revokes);
+
+        const unrefused = planFor(situationOf("Ada Lovelace"));
+        expect(unrefused.refusal).toBeUndefined();
+        expect(result.operations.filter(({ effect }) => effect === "revokes")).toEqual(
+          unrefused.operations.filter(({ effect }) => effect === "revokes"),
+        );
       }),
       { numRuns: 3_000 },
     );

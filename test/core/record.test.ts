@@ -5,10 +5,13 @@ import { type DesiredAccount, desiredHash, groupsHash } from "../../functions/co
 import type { Operation, Plan } from "../../functions/core/plan.ts";
 import {
   applied,
+  departed,
   failedAttempt,
   failedWrite,
   intended,
   isKnown,
+  isRefusalHeeded,
+  leaversStillEnabled,
   newRecord,
   ordered,
   parked,
@@ -17,6 +20,7 @@ import {
   type SubjectRecord,
   subjectItem,
   subjectItemSchema,
+  type Unrevoked,
   unqueued,
 } from "../../functions/core/record.ts";
 
@@ -34,7 +38,7 @@ const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
   goneSince: undefined,
   applied: { desiredHash: "before", groupsHash: "groups before", readAt: LONG_AGO, userReadAt: LONG_AGO + 1 },
   queued: { hash: "waiting", at: LONG_AGO + 2 },
-  refused: { hash: "refused" },
+  refused: { hash: "refused", unrevoked: "leave", at: LONG_AGO + 3, times: 2 },
   failures: 3,
   serverErrors: 2,
   revision: 5,
@@ -87,6 +91,7 @@ const planOf = (memberships: string[] = [], ...operations: Operation[]): Plan =>
   operations,
   memberships,
   notes: [],
+  refusal: undefined,
 });
 const DISABLE: Operation = { kind: "disable", effect: "revokes" };
 const ENABLE: Operation = { kind: "enable", effect: "grants" };
@@ -195,8 +200,8 @@ describe("after a change", () => {
 describe("a refusal", () => {
   it("is kept with the state that was refused; nothing waits any more, and failures are counted anew", () => {
     const before = full({ refused: undefined });
-    expect(changes(before, parked(before, "hash"))).toEqual({
-      refused: { hash: "hash" },
+    expect(changes(before, parked(before, { hash: "hash", unrevoked: "nothing" }, NOW))).toEqual({
+      refused: { hash: "hash", unrevoked: "nothing", at: NOW, times: 1 },
       queued: undefined,
       failures: 0,
       serverErrors: 0,
@@ -204,13 +209,70 @@ describe("a refusal", () => {
   });
 
   it("may be of a state that nobody knows", () => {
-    expect(parked(full(), undefined).refused).toEqual({ hash: undefined });
+    expect(parked(full(), { hash: undefined, unrevoked: "nothing" }, NOW).refused).toMatchObject({ hash: undefined });
+  });
+
+  it("of the same is counted, and one of something else is counted anew", () => {
+    const refused = { hash: "refused", unrevoked: "leave" } as const;
+    expect(parked(full(), refused, NOW).refused).toMatchObject({ at: NOW, times: 3 });
+    expect(parked(full(), { ...refused, hash: "other" }, NOW).refused).toMatchObject({ times: 1 });
+    expect(parked(full(), { ...refused, unrevoked: "disable" }, NOW).refused).toMatchObject({ times: 1 });
+  });
+
+  it("of a part leaves what was done: the groups that the person left are no longer theirs", () => {
+    const before = full({ groups: ["eng", "ops", "secret"] });
+    expect(changes(before, departed(before, ["secret", "elsewhere"]))).toEqual({ groups: ["eng", "ops"] });
   });
 
   it("without an API key keeps the order: a deletion is final, and a snapshot's version stays the newest", () => {
     expect(changes(full(), ordered(full(), true, undefined))).toEqual({ state: "deleted" });
     expect(changes(full(), ordered(full(), false, "2026-07-24"))).toEqual({ version: "2026-07-24" });
     expect(changes(full(), ordered(full(), false, undefined))).toEqual({});
+  });
+});
+
+describe("a light run", () => {
+  const MINUTE_MS = 60_000;
+  const refusedAs = (unrevoked: Unrevoked, times = 1, at = NOW) =>
+    full({ refused: { hash: "hash", unrevoked, at, times } });
+
+  it.each([
+    [1, 10],
+    [2, 20],
+    [3, 40],
+    [7, 640],
+    [8, 1_280],
+    [9, 1_440],
+    [5_000, 1_440],
+  ])("tries to take access away again: after %d refusals, %d minutes later", (times, minutes) => {
+    for (const unrevoked of ["disable", "leave"] as const) {
+      const heeded = (after: number) => isRefusalHeeded(refusedAs(unrevoked, times), "hash", false, NOW + after);
+      expect(heeded(minutes * MINUTE_MS - 1)).toBe(true);
+      expect(heeded(minutes * MINUTE_MS)).toBe(false);
+    }
+  });
+
+  it("heeds any other refusal for ever, unless the account is to be closed", () => {
+    const late = NOW + 1_000 * 24 * 60 * MINUTE_MS;
+    expect(isRefusalHeeded(refusedAs("nothing"), "hash", false, late)).toBe(true);
+    expect(isRefusalHeeded(refusedAs("nothing"), "hash", true, NOW + 9 * MINUTE_MS)).toBe(true);
+    expect(isRefusalHeeded(refusedAs("nothing"), "hash", true, NOW + 10 * MINUTE_MS)).toBe(false);
+  });
+
+  it("tries at once what an older version gave up without a time", () => {
+    expect(isRefusalHeeded(refusedAs("nothing", 0, 0), "hash", true, NOW)).toBe(false);
+  });
+
+  it("tries at once what is desired anew, what nobody refused, and what a clock refused that was ahead", () => {
+    expect(isRefusalHeeded(refusedAs("leave"), "other", false, NOW)).toBe(false);
+    expect(isRefusalHeeded(full({ refused: undefined }), "hash", true, NOW)).toBe(false);
+    expect(isRefusalHeeded(undefined, "hash", true, NOW)).toBe(false);
+    expect(isRefusalHeeded(refusedAs("disable", 1, NOW + 1), "hash", true, NOW)).toBe(false);
+  });
+
+  it("knows how many leavers are still enabled: those whose disable was refused", () => {
+    const records = [refusedAs("disable"), refusedAs("leave"), refusedAs("nothing"), full({ refused: undefined })];
+    expect(leaversStillEnabled(records)).toBe(1);
   });
 });
 
@@ -242,7 +304,11 @@ describe("a person is known", () => {
   it.each<[string, SubjectRecord | undefined, boolean]>([
     ["not without a record", undefined, false],
     ["not with a new one", newRecord("ada", "a"), false],
-    ["not when all that happened was refused", parked(newRecord("ada", "a"), "hash"), false],
+    [
+      "not when all that happened was refused",
+      parked(newRecord("ada", "a"), { hash: "hash", unrevoked: "leave" }, NOW),
+      false,
+    ],
     [
       "not when the change was only intended",
       intended(newRecord("ada", "a"), "a", { joining: ["eng"], disabling: false }),
@@ -270,7 +336,14 @@ describe("the stored item", () => {
       fc.record({ desiredHash: fc.string(), groupsHash: optional(fc.string()), readAt: time, userReadAt: time }),
     ),
     queued: optional(fc.record({ hash: fc.string(), at: time })),
-    refused: optional(fc.record({ hash: optional(fc.string()) })),
+    refused: optional(
+      fc.record({
+        hash: optional(fc.string()),
+        unrevoked: fc.constantFrom("disable", "leave", "nothing"),
+        at: time,
+        times: fc.nat(),
+      }),
+    ),
     failures: fc.nat(),
     serverErrors: fc.nat(),
     revision: fc.nat(),
@@ -317,6 +390,9 @@ describe("the stored item", () => {
       userReadAt: LONG_AGO + 1,
       parked: true,
       refusedHash: "refused",
+      refusedRevokes: "leave",
+      refusedAt: LONG_AGO + 3,
+      refusedTimes: 2,
       failures: 3,
       serverErrors: 2,
       queuedHash: "waiting",
@@ -333,5 +409,11 @@ describe("the stored item", () => {
     expect(read({ desiredHash: "d" }).applied).toMatchObject({ readAt: 0, userReadAt: 0 });
     expect(read({ queuedHash: "q" }).queued).toEqual({ hash: "q", at: 0 });
     expect(read({ refusedHash: "r" }).refused).toBeUndefined();
+    expect(read({ parked: true, refusedHash: "r" }).refused).toEqual({
+      hash: "r",
+      unrevoked: "nothing",
+      at: 0,
+      times: 0,
+    });
   });
 });

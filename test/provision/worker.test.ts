@@ -396,7 +396,14 @@ describe("a job that was parked", () => {
   it("leaves the queue, and the next one of its subject is worked on", async () => {
     const messages = [message(jobOf(ADA)), message(jobOf(ADA))];
     const outcomes: Outcome[] = [
-      { result: "parked", accountId: "id", reason: "account-conflict", problem: "somebody else's" },
+      {
+        result: "parked",
+        accountId: "id",
+        reason: "account-conflict",
+        problem: "somebody else's",
+        done: [],
+        revoke: "none",
+      },
       DONE,
     ];
     const { failed, lines } = await run(messages, async () => outcomes.shift() ?? DONE);
@@ -409,6 +416,25 @@ describe("a job that was parked", () => {
       reason: "account-conflict",
       problem: "somebody else's",
     });
+  });
+
+  it("because Nextcloud refuses to take access away raises one alarm, however often it is tried again", async () => {
+    const parked = { result: "parked", accountId: "id", reason: "nextcloud-ocs-105", problem: "no", done: [] } as const;
+    const outcomes: Outcome[] = [
+      { ...parked, revoke: "refused" },
+      { ...parked, revoke: "refused-again" },
+      { ...parked, revoke: "refused-again" },
+    ];
+    const messages = [message(jobOf(ADA)), message(jobOf(ADA)), message(jobOf(ADA))];
+    const { lines, counted } = await run(messages, async () => outcomes.shift() ?? DONE);
+    expect(lines.map(({ level, message: text }) => `${level} ${text}`)).toEqual([
+      "error job",
+      "error revoke refused",
+      "warn job",
+      "warn job",
+    ]);
+    expect(lines[1]?.fields).toMatchObject({ subject: ADA, reason: "nextcloud-ocs-105" });
+    expect(counted).toEqual(["JobsParked", "RevokesRefused"]);
   });
 });
 
