@@ -104,7 +104,9 @@ export function startCommand(): Command {
 async function run(options: Options): Promise<void> {
   loadEnvironmentFile();
   const { log, tell } = output(options);
-  const organizations = await organizationsFromFolder(options.organizations);
+  const { organizations, refused } = await organizationsFromFolder(options.organizations);
+  for (const { error } of refused)
+    for (const problem of error.problems) log.error(problem, { code: error.code, fix: error.fix });
   const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
   const stateFolder = demo ? demoFolder(options.state) : options.state;
   const unread = stateOfEmulators(stateFolder);
@@ -119,6 +121,7 @@ async function run(options: Options): Promise<void> {
   try {
     pipeline = await startPipeline({
       organizations: demo ? [demo.organization] : organizations,
+      refused,
       secrets: demo ? demo.secrets : environmentSecrets(process.env),
       log,
       port: options.port,

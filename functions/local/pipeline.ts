@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
 import { type ClientsOptions, createClients } from "../clients.ts";
-import { fixedOrganizations } from "../config/organizations.ts";
+import { fixedOrganizations, type Refused } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
@@ -28,6 +28,8 @@ import { forgetState, openState, type State, VISIBILITY_SECONDS } from "./state.
 
 export interface PipelineOptions {
   organizations: Organization[];
+  /** Organizations that are configured and cannot work: their jobs wait. */
+  refused?: readonly Refused[];
   secrets: Secrets;
   log: Log;
   /** 0 for any free port. */
@@ -70,7 +72,7 @@ const IDLE_POLL_MS = 50;
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
   const { queue, ledger, close: closeState } = openLockedState(options);
-  const organizations = fixedOrganizations(options.organizations);
+  const organizations = fixedOrganizations(options.organizations, options.refused);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
   const clients = createClients({
     secrets,
