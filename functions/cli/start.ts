@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
+import { withoutEffect } from "../core/organization.ts";
 import { DEFAULT_INTERVALS, TICK_MS } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
@@ -107,6 +108,8 @@ async function run(options: Options): Promise<void> {
   const { organizations, refused } = await organizationsFromFolder(options.organizations);
   for (const { error } of refused)
     for (const problem of error.problems) log.error(problem, { code: error.code, fix: error.fix });
+  for (const organization of organizations)
+    for (const note of withoutEffect(organization)) log.warn(note, { organization: organization.slug });
   const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
   const stateFolder = demo ? demoFolder(options.state) : options.state;
   const unread = stateOfEmulators(stateFolder);

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { Profile, SubjectState } from "./account.ts";
 import { accountId, groupId, groupProblem } from "./identity.ts";
-import type { Organization } from "./organization.ts";
+import { ADMIN, type Organization } from "./organization.ts";
 import { matchesAny } from "./patterns.ts";
 import type { DirectoryState, Traits } from "./person.ts";
 import { InvalidQuota, largerQuota, parseQuota, type Quota } from "./quota.ts";
@@ -131,12 +131,20 @@ export function nextcloudGroup(
 ): { group: DesiredGroup } | { problem: string } {
   const display = `${organization.groups.prefix}${name}`;
   const gid = groupId(organization.identity, display);
-  const literal = organization.groups.managed.includes(name);
-  const problem =
-    gid === "admin" && !literal
-      ? 'its members would become administrators; "managed" must name it literally for that'
-      : groupProblem(gid, display);
+  const problem = forbidden(organization, gid) ?? groupProblem(gid, display);
   return problem === undefined ? { group: { gid, displayName: display, source: "clavex", name } } : { problem };
+}
+
+/**
+ * Why the organization must not use a group of this id. Ids differ in letter case (`Admin` makes nobody an administrator);
+ * but a database may take no notice of white space at their end.
+ */
+function forbidden({ groups, reservedPrefixes }: Organization, gid: string): string | undefined {
+  if (gid.trim() === ADMIN && !(gid === ADMIN && groups.managed.includes(ADMIN)))
+    return 'its members would become administrators; "managed" must name the group "admin" literally for that';
+  if (reservedPrefixes.some((prefix) => gid.startsWith(prefix)))
+    return "groups whose ids begin like this are another organization's";
+  return undefined;
 }
 
 function desiredGroupsOf(

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { ConfigurationError } from "./failure.ts";
-import { identitySchema } from "./identity.ts";
+import { groupId, identitySchema, schemeOf } from "./identity.ts";
 import { InvalidQuota, parseQuota } from "./quota.ts";
 import { type Found, together } from "./together.ts";
 
@@ -45,6 +45,9 @@ const quota = z.string().transform((text, context) => {
   }
 });
 
+/** The Nextcloud group whose members may do everything. */
+export const ADMIN = "admin";
+
 const text = z.string().min(1);
 const patterns = z.array(text);
 const action = z.enum(["disable", "delete", "keep"]);
@@ -75,7 +78,9 @@ export const organizationSchema = z
       .strictObject({
         managed: patterns.default(["*"]),
         never: patterns.default([]),
-        always: z.array(text.refine((gid) => gid !== "admin", "must not make everybody an administrator")).default([]),
+        always: z
+          .array(text.refine((gid) => gid.trim() !== ADMIN, "must not make everybody an administrator"))
+          .default([]),
         prefix: z.string().default(""),
         adopt: z.array(text).default([]),
       })
@@ -127,6 +132,22 @@ function needsNoMissingKey(document: unknown): boolean {
 
 /** One organization's configuration, validated, with all defaults. */
 export type Organization = z.output<typeof organizationSchema>;
+
+/**
+ * What a valid document says and what has no effect, one sentence each. Such documents worked until somebody looked closely,
+ * so they are not refused: that would stop everybody's provisioning, departures included, over a group.
+ */
+export function withoutEffect({ identity, groups }: Organization): string[] {
+  const { hashesGroupIds } = schemeOf(identity);
+  const notes: string[] = [];
+  if (hashesGroupIds && groups.adopt.length > 0)
+    notes.push(
+      "groups.adopt does nothing: with hashed ids no group that was there before is joined, a second one of that name is made",
+    );
+  if (groups.managed.includes(ADMIN) && (hashesGroupIds || !ADMIN.startsWith(groupId(identity, groups.prefix))))
+    notes.push('groups.managed names "admin", but no group here gets that id: it makes nobody an administrator');
+  return notes;
+}
 
 /** A document as it was found: its text, and where (a file's path or a parameter's name) for messages. */
 export interface OrganizationDocument {

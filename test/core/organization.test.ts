@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fixedOrganizations, organizationsFromFolder } from "../../functions/config/organizations.ts";
 import { ConfigurationError } from "../../functions/core/failure.ts";
-import { isSlug, parseOrganization, parseOrganizations } from "../../functions/core/organization.ts";
+import { isSlug, parseOrganization, parseOrganizations, withoutEffect } from "../../functions/core/organization.ts";
 
 type Json = Record<string, unknown>;
 
@@ -433,6 +433,36 @@ describe("a slug", () => {
   ])("must not be %j", (slug) => {
     expect(isSlug(slug)).toBe(false);
     expect(problemsOf({ ...EXAMPLE, slug })).toHaveLength(1);
+  });
+});
+
+describe("what a document says without effect", () => {
+  const notesOf = (identity: Json, groups: Json): string[] => {
+    const { organization } = parse({ ...EXAMPLE, identity, groups });
+    if (!organization) throw new Error("the document is not valid");
+    return withoutEffect(organization);
+  };
+  const hashed = { scheme: "user_oidc", providerId: 1 };
+  const raw = { ...hashed, uniqueUserIds: false };
+  const providerBased = { ...raw, providerBasedIds: true, providerIdentifier: "acme" };
+
+  it("is groups.adopt with hashed ids", () => {
+    expect(notesOf(hashed, { adopt: ["Sales"] })).toEqual([expect.stringContaining("groups.adopt does nothing")]);
+    for (const identity of [raw, providerBased, { scheme: "database" }])
+      expect(notesOf(identity, { adopt: ["Sales"] })).toEqual([]);
+  });
+
+  it("is `admin` in groups.managed where no group gets that id", () => {
+    const noted = [expect.stringContaining('groups.managed names "admin"')];
+    expect(notesOf(hashed, { managed: ["admin"] })).toEqual(noted);
+    expect(notesOf(providerBased, { managed: ["*", "admin"] })).toEqual(noted);
+    expect(notesOf(raw, { managed: ["admin"], prefix: "acme-" })).toEqual(noted);
+    expect(notesOf(raw, { managed: ["admin", "min"], prefix: "ad" })).toEqual([]);
+    expect(notesOf(raw, { managed: ["admin"] })).toEqual([]);
+  });
+
+  it("is nothing of a usual one", () => {
+    expect(notesOf(hashed, {})).toEqual([]);
   });
 });
 
