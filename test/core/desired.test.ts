@@ -443,19 +443,18 @@ describe("the quota", () => {
     ["-1"],
     ["default"],
     ["1e9"],
+    [true],
+    [false],
+    [{ gb: 5 }],
+    [["5 GB"]],
+    [{}],
   ])("that the attribute gives as %j is passed over with a note", (value) => {
     const desired = desire({ quota }, withAttribute(value), ["Finance"]);
     expect(desired).toMatchObject({ quota: 50 * GB, quotaRule: "group Finance" });
     expect(desired.notes).toEqual([expect.stringContaining("the attribute nextcloud_quota is passed over")]);
   });
 
-  it.each([
-    [""],
-    ["   "],
-    [null],
-    [true],
-    [{ gb: 5 }],
-  ])("is not given by an attribute %j, and nothing is noted", (value) => {
+  it.each([[""], ["   "], [null]])("is not given by an attribute %j, and nothing is noted", (value) => {
     expect(desire({ quota }, withAttribute(value))).toMatchObject({ quota: 5 * GB, quotaRule: "default", notes: [] });
   });
 
@@ -475,6 +474,16 @@ describe("the display name", () => {
     ["  Ada \t King ", " Lovelace ", "Ada King Lovelace"],
     ["Ada\nKing", "Lovelace\u0000", "Ada King Lovelace"],
     ["\u202eAda", "Lovelace", "Ada Lovelace"],
+    ["A\u200eda", "Love\u2066lace\u2069", "Ada Lovelace"],
+    [
+      "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+      null,
+      "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    ],
+    ["\u0d2e\u0d4b\u0d39\u0d28\u0d4d\u200d", "K", "\u0d2e\u0d4b\u0d39\u0d28\u0d4d\u200d K"],
+    ["👩\u200d🚀", "", "👩\u200d🚀"],
+    ["\u200b", "Lovelace", "Lovelace"],
+    ["\u200dAda", "\u2060", "Ada"],
     ["Jörg", "Größe 🚀", "Jörg Größe 🚀"],
   ])("of %j and %j is %j", (first, last, name) => {
     expect(named(first, last)).toBe(name);
@@ -485,6 +494,11 @@ describe("the display name", () => {
     [null, null],
     ["", " "],
     ["\u200e", "\u0007"],
+    ["\u200b", "\u200d"],
+    ["\u3164", "\u2060\ufeff"],
+    ["\u00ad", "\u2800"],
+    ["\u{e0041}", "\ufe0f"],
+    ["\u202e", "\u2069\u200c"],
   ])("of %j and %j is the e-mail address: user_oidc would show the id", (first, last) => {
     expect(named(first, last)).toBe("ada@acme.example");
   });
