@@ -49,16 +49,22 @@ export interface ClavexUser extends Person {
 
 /**
  * The attributes in a user's metadata. Clavex's own SDK nests them under `attributes` by mistake, so both places are read;
- * the direct one wins. Nothing but texts and numbers can be an attribute's value here.
+ * the direct one wins. A value of another JSON type is kept as the name of that type, `(boolean)` for one: whoever uses the
+ * attribute can say that it is of no use.
  */
 function attributes(metadata: Record<string, unknown> | null | undefined): Record<string, string> {
-  const nested = metadata?.attributes;
-  const merged = { ...(typeof nested === "object" && nested !== null ? nested : {}), ...metadata };
+  const { attributes: nested, ...direct } = metadata ?? {};
+  const merged = { ...(typeof nested === "object" ? nested : { attributes: nested }), ...direct };
   return Object.fromEntries(
     Object.entries(merged).flatMap(([name, value]) =>
-      typeof value === "string" || typeof value === "number" ? [[name, String(value)]] : [],
+      value === null || value === undefined ? [] : [[name, attributeText(value)]],
     ),
   );
+}
+
+function attributeText(value: unknown): string {
+  if (typeof value === "string" || typeof value === "number") return String(value);
+  return Array.isArray(value) ? "(array)" : `(${typeof value})`;
 }
 
 /** Whether a user was erased under the GDPR: the row stays, with an e-mail address that says so. */

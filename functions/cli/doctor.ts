@@ -1,11 +1,13 @@
 import { Command } from "commander";
+import type { Organizations } from "../config/organizations.ts";
+import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { hasFailures, type Result } from "../doctor/check.ts";
 import { examine } from "../doctor/doctor.ts";
 import { ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { chosenSlugs, requireOrganization } from "./organizations.ts";
+import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { openSources, type Sources } from "./sources.ts";
 import { print, printJson } from "./terminal.ts";
@@ -30,12 +32,18 @@ export function doctorCommand(): Command {
     .action(doctor);
 }
 
+/** What was found for one organization. */
+interface Examined {
+  organization: string;
+  results: Result[];
+}
+
 async function doctor(options: Options): Promise<void> {
   const sources = await openSources(options);
   const pipeline = await openPipeline(options);
   try {
-    const examined = await examineOrganizations(options, sources, pipeline);
-    if (options.json) printJson(examined);
+    const { examined, failures } = await examineOrganizations(options, sources, pipeline);
+    if (options.json) printJson([...examined, ...failures]);
     else for (const { organization, results } of examined) showResults(organization, results);
     if (examined.some(({ results }) => hasFailures(results))) process.exitCode = 1;
   } finally {
@@ -48,17 +56,27 @@ async function examineOrganizations(
   options: Options,
   { organizations, secrets }: Sources,
   pipeline: OpenPipeline,
-): Promise<{ organization: string; results: Result[] }[]> {
+): Promise<{ examined: Examined[]; failures: OrganizationFailure[] }> {
+  const examined: Examined[] = [];
   const chosen = await chosenSlugs(organizations, options.organization);
-  const all: Organization[] = [];
-  for (const slug of await organizations.slugs()) all.push(await requireOrganization(organizations, slug));
-  const examined = [];
-  for (const organization of all.filter(({ slug }) => chosen.includes(slug))) {
-    const others = all.filter((each) => each !== organization);
+  const failures = await eachOrganization(chosen, organizations, async (organization) => {
+    const others = await usableOrganizations(organizations, organization.slug);
     const given = await doctorOptions(organization, others, secrets, pipeline, options.webhookUrl);
     examined.push({ organization: organization.slug, results: await examine(given) });
-  }
-  return examined;
+  });
+  return { examined, failures };
+}
+
+/** The other organizations; what is wrong with one of them is told when it is its turn. */
+async function usableOrganizations(organizations: Organizations, except: string): Promise<Organization[]> {
+  const others = (await organizations.slugs()).filter((slug) => slug !== except);
+  const read = others.map((slug) =>
+    organizations.get(slug).catch((error: unknown) => {
+      if (error instanceof ConfigurationError) return undefined;
+      throw error;
+    }),
+  );
+  return (await Promise.all(read)).flatMap((organization) => organization ?? []);
 }
 
 const LABELS: Record<Result["status"], string> = { ok: "ok", warn: "WARN", fail: "FAIL", skipped: "-" };

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { createClients } from "../clients.ts";
-import type { Organization } from "../core/organization.ts";
+import { type Organization, withoutEffect } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
 import { describeDrift, desiredForMachines, MARKS } from "./describe.ts";
@@ -58,9 +58,10 @@ async function plan(options: Options): Promise<void> {
   }
 }
 
-function show({ slug }: Organization, { differences, notes, held, people, accounts }: FullReport): void {
+function show(organization: Organization, { differences, notes, held, people, accounts }: FullReport): void {
   clearReading();
-  print(`${slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
+  print(`${organization.slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
+  for (const note of withoutEffect(organization)) print(`  ! ${note}\n`);
   for (const difference of differences) {
     print(`  ${MARKS[difference.kind]} ${printable(difference.name)}  ${difference.subject}`);
     for (const line of describeDrift(difference)) print(`      ${line}`);

@@ -17,7 +17,7 @@ export interface Sources {
 /**
  * The configured organizations and their secrets: of a stage, of the folder on this machine, or of the running demo.
  *
- * @throws {ConfigurationError} with every problem of the files
+ * @throws {ConfigurationError} with every problem of the files when none is usable
  * @throws {CommandError} when there are no files and no demo runs
  */
 export async function openSources(options: ConnectOptions): Promise<Sources> {
@@ -27,10 +27,10 @@ export async function openSources(options: ConnectOptions): Promise<Sources> {
   }
   loadEnvironmentFile();
   const close = async () => undefined;
-  const configured = await organizationsFromFolder(options.organizations);
-  if (configured.length > 0) {
+  const { organizations, refused } = await organizationsFromFolder(options.organizations);
+  if (organizations.length > 0) {
     const secrets = environmentSecrets(process.env);
-    return { organizations: fixedOrganizations(configured), secrets, isDemo: false, close };
+    return { organizations: fixedOrganizations(organizations, refused), secrets, isDemo: false, close };
   }
   const organization = await demoOf((await findLocalPipeline(options)).running);
   if (!organization) {

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { organizationsFromFolder } from "../config/organizations.ts";
 import { environmentSecrets } from "../config/secrets.ts";
+import { withoutEffect } from "../core/organization.ts";
 import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
@@ -104,7 +105,11 @@ export function startCommand(): Command {
 async function run(options: Options): Promise<void> {
   loadEnvironmentFile();
   const { log, tell } = output(options);
-  const organizations = await organizationsFromFolder(options.organizations);
+  const { organizations, refused } = await organizationsFromFolder(options.organizations);
+  for (const { error } of refused)
+    for (const problem of error.problems) log.error(problem, { code: error.code, fix: error.fix });
+  for (const organization of organizations)
+    for (const note of withoutEffect(organization)) log.warn(note, { organization: organization.slug });
   const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
   const stateFolder = demo ? demoFolder(options.state) : options.state;
   const unread = stateOfEmulators(stateFolder);
@@ -119,6 +124,7 @@ async function run(options: Options): Promise<void> {
   try {
     pipeline = await startPipeline({
       organizations: demo ? [demo.organization] : organizations,
+      refused,
       secrets: demo ? demo.secrets : environmentSecrets(process.env),
       log,
       port: options.port,

@@ -1,6 +1,7 @@
 import { GetParametersByPathCommand, type SSMClient } from "@aws-sdk/client-ssm";
 import { ConfigurationError } from "../core/failure.ts";
 import { isSlug, type Organization, parseOrganization } from "../core/organization.ts";
+import { type Found, together } from "../core/together.ts";
 import type { Organizations } from "./organizations.ts";
 import { parametersUnavailable } from "./parameters.ts";
 import { staleOnError } from "./stale-on-error.ts";
@@ -39,7 +40,7 @@ export function organizationsFromParameters(
 }
 
 async function readParameters(ssm: SSMClient, path: string): Promise<Map<string, Organization | ConfigurationError>> {
-  const organizations = new Map<string, Organization | ConfigurationError>();
+  const found: Found[] = [];
   let token: string | undefined;
   do {
     const page = await ssm
@@ -47,16 +48,22 @@ async function readParameters(ssm: SSMClient, path: string): Promise<Map<string,
       .catch((error) => {
         throw parametersUnavailable(path, error);
       });
-    for (const { Name: name = "", Value: text = "" } of page.Parameters ?? []) {
-      const slug = name.slice(path.length);
-      const parsed = parseOrganization({ source: name, text }, "ssm");
-      const { organization } = parsed;
-      const problems = [...(parsed.problems ?? [])];
-      if (organization && organization.slug !== slug) problems.push(`${name}: slug: is not ${slug}`);
-      const usable = organization && problems.length === 0;
-      organizations.set(slug, usable ? organization : new ConfigurationError("organization-invalid", problems));
-    }
+    for (const { Name = "", Value = "" } of page.Parameters ?? []) found.push(parameter(path, Name, Value));
     token = page.NextToken;
   } while (token !== undefined);
-  return organizations;
+  return new Map(
+    together(found).map(({ slug, organization, problems }) => [
+      slug,
+      organization ?? new ConfigurationError("organization-invalid", problems),
+    ]),
+  );
+}
+
+/** A parameter is asked for by its own name, whatever slug its document has. */
+function parameter(path: string, name: string, text: string): Found {
+  const slug = name.slice(path.length);
+  const { organization, problems = [] } = parseOrganization({ source: name, text }, "ssm");
+  if (!organization) return { source: name, slug, organization, problems };
+  if (organization.slug === slug) return { source: name, slug, organization, problems };
+  return { source: name, slug, organization: undefined, problems: [`${name}: slug: is not ${slug}`] };
 }

@@ -1,7 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigurationError } from "../core/failure.ts";
-import { type Organization, type OrganizationDocument, parseOrganizations } from "../core/organization.ts";
+import { type Organization, type OrganizationDocument, readOrganizations } from "../core/organization.ts";
+import type { Found } from "../core/together.ts";
 
 /** The organizations that are configured. */
 export interface Organizations {
@@ -15,11 +16,30 @@ export interface Organizations {
   slugs(): Promise<string[]>;
 }
 
-/** Organizations that are already validated. */
-export function fixedOrganizations(organizations: Organization[]): Organizations {
-  const bySlug = new Map(organizations.map((organization) => [organization.slug, organization]));
+/** An organization whose document is wrong, or that cannot stand beside another. */
+export interface Refused {
+  slug: string;
+  error: ConfigurationError;
+}
+
+/** What a folder holds. */
+export interface FolderContent {
+  organizations: Organization[];
+  refused: Refused[];
+}
+
+/** Organizations that are already read. One that is refused touches no other. */
+export function fixedOrganizations(organizations: Organization[], refused: readonly Refused[] = []): Organizations {
+  const bySlug = new Map<string, Organization | ConfigurationError>([
+    ...refused.map(({ slug, error }) => [slug, error] as const),
+    ...organizations.map((organization) => [organization.slug, organization] as const),
+  ]);
   return {
-    get: async (slug) => bySlug.get(slug),
+    async get(slug) {
+      const found = bySlug.get(slug);
+      if (found instanceof ConfigurationError) throw found;
+      return found;
+    },
     slugs: async () => [...bySlug.keys()].sort(),
   };
 }
@@ -40,11 +60,12 @@ export async function organizationFiles(folder: string): Promise<string[]> {
 }
 
 /**
- * Reads and validates every `*.json` file of a folder. An empty or missing folder gives none.
+ * Reads and validates every `*.json` file of a folder. An empty or missing folder gives none. A wrong file stops its own
+ * organization only.
  *
- * @throws {ConfigurationError} with all problems of all files
+ * @throws {ConfigurationError} with all problems of all files when no organization can work
  */
-export async function organizationsFromFolder(folder: string): Promise<Organization[]> {
+export async function organizationsFromFolder(folder: string): Promise<FolderContent> {
   const documents = (await organizationFiles(folder)).map(async (name): Promise<OrganizationDocument> => {
     const source = join(folder, name);
     const text = await readFile(source, "utf8").catch((error: NodeJS.ErrnoException) => {
@@ -54,5 +75,17 @@ export async function organizationsFromFolder(folder: string): Promise<Organizat
     });
     return { source, text };
   });
-  return parseOrganizations(await Promise.all(documents), "env");
+  const found = readOrganizations(await Promise.all(documents), "env");
+  const organizations = found.flatMap(({ organization }) => organization ?? []);
+  const problems = found.flatMap((each) => each.problems);
+  if (organizations.length === 0 && problems.length > 0)
+    throw new ConfigurationError("organizations-invalid", problems);
+  return { organizations, refused: refusals(found) };
+}
+
+function refusals(found: readonly Found[]): Refused[] {
+  const problems = new Map<string, string[]>();
+  for (const each of found)
+    if (!each.organization) problems.set(each.slug, [...(problems.get(each.slug) ?? []), ...each.problems]);
+  return Array.from(problems, ([slug, of]) => ({ slug, error: new ConfigurationError("organization-invalid", of) }));
 }

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { Profile, SubjectState } from "./account.ts";
 import { accountId, groupId, groupProblem } from "./identity.ts";
-import type { Organization } from "./organization.ts";
+import { ADMIN, type Organization } from "./organization.ts";
 import { matchesAny } from "./patterns.ts";
 import type { DirectoryState, Traits } from "./person.ts";
 import { InvalidQuota, largerQuota, parseQuota, type Quota } from "./quota.ts";
@@ -74,11 +74,23 @@ function stateOf(organization: Organization, { person, groups = [] }: DirectoryS
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const NOT_IN_NAMES = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const DIRECTION_MARK = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+/** Anything that is seen: neither white space, nor ignorable when it is shown, nor the empty Braille pattern. */
+const VISIBLE = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cf}\u2800]/u;
+/** Joiners shape the letters beside them in many scripts, also at a word's end; at its beginning they join nothing. */
+const LEADING_JOINERS = /^[\u200c\u200d]+/;
 
 /** First and last name; without both the e-mail address, because user_oidc would show the account id. */
 function displayName({ firstName, lastName, email }: Traits): string {
-  const name = `${firstName} ${lastName}`.replace(NOT_IN_NAMES, " ").toWellFormed().replaceAll(/\s+/g, " ").trim();
+  const name = `${firstName} ${lastName}`
+    .replace(CONTROL, " ")
+    .replace(DIRECTION_MARK, "")
+    .toWellFormed()
+    .split(/\s+/)
+    .filter((word) => VISIBLE.test(word))
+    .map((word) => word.replace(LEADING_JOINERS, ""))
+    .join(" ");
   // user_oidc ignores "0" as it ignores an empty name.
   return name === "" || name === "0" ? email.trim() : name;
 }
@@ -131,12 +143,20 @@ export function nextcloudGroup(
 ): { group: DesiredGroup } | { problem: string } {
   const display = `${organization.groups.prefix}${name}`;
   const gid = groupId(organization.identity, display);
-  const literal = organization.groups.managed.includes(name);
-  const problem =
-    gid === "admin" && !literal
-      ? 'its members would become administrators; "managed" must name it literally for that'
-      : groupProblem(gid, display);
+  const problem = forbidden(organization, gid) ?? groupProblem(gid, display);
   return problem === undefined ? { group: { gid, displayName: display, source: "clavex", name } } : { problem };
+}
+
+/**
+ * Why the organization must not use a group of this id. Ids differ in letter case (`Admin` makes nobody an administrator);
+ * but a database may take no notice of white space at their end.
+ */
+function forbidden({ groups, reservedPrefixes }: Organization, gid: string): string | undefined {
+  if (gid.trim() === ADMIN && !(gid === ADMIN && groups.managed.includes(ADMIN)))
+    return 'its members would become administrators; "managed" must name the group "admin" literally for that';
+  if (reservedPrefixes.some((prefix) => gid.startsWith(prefix)))
+    return "groups whose ids begin like this are another organization's";
+  return undefined;
 }
 
 function desiredGroupsOf(

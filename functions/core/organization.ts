@@ -1,7 +1,8 @@
 import * as z from "zod";
 import { ConfigurationError } from "./failure.ts";
-import { identitySchema } from "./identity.ts";
+import { groupId, identitySchema, schemeOf } from "./identity.ts";
 import { InvalidQuota, parseQuota } from "./quota.ts";
+import { type Found, together } from "./together.ts";
 
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -44,6 +45,9 @@ const quota = z.string().transform((text, context) => {
   }
 });
 
+/** The Nextcloud group whose members may do everything. */
+export const ADMIN = "admin";
+
 const text = z.string().min(1);
 const patterns = z.array(text);
 const action = z.enum(["disable", "delete", "keep"]);
@@ -74,7 +78,9 @@ export const organizationSchema = z
       .strictObject({
         managed: patterns.default(["*"]),
         never: patterns.default([]),
-        always: z.array(text.refine((gid) => gid !== "admin", "must not make everybody an administrator")).default([]),
+        always: z
+          .array(text.refine((gid) => gid.trim() !== ADMIN, "must not make everybody an administrator"))
+          .default([]),
         prefix: z.string().default(""),
         adopt: z.array(text).default([]),
       })
@@ -107,7 +113,15 @@ export const organizationSchema = z
     message: "needs clavex.apiKey: without it nobody's groups can be read",
     // Also when something else is wrong: all problems are reported together.
     when: () => true,
-  });
+  })
+  .transform((document) => ({
+    ...document,
+    /**
+     * What the ids of other organizations' groups begin with. Not in the document: it follows from all documents together,
+     * and is empty for an organization that is looked at alone.
+     */
+    reservedPrefixes: [] as readonly string[],
+  }));
 
 /** Sees documents in which other things are wrong, too. */
 function needsNoMissingKey(document: unknown): boolean {
@@ -118,6 +132,22 @@ function needsNoMissingKey(document: unknown): boolean {
 
 /** One organization's configuration, validated, with all defaults. */
 export type Organization = z.output<typeof organizationSchema>;
+
+/**
+ * What a valid document says and what has no effect, one sentence each. Such documents worked until somebody looked closely,
+ * so they are not refused: that would stop everybody's provisioning, departures included, over a group.
+ */
+export function withoutEffect({ identity, groups }: Organization): string[] {
+  const { hashesGroupIds } = schemeOf(identity);
+  const notes: string[] = [];
+  if (hashesGroupIds && groups.adopt.length > 0)
+    notes.push(
+      "groups.adopt does nothing: with hashed ids no group that was there before is joined, a second one of that name is made",
+    );
+  if (groups.managed.includes(ADMIN) && (hashesGroupIds || !ADMIN.startsWith(groupId(identity, groups.prefix))))
+    notes.push('groups.managed names "admin", but no group here gets that id: it makes nobody an administrator');
+  return notes;
+}
 
 /** A document as it was found: its text, and where (a file's path or a parameter's name) for messages. */
 export interface OrganizationDocument {
@@ -189,22 +219,43 @@ function foreignReferences(document: unknown, secrets: SecretScheme): string[] {
 }
 
 /**
- * Validates a set of documents together.
+ * Validates documents together.
  *
- * @throws {ConfigurationError} with every problem of every document at once, slugs and ids used twice included
+ * @returns one result for each document, in their order
+ */
+export function readOrganizations(documents: OrganizationDocument[], secrets: SecretScheme): Found[] {
+  return together(
+    documents.map((document) => {
+      const { organization, problems = [] } = parseOrganization(document, secrets);
+      return {
+        source: document.source,
+        slug: organization?.slug ?? slugIn(document),
+        organization,
+        problems,
+      };
+    }),
+  );
+}
+
+/** What a document that is wrong is called: its slug where it has one, else its file's name. */
+function slugIn({ source, text }: OrganizationDocument): string {
+  const name = source.replace(/^.*[/\\]/, "").replace(/\.json$/, "");
+  try {
+    const json: unknown = JSON.parse(text);
+    return isRecord(json) && typeof json.slug === "string" && isSlug(json.slug) ? json.slug : name;
+  } catch {
+    return name;
+  }
+}
+
+/**
+ * Validates documents that are only good all together.
+ *
+ * @throws {ConfigurationError} with every problem of every document at once, also of those that cannot stand together
  */
 export function parseOrganizations(documents: OrganizationDocument[], secrets: SecretScheme): Organization[] {
-  const parsed = documents.map((document) => ({ source: document.source, ...parseOrganization(document, secrets) }));
-  const problems = parsed.flatMap((result) => result.problems ?? []);
-  const seen = new Map<string, string>();
-  for (const { source, organization } of parsed) {
-    if (!organization) continue;
-    for (const key of [`slug ${organization.slug}`, `organizationId ${organization.organizationId}`]) {
-      const first = seen.get(key);
-      if (first !== undefined) problems.push(`${source}: ${key} is also that of ${first}`);
-      seen.set(key, source);
-    }
-  }
+  const found = readOrganizations(documents, secrets);
+  const problems = found.flatMap((each) => each.problems);
   if (problems.length > 0) throw new ConfigurationError("organizations-invalid", problems);
-  return parsed.flatMap(({ organization }) => (organization ? [organization] : []));
+  return found.flatMap(({ organization }) => organization ?? []);
 }

@@ -9,7 +9,7 @@ export interface Person {
   active: boolean;
   /** The directory has erased the person's data and keeps a remainder: counts as deleted. */
   erased: boolean;
-  /** Texts, and numbers as texts, by attribute name. */
+  /** Texts, and numbers as texts, by attribute name; for any other value its type, such as `(boolean)`. */
   attributes: Readonly<Record<string, string>>;
   /** When the person was last changed, normalised to UTC with nine fraction digits: two of them compare as text. */
   updatedAt: string;

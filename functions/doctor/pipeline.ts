@@ -1,3 +1,4 @@
+import { withoutEffect } from "../core/organization.ts";
 import { type Check, fail, ok, skipped, warn } from "./check.ts";
 
 /** The pipeline between the two: secrets, queue, ledger, and what waits for a person. */
@@ -14,6 +15,15 @@ export const pipelineChecks: Check[] = [
         `${missing} of ${organization.clavex.webhookSecrets.length} references in clavex.webhookSecrets lead to no secret of 32 characters or more`,
         "Put the secret there, or remove the reference when its rotation is over.",
       );
+    },
+  },
+  {
+    id: "pipeline.effect",
+    title: "All that is configured has an effect",
+    docs: "docs/configuration.md#groups-that-are-not-ours",
+    async run({ organization }) {
+      const notes = withoutEffect(organization);
+      return notes.length === 0 ? ok() : warn(notes.join("; "), "Take it out of the organization's document.");
     },
   },
   {

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { ALWAYS, getItem, putOnce, type Table } from "./table.ts";
+import { ABSENT, ALWAYS, getItem, putOnce, type Table } from "./table.ts";
 
 const identitySchema = z.object({
   /** See `identityFingerprint`. */
@@ -9,6 +9,8 @@ const identitySchema = z.object({
   /** When an account was last made under another id (milliseconds since the epoch), and what was said of it. */
   mismatch: z.object({ at: z.number(), made: z.string(), expected: z.string() }).optional(),
 });
+
+const slugSchema = z.object({ slug: z.string() });
 
 /** What an organization's accounts were made with. */
 export type IdentityItem = z.output<typeof identitySchema>;
@@ -25,10 +27,18 @@ export interface Identities {
   update(organization: string, identity: IdentityItem, before?: string): Promise<void>;
   /** Replaces the fingerprint: an operator accepts that every account id changes. */
   accept(organization: string, fingerprint: string): Promise<void>;
+  /** The slug under which everything of the directory's organization was written down, if anything was. */
+  slugOf(organizationId: string): Promise<string | undefined>;
+  /** Remembers the slug of the directory's organization; the first one stays. */
+  rememberSlug(organizationId: string, slug: string): Promise<void>;
 }
 
 export function createIdentities(table: Table): Identities {
   const keyOf = (organization: string) => ({ partition: organization, sort: "identity" });
+  // No slug has a "#": this is no organization's partition.
+  const slugKey = (organizationId: string) => ({ partition: `organization#${organizationId}`, sort: "slug" });
+  const slugOf: Identities["slugOf"] = async (organizationId) =>
+    (await getItem(table, slugKey(organizationId), slugSchema))?.slug;
   return {
     get: (organization) => getItem(table, keyOf(organization), identitySchema),
     ensure: async (organization, fingerprint) =>
@@ -38,6 +48,11 @@ export function createIdentities(table: Table): Identities {
     },
     async accept(organization, fingerprint) {
       await table.put(keyOf(organization), { fingerprint }, ALWAYS);
+    },
+    slugOf,
+    async rememberSlug(organizationId, slug) {
+      // It is nearly always there, and a read costs less than a write that is refused.
+      if ((await slugOf(organizationId)) === undefined) await table.put(slugKey(organizationId), { slug }, ABSENT);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { type ClientsOptions, createClients } from "../clients.ts";
-import { fixedOrganizations } from "../config/organizations.ts";
+import { fixedOrganizations, type Refused } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
@@ -26,6 +26,8 @@ import { listen, type Web } from "./web.ts";
 
 export interface PipelineOptions {
   organizations: Organization[];
+  /** Organizations that are configured and cannot work: their jobs wait. */
+  refused?: readonly Refused[];
   secrets: Secrets;
   log: Log;
   /** 0 for any free port. */
@@ -68,7 +70,7 @@ const IDLE_POLL_MS = 50;
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
   const { queue, ledger, close: closeState } = openLockedState(options);
-  const organizations = fixedOrganizations(options.organizations);
+  const organizations = fixedOrganizations(options.organizations, options.refused);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
   const clients = createClients({
     secrets,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { PipelineFailure } from "../core/failure.ts";
+import { ConfigurationError, PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, IdentityMismatch, identityFingerprint } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { isKnown } from "../core/record.ts";
@@ -10,7 +10,10 @@ import type { Target } from "./group-lookup.ts";
 
 /** Stops an organization whose account ids are not, or no longer, the ones that Nextcloud computes. */
 export interface IdentityGuard {
-  /** @throws {IdentityChanged} when the organization's accounts were made with another identity */
+  /**
+   * @throws {ConfigurationError} when the organization had another slug before
+   * @throws {IdentityChanged} when its accounts were made with another identity
+   */
   require(organization: Organization): Promise<void>;
   /** @throws {IdentityMismatch} when another container found it within the last hour, as far as `require` has read */
   requireMatch(organization: Organization): void;
@@ -52,8 +55,9 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
    * correcting it needs no operator's word.
    */
   async function holding(organization: Organization, fingerprint: string): Promise<IdentityItem> {
-    const { slug } = organization;
-    const holds = await identities.ensure(slug, fingerprint);
+    const { slug, organizationId } = organization;
+    const holds = (await knownIdentity(identities, organization)) ?? (await identities.ensure(slug, fingerprint));
+    await identities.rememberSlug(organizationId, slug);
     if (holds.fingerprint === fingerprint || !holds.mismatch || holds.confirmed) return holds;
     if (await isUnused(organization)) await identities.update(slug, { fingerprint }, holds.fingerprint);
     // Another container may have corrected it first, and made accounts since.
@@ -123,6 +127,26 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
       });
     },
   };
+}
+
+/**
+ * What the ledger knows of the organization's identity; undefined when the organization is new to it. Only reads.
+ *
+ * @throws {ConfigurationError} when it is not new but had another slug: all that the ledger knows of its people, who has an
+ *   account by us and whose groups are ours, is written down under that one
+ */
+export async function knownIdentity(
+  identities: Pick<Ledger["identities"], "get" | "slugOf">,
+  { slug, organizationId }: Organization,
+): Promise<IdentityItem | undefined> {
+  const known = await identities.get(slug);
+  if (known) return known;
+  const before = await identities.slugOf(organizationId);
+  if (before === undefined || before === slug) return undefined;
+  const problem = `organization ${organizationId} has the slug ${before} in the ledger, not ${slug}`;
+  throw new ConfigurationError("slug-changed", [problem], {
+    fix: `Put "slug": "${before}" back: under another slug nobody's account is known as ours, and leavers would keep theirs.`,
+  });
 }
 
 /** One identity of one organization. */

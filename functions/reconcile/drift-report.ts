@@ -12,6 +12,7 @@ import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
+import { knownIdentity } from "../provision/identity-guard.ts";
 import { type Listed, type Roster, readRoster } from "./roster.ts";
 
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
@@ -168,7 +169,7 @@ async function begin(
     );
   }
   // Every id would be another one: the worker could only keep the jobs waiting, for everybody.
-  const made = await ledger.identities.get(slug);
+  const made = await knownIdentity(ledger.identities, organization);
   if (made !== undefined && made.fingerprint !== identityFingerprint(organization.identity))
     throw new IdentityChanged(slug);
   const roster = await readRoster({ ledger, directory: directory.directory, now, onProgress }, organization);

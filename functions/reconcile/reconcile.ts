@@ -81,6 +81,8 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
           ...rest,
           ...(allowing === undefined ? {} : { allowing }),
         });
+        // A quiet organization has no jobs by which its slug would be remembered.
+        await ledger.identities.rememberSlug(organization.organizationId, slug);
         if (allowing !== undefined) await brake.allow(slug, allowing);
         const run = await sendJobs({ ...dependencies, now }, report, options);
         logRun(dependencies, run, slug);

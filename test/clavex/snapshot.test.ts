@@ -65,15 +65,15 @@ describe("a snapshot", () => {
     ["the direct one of both", { nextcloud_quota: "1 GB", attributes: { nextcloud_quota: "2 GB" } }, "1 GB"],
     ["a number as text", { nextcloud_quota: 5368709120 }, "5368709120"],
     ["an empty text", { nextcloud_quota: "" }, ""],
+    ["the type of a boolean", { nextcloud_quota: true }, "(boolean)"],
+    ["the type of a list", { nextcloud_quota: ["1 GB"] }, "(array)"],
+    ["the type of an object", { attributes: { nextcloud_quota: { value: "1 GB" } } }, "(object)"],
   ])("takes the attribute: %s", (_, metadata, value) => {
     expect(snapshotOf({ ...USER, metadata }, "nextcloud_quota")?.metadata).toEqual({ nextcloud_quota: value });
   });
 
   it.each([
     { nextcloud_quota: null },
-    { nextcloud_quota: true },
-    { nextcloud_quota: ["1 GB"] },
-    { nextcloud_quota: { value: "1 GB" } },
     { Nextcloud_Quota: "1 GB" },
     { attributes: "1 GB" },
     { attributes: null },

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -23,6 +24,37 @@ async function outputOf(args: string[], environment: Record<string, string> = {}
   }
   return program.output().trimEnd().split("\n");
 }
+
+describe("organization files of which some are wrong", () => {
+  const documentOf = (slug: string) => ({
+    slug,
+    organizationId: randomUUID(),
+    clavex: { baseUrl: "http://127.0.0.1:9", webhookSecrets: ["env:SECRET"], apiKey: "env:KEY" },
+    nextcloud: { baseUrl: `http://127.0.0.1:9/${slug}`, username: "provisioner", password: "env:PASSWORD" },
+    identity: { providerId: 1 },
+  });
+
+  test("the others work, and what is wrong is told", async () => {
+    await mkdir(join(folder, "organizations"));
+    const write = (name: string, text: string) => writeFile(join(folder, "organizations", name), text);
+    await write("acme.json", JSON.stringify(documentOf("acme")));
+    await write("beta.json", JSON.stringify({ ...documentOf("beta"), colour: "red" }));
+    const environment = { SECRET: "a-webhook-secret-that-protects-nothing", KEY: "clv", PASSWORD: "p" };
+    const lines = (await outputOf(["--log-format", "text"], environment)).join("\n");
+    expect(lines).toContain('beta.json: unknown key "colour"');
+    expect(lines).toContain("webhook of acme: ");
+    expect(lines).not.toContain("webhook of beta: ");
+  });
+
+  test("none works, and start ends with 1", async () => {
+    await mkdir(join(folder, "organizations"));
+    await writeFile(join(folder, "organizations", "acme.json"), "{");
+    const places = ["--organizations", join(folder, "organizations"), "--state", join(folder, "state")];
+    const program = run("functions/cli/main.ts", ["start", "--port", "0", ...places]);
+    expect(await program.ended).toBe(1);
+    expect(program.output()).toContain("acme.json: is not JSON");
+  });
+});
 
 describe("what start prints", () => {
   test("is JSON in every line where stdout is no terminal", async () => {

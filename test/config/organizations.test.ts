@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { organizationsFromParameters } from "../../functions/config/organization-parameters.ts";
 import type { Organizations } from "../../functions/config/organizations.ts";
@@ -21,8 +22,8 @@ afterEach(() => store.close());
 const documentOf = (slug: string, change: Record<string, unknown> = {}): string =>
   JSON.stringify({
     slug,
-    organizationId: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
-    clavex: { baseUrl: "https://id.acme.eu", webhookSecrets: ["ssm:primary"] },
+    organizationId: `0b9d7d4e-8f5b-4f0e-9a44-${hash("sha256", slug).slice(0, 12)}`,
+    clavex: { baseUrl: "https://id.acme.eu", webhookSecrets: ["ssm:primary"], apiKey: "ssm:clavex-api-key" },
     nextcloud: { baseUrl: "https://nextcloud.acme.eu", username: "provisioner", password: "ssm:password" },
     identity: { providerId: 1 },
     ...change,
@@ -150,6 +151,46 @@ describe("a document that is wrong", () => {
     put("wrong");
     clock += 5 * MINUTE + 1;
     expect((await organizations.get("wrong"))?.slug).toBe("wrong");
+  });
+});
+
+describe("two organizations that cannot stand together", () => {
+  const elsewhere = (slug: string, change: Record<string, unknown> = {}) =>
+    documentOf(slug, {
+      clavex: { baseUrl: `https://id.${slug}.eu`, webhookSecrets: ["ssm:primary"], apiKey: "ssm:clavex-api-key" },
+      ...change,
+    });
+
+  it("are refused, each naming both, and the others go on", async () => {
+    put("acme", elsewhere("acme"));
+    put("beta", elsewhere("beta"));
+    put("gamma", elsewhere("gamma", { identity: { providerId: 2 } }));
+    for (const slug of ["acme", "beta"]) {
+      const failure = await organizations.get(slug).catch((error) => error);
+      expect(failure).toBeInstanceOf(ConfigurationError);
+      expect(failure.problems).toEqual([expect.stringContaining(`${PATH}${slug}: identity: acme and beta`)]);
+      expect(failure.message).toContain(`${PATH}${slug === "acme" ? "beta" : "acme"}`);
+    }
+    expect((await organizations.get("gamma"))?.slug).toBe("gamma");
+    expect(await organizations.slugs()).toEqual(["acme", "beta", "gamma"]);
+  });
+
+  it("both work when one of them was corrected and is read again", async () => {
+    put("acme", elsewhere("acme"));
+    put("beta", elsewhere("beta"));
+    await expect(organizations.get("acme")).rejects.toBeInstanceOf(ConfigurationError);
+    put("beta", elsewhere("beta", { identity: { providerId: 2 } }));
+    clock += 5 * MINUTE + 1;
+    expect((await organizations.get("acme"))?.slug).toBe("acme");
+    expect((await organizations.get("beta"))?.slug).toBe("beta");
+  });
+
+  it("are those with one organizationId, too", async () => {
+    const organizationId = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
+    put("acme", documentOf("acme", { organizationId }));
+    put("beta", documentOf("beta", { organizationId }));
+    await expect(organizations.get("acme")).rejects.toThrow(`is also that of ${PATH}beta`);
+    await expect(organizations.get("beta")).rejects.toThrow(`is also that of ${PATH}acme`);
   });
 });
 

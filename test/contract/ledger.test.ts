@@ -640,6 +640,29 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
     });
   });
 
+  describe("the slug of an organization", () => {
+    test("is the first one ever given, whatever comes later and from whom", async () => {
+      const id = randomUUID();
+      expect(await ledger.identities.slugOf(id)).toBeUndefined();
+      for (const [store, slug] of [
+        [ledger, "acme"],
+        [ledger, "acme"],
+        [other, "new"],
+      ] as const)
+        await store.identities.rememberSlug(id, slug);
+      for (const store of [ledger, other]) expect(await store.identities.slugOf(id)).toBe("acme");
+    });
+
+    test("is one for all who give it at once", async () => {
+      const id = randomUUID();
+      const given = ["a", "b", "c", "d"].map((slug, index) =>
+        (index % 2 === 0 ? ledger : other).identities.rememberSlug(id, slug),
+      );
+      await Promise.all(given);
+      expect(await ledger.identities.slugOf(id)).toBe(await other.identities.slugOf(id));
+    });
+  });
+
   describe("a dead letter", () => {
     const ada = randomUUID();
     const letterOf = (subject: string, fields: Partial<ParkedJob> = {}): Omit<ParkedJob, "firstAt" | "replayedAt"> => ({

@@ -13,6 +13,7 @@ import {
 import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
 import { matchesAny } from "../../functions/core/patterns.ts";
 import type { Quota } from "../../functions/core/quota.ts";
+import { together } from "../../functions/core/together.ts";
 import { type Choices, IDENTITIES, organizationOf } from "./organization.ts";
 
 const GB = 1024 ** 3;
@@ -202,6 +203,33 @@ describe("the group admin", () => {
     expect(names(admin({ prefix: "ad", managed: ["*"] }, "min"))).toEqual(["eng"]);
   });
 
+  it("is refused when a prefix leads to it though `managed` names the rest of it literally", () => {
+    for (const [prefix, name] of [
+      ["ad", "min"],
+      ["a", "dmin"],
+      ["admi", "n"],
+      ["", "admin"],
+    ] as const) {
+      const literal = name === "admin" ? ["adm*", "eng"] : [name, "*"];
+      expect(names(admin({ prefix, managed: literal }, name))).toEqual(["eng"]);
+      expect(names(admin({ prefix, managed: literal }, name, IDENTITIES.database))).toEqual(["eng"]);
+    }
+  });
+
+  it("is joined through a prefix where `managed` names the id as well", () => {
+    const desired = admin({ prefix: "ad", managed: ["min", "admin", "eng"] }, "min");
+    expect(desired.groups.map(({ gid }) => gid)).toEqual(["admin", "adeng"]);
+  });
+
+  it.each([["admin "], [" admin"], ["admin\u00a0"]])("is not %j, which some databases take for it", (name) => {
+    expect(names(admin({ managed: ["*", "admin", name] }, name))).toEqual(["eng"]);
+    expect(() => organizationOf({ groups: { always: [name] } })).toThrow("administrator");
+  });
+
+  it("is not one of other letter case: Nextcloud tells their ids apart", () => {
+    expect(names(admin({ managed: ["*"] }, "Admin"))).toEqual(["Admin", "eng"]);
+  });
+
   it("is refused in the scheme database too", () => {
     expect(names(admin({ managed: ["*"] }, "admin", IDENTITIES.database))).toEqual(["eng"]);
   });
@@ -216,6 +244,71 @@ describe("the group admin", () => {
 
   it("may not be an `always` group at all", () => {
     expect(() => organizationOf({ groups: { always: ["admin"] } })).toThrow("administrator");
+  });
+});
+
+describe("a group in another organization's namespace", () => {
+  const NEXTCLOUD = "https://nextcloud.acme.example";
+  const { raw, providerBased, sociallogin, hashed } = IDENTITIES;
+  /** The first of organizations that share a Nextcloud, each with its identity and prefix, as all of them are read. */
+  const among = (...all: { identity: object; prefix: string }[]): Organization => {
+    const found = all.map(({ identity, prefix }, index) => {
+      const slug = `org-${index}`;
+      const servers = { clavex: "https://id.acme.example", nextcloud: NEXTCLOUD };
+      const organization = organizationOf({ slug, identity, groups: { prefix } }, servers);
+      return { source: slug, slug, organization, problems: [] };
+    });
+    const [first] = together(found);
+    if (!first?.organization) throw new Error(first?.problems.join("\n"));
+    return first.organization;
+  };
+  const gidsOf = (organization: Organization, groups: string[]) => {
+    const desired = flat(desiredAccount(organization, SUBJECT, { person: userOf(), groups }));
+    return { gids: desired.groups.map(({ gid }) => gid), notes: desired.notes };
+  };
+
+  it("is skipped and noted: eu-Finance of acme is acme-eu's Finance", () => {
+    const acme = among({ identity: raw, prefix: "acme-" }, { identity: raw, prefix: "acme-eu-" });
+    const { gids, notes } = gidsOf(acme, ["eu-Finance", "Finance", "europe"]);
+    expect(gids).toEqual(["acme-Finance", "acme-europe"]);
+    expect(notes).toEqual([expect.stringMatching(/^group eu-Finance is skipped: .*another organization's/)]);
+  });
+
+  it("does not keep the narrower organization from its own groups", () => {
+    const eu = among({ identity: raw, prefix: "acme-eu-" }, { identity: raw, prefix: "acme-" });
+    expect(gidsOf(eu, ["Finance"])).toEqual({ gids: ["acme-eu-Finance"], notes: [] });
+  });
+
+  it.each<[string, { identity: object; prefix: string }, string]>([
+    ["a prefix, of one that has none", { identity: raw, prefix: "beta-" }, "beta-Finance"],
+    ["a provider's identifier", { identity: providerBased, prefix: "" }, "clavex-Finance"],
+    ["an identifier, also before a prefix", { identity: providerBased, prefix: "x-" }, "clavex-Finance"],
+    ["the name of the login app", { identity: sociallogin, prefix: "" }, "clavex-Finance"],
+  ])("begins with %s", (_, other, name) => {
+    const { gids, notes } = gidsOf(among({ identity: raw, prefix: "" }, other), [name, "Finance"]);
+    expect(gids).toEqual(["Finance"]);
+    expect(notes).toHaveLength(1);
+  });
+
+  it.each<[string, { identity: object; prefix: string }]>([
+    ["hashed ids", { identity: hashed, prefix: "eng" }],
+    ["no prefix", { identity: raw, prefix: "" }],
+    ["the same prefix", { identity: raw, prefix: "e" }],
+  ])("is none of an organization with %s", (_, other) => {
+    const own = { identity: raw, prefix: other.prefix === "e" ? "e" : "" };
+    expect(gidsOf(among(own, other), ["engine"]).notes).toEqual([]);
+  });
+
+  it("is none where the own ids are hashes", () => {
+    const own = among(
+      { identity: hashed, prefix: "" },
+      ...[..."0123456789abcdef"].map((prefix) => ({ identity: raw, prefix })),
+    );
+    expect(gidsOf(own, ["eng", "ops", "hr"]).notes).toEqual([]);
+  });
+
+  it("changes no hash of an organization whose Nextcloud nobody shares", () => {
+    expect(among({ identity: raw, prefix: "" }).reservedPrefixes).toEqual([]);
   });
 });
 
@@ -271,7 +364,7 @@ describe("names like properties of every object", () => {
   });
 
   it.each(["constructor", "toString"])("such as %s can be given a quota, as written in a document", (name) => {
-    const document = organizationOf();
+    const { reservedPrefixes: _, ...document } = organizationOf();
     const organization: Organization = organizationSchema.parse({
       ...JSON.parse(JSON.stringify(document)),
       quota: JSON.parse(`{"byGroup":{${JSON.stringify(name)}:"7 GB"}}`),
@@ -350,19 +443,18 @@ describe("the quota", () => {
     ["-1"],
     ["default"],
     ["1e9"],
+    [true],
+    [false],
+    [{ gb: 5 }],
+    [["5 GB"]],
+    [{}],
   ])("that the attribute gives as %j is passed over with a note", (value) => {
     const desired = desire({ quota }, withAttribute(value), ["Finance"]);
     expect(desired).toMatchObject({ quota: 50 * GB, quotaRule: "group Finance" });
     expect(desired.notes).toEqual([expect.stringContaining("the attribute nextcloud_quota is passed over")]);
   });
 
-  it.each([
-    [""],
-    ["   "],
-    [null],
-    [true],
-    [{ gb: 5 }],
-  ])("is not given by an attribute %j, and nothing is noted", (value) => {
+  it.each([[""], ["   "], [null]])("is not given by an attribute %j, and nothing is noted", (value) => {
     expect(desire({ quota }, withAttribute(value))).toMatchObject({ quota: 5 * GB, quotaRule: "default", notes: [] });
   });
 
@@ -382,6 +474,16 @@ describe("the display name", () => {
     ["  Ada \t King ", " Lovelace ", "Ada King Lovelace"],
     ["Ada\nKing", "Lovelace\u0000", "Ada King Lovelace"],
     ["\u202eAda", "Lovelace", "Ada Lovelace"],
+    ["A\u200eda", "Love\u2066lace\u2069", "Ada Lovelace"],
+    [
+      "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+      null,
+      "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    ],
+    ["\u0d2e\u0d4b\u0d39\u0d28\u0d4d\u200d", "K", "\u0d2e\u0d4b\u0d39\u0d28\u0d4d\u200d K"],
+    ["👩\u200d🚀", "", "👩\u200d🚀"],
+    ["\u200b", "Lovelace", "Lovelace"],
+    ["\u200dAda", "\u2060", "Ada"],
     ["Jörg", "Größe 🚀", "Jörg Größe 🚀"],
   ])("of %j and %j is %j", (first, last, name) => {
     expect(named(first, last)).toBe(name);
@@ -392,6 +494,11 @@ describe("the display name", () => {
     [null, null],
     ["", " "],
     ["\u200e", "\u0007"],
+    ["\u200b", "\u200d"],
+    ["\u3164", "\u2060\ufeff"],
+    ["\u00ad", "\u2800"],
+    ["\u{e0041}", "\ufe0f"],
+    ["\u202e", "\u2069\u200c"],
   ])("of %j and %j is the e-mail address: user_oidc would show the id", (first, last) => {
     expect(named(first, last)).toBe("ada@acme.example");
   });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fixedOrganizations, organizationsFromFolder } from "../../functions/config/organizations.ts";
 import { ConfigurationError } from "../../functions/core/failure.ts";
-import { isSlug, parseOrganization, parseOrganizations } from "../../functions/core/organization.ts";
+import { isSlug, parseOrganization, parseOrganizations, withoutEffect } from "../../functions/core/organization.ts";
 
 type Json = Record<string, unknown>;
 
@@ -41,6 +41,7 @@ const withPart = (part: keyof typeof EXAMPLE, change: Json): Json => ({
 describe("an organization's document", () => {
   it("is accepted as the documentation shows it", () => {
     expect(parse(EXAMPLE).organization).toEqual({
+      reservedPrefixes: [],
       ...EXAMPLE,
       identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false },
       quota: { default: 5 * 1024 ** 3, byGroup: { Finance: 50 * 1024 ** 3 }, attribute: "nextcloud_quota" },
@@ -49,6 +50,7 @@ describe("an organization's document", () => {
 
   it("may leave out all that has a default", () => {
     expect(parse(REQUIRED).organization).toEqual({
+      reservedPrefixes: [],
       ...REQUIRED,
       identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false },
       scope: { groups: [] },
@@ -434,6 +436,36 @@ describe("a slug", () => {
   });
 });
 
+describe("what a document says without effect", () => {
+  const notesOf = (identity: Json, groups: Json): string[] => {
+    const { organization } = parse({ ...EXAMPLE, identity, groups });
+    if (!organization) throw new Error("the document is not valid");
+    return withoutEffect(organization);
+  };
+  const hashed = { scheme: "user_oidc", providerId: 1 };
+  const raw = { ...hashed, uniqueUserIds: false };
+  const providerBased = { ...raw, providerBasedIds: true, providerIdentifier: "acme" };
+
+  it("is groups.adopt with hashed ids", () => {
+    expect(notesOf(hashed, { adopt: ["Sales"] })).toEqual([expect.stringContaining("groups.adopt does nothing")]);
+    for (const identity of [raw, providerBased, { scheme: "database" }])
+      expect(notesOf(identity, { adopt: ["Sales"] })).toEqual([]);
+  });
+
+  it("is `admin` in groups.managed where no group gets that id", () => {
+    const noted = [expect.stringContaining('groups.managed names "admin"')];
+    expect(notesOf(hashed, { managed: ["admin"] })).toEqual(noted);
+    expect(notesOf(providerBased, { managed: ["*", "admin"] })).toEqual(noted);
+    expect(notesOf(raw, { managed: ["admin"], prefix: "acme-" })).toEqual(noted);
+    expect(notesOf(raw, { managed: ["admin", "min"], prefix: "ad" })).toEqual([]);
+    expect(notesOf(raw, { managed: ["admin"] })).toEqual([]);
+  });
+
+  it("is nothing of a usual one", () => {
+    expect(notesOf(hashed, {})).toEqual([]);
+  });
+});
+
 describe("several documents", () => {
   const document = (source: string, change: Json) => ({ source, text: JSON.stringify({ ...EXAMPLE, ...change }) });
   const OTHER_ID = "1b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11";
@@ -454,6 +486,7 @@ describe("several documents", () => {
 
   it("must not have the same slug", () => {
     expect(problemsOfAll(document("a.json", {}), document("b.json", { organizationId: OTHER_ID }))).toEqual([
+      "a.json: slug acme is also that of b.json",
       "b.json: slug acme is also that of a.json",
     ]);
   });
@@ -461,6 +494,7 @@ describe("several documents", () => {
   it("must not have the same organization, in whatever letters", () => {
     const organizationId = REQUIRED.organizationId.toUpperCase();
     expect(problemsOfAll(document("a.json", {}), document("b.json", { slug: "other", organizationId }))).toEqual([
+      `a.json: organizationId ${REQUIRED.organizationId} is also that of b.json`,
       `b.json: organizationId ${REQUIRED.organizationId} is also that of a.json`,
     ]);
   });
@@ -472,8 +506,8 @@ describe("several documents", () => {
       document("c.json", {}),
       document("d.json", {}),
     );
-    expect(problems).toHaveLength(4);
-    expect(problems.map((problem) => problem.slice(0, 6)).sort()).toEqual(["a.json", "b.json", "d.json", "d.json"]);
+    const files = problems.map((problem) => problem.slice(0, 6));
+    expect(files.sort()).toEqual(["a.json", "b.json", "c.json", "c.json", "d.json", "d.json"]);
   });
 
   it("are a configuration failure that holds every problem in its message", () => {
@@ -498,7 +532,7 @@ describe("a folder of organizations", () => {
 
   const LOCAL = {
     ...REQUIRED,
-    clavex: { ...REQUIRED.clavex, webhookSecrets: ["env:WEBHOOK"] },
+    clavex: { ...REQUIRED.clavex, webhookSecrets: ["env:WEBHOOK"], apiKey: "env:API_KEY" },
     nextcloud: { ...REQUIRED.nextcloud, password: "env:PASSWORD" },
   };
   const write = (name: string, content: unknown): Promise<void> =>
@@ -510,12 +544,15 @@ describe("a folder of organizations", () => {
     await write("README.md", "not one");
     await write("c.json.bak", "not one");
     await mkdir(join(folder, "folder"));
-    expect((await organizationsFromFolder(folder)).map(({ slug }) => slug)).toEqual(["other", "acme"]);
+    const { organizations, refused } = await organizationsFromFolder(folder);
+    expect(organizations.map(({ slug }) => slug)).toEqual(["other", "acme"]);
+    expect(refused).toEqual([]);
   });
 
   it("that is empty or missing gives none", async () => {
-    expect(await organizationsFromFolder(folder)).toEqual([]);
-    expect(await organizationsFromFolder(join(folder, "missing"))).toEqual([]);
+    const nothing = { organizations: [], refused: [] };
+    expect(await organizationsFromFolder(folder)).toEqual(nothing);
+    expect(await organizationsFromFolder(join(folder, "missing"))).toEqual(nothing);
   });
 
   it("names the file of every problem, with its path", async () => {
@@ -549,6 +586,33 @@ describe("a folder of organizations", () => {
       failureClass: "configuration",
       message: expect.stringContaining(join(folder, "a.json")),
     });
+  });
+
+  it("with a wrong file stops that organization alone", async () => {
+    await write("a.json", LOCAL);
+    await write("b.json", { ...LOCAL, slug: "other", colour: "red" });
+    await write("c.json", "{");
+    const { organizations, refused } = await organizationsFromFolder(folder);
+    const all = fixedOrganizations(organizations, refused);
+    expect(await all.slugs()).toEqual(["acme", "c", "other"]);
+    expect((await all.get("acme"))?.slug).toBe("acme");
+    for (const slug of ["other", "c"]) await expect(all.get(slug)).rejects.toBeInstanceOf(ConfigurationError);
+  });
+
+  it("in which two cannot stand together stops those two alone", async () => {
+    const id = (digit: number) => `${digit}b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11`;
+    await write("a.json", LOCAL);
+    const elsewhere = { ...LOCAL.clavex, baseUrl: "https://id.other.eu" };
+    await write("b.json", { ...LOCAL, slug: "beta", organizationId: id(1), clavex: elsewhere });
+    const own = { scheme: "user_oidc", providerId: 7 };
+    await write("c.json", { ...LOCAL, slug: "gamma", organizationId: id(2), clavex: elsewhere, identity: own });
+    const { organizations, refused } = await organizationsFromFolder(folder);
+    expect(organizations.map(({ slug }) => slug)).toEqual(["gamma"]);
+    expect(refused.map(({ slug }) => slug)).toEqual(["acme", "beta"]);
+    for (const { error } of refused) {
+      expect(error.problems).toEqual([expect.stringContaining("acme and beta could have accounts of the same id")]);
+      for (const name of ["a.json", "b.json"]) expect(error.message).toContain(join(folder, name));
+    }
   });
 });
 

@@ -644,6 +644,13 @@ const broken: Broken[] = [
     fix: /WEBHOOK_SECRET/,
   },
   {
+    id: "pipeline.effect",
+    status: "warn",
+    what: "a group is to be adopted where ids are hashed",
+    break: () => scene.options.organization.groups.adopt.push("Sales"),
+    fix: /Take it out/,
+  },
+  {
     id: "pipeline.running",
     status: "warn",
     what: "the pipeline does not run",

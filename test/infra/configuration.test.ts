@@ -59,6 +59,18 @@ describe("organization files", () => {
     expect(found.join()).not.toContain("hunter2");
   });
 
+  it("stop the synthesis, both named, when two of them could have accounts of the same id", () => {
+    const clavex = { baseUrl: "https://id.elsewhere.example", webhookSecrets: ["ssm:primary"], apiKey: "ssm:key" };
+    const organizations = folderWith({
+      "acme.json": document("acme"),
+      "beta.json": document("beta", { clavex }),
+      "gamma.json": document("gamma", { clavex, identity: { scheme: "user_oidc", providerId: 2 } }),
+    });
+    expect(problems({ organizations })).toEqual(
+      ["acme", "beta"].map((slug) => expect.stringContaining(`${slug}.json: identity: acme and beta could have`)),
+    );
+  });
+
   it("must take their secrets from SSM: variables of one machine are not there on AWS", () => {
     const organizations = folderWith({
       "acme.json": document("acme", {
