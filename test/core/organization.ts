@@ -4,7 +4,7 @@ import { type Organization, organizationSchema } from "../../functions/core/orga
 
 type OrganizationInput = z.input<typeof organizationSchema>;
 
-/** The identities that the simulated Nextcloud's providers (below) understand, and those of the core schemes. */
+/** The identities that the tests' simulated Nextcloud has providers for, and those of the core schemes. */
 export const IDENTITIES = {
   /** user_oidc as it comes: account and group ids are hashes. */
   hashed: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
