@@ -61,7 +61,7 @@ export function organizationOf(
     clavex: {
       baseUrl: servers.clavex,
       webhookSecrets: ["env:WEBHOOK_SECRET"],
-      ...(apiKey ? { apiKey: `env:API_KEY_${organizationId.replaceAll("-", "_")}` } : {}),
+      ...(apiKey ? { apiKey: `env:API_KEY_${slug}` } : {}),
     },
     nextcloud: {
       baseUrl: servers.nextcloud,

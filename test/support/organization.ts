@@ -46,6 +46,7 @@ export type ProvisionNow = (job: PersonJob, sentAt?: number) => Promise<Outcome>
 
 /** One organization between a simulated Clavex and a simulated Nextcloud. */
 export interface Tenant extends People {
+  readonly slug: string;
   readonly organization: Organization;
   readonly clavex: SimulatedClavex;
   readonly nextcloud: SimulatedNextcloud;
@@ -145,7 +146,7 @@ export function useOrganizations(): Builder {
       const secrets = environmentSecrets({
         WEBHOOK_SECRET,
         APP_PASSWORD: nextcloud.password,
-        ...Object.fromEntries(spare.map(({ id, apiKey }) => [`API_KEY_${id.replaceAll("-", "_")}`, apiKey])),
+        ...Object.fromEntries(spare.map(({ slug, apiKey }) => [`API_KEY_${slug}`, apiKey])),
       });
       const newClients = (): Clients => {
         const clients = createClients({ secrets, nextcloudConnections: 4, now });
@@ -183,7 +184,7 @@ function tenantOf(parts: TenantParts): Tenant {
   const { id, slug } = parts.organization;
   const configured = (changes: Choices): Organization =>
     organizationOf(
-      { ...choices, ...changes, slug, organizationId: id },
+      { organizationId: id, ...choices, ...changes, slug },
       { clavex: clavex.url, nextcloud: nextcloud.url, username: nextcloud.username },
     );
   let organization = configured({});
@@ -206,6 +207,7 @@ function tenantOf(parts: TenantParts): Tenant {
     };
   };
   const tenant: Tenant = {
+    slug,
     get organization() {
       return organization;
     },
