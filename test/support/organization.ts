@@ -15,7 +15,7 @@ import { createProvision } from "../../functions/provision/provision.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
-import { type Choices, IDENTITIES, organizationOf } from "../core/organization.ts";
+import { apiKeyOf, type Choices, environmentOf, IDENTITIES, organizationOf } from "../core/organization.ts";
 import { type Embedded, startEmbedded } from "./embedded.ts";
 import { personJob, TRIGGERS, webhookTrigger } from "./jobs.ts";
 import { createPeople, type People } from "./people.ts";
@@ -31,9 +31,6 @@ const PROVIDERS: Provider[] = [
   { id: 3, identifier: "clavex", uniqueUid: false, providerBasedId: true },
   { id: 4, identifier: "Größe & Söhne", uniqueUid: false, providerBasedId: true },
 ];
-
-export const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
-const API_KEY = "clv_test_key_that_protects_nothing";
 
 /** A clock that only the test moves. */
 export interface Clock {
@@ -137,17 +134,14 @@ export function useOrganizations(): Builder {
       const now = () => clock.now;
       const spare = Array.from({ length: ORGANIZATIONS }, () => {
         count += 1;
-        return { id: randomUUID(), slug: `organization-${count}`, apiKey: `${API_KEY}_${count}` };
+        const slug = `organization-${count}`;
+        return { id: randomUUID(), slug, apiKey: apiKeyOf(slug) };
       });
       const clavex = await startSimulatedClavex({ organizations: [...spare], now });
       closers.push(clavex.close);
       const nextcloud = await startSimulatedNextcloud({ providers: PROVIDERS, now });
       closers.push(nextcloud.close);
-      const secrets = environmentSecrets({
-        WEBHOOK_SECRET,
-        APP_PASSWORD: nextcloud.password,
-        ...Object.fromEntries(spare.map(({ slug, apiKey }) => [`API_KEY_${slug}`, apiKey])),
-      });
+      const secrets = environmentSecrets(environmentOf(nextcloud.password, ...spare.map(({ slug }) => slug)));
       const newClients = (): Clients => {
         const clients = createClients({ secrets, nextcloudConnections: 4, now });
         atEnd(clients.close);
@@ -183,10 +177,7 @@ function tenantOf(parts: TenantParts): Tenant {
   const { clavex, nextcloud, ledger, clock, newClients, choices } = parts;
   const { id, slug } = parts.organization;
   const configured = (changes: Choices): Organization =>
-    organizationOf(
-      { organizationId: id, ...choices, ...changes, slug },
-      { clavex: clavex.url, nextcloud: nextcloud.url, username: nextcloud.username },
-    );
+    organizationOf({ organizationId: id, ...choices, ...changes, slug }, { clavex, nextcloud });
   let organization = configured({});
   const organizations: Organizations = {
     get: async (wanted) => (wanted === slug ? organization : undefined),

@@ -1,4 +1,3 @@
-import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
 import type { Claims } from "../../functions/ledger/claims.ts";
@@ -19,7 +18,8 @@ import {
 } from "../../functions/reconcile/reconcile.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter, Counters } from "../../functions/telemetry/metrics.ts";
-import { type Tenant, WEBHOOK_SECRET } from "./organization.ts";
+import type { Tenant } from "./organization.ts";
+import { signed } from "./requests.ts";
 
 /** A line that was logged. */
 export interface Line {
@@ -185,12 +185,7 @@ export function withPipeline(tenant: Tenant): Company {
     },
     async deliver(body: unknown) {
       step();
-      const text = JSON.stringify(body);
-      const answer = await receiver.request(`/webhooks/clavex/${slug}`, {
-        method: "POST",
-        headers: { "content-type": "application/json", [SIGNATURE_HEADER]: sign(text, WEBHOOK_SECRET) },
-        body: text,
-      });
+      const answer = await receiver.request(`/webhooks/clavex/${slug}`, signed(JSON.stringify(body)));
       return { status: answer.status, said: await answer.json() };
     },
     async settle() {
