@@ -7,8 +7,8 @@ import { openDatabase } from "../../functions/database.ts";
 import { lockFolder } from "../../functions/local/lock.ts";
 import { rememberPipeline } from "../../functions/local/running.ts";
 import { openState, type State } from "../../functions/local/state.ts";
-import { type Ended, runCli } from "../support/dead-letter-world.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
+import { command, type Ended } from "../support/processes.ts";
 
 const REFUSED_AT = Date.UTC(2026, 6, 23, 8);
 
@@ -51,7 +51,7 @@ function withStanding(use: (standing: Standing) => Promise<void>): Promise<void>
     const state = openState(stateFolder);
     try {
       await use({
-        cli: (...args) => runCli(["dead-letters", ...args, ...place]),
+        cli: (...args) => command(["dead-letters", ...args, ...place]),
         park: (fields) => park(state, fields),
         giveUp: (body) => giveUp(stateFolder, body),
       });
@@ -219,8 +219,8 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       const subject = await park(state);
       // What a killed pipeline leaves behind.
       await rememberPipeline(stateFolder, { url: "http://127.0.0.1:1" });
-      expect(await runCli(["dead-letters", "list", ...place])).toMatchObject({ code: 2, stderr: "" });
-      const { code, stdout, stderr } = await runCli(["dead-letters", "replay", "--yes", ...place]);
+      expect(await command(["dead-letters", "list", ...place])).toMatchObject({ code: 2, stderr: "" });
+      const { code, stdout, stderr } = await command(["dead-letters", "replay", "--yes", ...place]);
       expect({ code, stderr }).toEqual({
         code: 0,
         stderr: `no pipeline runs on the state folder ${stateFolder}: what was queued waits until it is started\n`,
@@ -238,7 +238,7 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
     ["accept-identity", "--organization", "acme"],
   ])("%s %s says so when no pipeline has ever run on the folder, and makes nothing there", (...args) =>
     withFolders(async (place, state) => {
-      const { code, stdout, stderr } = await runCli([...args, ...place]);
+      const { code, stdout, stderr } = await command([...args, ...place]);
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
       expect(stderr).toBe(
         `no pipeline runs on the state folder ${state}: start it with "npm start", or name a --stage\n`,

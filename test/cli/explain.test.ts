@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Office, openOffice } from "../support/reconcile-world.ts";
+import { type Office, openOffice } from "../support/office.ts";
 
 const POLICY = {
   scope: { groups: [] },

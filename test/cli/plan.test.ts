@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DEMO_PEOPLE } from "../../functions/simulated/demo.ts";
+import { type Office, openOffice } from "../support/office.ts";
 import { run, startPipelineProcess } from "../support/processes.ts";
-import { type Office, openOffice } from "../support/reconcile-world.ts";
 
 describe("plan on the demo organization", () => {
   test("shows what would be made, changes nothing, and says so when nothing is left", async () => {

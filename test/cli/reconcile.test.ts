@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openState } from "../../functions/local/state.ts";
-import { type Office, openOffice } from "../support/reconcile-world.ts";
+import { type Office, type OfficePipeline, openOffice } from "../support/office.ts";
 
 describe("reconcile, against a running pipeline", () => {
   let office: Office;
-  let pipeline: Awaited<ReturnType<Office["start"]>>;
+  let pipeline: OfficePipeline;
 
   beforeEach(async () => {
     office = await openOffice();

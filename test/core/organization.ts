@@ -4,7 +4,7 @@ import { type Organization, organizationSchema } from "../../functions/core/orga
 
 type OrganizationInput = z.input<typeof organizationSchema>;
 
-/** The identities that the simulated Nextcloud's providers (below) understand, and those of the core schemes. */
+/** The identities that the tests' simulated Nextcloud has providers for, and those of the core schemes. */
 export const IDENTITIES = {
   /** user_oidc as it comes: account and group ids are hashes. */
   hashed: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
@@ -39,14 +39,30 @@ export type Choices = Partial<Pick<OrganizationInput, "scope" | "groups" | "quot
   apiKey?: boolean;
 };
 
-/** A validated organization. The addresses matter only where something is asked of them. */
-export function organizationOf(
-  choices: Choices = {},
-  servers: { clavex: string; nextcloud: string; username?: string } = {
-    clavex: "https://id.acme.example",
-    nextcloud: "https://nextcloud.acme.example",
-  },
-): Organization {
+/** The secret of every organization's webhook. */
+export const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
+
+export const apiKeyOf = (slug: string): string => `clv_test_key_of_${slug}_that_protects_nothing`;
+
+/** What the references in the documents of these organizations stand for, with the app password of their Nextcloud. */
+export const environmentOf = (appPassword: string, ...slugs: string[]): Record<string, string> => ({
+  WEBHOOK_SECRET,
+  APP_PASSWORD: appPassword,
+  ...Object.fromEntries(slugs.map((slug) => [`API_KEY_${slug}`, apiKeyOf(slug)])),
+});
+
+interface Servers {
+  clavex: { url: string };
+  nextcloud: { url: string; username: string };
+}
+
+const NOWHERE: Servers = {
+  clavex: { url: "https://id.acme.example" },
+  nextcloud: { url: "https://nextcloud.acme.example", username: "provisioner" },
+};
+
+/** An organization's document. The servers matter only where something is asked of them. */
+export function documentOf(choices: Choices = {}, { clavex, nextcloud }: Servers = NOWHERE) {
   const {
     slug = "acme",
     organizationId = randomUUID(),
@@ -54,20 +70,20 @@ export function organizationOf(
     apiKey = true,
     ...rest
   } = choices;
-  return organizationSchema.parse({
+  return {
     slug,
     organizationId,
     identity,
     clavex: {
-      baseUrl: servers.clavex,
+      baseUrl: clavex.url,
       webhookSecrets: ["env:WEBHOOK_SECRET"],
-      ...(apiKey ? { apiKey: `env:API_KEY_${organizationId.replaceAll("-", "_")}` } : {}),
+      ...(apiKey ? { apiKey: `env:API_KEY_${slug}` } : {}),
     },
-    nextcloud: {
-      baseUrl: servers.nextcloud,
-      username: servers.username ?? "provisioner",
-      password: "env:APP_PASSWORD",
-    },
+    nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:APP_PASSWORD" },
     ...rest,
-  });
+  };
 }
+
+/** A validated organization. */
+export const organizationOf = (choices?: Choices, servers?: Servers): Organization =>
+  organizationSchema.parse(documentOf(choices, servers));

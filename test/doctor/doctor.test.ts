@@ -13,8 +13,7 @@ import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import type { SimulatedMapper, SimulatedWebhook } from "../../functions/simulated/clavex-management.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { personJob } from "../support/jobs.ts";
-import { healthyScene, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
-import { CLERK_PASSWORD, LOGIN_PASSWORD } from "./systems.ts";
+import { CLERK_PASSWORD, healthyScene, LOGIN_PASSWORD, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -397,7 +396,7 @@ const broken: Broken[] = [
     status: "fail",
     what: "the API key was revoked",
     break: () => {
-      scene.environment.API_KEY = "clv_revoked";
+      scene.environment.API_KEY_acme = "clv_revoked";
     },
     fix: /users:read and groups:read/,
   },
@@ -851,7 +850,7 @@ describe("doctor is careful", () => {
       permissions: ["users:read", "groups:read", "clients:read"],
       key: "clv_2",
     });
-    scene.environment.API_KEY = "clv_2";
+    scene.environment.API_KEY_acme = "clv_2";
     expect(complaints(await examine(scene.options))).toEqual(["warn clavex.api-key-permissions"]);
   });
 

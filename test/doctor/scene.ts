@@ -1,18 +1,23 @@
 import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../../functions/clavex/contract.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
-import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
+import type { Organization } from "../../functions/core/organization.ts";
 import type { DoctorOptions } from "../../functions/doctor/context.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { SCOPES } from "../../functions/nextcloud/user-oidc.ts";
+import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { apiKeyOf, environmentOf, organizationOf, WEBHOOK_SECRET } from "../core/organization.ts";
 import type { Embedded } from "../support/embedded.ts";
-import { type ClavexUser, type SimulatedClavex, type SimulatedNextcloud, startSystems } from "./systems.ts";
+import { createPeople } from "../support/people.ts";
 
 export const SLUG = "acme";
 export const ORGANIZATION_ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
 export const WEBHOOK_URL = "http://127.0.0.1:8787/webhooks/clavex/acme";
-const API_KEY = "clv_test_key_that_protects_nothing";
-const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
+/** The login password of the simulated Nextcloud's administrator, beside the app password. */
+export const LOGIN_PASSWORD = "the-login-password-of-the-administrator";
+/** The app password of an account that is no administrator. */
+export const CLERK_PASSWORD = "simulated-app-password-of-a-clerk";
 
 /** An organization between both simulated systems, where everything is as it should be. */
 export interface Scene {
@@ -28,14 +33,22 @@ export interface Scene {
 }
 
 export async function healthyScene(embedded: Embedded): Promise<Scene> {
-  const { clavex, nextcloud, close } = await startSystems({
-    id: ORGANIZATION_ID,
-    slug: SLUG,
-    apiKey: API_KEY,
-    permissions: ["users:read", "groups:read"],
+  const apiKey = apiKeyOf(SLUG);
+  const clavex = await startSimulatedClavex({
+    organizations: [{ id: ORGANIZATION_ID, slug: SLUG, apiKey, permissions: ["users:read", "groups:read"] }],
   });
-  const ada = clavex.addUser(SLUG, { email: "ada@acme.example", first_name: "Ada", last_name: "Lovelace" });
-  clavex.addMember(SLUG, clavex.addGroup(SLUG, "Engineering").id, ada.id);
+  // Its user_oidc has routes for providers.
+  const nextcloud = await startSimulatedNextcloud({
+    bruteForce: true,
+    apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" },
+    credentials: [
+      { username: "provisioner", password: "simulated-app-password-0123456789", loginPassword: LOGIN_PASSWORD },
+      { username: "clerk", password: CLERK_PASSWORD, admin: false },
+    ],
+  });
+  const organization = organizationOf({ slug: SLUG, organizationId: ORGANIZATION_ID }, { clavex, nextcloud });
+  const { person } = createPeople({ slug: SLUG, clavex, nextcloud, identity: () => organization.identity });
+  const ada = person({ email: "ada@acme.example" }, ["Engineering"]);
 
   const client = {
     client_id: "client-1",
@@ -48,35 +61,31 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
     id_token_signed_response_alg: "RS256",
     secret: "client-secret",
   };
-  const tokens = { add_to_access_token: true, add_to_id_token: true, add_to_userinfo: true };
   const management = clavex.management(SLUG);
   management.clients.push(client);
+  const mapper = {
+    client_id: "client-1",
+    add_to_access_token: true,
+    add_to_id_token: true,
+    add_to_userinfo: true,
+  };
   management.mappers.push(
+    { ...mapper, id: "m-1", name: "nc-groups", mapper_type: "group_membership", claim_name: "groups" },
     {
-      id: "m-1",
-      client_id: "client-1",
-      name: "nc-groups",
-      mapper_type: "group_membership",
-      claim_name: "groups",
-      ...tokens,
-    },
-    {
+      ...mapper,
       id: "m-2",
-      client_id: "client-1",
       name: "nc-email",
       mapper_type: "user_property",
       attribute_name: "email",
       claim_name: "email",
-      ...tokens,
     },
     {
+      ...mapper,
       id: "m-3",
-      client_id: "client-1",
       name: "nc-quota",
       mapper_type: "user_attribute",
       attribute_name: "nextcloud_quota",
       claim_name: "quota",
-      ...tokens,
     },
   );
   management.apiKeys.push({
@@ -84,7 +93,7 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
     name: MADE_BY_SETUP,
     scope: "read-only",
     permissions: [...API_KEY_PERMISSIONS],
-    key: API_KEY,
+    key: apiKey,
   });
   management.webhooks.push({
     id: "hook-1",
@@ -101,14 +110,7 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
     mappingAvatar: "picture",
   });
 
-  const organization = organizationSchema.parse({
-    slug: SLUG,
-    organizationId: ORGANIZATION_ID,
-    clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK_SECRET"], apiKey: "env:API_KEY" },
-    nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:APP_PASSWORD" },
-    identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
-  });
-  const environment: Record<string, string> = { WEBHOOK_SECRET, API_KEY, APP_PASSWORD: nextcloud.password };
+  const environment = environmentOf(nextcloud.password, SLUG);
   const ledger = createLedger(dynamoDbTable(embedded.clients.dynamodb, embedded.endpoints.tableName));
   return {
     clavex,
@@ -130,6 +132,6 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
         givenUp: async () => 0,
       },
     },
-    close,
+    close: async () => void (await Promise.all([clavex.close(), nextcloud.close()])),
   };
 }

@@ -1,25 +1,26 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { newOperatorWorld, type OperatorWorld, SLUG, until } from "../support/dead-letter-world.ts";
+import { type Office, openOffice } from "../support/office.ts";
+import { until } from "../support/processes.ts";
 
 /** `npm start` and the commands as processes, between a simulated Clavex and a simulated Nextcloud. */
 describe("an operator", { timeout: 90_000 }, () => {
-  let world: OperatorWorld;
+  let office: Office;
   beforeEach(async () => {
-    world = await newOperatorWorld();
+    office = await openOffice();
   });
-  afterEach(() => world.close());
+  afterEach(() => office.close());
 
-  const listed = async () => JSON.parse((await world.cli("dead-letters", "list", "--json")).stdout) as unknown[];
+  const listed = async () => JSON.parse((await office.command("dead-letters", "list", "--json")).stdout) as unknown[];
 
   test("sees within seconds whom Nextcloud refuses, while the others are provisioned, and replays after the cause is gone", async () => {
-    const { nextcloud, cli, accountId } = world;
-    const pipeline = await world.start();
-    const [taken, long, ...others] = Array.from({ length: 8 }, () => world.person());
+    const { nextcloud, command, accountId } = office;
+    const pipeline = await office.start();
+    const [taken, long, ...others] = Array.from({ length: 8 }, () => office.person());
     if (!taken || !long) throw new Error("there are people");
     nextcloud.addLocalUser({ id: accountId(taken), displayName: "Somebody else" });
-    world.clavex.updateUser(SLUG, long.id, { last_name: "x".repeat(300) });
+    office.clavex.updateUser(office.slug, long.id, { last_name: "x".repeat(300) });
     for (const person of [taken, long, ...others]) {
-      const now = world.clavex.user(SLUG, person.id);
+      const now = office.clavex.user(office.slug, person.id);
       if (now) expect(await pipeline.deliver("user.created", now)).toBe(202);
     }
     await until(
@@ -28,7 +29,7 @@ describe("an operator", { timeout: 90_000 }, () => {
     );
     await until(listed, (letters) => letters.length === 2);
 
-    const list = await cli("dead-letters", "list");
+    const list = await command("dead-letters", "list");
     expect(list).toMatchObject({ code: 2, stderr: "" });
     expect(list.stdout).toContain("account-conflict");
     expect(list.stdout).toContain("profile-refused");
@@ -36,47 +37,51 @@ describe("an operator", { timeout: 90_000 }, () => {
       `${taken.id}: account ${accountId(taken)} belongs to Nextcloud's backend Database, not to user_oidc; nothing was touched`,
     );
     expect(list.stdout).toContain(`${long.id}: the display name has 304 characters, Nextcloud holds at most 255`);
-    expect(await cli("dead-letters", "list", "--reason", "profile-refused")).toMatchObject({
+    expect(await command("dead-letters", "list", "--reason", "profile-refused")).toMatchObject({
       code: 2,
       stdout: expect.not.stringContaining(taken.id),
     });
-    const show = await cli("dead-letters", "show", "--user", taken.id.toUpperCase());
+    const show = await command("dead-letters", "show", "--user", taken.id.toUpperCase());
     expect(show).toMatchObject({ code: 0, stdout: expect.stringMatching(/Reason\s+account-conflict: account /) });
     expect(show.stdout).not.toContain(long.id);
 
     // Nothing changes without a yes.
     const before = await listed();
-    expect(await cli("dead-letters", "replay", "--dry-run")).toMatchObject({
+    expect(await command("dead-letters", "replay", "--dry-run")).toMatchObject({
       code: 0,
       stdout: expect.stringContaining("Replay would work on 2. Nothing was changed."),
     });
-    expect(await cli("dead-letters", "replay")).toMatchObject({
+    expect(await command("dead-letters", "replay")).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("Replay 2 dead letters? Say so with --yes."),
     });
     expect(await listed()).toEqual(before);
 
-    await world.deleteAccount(accountId(taken));
-    world.clavex.updateUser(SLUG, long.id, { last_name: "Lovelace" });
-    const replay = await cli("dead-letters", "replay", "--yes");
+    await office.administer("DELETE", `cloud/users/${accountId(taken)}`);
+    office.clavex.updateUser(office.slug, long.id, { last_name: "Lovelace" });
+    const replay = await command("dead-letters", "replay", "--yes");
     expect(replay).toMatchObject({ code: 0, stdout: expect.stringContaining("2 sent back, 0 stayed.") });
     await until(listed, (letters) => letters.length === 0);
-    expect(await cli("dead-letters", "list")).toEqual({ code: 0, stdout: "There are no dead letters.\n", stderr: "" });
+    expect(await command("dead-letters", "list")).toMatchObject({
+      code: 0,
+      stdout: "There are no dead letters.\n",
+      stderr: "",
+    });
     for (const person of [taken, long]) {
       expect(nextcloud.user(accountId(person))).toMatchObject({ backends: ["user_oidc"], displayName: "Ada Lovelace" });
     }
   });
 
   test("loses nobody when Nextcloud is away while 50 deliveries come and the pipeline is restarted", async () => {
-    const { nextcloud, accountId } = world;
-    const first = await world.start();
+    const { nextcloud, accountId } = office;
+    const first = await office.start();
     await nextcloud.down();
-    const people = Array.from({ length: 50 }, () => world.person());
+    const people = Array.from({ length: 50 }, () => office.person());
     const answers = await Promise.all(people.map((person) => first.deliver("user.created", person)));
     expect(new Set(answers)).toEqual(new Set([202]));
     await first.printed(/job failed .*code=nextcloud-unavailable/);
-    await first.stop();
-    const second = await world.start();
+    await office.stop();
+    const second = await office.start();
     await second.printed(/job failed .*code=nextcloud-unavailable/);
     await nextcloud.up();
     await until(
@@ -88,42 +93,42 @@ describe("an operator", { timeout: 90_000 }, () => {
   });
 
   test("brings one person up to date by hand", async () => {
-    const { clavex, nextcloud, accountId, cli } = world;
-    const pipeline = await world.start();
-    const ada = world.person();
-    const queued = await cli("provision", "--organization", SLUG, "--user", ada.id);
+    const { clavex, nextcloud, accountId, command } = office;
+    const pipeline = await office.start();
+    const ada = office.person();
+    const queued = await command("provision", "--organization", office.slug, "--user", ada.id);
     expect(queued).toMatchObject({ code: 0, stdout: expect.stringContaining("up to 20 minutes later") });
     await pipeline.printed(/trigger=manual result=applied/);
     expect(nextcloud.user(accountId(ada))?.enabled).toBe(true);
 
     // A change that sends no webhook.
-    clavex.addMember(SLUG, clavex.addGroup(SLUG, "eng").id, ada.id);
-    const json = await cli("provision", "--organization", SLUG, "--user", ada.id, "--json");
+    clavex.addMember(office.slug, clavex.addGroup(office.slug, "eng").id, ada.id);
+    const json = await command("provision", "--organization", office.slug, "--user", ada.id, "--json");
     expect(JSON.parse(json.stdout)).toMatchObject({ status: "queued", job: { subject: ada.id } });
     await pipeline.printed(/operations=\["join eng"\]/);
     expect(nextcloud.user(accountId(ada))?.groups).toHaveLength(1);
 
     for (const [args, message] of [
-      [["--organization", SLUG, "--user", "ada"], /--user: ada is not a UUID/],
+      [["--organization", office.slug, "--user", "ada"], /--user: ada is not a UUID/],
       [["--organization", "nobody", "--user", ada.id], /there is no organization nobody/],
     ] as const) {
-      const refused = await cli("provision", ...args);
+      const refused = await command("provision", ...args);
       expect(refused).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(message) });
     }
   });
 
   test("decides whether a changed identity is meant, and until then nobody gets a second account", async () => {
-    const { nextcloud, cli } = world;
-    const ada = world.person();
-    const first = await world.start();
+    const { nextcloud, command } = office;
+    const ada = office.person();
+    const first = await office.start();
     await first.deliver("user.created", ada);
     await first.printed(/result=applied/);
-    await first.stop();
+    await office.stop();
     const accounts = nextcloud.users().length;
-    const accept = (...args: string[]) => cli("accept-identity", "--organization", SLUG, ...args);
+    const accept = (...args: string[]) => command("accept-identity", "--organization", office.slug, ...args);
 
-    await world.configure({ identity: { scheme: "database" } });
-    const second = await world.start();
+    await office.configure({ identity: { scheme: "database" } });
+    const second = await office.start();
     expect(await second.deliver("user.updated", ada)).toBe(202);
     await second.printed(/job failed .*class=configuration code=identity-changed/);
     expect(nextcloud.users()).toHaveLength(accounts);

@@ -9,7 +9,7 @@ import { accountId } from "../../functions/core/identity.ts";
 import { openState } from "../../functions/local/state.ts";
 import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
-import { until } from "../support/dead-letter-world.ts";
+import { until } from "../support/processes.ts";
 import { PipelineProcesses, randomNumbers } from "./soak-processes.ts";
 
 const SEED = 20260724;

@@ -9,7 +9,7 @@ import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
-import { until } from "../support/dead-letter-world.ts";
+import { until } from "../support/processes.ts";
 import { PipelineProcesses, randomNumbers } from "./soak-processes.ts";
 
 const SEED = 20260723;

@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DATABASE_FILE } from "../../functions/database.ts";
 import { openState } from "../../functions/local/state.ts";
 import { personJob } from "../support/jobs.ts";
+import { type Office, openOffice } from "../support/office.ts";
 import { run } from "../support/processes.ts";
-import { type Office, openOffice } from "../support/reconcile-world.ts";
 
 /** The ports on which a process listens, of this machine's IPv4 and IPv6 sockets. */
 function listeningPorts(pid: number): number[] {

@@ -3,14 +3,16 @@ import { describe, expect, test } from "vitest";
 import { aboutWhom } from "../../functions/core/job.ts";
 import type { CompletedRun } from "../../functions/reconcile/reconcile.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Choices, type Company, DAY, useCompanies } from "../support/reconcile-world.ts";
+import { type Choices, useOrganizations } from "../support/organization.ts";
+import { type Company, withPipeline } from "../support/pipeline.ts";
 
-const companies = useCompanies();
+const { build } = useOrganizations();
 const HOUR = 60 * 60_000;
+const DAY = 24 * HOUR;
 
 /** A company of so many people whose accounts are as they should be. */
 async function settled(number: number, choices: Choices = {}): Promise<{ company: Company; people: ClavexUser[] }> {
-  const company = await companies.found(choices);
+  const company = withPipeline(await build(choices));
   const people = company.people(number, ["eng"]);
   await company.settle();
   return { company, people };
@@ -55,7 +57,7 @@ describe.each(MODES)("a %s run", (mode) => {
     expect(run).toMatchObject({ sent: 10, held: undefined });
     await company.work();
     expect(enabled(company, people)).toBe(14);
-    company.pass(2 * HOUR);
+    company.clock.now += 2 * HOUR;
 
     suspend(company, people.slice(10, 21));
     const second = await company[mode]();
@@ -378,7 +380,7 @@ describe("an operator who allows a real departure wave", () => {
     await company.attempt();
     expect(enabled(company, people)).toBe(10);
     expect(company.counted.filter((counter) => counter === "BrakeHeld").length).toBeGreaterThan(0);
-    company.pass(3 * HOUR);
+    company.clock.now += 3 * HOUR;
     await company.attempt();
     expect(enabled(company, people), "a new hour releases nobody").toBe(10);
 
@@ -398,7 +400,7 @@ describe("accounts that are to be deleted for good", () => {
     for (const person of people.slice(0, 12)) company.clavex.deleteUser(company.slug, person.id);
     await company.light({ allowDeprovisions: 12 });
     await company.work();
-    company.pass(30 * DAY);
+    company.clock.now += 30 * DAY;
     company.lines.length = 0;
     company.counted.length = 0;
     return { company, people: people.slice(0, 12) };

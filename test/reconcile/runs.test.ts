@@ -3,14 +3,16 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { aboutWhom } from "../../functions/core/job.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Choices, type Company, DAY, useCompanies } from "../support/reconcile-world.ts";
+import { type Choices, useOrganizations } from "../support/organization.ts";
+import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const GB = 1024 ** 3;
 const MINUTE = 60_000;
-const companies = useCompanies();
+const DAY = 24 * 60 * MINUTE;
+const { build } = useOrganizations();
 
 async function settled(number: number, choices: Choices = {}): Promise<{ company: Company; people: ClavexUser[] }> {
-  const company = await companies.found(choices);
+  const company = withPipeline(await build(choices));
   const people = company.people(number, ["eng"]);
   await company.settle();
   return { company, people };
@@ -58,7 +60,7 @@ describe("light and full", () => {
   });
 
   test("jobs are sent in batches of ten", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     company.people(23);
     const progress: number[] = [];
     await company.light({ onProgress: (phase, count) => void (phase === "jobs sent" && progress.push(count)) });
@@ -109,7 +111,7 @@ describe("light and full", () => {
   });
 
   test("an organization without an API key is left out: nothing is read, nothing sent", async () => {
-    const company = await companies.found({ apiKey: false });
+    const company = withPipeline(await build({ apiKey: false }));
     company.people(2);
     for (const mode of ["light", "full"] as const) {
       expect(await company.reconcile(company.slug, mode)).toEqual({ result: "unreadable" });
@@ -118,7 +120,7 @@ describe("light and full", () => {
   });
 
   test("an unknown organization is a configuration error", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     await expect(company.reconcile("nobody", "light")).rejects.toMatchObject({ code: "organization-unknown" });
   });
 
@@ -145,7 +147,7 @@ describe("jobs that wait or were refused are not sent again", () => {
     for (let run = 0; run < 20; run += 1) {
       expect(await company.light()).toMatchObject({ sent: run === 0 ? 4 : 0, waiting: run === 0 ? 0 : 4 });
       await company.attempt();
-      company.pass(10 * MINUTE);
+      company.clock.now += 10 * MINUTE;
     }
     expect(new Set(subjects(company)).size).toBe(4);
     expect(company.sent).toHaveLength(4);
@@ -184,9 +186,9 @@ describe("jobs that wait or were refused are not sent again", () => {
     rename(company, ada, "King");
     await company.light();
     await company.lose();
-    company.pass(14 * DAY - MINUTE);
+    company.clock.now += 14 * DAY - MINUTE;
     expect(await company.light()).toMatchObject({ sent: 0, waiting: 1 });
-    company.pass(2 * MINUTE);
+    company.clock.now += 2 * MINUTE;
     expect(await company.light()).toMatchObject({ sent: 1, waiting: 0 });
   });
 
@@ -195,9 +197,9 @@ describe("jobs that wait or were refused are not sent again", () => {
     rename(company, ada, "King");
     await company.light();
     await company.lose();
-    company.pass(DAY - MINUTE);
+    company.clock.now += DAY - MINUTE;
     expect(await company.full()).toMatchObject({ sent: 0, waiting: 1 });
-    company.pass(2 * MINUTE);
+    company.clock.now += 2 * MINUTE;
     expect(await company.light()).toMatchObject({ sent: 0, waiting: 1 });
     expect(await company.full()).toMatchObject({ sent: 1, waiting: 0 });
     await company.work();
@@ -296,7 +298,7 @@ describe("jobs that wait or were refused are not sent again", () => {
       const { company } = await refused();
       for (let run = 0; run < 3; run += 1) {
         expect(await company.light()).toMatchObject({ sent: 0, refused: 1, waiting: 0 });
-        company.pass(DAY);
+        company.clock.now += DAY;
       }
       expect(await company.queued()).toBe(0);
     });
@@ -345,7 +347,7 @@ describe("accounts that login made before the pipeline was there", () => {
   let people: ClavexUser[];
 
   beforeEach(async () => {
-    company = await companies.found({ quota: { default: "5 GB" } });
+    company = withPipeline(await build({ quota: { default: "5 GB" } }));
     people = company.people(3);
     for (const person of people) {
       company.logIn(person, { name: "Ada Lovelace", email: person.email, quota: "5 GB" });
@@ -415,10 +417,10 @@ describe("two runs of one organization never overlap", () => {
     company.clavex.faults.add({ kind: "slow", ms: 1_000, times: 1 });
     const stuck = company.light();
     while (company.clavex.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    company.pass(15 * MINUTE);
+    company.clock.now += 15 * MINUTE;
     expect(await company.reconcile(company.slug, "light")).toEqual({ result: "busy" });
     expect(company.clavex.requests).toHaveLength(1);
-    company.pass(2 * MINUTE);
+    company.clock.now += 2 * MINUTE;
     expect(await company.light()).toMatchObject({ result: "done" });
     await stuck;
   });
@@ -464,10 +466,10 @@ describe("deprovision.deleted: delete, with grace days", () => {
 
   test("it is deleted by the first full run after the days, and by no other path", async () => {
     await leave();
-    company.pass(30 * DAY - 10 * MINUTE);
+    company.clock.now += 30 * DAY - 10 * MINUTE;
     await run("full");
     expect(company.account(ada)?.enabled).toBe(false);
-    company.pass(20 * MINUTE);
+    company.clock.now += 20 * MINUTE;
     await run("light");
     await company.deliver(company.clavex.delivery("user.deleted", ada));
     await company.work();
@@ -484,7 +486,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
 
   test("a person who came back between the run and its job is not deleted", async () => {
     await leave();
-    company.pass(31 * DAY);
+    company.clock.now += 31 * DAY;
     await company.full();
     company.clavex.addUser(company.slug, { ...ada });
     await company.work();
@@ -494,24 +496,24 @@ describe("deprovision.deleted: delete, with grace days", () => {
   test("who comes back within the days has the same account again, with its groups", async () => {
     await leave();
     const before = company.account(ada);
-    company.pass(20 * DAY);
+    company.clock.now += 20 * DAY;
     company.clavex.addUser(company.slug, { ...ada });
     company.assign(ada, "ops");
     await run("light");
     expect(company.account(ada)).toMatchObject({ id: before?.id, enabled: true, homeExists: true });
     expect(company.groupsOf(ada)).toEqual(["ops"]);
-    company.pass(40 * DAY);
+    company.clock.now += 40 * DAY;
     await run("full");
     expect(company.account(ada)?.enabled, "the days are forgotten").toBe(true);
   });
 
   test("the days begin anew when somebody leaves a second time", async () => {
     await leave();
-    company.pass(20 * DAY);
+    company.clock.now += 20 * DAY;
     company.clavex.addUser(company.slug, { ...ada });
     await run("light");
     await leave();
-    company.pass(20 * DAY);
+    company.clock.now += 20 * DAY;
     await run("full");
     expect(company.account(ada)?.enabled).toBe(false);
   });
@@ -519,7 +521,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
   test("the days count from when the person was gone, not from an earlier suspension", async () => {
     company.clavex.suspend(company.slug, ada.id);
     await run("light");
-    company.pass(60 * DAY);
+    company.clock.now += 60 * DAY;
     await leave();
     await run("full");
     expect(company.account(ada)?.enabled).toBe(false);
@@ -528,7 +530,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
   test("an account that a Nextcloud administrator had disabled before is never deleted", async () => {
     company.nextcloud.setEnabled(company.accountId(ada), false);
     await leave();
-    company.pass(100 * DAY);
+    company.clock.now += 100 * DAY;
     await run("full");
     expect(company.account(ada)?.enabled).toBe(false);
     expect((await company.look("full")).differences).toEqual([]);
@@ -537,7 +539,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
   test("an account that an administrator has let in again is disabled first, and not deleted in the same breath", async () => {
     await leave();
     company.nextcloud.setEnabled(company.accountId(ada), true);
-    company.pass(31 * DAY);
+    company.clock.now += 31 * DAY;
     expect((await company.look("full")).differences.map(({ kind }) => kind)).toEqual(["deprovision"]);
     await run("full");
     expect(company.account(ada)?.enabled).toBe(false);
@@ -547,7 +549,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
     company.clavex.eraseUser(company.slug, ada.id, "erased");
     await run("light");
     expect(company.account(ada)?.enabled).toBe(false);
-    company.pass(31 * DAY);
+    company.clock.now += 31 * DAY;
     await run("full");
     expect(company.account(ada)).toBeUndefined();
   });
@@ -555,7 +557,7 @@ describe("deprovision.deleted: delete, with grace days", () => {
   test("suspended people are not deleted, however long it lasts", async () => {
     company.clavex.suspend(company.slug, ada.id);
     await run("light");
-    company.pass(400 * DAY);
+    company.clock.now += 400 * DAY;
     await run("full");
     expect(company.account(ada)?.enabled).toBe(false);
   });
@@ -566,7 +568,7 @@ test("with the default policy nobody's account is ever deleted", async () => {
   company.clavex.deleteUser(company.slug, ada.id);
   await company.light();
   await company.work();
-  company.pass(1000 * DAY);
+  company.clock.now += 1000 * DAY;
   await company.full();
   await company.work();
   expect(company.account(ada)).toMatchObject({ enabled: false });
@@ -611,7 +613,7 @@ describe("what a full run reports and leaves as it is, without counting it as a 
   });
 
   test("a local group of the same id, where ids are not hashed", async () => {
-    const company = await companies.found({ identity: { scheme: "database" } });
+    const company = withPipeline(await build({ identity: { scheme: "database" } }));
     company.nextcloud.addGroup("eng", "Local engineers");
     const person = company.person({}, ["eng", "ops"]);
     await company.full();
@@ -639,7 +641,7 @@ describe("what a full run reports and leaves as it is, without counting it as a 
 describe("accounts are found in whichever backend and on whichever page they are", () => {
   /** A company with local accounts, and people whose accounts login made. */
   async function withAccounts(locals: number, number: number) {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     for (let index = 0; index < locals; index += 1) company.nextcloud.addLocalUser({ id: `local-${index}` });
     const people = company.people(number);
     for (const person of people) company.logIn(person, { name: "Ada Lovelace", email: person.email });
@@ -674,7 +676,7 @@ describe("accounts are found in whichever backend and on whichever page they are
 });
 
 test("the differences come in the order of names, however Nextcloud's pages are ordered", async () => {
-  const company = await companies.found();
+  const company = withPipeline(await build());
   for (const first_name of ["Linus", "Ada", "Grace"]) company.person({ first_name });
   const settled = company.person({ first_name: "Barbara" });
   company.logIn(settled, { name: "Somebody Else", email: settled.email });
@@ -686,7 +688,7 @@ test.each([
   ["hashed", { scheme: "user_oidc", providerId: 1, uniqueUserIds: true }],
   ["raw", { scheme: "database" }],
 ] as const)("however many people share a group, whose it is is asked once (%s ids)", async (_ids, identity) => {
-  const company = await companies.found({ identity, groups: { always: ["everyone"] } });
+  const company = withPipeline(await build({ identity, groups: { always: ["everyone"] } }));
   company.nextcloud.addGroup("everyone");
   // Whoever brings a new group brings a known one with it.
   company.people(10, ["eng"]);
@@ -713,7 +715,7 @@ describe("hints about groups lead to a job for exactly the people whose groups h
     id: randomUUID(),
     source: `https://id.example.com/${company.organization.organizationId}`,
     type: `com.clavex.audit.${action}`,
-    time: new Date(company.now()).toISOString(),
+    time: new Date(company.clock.now).toISOString(),
     orgid: company.organization.organizationId,
     datacontenttype: "application/json",
     data: { action, status: "success", resource_type: "group", resource_id, metadata: {} },
@@ -721,7 +723,7 @@ describe("hints about groups lead to a job for exactly the people whose groups h
   const member = (event: string, data: object) => ({
     id: randomUUID(),
     event,
-    occurred_at: new Date(company.now()).toISOString(),
+    occurred_at: new Date(company.clock.now).toISOString(),
     data: { org_id: company.organization.organizationId, ...data },
   });
   const groupId = (name: string) => company.clavex.groupByName(company.slug, name)?.id ?? expect.fail(name);
@@ -826,7 +828,7 @@ describe("hints about groups lead to a job for exactly the people whose groups h
   });
 
   test("without an API key a hint is ignored, with the reason", async () => {
-    const keyless = await companies.found({ apiKey: false });
+    const keyless = withPipeline(await build({ apiKey: false }));
     const hint = { ...audit("group.created", "ops"), orgid: keyless.organization.organizationId };
     expect(await keyless.deliver(hint)).toEqual({
       status: 202,

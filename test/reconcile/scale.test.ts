@@ -6,7 +6,8 @@ import { desiredAccount, desiredGroups, desiredHash, groupsHash } from "../../fu
 import { aboutWhom } from "../../functions/core/job.ts";
 import { newRecord } from "../../functions/core/record.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Company, useCompanies } from "../support/reconcile-world.ts";
+import { useOrganizations } from "../support/organization.ts";
+import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const PEOPLE = 10_000;
 const GROUPS = 200;
@@ -21,14 +22,14 @@ const MOST_HELD_MEGABYTES = 20;
 const MOST_MEGABYTES = 150;
 const MOST_LEFT_MEGABYTES = 8;
 
-const companies = useCompanies();
+const { build } = useOrganizations();
 
 describe(`${PEOPLE.toLocaleString("en")} people in ${GROUPS} groups`, () => {
   let company: Company;
   let people: ClavexUser[];
 
   beforeAll(async () => {
-    company = await companies.found({ quota: { default: "5 GB" } });
+    company = withPipeline(await build({ quota: { default: "5 GB" } }));
     people = await seed(company);
   }, 120_000);
 
@@ -138,7 +139,7 @@ async function seed(company: Company): Promise<ClavexUser[]> {
       person: userSchema.parse(person),
       groups: memberships,
     });
-    const readAt = company.now();
+    const readAt = company.clock.now;
     const record = {
       ...newRecord(person.id, desired.accountId),
       state: desired.state,

@@ -6,11 +6,13 @@ import { DEFAULT_INTERVALS, type Intervals, LOCK_MS, type RunKind, TICK_MS } fro
 import { createReconcile } from "../../functions/reconcile/reconcile.ts";
 import { createReport, createScheduledRun, createTick, type TickDependencies } from "../../functions/reconcile/tick.ts";
 import { createWatch } from "../../functions/reconcile/watch.ts";
-import { type Company, DAY, useCompanies } from "../support/reconcile-world.ts";
+import { useOrganizations } from "../support/organization.ts";
+import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const companies = useCompanies();
+const DAY = 24 * HOUR;
+const { build } = useOrganizations();
 
 /** The schedule of a company, as one process has it. `began` is what it began, in order. */
 function scheduleOf(
@@ -41,7 +43,7 @@ function scheduleOf(
 /** Ticks once a minute for so long. */
 async function ticking(company: Company, tick: () => Promise<void>, milliseconds: number): Promise<void> {
   for (let passed = 0; passed < milliseconds; passed += TICK_MS) {
-    company.pass(TICK_MS);
+    company.clock.now += TICK_MS;
     await tick();
   }
 }
@@ -51,7 +53,7 @@ const done = (company: Company, kind: RunKind): number =>
 
 describe("a tick", () => {
   test("runs at once what is due at the start, and nothing twice", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const ada = company.person({}, ["eng"]);
     const { tick, began } = scheduleOf(company);
     await tick();
@@ -65,7 +67,7 @@ describe("a tick", () => {
   });
 
   test("a minute later: a membership arrives without any webhook", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const ada = company.person();
     const { tick, began } = scheduleOf(company);
     await tick();
@@ -79,7 +81,7 @@ describe("a tick", () => {
   });
 
   test("within the hour: a member who left while another joined", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const [ada, grace] = [company.person({}, ["eng"]), company.person()];
     const { tick } = scheduleOf(company, {}, { ...DEFAULT_INTERVALS, lightMinutes: 0 });
     await tick();
@@ -92,7 +94,7 @@ describe("a tick", () => {
   });
 
   test("runs every kind at its interval, and the full run in place of a light one", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const { tick, began } = scheduleOf(company, {}, { watchSeconds: 0, lightMinutes: 10, fullHours: 1 });
     await tick();
     await ticking(company, tick, 2 * HOUR);
@@ -101,32 +103,37 @@ describe("a tick", () => {
   });
 
   test("two schedules of one deployment make each full run once, and lose none", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const intervals = { watchSeconds: 0, lightMinutes: 0, fullHours: 24 };
     const [one, two] = [scheduleOf(company, {}, intervals), scheduleOf(company, {}, intervals)];
     await Promise.all([one.tick(), two.tick()]);
     for (let day = 1; day <= 3; day += 1) {
-      company.pass(DAY - HOUR);
+      company.clock.now += DAY - HOUR;
       await ticking(company, () => Promise.all([one.tick(), two.tick()]).then(() => undefined), HOUR + MINUTE);
     }
     expect(done(company, "full")).toBe(4);
   });
 
   test("a restart every day, at any time of the day, keeps the daily full run", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     for (let day = 0; day < 4; day += 1) {
       const { tick } = scheduleOf(company);
       await tick();
       await ticking(company, tick, 3 * MINUTE);
       expect(done(company, "full")).toBe(day + 1);
-      company.pass(DAY - 3 * MINUTE);
+      company.clock.now += DAY - 3 * MINUTE;
     }
   });
 
   test("a run that finds another one is logged and counted, and tried again by the next tick", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const { tick, began } = scheduleOf(company, {}, { ...DEFAULT_INTERVALS, watchSeconds: 0 });
-    const release = await company.ledger.locks.take(company.slug, "reconcile", company.now(), company.now() + HOUR);
+    const release = await company.ledger.locks.take(
+      company.slug,
+      "reconcile",
+      company.clock.now,
+      company.clock.now + HOUR,
+    );
     await tick();
     expect(company.counted).toEqual(["ReconcileBusy"]);
     expect(company.lines).toEqual([
@@ -140,10 +147,11 @@ describe("a tick", () => {
   });
 
   test("a run that was killed is made up for when its lock is over", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const { tick, began } = scheduleOf(company, {}, { watchSeconds: 0, lightMinutes: 0, fullHours: 24 });
-    await company.ledger.locks.take(company.slug, "reconcile", company.now(), company.now() + LOCK_MS.full);
-    await company.ledger.runs.put(company.slug, "full", { beganAt: company.now() });
+    await company.ledger.locks.take(company.slug, "reconcile", company.clock.now, company.clock.now + LOCK_MS.full);
+    company.clock.now += 1;
+    await company.ledger.runs.put(company.slug, "full", { beganAt: company.clock.now });
     await ticking(company, tick, LOCK_MS.full - MINUTE);
     expect(began).toEqual([]);
     await ticking(company, tick, 2 * MINUTE);
@@ -154,7 +162,7 @@ describe("a tick", () => {
 
 describe("failures", () => {
   test("of a run are logged and counted; it is tried again, and light runs go on", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const { tick, began } = scheduleOf(company, {}, { ...DEFAULT_INTERVALS, watchSeconds: 0 });
     company.person();
     await company.nextcloud.down();
@@ -172,7 +180,7 @@ describe("failures", () => {
   });
 
   test("of a watch are a warning, counted apart: they raise no alarm", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const { tick } = scheduleOf(company, {}, { watchSeconds: 60, lightMinutes: 0, fullHours: 0 });
     company.clavex.faults.add({ kind: "status", status: 503, times: 1 });
     await tick();
@@ -183,7 +191,7 @@ describe("failures", () => {
   });
 
   test("of a broken document are reported as often as its runs would be, not every minute", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const broken: Organizations = {
       slugs: async () => [company.slug],
       get: () => Promise.reject(new ConfigurationError("organization-invalid", ["slug: is missing"])),
@@ -197,7 +205,7 @@ describe("failures", () => {
   });
 
   test("of the list of organizations are reported, and the next tick goes on", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     let failing = true;
     const organizations: Organizations = {
       ...company.dependencies.organizations,
@@ -216,7 +224,7 @@ describe("failures", () => {
 describe("several organizations", () => {
   /** So many organizations with the same clients; what is due is only noted. */
   async function several(slugs: string[], run: TickDependencies["run"]) {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const named = (slug: string) => `${company.slug}-${slug}`;
     const organizations: Organizations = {
       slugs: async () => slugs.map(named),
@@ -249,7 +257,7 @@ describe("several organizations", () => {
   });
 
   test("one whose ledger cannot be read is reported, the others are looked at", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     const slugs = ["a", "b"].map((name) => `${company.slug}-${name}`);
     const organizations: Organizations = {
       slugs: async () => slugs,

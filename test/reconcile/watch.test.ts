@@ -2,15 +2,16 @@ import { describe, expect, test } from "vitest";
 import { aboutWhom } from "../../functions/core/job.ts";
 import { createWatch, type Watch, type WatchRun } from "../../functions/reconcile/watch.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Choices, type Company, useCompanies } from "../support/reconcile-world.ts";
+import { type Choices, useOrganizations } from "../support/organization.ts";
+import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const companies = useCompanies();
+const { build } = useOrganizations();
 
 /** A company whose people are provisioned and whose groups have been watched once. */
 async function watched(choices: Choices = {}) {
-  const company = await companies.found(choices);
+  const company = withPipeline(await build(choices));
   const [ada, grace, linus] = [company.person({}, ["eng"]), company.person({}, ["eng", "ops"]), company.person()];
   await company.settle();
   const watch = createWatch(company.dependencies);
@@ -20,7 +21,7 @@ async function watched(choices: Choices = {}) {
 }
 
 async function look(company: Company, watch: Watch): Promise<WatchRun> {
-  company.pass(MINUTE);
+  company.clock.now += MINUTE;
   company.sent.length = 0;
   company.clavex.requests.length = 0;
   return watch(company.slug);
@@ -35,7 +36,7 @@ const paths = (company: Company): string[] =>
 
 describe("a look at the groups", () => {
   test("the first one only remembers: nobody is sent for", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     company.people(5, ["eng"]);
     await company.settle();
     const run = await createWatch(company.dependencies)(company.slug);
@@ -44,7 +45,7 @@ describe("a look at the groups", () => {
   });
 
   test("costs one request for each 200 groups while no count changes", async () => {
-    const company = await companies.found();
+    const company = withPipeline(await build());
     for (let index = 0; index < 450; index += 1) company.clavex.addGroup(company.slug, `group ${index}`);
     const watch = createWatch(company.dependencies);
     for (let first = 0; first < 3; first += 1) await look(company, watch);
@@ -135,7 +136,7 @@ describe("a look at the groups", () => {
   });
 
   test("an organization without an API key is left out", async () => {
-    const company = await companies.found({ apiKey: false });
+    const company = withPipeline(await build({ apiKey: false }));
     expect(await createWatch(company.dependencies)(company.slug)).toEqual({ result: "unreadable" });
     expect(company.clavex.requests).toEqual([]);
   });
@@ -209,7 +210,7 @@ describe("nothing is changed, and the next look finds it all", () => {
 
   test("another look of the same organization is under way", async () => {
     const { company, watch, linus } = await watched();
-    const release = await company.ledger.locks.take(company.slug, "watch", company.now(), company.now() + HOUR);
+    const release = await company.ledger.locks.take(company.slug, "watch", company.clock.now, company.clock.now + HOUR);
     company.assign(linus, "eng");
     expect(await look(company, watch)).toEqual({ result: "busy" });
     await release?.();

@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll } from "vitest";
-import type * as z from "zod";
 import { snapshotOf } from "../../functions/clavex/snapshot.ts";
 import { type Clients, createClients } from "../../functions/clients.ts";
 import type { Organizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets, type Secrets } from "../../functions/config/secrets.ts";
 import type { PersonJob } from "../../functions/core/job.ts";
-import { type Organization, organizationSchema } from "../../functions/core/organization.ts";
+import type { Organization } from "../../functions/core/organization.ts";
 import type { SubjectRecord } from "../../functions/core/record.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
@@ -16,90 +15,22 @@ import { createProvision } from "../../functions/provision/provision.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
+import { apiKeyOf, type Choices, environmentOf, IDENTITIES, organizationOf } from "../core/organization.ts";
 import { type Embedded, startEmbedded } from "./embedded.ts";
 import { personJob, TRIGGERS, webhookTrigger } from "./jobs.ts";
 import { createPeople, type People } from "./people.ts";
 import { type NextcloudRequest, short } from "./requests.ts";
 
-type OrganizationInput = z.input<typeof organizationSchema>;
+export type { Choices };
+export { IDENTITIES };
 
-/** The identities that the simulated Nextcloud's providers (below) understand, and those of the core schemes. */
-export const IDENTITIES = {
-  /** user_oidc as it comes: account and group ids are hashes. */
-  hashed: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
-  /** user_oidc with raw ids: the group `eng` is the Nextcloud group `eng`. */
-  raw: { scheme: "user_oidc", providerId: 2, uniqueUserIds: false },
-  providerBased: {
-    scheme: "user_oidc",
-    providerId: 3,
-    uniqueUserIds: false,
-    providerBasedIds: true,
-    providerIdentifier: "clavex",
-  },
-  /** The same with an identifier that has to be encoded in paths. */
-  oddlyNamed: {
-    scheme: "user_oidc",
-    providerId: 4,
-    uniqueUserIds: false,
-    providerBasedIds: true,
-    providerIdentifier: "Größe & Söhne",
-  },
-  database: { scheme: "database" },
-  sociallogin: { scheme: "sociallogin", providerName: "clavex" },
-} as const;
-
+/** The providers that `IDENTITIES` speaks of. */
 const PROVIDERS: Provider[] = [
   { id: 1, identifier: "first", uniqueUid: true, providerBasedId: false },
   { id: 2, identifier: "second", uniqueUid: false, providerBasedId: false },
   { id: 3, identifier: "clavex", uniqueUid: false, providerBasedId: true },
   { id: 4, identifier: "Größe & Söhne", uniqueUid: false, providerBasedId: true },
 ];
-
-/** The parts of an organization's document that a test cares about; the rest is filled in. */
-export type Choices = Partial<Pick<OrganizationInput, "scope" | "groups" | "quota" | "deprovision" | "reconcile">> & {
-  slug?: string;
-  organizationId?: string;
-  /** Default: `IDENTITIES.hashed`. */
-  identity?: object;
-  /** Default true; false makes an organization that lives from webhook snapshots alone. */
-  apiKey?: boolean;
-};
-
-export const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
-const API_KEY = "clv_test_key_that_protects_nothing";
-
-/** A validated organization. The addresses matter only where something is asked of them. */
-export function organizationOf(
-  choices: Choices = {},
-  servers: { clavex: string; nextcloud: string; username?: string } = {
-    clavex: "https://id.acme.example",
-    nextcloud: "https://nextcloud.acme.example",
-  },
-): Organization {
-  const {
-    slug = "acme",
-    organizationId = randomUUID(),
-    identity = IDENTITIES.hashed,
-    apiKey = true,
-    ...rest
-  } = choices;
-  return organizationSchema.parse({
-    slug,
-    organizationId,
-    identity,
-    clavex: {
-      baseUrl: servers.clavex,
-      webhookSecrets: ["env:WEBHOOK_SECRET"],
-      ...(apiKey ? { apiKey: `env:API_KEY_${organizationId.replaceAll("-", "_")}` } : {}),
-    },
-    nextcloud: {
-      baseUrl: servers.nextcloud,
-      username: servers.username ?? "provisioner",
-      password: "env:APP_PASSWORD",
-    },
-    ...rest,
-  });
-}
 
 /** A clock that only the test moves. */
 export interface Clock {
@@ -112,6 +43,7 @@ export type ProvisionNow = (job: PersonJob, sentAt?: number) => Promise<Outcome>
 
 /** One organization between a simulated Clavex and a simulated Nextcloud. */
 export interface Tenant extends People {
+  readonly slug: string;
   readonly organization: Organization;
   readonly clavex: SimulatedClavex;
   readonly nextcloud: SimulatedNextcloud;
@@ -202,17 +134,14 @@ export function useOrganizations(): Builder {
       const now = () => clock.now;
       const spare = Array.from({ length: ORGANIZATIONS }, () => {
         count += 1;
-        return { id: randomUUID(), slug: `organization-${count}`, apiKey: `${API_KEY}_${count}` };
+        const slug = `organization-${count}`;
+        return { id: randomUUID(), slug, apiKey: apiKeyOf(slug) };
       });
       const clavex = await startSimulatedClavex({ organizations: [...spare], now });
       closers.push(clavex.close);
       const nextcloud = await startSimulatedNextcloud({ providers: PROVIDERS, now });
       closers.push(nextcloud.close);
-      const secrets = environmentSecrets({
-        WEBHOOK_SECRET,
-        APP_PASSWORD: nextcloud.password,
-        ...Object.fromEntries(spare.map(({ id, apiKey }) => [`API_KEY_${id.replaceAll("-", "_")}`, apiKey])),
-      });
+      const secrets = environmentSecrets(environmentOf(nextcloud.password, ...spare.map(({ slug }) => slug)));
       const newClients = (): Clients => {
         const clients = createClients({ secrets, nextcloudConnections: 4, now });
         atEnd(clients.close);
@@ -248,10 +177,7 @@ function tenantOf(parts: TenantParts): Tenant {
   const { clavex, nextcloud, ledger, clock, newClients, choices } = parts;
   const { id, slug } = parts.organization;
   const configured = (changes: Choices): Organization =>
-    organizationOf(
-      { ...choices, ...changes, slug, organizationId: id },
-      { clavex: clavex.url, nextcloud: nextcloud.url, username: nextcloud.username },
-    );
+    organizationOf({ organizationId: id, ...choices, ...changes, slug }, { clavex, nextcloud });
   let organization = configured({});
   const organizations: Organizations = {
     get: async (wanted) => (wanted === slug ? organization : undefined),
@@ -272,6 +198,7 @@ function tenantOf(parts: TenantParts): Tenant {
     };
   };
   const tenant: Tenant = {
+    slug,
     get organization() {
       return organization;
     },

@@ -1,4 +1,3 @@
-import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
 import type { Claims } from "../../functions/ledger/claims.ts";
@@ -11,10 +10,16 @@ import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
 import { type DriftReport, driftReport, type FullReport } from "../../functions/reconcile/drift-report.ts";
 import { createFollowGroups } from "../../functions/reconcile/group-hints.ts";
-import { type CompletedRun, createReconcile, type Reconcile } from "../../functions/reconcile/reconcile.ts";
+import {
+  type CompletedRun,
+  createReconcile,
+  type Reconcile,
+  type ReconcileDependencies,
+} from "../../functions/reconcile/reconcile.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
 import type { Counter, Counters } from "../../functions/telemetry/metrics.ts";
-import { type Tenant, WEBHOOK_SECRET } from "./organization.ts";
+import type { Tenant } from "./organization.ts";
+import { signed } from "./requests.ts";
 
 /** A line that was logged. */
 export interface Line {
@@ -33,6 +38,8 @@ export interface Pipeline {
   /** Replaces what happens when reconciliation sends jobs; `send` is the real thing. */
   onSend: (jobs: Job[], send: () => Promise<void>) => Promise<void>;
 
+  /** What its reconciliation is made of. */
+  readonly dependencies: Required<ReconcileDependencies>;
   readonly reconcile: Reconcile;
   /** A run that has to come to its end. */
   light(options?: Parameters<Reconcile>[2]): Promise<CompletedRun>;
@@ -57,14 +64,16 @@ export interface Pipeline {
   settle(): Promise<void>;
 }
 
+/** An organization with its pipeline. */
+export type Company = Tenant & Pipeline;
+
 const VISIBILITY_SECONDS = 30;
 const RETRY_SECONDS = 1;
 const NEVER = new AbortController().signal;
 
 /** Adds a pipeline to an organization, in its own time: every step begins a second after the one before. */
-export function withPipeline(tenant: Tenant): Tenant & Pipeline {
-  const { organizations, secrets, ledger, clock } = tenant;
-  const { slug } = tenant.organization;
+export function withPipeline(tenant: Tenant): Company {
+  const { slug, organizations, secrets, ledger, clock } = tenant;
   const now = () => clock.now;
   const lines: Line[] = [];
   const counted: Counter[] = [];
@@ -104,9 +113,11 @@ export function withPipeline(tenant: Tenant): Tenant & Pipeline {
     log,
     counters,
     concurrency: 4,
+    now,
   });
   const readers = tenant.newClients();
-  const reconcile = createReconcile({ organizations, clients: readers, ledger, queue, log, counters, now });
+  const dependencies = { organizations, clients: readers, ledger, queue, log, counters, now };
+  const reconcile = createReconcile(dependencies);
   const receiver = createReceiver({ organizations, secrets, queue, log, counters, now });
 
   const step = (): void => {
@@ -142,12 +153,13 @@ export function withPipeline(tenant: Tenant): Tenant & Pipeline {
     }
   }
 
-  const company: Tenant & Pipeline = Object.assign(tenant, {
+  const company: Company = Object.assign(tenant, {
     lines,
     counted,
     sent,
     asked,
     onSend: (_jobs: Job[], send: () => Promise<void>) => send(),
+    dependencies,
     reconcile,
     light: (options?: Parameters<Reconcile>[2]) => completed("light", options),
     full: (options?: Parameters<Reconcile>[2]) => completed("full", options),
@@ -173,12 +185,7 @@ export function withPipeline(tenant: Tenant): Tenant & Pipeline {
     },
     async deliver(body: unknown) {
       step();
-      const text = JSON.stringify(body);
-      const answer = await receiver.request(`/webhooks/clavex/${slug}`, {
-        method: "POST",
-        headers: { "content-type": "application/json", [SIGNATURE_HEADER]: sign(text, WEBHOOK_SECRET) },
-        body: text,
-      });
+      const answer = await receiver.request(`/webhooks/clavex/${slug}`, signed(JSON.stringify(body)));
       return { status: answer.status, said: await answer.json() };
     },
     async settle() {

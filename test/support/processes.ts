@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+const MAIN = "functions/cli/main.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Where programs run: not at the root, where they would find a developer's `.env`, `.local` and `organizations`. */
@@ -13,6 +15,8 @@ export interface Program {
   pid: number;
   /** All it has printed so far, stdout and stderr together. */
   output(): string;
+  stdout(): string;
+  stderr(): string;
   /** Resolves to the first match in the output; rejects when the program ends without one. */
   printed(expression: RegExp): Promise<RegExpExecArray>;
   kill(signal: NodeJS.Signals): void;
@@ -32,24 +36,27 @@ export function runNode(args: string[], environment: Record<string, string> = {}
     env: { PATH: process.env.PATH ?? "", NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let output = "";
+  const printed = { output: "", stdout: "", stderr: "" };
   const listeners = new Set<() => void>();
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name]?.setEncoding("utf8").on("data", (text: string) => {
+      printed.output += text;
+      printed[name] += text;
       for (const listener of listeners) listener();
     });
   }
   const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
   return {
     pid: child.pid ?? 0,
-    output: () => output,
+    output: () => printed.output,
+    stdout: () => printed.stdout,
+    stderr: () => printed.stderr,
     kill: (signal) => void child.kill(signal),
     ended,
     printed: (expression) =>
       new Promise((resolve, reject) => {
         const look = () => {
-          const match = expression.exec(output);
+          const match = expression.exec(printed.output);
           if (match) {
             listeners.delete(look);
             resolve(match);
@@ -58,11 +65,41 @@ export function runNode(args: string[], environment: Record<string, string> = {}
         listeners.add(look);
         void ended.then((code) => {
           look();
-          reject(new Error(`ended with ${code} before printing ${expression}:\n${output}`));
+          reject(new Error(`ended with ${code} before printing ${expression}:\n${printed.output}`));
         });
         look();
       }),
   };
+}
+
+/** How a command of `clavex-nextcloud` ended. */
+export interface Ended {
+  /** The exit code, or the signal that ended it. */
+  code: number | NodeJS.Signals;
+  stdout: string;
+  stderr: string;
+  /** Both together. */
+  output: string;
+  /** The lines of `output`, without the spaces at their ends. */
+  lines: string[];
+}
+
+/** Runs a command of `clavex-nextcloud` to its end, without a terminal. */
+export async function command(args: string[], environment: Record<string, string> = {}): Promise<Ended> {
+  const program = run(MAIN, args, environment);
+  const code = await program.ended;
+  const output = program.output();
+  const lines = output.split("\n").map((line) => line.trimEnd());
+  return { code, stdout: program.stdout(), stderr: program.stderr(), output, lines };
+}
+
+/** Asks again and again until it is as wanted; the test's own timeout is the limit. */
+export async function until<T>(ask: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await ask();
+    if (wanted(value)) return value;
+    await sleep(50);
+  }
 }
 
 /** Reconciliation runs where a test asks for it: otherwise it would do at the start what the test is about. */
@@ -74,7 +111,7 @@ const NO_SCHEDULE = {
 
 /** `npm start` with these arguments and a log of short lines, once it is ready; `url` is where it listens. */
 export async function startPipelineProcess(args: string[], environment: Record<string, string> = {}) {
-  const program = run("functions/cli/main.ts", ["start", "--port", "0", "--log-format", "text", ...args], {
+  const program = run(MAIN, ["start", "--port", "0", "--log-format", "text", ...args], {
     ...NO_SCHEDULE,
     ...environment,
   });

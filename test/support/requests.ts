@@ -1,4 +1,6 @@
+import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { type Fault, parametersOf, type RecordedRequest } from "../../functions/simulated/server.ts";
+import { WEBHOOK_SECRET } from "../core/organization.ts";
 
 /** A request to the simulated Nextcloud, in short. */
 export interface NextcloudRequest {
@@ -46,3 +48,10 @@ export const answers = (
 /** The body of an OCS answer that says no. */
 export const refusal = (statuscode: number, message: string): string =>
   JSON.stringify({ ocs: { meta: { status: "failure", statuscode, message }, data: [] } });
+
+/** A body as Clavex posts it to the webhook endpoint: signed. */
+export const signed = (body: string, secret: string = WEBHOOK_SECRET) => ({
+  method: "POST",
+  headers: { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) },
+  body,
+});
