@@ -193,10 +193,12 @@ async function carryOut(
 
   const hasTime = () => now() < work.startedAt + JOB_MS;
   const changes = await tools.apply(organization, clients, desired, operations, hasTime);
-  if (record.groups.some((gid) => changes.left.includes(gid)))
-    record = await ledger.subjects.put(slug, departed(record, changes.left));
   const failure = changes.failure ?? refusal;
-  if (failure) return giveUp(tools, work, failure, decision, changes);
+  if (failure) {
+    if (record.groups.some((gid) => changes.left.includes(gid)))
+      await ledger.subjects.put(slug, departed(record, changes.left));
+    return giveUp(tools, work, failure, decision, changes);
+  }
   if (before?.refused) await ledger.deadLetters.drop(slug, desired.subject);
   const result = {
     desired,

@@ -254,7 +254,10 @@ describe("a group in another organization's namespace", () => {
   const among = (...all: { identity: object; prefix: string }[]): Organization => {
     const found = all.map(({ identity, prefix }, index) => {
       const slug = `org-${index}`;
-      const servers = { clavex: "https://id.acme.example", nextcloud: NEXTCLOUD };
+      const servers = {
+        clavex: { url: "https://id.acme.example" },
+        nextcloud: { url: NEXTCLOUD, username: "provisioner" },
+      };
       const organization = organizationOf({ slug, identity, groups: { prefix } }, servers);
       return { source: slug, slug, organization, problems: [] };
     });

@@ -7,14 +7,26 @@ const NEXTCLOUD = "https://nextcloud.acme.example";
 /** Two organizations of two Clavex servers on one Nextcloud. */
 function strangers(first: Choices, second: Choices = first, nextcloud = NEXTCLOUD) {
   return [
-    organizationOf({ ...first, slug: "acme" }, { clavex: "https://id.acme.example", nextcloud: NEXTCLOUD }),
-    organizationOf({ ...second, slug: "beta" }, { clavex: "https://id.beta.example", nextcloud }),
+    organizationOf(
+      { ...first, slug: "acme" },
+      { clavex: { url: "https://id.acme.example" }, nextcloud: { url: NEXTCLOUD, username: "provisioner" } },
+    ),
+    organizationOf(
+      { ...second, slug: "beta" },
+      {
+        clavex: { url: "https://id.beta.example" },
+        nextcloud: { url: nextcloud, username: "provisioner" },
+      },
+    ),
   ];
 }
 
 /** Two organizations of one Clavex on one Nextcloud. */
 function relatives(first: Choices, second: Choices = first) {
-  const servers = { clavex: "https://id.acme.example", nextcloud: NEXTCLOUD };
+  const servers = {
+    clavex: { url: "https://id.acme.example" },
+    nextcloud: { url: NEXTCLOUD, username: "provisioner" },
+  };
   return [organizationOf({ ...first, slug: "acme" }, servers), organizationOf({ ...second, slug: "beta" }, servers)];
 }
 
