@@ -248,17 +248,12 @@ describe("the group admin", () => {
 });
 
 describe("a group in another organization's namespace", () => {
-  const NEXTCLOUD = "https://nextcloud.acme.example";
   const { raw, providerBased, sociallogin, hashed } = IDENTITIES;
   /** The first of organizations that share a Nextcloud, each with its identity and prefix, as all of them are read. */
   const among = (...all: { identity: object; prefix: string }[]): Organization => {
     const found = all.map(({ identity, prefix }, index) => {
       const slug = `org-${index}`;
-      const servers = {
-        clavex: { url: "https://id.acme.example" },
-        nextcloud: { url: NEXTCLOUD, username: "provisioner" },
-      };
-      const organization = organizationOf({ slug, identity, groups: { prefix } }, servers);
+      const organization = organizationOf({ slug, identity, groups: { prefix } });
       return { source: slug, slug, organization, problems: [] };
     });
     const [first] = together(found);

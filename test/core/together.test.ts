@@ -4,30 +4,22 @@ import { type Choices, IDENTITIES, organizationOf } from "./organization.ts";
 
 const NEXTCLOUD = "https://nextcloud.acme.example";
 
+const serversOf = (clavex: string, nextcloud: string) => ({
+  clavex: { url: clavex },
+  nextcloud: { url: nextcloud, username: "provisioner" },
+});
+
 /** Two organizations of two Clavex servers on one Nextcloud. */
 function strangers(first: Choices, second: Choices = first, nextcloud = NEXTCLOUD) {
   return [
-    organizationOf(
-      { ...first, slug: "acme" },
-      { clavex: { url: "https://id.acme.example" }, nextcloud: { url: NEXTCLOUD, username: "provisioner" } },
-    ),
-    organizationOf(
-      { ...second, slug: "beta" },
-      {
-        clavex: { url: "https://id.beta.example" },
-        nextcloud: { url: nextcloud, username: "provisioner" },
-      },
-    ),
+    organizationOf({ ...first, slug: "acme" }, serversOf("https://id.acme.example", NEXTCLOUD)),
+    organizationOf({ ...second, slug: "beta" }, serversOf("https://id.beta.example", nextcloud)),
   ];
 }
 
 /** Two organizations of one Clavex on one Nextcloud. */
 function relatives(first: Choices, second: Choices = first) {
-  const servers = {
-    clavex: { url: "https://id.acme.example" },
-    nextcloud: { url: NEXTCLOUD, username: "provisioner" },
-  };
-  return [organizationOf({ ...first, slug: "acme" }, servers), organizationOf({ ...second, slug: "beta" }, servers)];
+  return [organizationOf({ ...first, slug: "acme" }), organizationOf({ ...second, slug: "beta" })];
 }
 
 const { hashed, raw, providerBased, database, sociallogin } = IDENTITIES;

@@ -72,7 +72,12 @@ export async function openOffice(choices: Record<string, unknown> = {}): Promise
     stateFolder,
     ...createPeople({ slug: SLUG, clavex, nextcloud, identity: () => identity }),
     configure: (changed) => write(SLUG, { ...documentOf({ slug: SLUG, organizationId }, servers), ...changed }),
-    addFile: (slug, document) => write(slug, { ...documentOf({ slug, apiKey: false }, servers), ...document }),
+    // Two organizations may have one provider only with an API key each.
+    addFile: (slug, document) =>
+      write(slug, {
+        ...documentOf({ slug, apiKey: false, identity: { scheme: "user_oidc", providerId: 9 } }, servers),
+        ...document,
+      }),
     async start(...options) {
       const program = await startPipelineProcess([...places, "--first-retry", "0.1", ...options], environment);
       running.add(program);
