@@ -46,7 +46,8 @@ describe("the Lambda function behind the schedules", () => {
           apiKey: "ssm:clavex",
         },
         nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "ssm:nextcloud" },
-        identity: { scheme: "user_oidc", providerId: 1 },
+        // Organizations of two Clavex servers may not have one provider.
+        identity: { scheme: "user_oidc", providerId: slug === "unreachable" ? 2 : 1 },
       };
       parameters.put(`/clavex-nextcloud/${STAGE}/organizations/${slug}`, JSON.stringify(document));
       parameters.put(`/clavex-nextcloud/${STAGE}/secrets/${slug}/api/clavex`, apiKey, "SecureString");
