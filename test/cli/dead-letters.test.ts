@@ -7,6 +7,7 @@ import { openDatabase } from "../../functions/database.ts";
 import { lockFolder } from "../../functions/local/lock.ts";
 import { rememberPipeline } from "../../functions/local/running.ts";
 import { openState, type State } from "../../functions/local/state.ts";
+import { documentOf } from "../core/organization.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
 import { command, type Ended } from "../support/processes.ts";
 
@@ -28,14 +29,7 @@ async function withFolders(use: (place: string[], state: string) => Promise<void
   try {
     await mkdir(state);
     for (const slug of ["acme", "other"]) {
-      const organization = {
-        slug,
-        organizationId: randomUUID(),
-        clavex: { baseUrl: "https://id.acme.example", webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
-        nextcloud: { baseUrl: "https://nextcloud.acme.example", username: "provisioner", password: "env:PASSWORD" },
-        identity: { scheme: "user_oidc", providerId: 1 },
-      };
-      await writeFile(join(folder, `${slug}.json`), JSON.stringify(organization));
+      await writeFile(join(folder, `${slug}.json`), JSON.stringify(documentOf({ slug })));
     }
     await use(["--organizations", folder, "--state", state], state);
   } finally {
