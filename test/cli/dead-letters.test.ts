@@ -7,6 +7,7 @@ import { openDatabase } from "../../functions/database.ts";
 import { lockFolder } from "../../functions/local/lock.ts";
 import { rememberPipeline } from "../../functions/local/running.ts";
 import { openState, type State } from "../../functions/local/state.ts";
+import { documentOf } from "../core/organization.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
 import { command, type Ended } from "../support/processes.ts";
 
@@ -28,14 +29,7 @@ async function withFolders(use: (place: string[], state: string) => Promise<void
   try {
     await mkdir(state);
     for (const slug of ["acme", "other"]) {
-      const organization = {
-        slug,
-        organizationId: randomUUID(),
-        clavex: { baseUrl: "https://id.acme.example", webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
-        nextcloud: { baseUrl: "https://nextcloud.acme.example", username: "provisioner", password: "env:PASSWORD" },
-        identity: { scheme: "user_oidc", providerId: 1 },
-      };
-      await writeFile(join(folder, `${slug}.json`), JSON.stringify(organization));
+      await writeFile(join(folder, `${slug}.json`), JSON.stringify(documentOf({ slug })));
     }
     await use(["--organizations", folder, "--state", state], state);
   } finally {
@@ -88,7 +82,7 @@ async function giveUp(stateFolder: string, body: string | undefined): Promise<st
 describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => {
   test("list shows all of both places with reason, attempts and time, and exits with 2; with 0 when there are none", () =>
     withStanding(async ({ cli, park, giveUp }) => {
-      expect(await cli("list")).toEqual({ code: 0, stdout: "There are no dead letters.\n", stderr: "" });
+      expect(await cli("list")).toMatchObject({ code: 0, stdout: "There are no dead letters.\n", stderr: "" });
       const [parked, given] = [await park(), await giveUp()];
       const list = await cli("list");
       expect(list).toMatchObject({ code: 2, stderr: "" });
@@ -116,7 +110,7 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
         stayed: staying,
       });
       const unasked = await cli("replay", "--json");
-      expect(unasked).toEqual({ code: 1, stdout: "", stderr: "Replay 1 dead letters? Say so with --yes.\n" });
+      expect(unasked).toMatchObject({ code: 1, stdout: "", stderr: "Replay 1 dead letters? Say so with --yes.\n" });
       expect(JSON.parse((await cli("replay", "--json", "--yes")).stdout)).toEqual({
         done: 1,
         stayed: staying,
@@ -147,7 +141,7 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       expect(list).toMatchObject({ code: 2 });
       expect(list.stdout).toContain("profile-refused (sent back, on its way)");
       const again = await cli("replay", "--yes");
-      expect(again).toEqual({
+      expect(again).toMatchObject({
         code: 0,
         stdout: `0 sent back, 1 stayed.\n  ${subject}: it is on its way already\n`,
         stderr: "",

@@ -1,16 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { sign } from "../../functions/clavex/signature.ts";
 import { accountId } from "../../functions/core/identity.ts";
 import { openState } from "../../functions/local/state.ts";
-import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import type { SimulatedClavex } from "../../functions/simulated/clavex.ts";
+import type { SimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { until } from "../support/processes.ts";
-import { PipelineProcesses, randomNumbers } from "./soak-processes.ts";
+import { openSoak, type PipelineProcesses, randomNumbers, SLUG, type Soak } from "./soak-processes.ts";
 
 const SEED = 20260724;
 const KILLS = 100;
@@ -22,40 +18,18 @@ const DEPARTURES = 10;
 /** Some deliveries are sent again although they were accepted, as Clavex does when it did not see the answer. */
 const SENT_AGAIN = 0.2;
 const SENDERS = 4;
-const SLUG = "acme";
-const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
-const SECRET = "00112233445566778899aabbccddeeff".repeat(2);
-const API_KEY = "clv_test";
 const IDENTITY = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
 
-let folder: string;
+let soak: Soak;
 let clavex: SimulatedClavex;
 let nextcloud: SimulatedNextcloud;
 let pipeline: PipelineProcesses;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
-  clavex = await startSimulatedClavex({ organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: API_KEY }] });
-  nextcloud = await startSimulatedNextcloud();
-  pipeline = new PipelineProcesses({
-    stateFolder: join(folder, "state"),
-    secrets: { WEBHOOK: SECRET, KEY: API_KEY, PASSWORD: nextcloud.password },
-    organization: {
-      slug: SLUG,
-      organizationId: ORGANIZATION,
-      clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
-      nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:PASSWORD" },
-      identity: IDENTITY,
-    },
-  });
+  soak = await openSoak();
+  ({ clavex, nextcloud, pipeline } = soak);
 });
-
-afterAll(async () => {
-  await pipeline.end("SIGKILL");
-  await clavex.close();
-  await nextcloud.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => soak.close());
 
 interface Person {
   id: string;
@@ -87,17 +61,8 @@ test(`a pipeline killed ${KILLS} times under load loses nothing that it accepted
     return delivery("user.updated", clavex.suspend(SLUG, person.id));
   }
 
-  /** Posts a delivery until it is accepted, as Clavex tries again when it is not. */
   async function post(body: string): Promise<void> {
-    const headers = { "x-clavex-signature": sign(body, SECRET), "content-type": "application/json" };
-    for (;;) {
-      const url = `${pipeline.url}/webhooks/clavex/${SLUG}`;
-      const answer = await fetch(url, { method: "POST", headers, body }).catch(() => undefined);
-      await answer?.text().catch(() => undefined);
-      if (answer?.status === 202) break;
-      await sleep(20);
-    }
-    accepted.add((JSON.parse(body) as { id: string }).id);
+    accepted.add(await soak.post(body));
   }
 
   async function postSometimesTwice(body: string): Promise<void> {
@@ -129,7 +94,7 @@ test(`a pipeline killed ${KILLS} times under load loses nothing that it accepted
   sending.abort();
   await Promise.all(senders);
 
-  const state = openState(join(folder, "state"));
+  const state = openState(soak.stateFolder);
   const { queue, ledger, deadLetterQueue } = state;
   await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
   const [brake, givenUp] = [await ledger.brakes.get(SLUG), await deadLetterQueue.count()];

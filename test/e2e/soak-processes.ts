@@ -1,4 +1,15 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { apiKeyOf, type Choices, documentOf, environmentOf } from "../core/organization.ts";
 import { type Program, run } from "../support/processes.ts";
+import { signed } from "../support/requests.ts";
+
+export const SLUG = "acme";
+export const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
 
 /** mulberry32: the same numbers for the same seed. */
 export function randomNumbers(seed: number): () => number {
@@ -57,4 +68,51 @@ export class PipelineProcesses {
         }),
     );
   }
+}
+
+/** One organization between simulated servers, with its pipeline in processes that can be killed. */
+export interface Soak {
+  clavex: SimulatedClavex;
+  nextcloud: SimulatedNextcloud;
+  stateFolder: string;
+  pipeline: PipelineProcesses;
+  /** Posts a delivery until it is accepted, as Clavex tries again when it is not. Returns the delivery's id. */
+  post(body: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Starts the servers; the test starts the pipeline. */
+export async function openSoak(choices: Choices = {}): Promise<Soak> {
+  const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  const stateFolder = join(folder, "state");
+  const clavex = await startSimulatedClavex({
+    organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: apiKeyOf(SLUG) }],
+  });
+  const nextcloud = await startSimulatedNextcloud();
+  const pipeline = new PipelineProcesses({
+    stateFolder,
+    secrets: environmentOf(nextcloud.password, SLUG),
+    organization: documentOf({ ...choices, slug: SLUG, organizationId: ORGANIZATION }, { clavex, nextcloud }),
+  });
+  return {
+    clavex,
+    nextcloud,
+    stateFolder,
+    pipeline,
+    async post(body) {
+      for (;;) {
+        const url = `${pipeline.url}/webhooks/clavex/${SLUG}`;
+        const answer = await fetch(url, signed(body)).catch(() => undefined);
+        await answer?.text().catch(() => undefined);
+        if (answer?.status === 202) return (JSON.parse(body) as { id: string }).id;
+        await sleep(20);
+      }
+    },
+    async close() {
+      await pipeline.end("SIGKILL");
+      await clavex.close();
+      await nextcloud.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }

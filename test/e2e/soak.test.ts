@@ -1,16 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { sign } from "../../functions/clavex/signature.ts";
 import { openState } from "../../functions/local/state.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
-import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
-import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import type { ClavexUser, SimulatedClavex } from "../../functions/simulated/clavex.ts";
+import type { SimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
 import { until } from "../support/processes.ts";
-import { PipelineProcesses, randomNumbers } from "./soak-processes.ts";
+import { ORGANIZATION, openSoak, type PipelineProcesses, randomNumbers, SLUG, type Soak } from "./soak-processes.ts";
 
 const SEED = 20260723;
 const PEOPLE = 500;
@@ -20,10 +16,6 @@ const DEPARTURES = 9;
 /** Some deliveries are sent again, as Clavex does when it did not see the answer. */
 const SENT_AGAIN = 0.15;
 const SENDERS = 12;
-const SLUG = "acme";
-const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
-const SECRET = "00112233445566778899aabbccddeeff".repeat(2);
-const API_KEY = "clv_test";
 const GB = 1024 ** 3;
 const GROUPS = ["Engineering", "Sales", "Finance", "R&D / c++", "Ops", "été"];
 
@@ -102,35 +94,16 @@ function injectFaults(
   return injected;
 }
 
-let folder: string;
+let soak: Soak;
 let clavex: SimulatedClavex;
 let nextcloud: SimulatedNextcloud;
 let pipeline: PipelineProcesses;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
-  clavex = await startSimulatedClavex({ organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: API_KEY }] });
-  nextcloud = await startSimulatedNextcloud();
-  pipeline = new PipelineProcesses({
-    stateFolder: join(folder, "state"),
-    secrets: { WEBHOOK: SECRET, KEY: API_KEY, PASSWORD: nextcloud.password },
-    organization: {
-      slug: SLUG,
-      organizationId: ORGANIZATION,
-      clavex: { baseUrl: clavex.url, webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
-      nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:PASSWORD" },
-      identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
-      quota: { default: "5 GB", byGroup: { Finance: "50 GB" } },
-    },
-  });
+  soak = await openSoak({ quota: { default: "5 GB", byGroup: { Finance: "50 GB" } } });
+  ({ clavex, nextcloud, pipeline } = soak);
 });
-
-afterAll(async () => {
-  await pipeline.end("SIGKILL");
-  await clavex.close();
-  await nextcloud.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => soak.close());
 
 /** What the directory holds of a person, kept beside it, so that the expectation does not come from the code under test. */
 interface Person {
@@ -223,19 +196,10 @@ test("500 people get through failures, kills and restarts: every accepted delive
     }
   }
 
-  /** Posts a delivery until it is accepted, as Clavex tries again when it is not. */
   async function post(body: string): Promise<void> {
-    const headers = { "x-clavex-signature": sign(body, SECRET), "content-type": "application/json" };
-    for (;;) {
-      const answer = await fetch(`${pipeline.url}/webhooks/clavex/${SLUG}`, { method: "POST", headers, body }).catch(
-        () => undefined,
-      );
-      await answer?.text().catch(() => undefined);
-      if (answer?.status === 202) break;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    const id = await soak.post(body);
     posted += 1;
-    accepted.add((JSON.parse(body) as { id: string }).id);
+    accepted.add(id);
   }
 
   function* someAgain(bodies: Iterable<string>): Generator<string> {
@@ -292,7 +256,7 @@ test("500 people get through failures, kills and restarts: every accepted delive
   await pipeline.end("SIGKILL");
   await pipeline.start();
 
-  const state = openState(join(folder, "state"));
+  const state = openState(soak.stateFolder);
   const { queue, deadLetterQueue, ledger } = state;
   await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
   const slugs = async () => [SLUG];

@@ -3,22 +3,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { sign } from "../../functions/clavex/signature.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
-import { organizationSchema } from "../../functions/core/organization.ts";
 import { type Database, openDatabase } from "../../functions/database.ts";
 import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
+import { environmentOf, organizationOf } from "../core/organization.ts";
+import { signed } from "../support/requests.ts";
 
-const SECRET = "00112233445566778899aabbccddeeff".repeat(2);
-const ORGANIZATION = organizationSchema.parse({
-  slug: "acme",
-  organizationId: "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10",
-  clavex: { baseUrl: "https://id.acme.example", webhookSecrets: ["env:WEBHOOK"], apiKey: "env:KEY" },
-  nextcloud: { baseUrl: "https://nextcloud.acme.example", username: "provisioner", password: "env:PASSWORD" },
-  identity: { scheme: "user_oidc", providerId: 1 },
-});
+const ORGANIZATION = organizationOf();
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 let folder: string;
@@ -42,7 +35,7 @@ test("while the disk is full deliveries are answered with 503; once there is roo
   const queue = createSqliteQueue(database, { visibilitySeconds: 30 });
   const receiver = createReceiver({
     organizations: fixedOrganizations([ORGANIZATION]),
-    secrets: environmentSecrets({ WEBHOOK: SECRET }),
+    secrets: environmentSecrets(environmentOf("", ORGANIZATION.slug)),
     queue,
     log: silent,
     counters: { count: () => undefined, flush: () => undefined },
@@ -52,8 +45,7 @@ test("while the disk is full deliveries are answered with 503; once there is roo
     const id = randomUUID();
     const data = { id: randomUUID(), org_id: ORGANIZATION.organizationId };
     const body = JSON.stringify({ id, event: "user.deleted", occurred_at: new Date().toISOString(), data });
-    const headers = { "x-clavex-signature": sign(body, SECRET), "content-type": "application/json" };
-    const answer = await receiver.request("/webhooks/clavex/acme", { method: "POST", headers, body });
+    const answer = await receiver.request("/webhooks/clavex/acme", signed(body));
     if (answer.status === 202) accepted.push(id);
     return answer;
   }

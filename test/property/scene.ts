@@ -104,8 +104,7 @@ export async function newScene(build: Builder["build"], mode: Mode): Promise<Sce
     groups: { always: [ALWAYS], adopt: [ADOPTED] },
     quota: { default: "5 GB", byGroup: { Engineering: "50 GB", Sales: "none" } },
   });
-  const { clavex, nextcloud, organization } = tenant;
-  const { slug } = organization;
+  const { slug, clavex, nextcloud } = tenant;
   // The brake is another test's: here an operator lets everybody pass.
   await createBrake(tenant.ledger, () => tenant.clock.now).allow(slug, 100_000);
   const idOf = (value: string): string =>
@@ -195,13 +194,12 @@ export async function newScene(build: Builder["build"], mode: Mode): Promise<Sce
       case "join":
       case "leave": {
         const name = GROUPS[change.group] ?? GROUPS[0];
-        const existing = clavex.groupByName(slug, name);
         if (change.kind === "join") {
-          clavex.addMember(slug, (existing ?? clavex.addGroup(slug, name)).id, person.subject);
+          tenant.assign({ id: person.subject }, name);
           members.set(name, (members.get(name) ?? new Set()).add(person.subject));
         } else {
-          if (existing === undefined) return [];
-          clavex.removeMember(slug, existing.id, person.subject);
+          if (clavex.groupByName(slug, name) === undefined) return [];
+          tenant.unassign({ id: person.subject }, name);
           members.get(name)?.delete(person.subject);
         }
         return reconcile([person.subject]);
