@@ -117,6 +117,11 @@ export function replayOf<J extends Job>(job: J): J {
   return { ...job, trigger: { kind: "replay", of: originOf(job.trigger) } };
 }
 
+/** A job for somebody who may be in other groups of the directory than before. */
+export function membershipJob(organization: string, subject: string): PersonJob {
+  return { version: 2, kind: "person", organization, subject, trigger: { kind: "reconcile", reason: "membership" } };
+}
+
 /** Whom a job is about, as one word: the subject, or `groups`. */
 export function aboutWhom(job: Job): string {
   return job.kind === "groups" ? job.kind : job.subject;

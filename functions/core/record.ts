@@ -283,6 +283,14 @@ export function unqueued(record: SubjectRecord, before: SubjectRecord["queued"])
   return { ...record, queued: before };
 }
 
+/**
+ * Whether the person's groups in the directory decide anything: those of somebody who is suspended or gone are left as they are;
+ * for the others scope and quota may depend on them too.
+ */
+export function followsGroups({ state }: SubjectRecord): boolean {
+  return state === "active" || state === "outOfScope";
+}
+
 /** Whether anything was ever applied for the subject: then the account is claimed, and known by its hash. */
 export function isKnown(record: SubjectRecord | undefined): boolean {
   return record?.applied !== undefined;

@@ -5,6 +5,7 @@ import type { RetryDelay, Wait } from "../core/retry.ts";
 import { QUEUE_LIMITS } from "../queue/limits.ts";
 import { parseJob } from "../queue/message.ts";
 import type { Consumer, Message, Sender } from "../queue/queue.ts";
+import { sideBySide } from "../side-by-side.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
 import { problemOf } from "../telemetry/problem.ts";
@@ -104,11 +105,9 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
   return async (messages, deadline) => {
     const subjects = [...Map.groupBy(messages, ({ group }) => group).values()];
     const waiting: Waiting[] = [];
-    const next = subjects.values();
-    const runner = async (): Promise<void> => {
-      for (const ofSubject of next) waiting.push(...(await work(ofSubject, deadline)));
-    };
-    await Promise.all(Array.from({ length: Math.min(concurrency, subjects.length) }, runner));
+    await sideBySide(subjects, concurrency, async (ofSubject) => {
+      waiting.push(...(await work(ofSubject, deadline)));
+    });
     await queue.setVisibility(waiting.map(({ message, seconds }) => ({ receipt: message.receipt, seconds })));
     counters.flush();
     return waiting.map(({ message }) => message);

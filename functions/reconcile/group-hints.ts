@@ -1,7 +1,8 @@
 import { groupsHash } from "../core/desired.ts";
-import { type Job, originOf } from "../core/job.ts";
+import { membershipJob, originOf } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import type { GroupMap } from "../core/person.ts";
+import { followsGroups } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Guards } from "../provision/guards.ts";
 import type { FollowGroups } from "../provision/worker.ts";
@@ -61,20 +62,10 @@ export async function sendGroupChanges(
   let sent = 0;
   for await (const page of ledger.subjects.all(organization.slug)) {
     const changed = page.filter(
-      ({ subject, state, applied }) =>
-        // Whoever is suspended or gone keeps what they have; for the others scope and quota may hang on groups too.
-        (state === "active" || state === "outOfScope") &&
-        (applied?.groupsHash ?? NO_GROUPS) !== groupsHash(map.of(subject)),
+      (record) =>
+        followsGroups(record) && (record.applied?.groupsHash ?? NO_GROUPS) !== groupsHash(map.of(record.subject)),
     );
-    const jobs = changed.map(
-      ({ subject }): Job => ({
-        version: 2,
-        kind: "person",
-        organization: organization.slug,
-        subject,
-        trigger: { kind: "reconcile", reason: "membership" },
-      }),
-    );
+    const jobs = changed.map(({ subject }) => membershipJob(organization.slug, subject));
     await queue.sendAll(jobs, source);
     sent += jobs.length;
   }

@@ -4,9 +4,10 @@ import type { Organizations } from "../config/organizations.ts";
 import { isRelevant } from "../core/desired.ts";
 import { Failure, PipelineFailure, unknownOrganization } from "../core/failure.ts";
 import { joinedOrLeft, lookAt, type WatchedGroup } from "../core/group-watch.ts";
-import type { Job } from "../core/job.ts";
+import { type Job, membershipJob } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, DirectoryGroup } from "../core/person.ts";
+import { followsGroups } from "../core/record.ts";
 import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Sender } from "../queue/queue.ts";
@@ -187,10 +188,7 @@ async function sendJobs({ ledger, queue, organization }: Watching, subjects: Rea
   const jobs: Job[] = [];
   await sideBySide(subjects, CONCURRENT_LEDGER_CALLS, async (subject) => {
     const record = await ledger.subjects.get(slug, subject);
-    // Whoever is suspended or gone keeps what they have.
-    if (record?.state !== "active" && record?.state !== "outOfScope") return;
-    const trigger = { kind: "reconcile", reason: "membership" } as const;
-    jobs.push({ version: 2, kind: "person", organization: slug, subject, trigger });
+    if (record && followsGroups(record)) jobs.push(membershipJob(slug, subject));
   });
   await queue.sendAll(jobs, randomUUID());
   return jobs.length;
