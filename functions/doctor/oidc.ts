@@ -177,6 +177,13 @@ export const oidcChecks: Check[] = [
     run: quotaClaim,
   },
   {
+    id: "oidc.picture-claim",
+    title: "Pictures reach Nextcloud at login",
+    docs: "docs/connect.md#claims",
+    needs: ["oidc.client"],
+    run: pictureClaim,
+  },
+  {
     id: "oidc.quota-values",
     title: "Everybody's quota attribute can be read",
     docs: "docs/connect.md#quota",
@@ -274,6 +281,17 @@ async function quotaClaim(context: DoctorContext): Promise<Finding> {
   return fail(
     `the mapper ${mapper.name} fills the claim ${claim} with something else than the attribute ${attribute}: each login overwrites the quota`,
     `Delete the mapper, let it use the attribute ${attribute}, or name another claim: occ user_oidc:provider NAME --mapping-quota=CLAIM`,
+  );
+}
+
+/** A picture comes at login only, and a provider's avatar mapping brings none without the claim (docs/facts/nextcloud.md 7). */
+async function pictureClaim(context: DoctorContext): Promise<Finding> {
+  const claim = (await context.provider().catch(() => undefined))?.settings.mappingAvatar;
+  if (!claim) return ok("the provider maps no picture");
+  if (idTokenClaims(await context.mappers()).has(claim)) return ok();
+  return warn(
+    `no mapper puts the claim ${claim} into the id token: nobody gets a picture`,
+    `Add a mapper user_attribute picture -> ${claim} (clavex-nextcloud setup does).`,
   );
 }
 

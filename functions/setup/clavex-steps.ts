@@ -175,10 +175,11 @@ function wantedMappers(quotaAttribute: string): NewMapper[] {
     { name: "nc-groups", mapper_type: "group_membership", claim_name: "groups", ...tokens },
     { name: "nc-email", mapper_type: "user_property", attribute_name: "email", claim_name: "email", ...tokens },
     { name: "nc-quota", mapper_type: "user_attribute", attribute_name: quotaAttribute, claim_name: "quota", ...tokens },
+    { name: "nc-picture", mapper_type: "user_attribute", attribute_name: "picture", claim_name: "picture", ...tokens },
   ];
 }
 
-/** The mappers of the client: groups, e-mail and quota. Clavex has none for a full name. */
+/** The mappers of the client: groups, e-mail, quota and picture. Clavex has none for a full name. */
 export function mappersStep(context: SetupContext, find: () => Promise<OidcClient | undefined>): Step {
   const { management, record } = context;
   const wanted = wantedMappers(context.configured?.quota.attribute ?? "nextcloud_quota");
@@ -194,7 +195,7 @@ export function mappersStep(context: SetupContext, find: () => Promise<OidcClien
   return {
     title: "Clavex: claims of the client",
     async inspect(): Promise<Inspection> {
-      if (!management) return byHand("Make mappers for groups, e-mail and quota.", TOKEN);
+      if (!management) return byHand("Make mappers for groups, e-mail, quota and picture.", TOKEN);
       const names = (await missing()).map(({ claim_name: claim }) => claim);
       return names.length === 0 ? done() : toDo(`make mappers for ${names.join(", ")}`);
     },

@@ -611,6 +611,15 @@ const broken: Broken[] = [
     fix: /enrich_login_id_token_with_userinfo/,
   },
   {
+    id: "oidc.picture-claim",
+    status: "warn",
+    what: "no mapper brings the picture",
+    break: () => {
+      mapper("nc-picture").add_to_access_token = false;
+    },
+    fix: /user_attribute picture/,
+  },
+  {
     id: "oidc.quota-claim",
     status: "fail",
     what: "the quota claim is filled with something else",

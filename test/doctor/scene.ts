@@ -87,6 +87,14 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
       attribute_name: "nextcloud_quota",
       claim_name: "quota",
     },
+    {
+      ...mapper,
+      id: "m-4",
+      name: "nc-picture",
+      mapper_type: "user_attribute",
+      attribute_name: "picture",
+      claim_name: "picture",
+    },
   );
   management.apiKeys.push({
     id: "key-1",
