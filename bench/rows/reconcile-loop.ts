@@ -5,7 +5,7 @@ import type { Place } from "./reconcile-process.ts";
 
 const { id, slug, apiKey } = DEFAULT_ORGANIZATION;
 const CLAVEX_PAGE = 200;
-const IDS_PAGE = 10_000;
+const IDS_PAGE = 500;
 const DETAILS_PAGE = 200;
 
 /** The parts of the servers' pages that lead to the next one; nothing is checked. */

@@ -63,11 +63,11 @@ function core(method: string, pattern: RegExp, needs: Route["needs"], run: Route
 // Users
 
 function listUsers({ state, parameters }: Call): unknown {
-  return { users: state.searchIds(page(parameters)) };
+  return { users: state.searchIds(page(state, parameters)) };
 }
 
 function listUserDetails(call: Call): unknown {
-  return { users: details(call, call.state.searchIds(page(call.parameters))) };
+  return { users: details(call, call.state.searchIds(page(call.state, call.parameters))) };
 }
 
 function createUser({ state, parameters }: Call): unknown {
@@ -150,11 +150,11 @@ function membership(call: Call): { id: string; gid: string; target: Account } {
 // Groups
 
 function listGroups({ state, parameters }: Call): unknown {
-  return { groups: state.searchGroups(page(parameters)).map(({ gid }) => gid) };
+  return { groups: state.searchGroups(page(state, parameters)).map(({ gid }) => gid) };
 }
 
 function listGroupDetails({ state, parameters }: Call): unknown {
-  const groups = state.searchGroups(page(parameters)).map((group) => ({
+  const groups = state.searchGroups(page(state, parameters)).map((group) => ({
     id: group.gid,
     displayname: group.displayName,
     usercount: group.members.size,
@@ -170,7 +170,7 @@ function groupUsers(call: Call): unknown {
 }
 
 function groupUserDetails(call: Call): unknown {
-  const { search, limit, offset } = page(call.parameters);
+  const { search, limit, offset } = page(call.state, call.parameters);
   const ids = call.state.memberIds(visibleGroup(call)).filter((id) => id.toLowerCase().includes(search.toLowerCase()));
   return { users: details(call, ids.slice(offset, limit === undefined ? undefined : offset + limit)) };
 }
@@ -253,11 +253,15 @@ function text(parameters: Map<string, unknown>, name: string, otherwise?: string
   return value;
 }
 
-function page(parameters: Map<string, unknown>): Page {
-  const limit = parameters.get("limit");
+/** A list's page; no limit means all. From 34 on there is a highest one, a negative one was never taken (docs/facts/nextcloud.md 5). */
+function page({ version }: NextcloudState, parameters: Map<string, unknown>): Page {
+  const sent = parameters.get("limit");
+  const limit = sent === undefined || sent === "" ? undefined : Number(sent);
+  const [least, most] = version >= 34 ? [1, 500] : [0, Number.POSITIVE_INFINITY];
+  if (limit !== undefined && (limit < least || limit > most)) throw new InternalServerError();
   return {
     search: text(parameters, "search", ""),
-    limit: limit === undefined || limit === "" ? undefined : Number(limit),
+    limit,
     offset: Number(parameters.get("offset") ?? 0),
   };
 }

@@ -66,6 +66,9 @@ export interface Group {
   members: Set<string>;
 }
 
+/** The major versions of Nextcloud that the simulator speaks, each as it was recorded. */
+export type NextcloudVersion = 27 | 32 | 34;
+
 export interface Page {
   search: string;
   limit?: number | undefined;
@@ -99,6 +102,7 @@ const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
  * the controllers and user_oidc apply to it. Refusals are thrown as OcsError or InternalServerError.
  */
 export class NextcloudState {
+  readonly version: NextcloudVersion;
   readonly providers: Provider[];
   readonly flags: LoginFlags;
   readonly #accounts = new Map<string, Account>();
@@ -107,7 +111,8 @@ export class NextcloudState {
   readonly #sortedIds = new Map<Backend, string[]>();
   #sortedGids: string[] | undefined;
 
-  constructor(providers: Provider[], flags: LoginFlags) {
+  constructor(version: NextcloudVersion, providers: Provider[], flags: LoginFlags) {
+    this.version = version;
     this.providers = providers;
     this.flags = flags;
     this.createGroup("admin");

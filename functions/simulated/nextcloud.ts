@@ -3,7 +3,7 @@ import { type Login, type LoginResult, login } from "./nextcloud-login.ts";
 import { type Call, decode, type Route, routes } from "./nextcloud-routes.ts";
 import { Sessions } from "./nextcloud-sessions.ts";
 import { isOffered, type NextcloudSettings, settingsRoutes } from "./nextcloud-settings.ts";
-import { type LoginFlags, NextcloudState, type Provider } from "./nextcloud-state.ts";
+import { type LoginFlags, NextcloudState, type NextcloudVersion, type Provider } from "./nextcloud-state.ts";
 import {
   type AccountView,
   accountView,
@@ -38,6 +38,8 @@ export type { AccountView, GroupView, LocalUser } from "./nextcloud-view.ts";
 
 export interface SimulatedNextcloudOptions {
   port?: number;
+  /** Default: 27. */
+  version?: NextcloudVersion;
   /** Default: one admin, `provisioner` with `DEFAULT_APP_PASSWORD`. */
   credentials?: Credentials[];
   /** Default: one provider, id 1, unique user ids. */
@@ -97,6 +99,7 @@ const VERSION = { major: 27, minor: 1, micro: 0, string: "27.1.0", edition: "", 
  */
 export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions = {}): Promise<SimulatedNextcloud> {
   const {
+    version = 27,
     credentials = [{ username: "provisioner", password: DEFAULT_APP_PASSWORD }],
     providers = [{ id: 1, identifier: "clavex", uniqueUid: true, providerBasedId: false }],
     apps = { provisioning_api: "1.17.0", user_oidc: "6.4.0" },
@@ -105,6 +108,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     bruteForce = false,
   } = options;
   const state = new NextcloudState(
+    version,
     providers.map((each) => ({ ...each })),
     { autoProvision: true, softAutoProvision: true, disableAccountCreation: false, ...flags },
   );

@@ -139,6 +139,22 @@ describe.skipIf(isReal)("what the recordings show of state and time", () => {
     expect(users().map(({ id }) => id)).toEqual(["admin", "", "q4", "jörg|x/y"]);
   });
 
+  it.each([
+    [34, "users", { 0: 500, 1: 200, 500: 200, 501: 500, 10000: 500, "-1": 500 }],
+    [34, "users/details", { 500: 200, 501: 500 }],
+    [34, "groups", { 500: 200, 1000: 500 }],
+    [34, "groups/details", { 500: 200, 501: 500 }],
+    [34, "groups/admin/users/details", { 500: 200, 501: 500 }],
+    [32, "users", { 0: 200, 501: 200, 10000: 200, "-1": 500 }],
+    [27, "users", { 0: 200, 501: 200, 10000: 200, "-1": 500 }],
+  ] as const)("Nextcloud %d answers the limits of %s with %j", async (version, list, statuses) => {
+    await start({ version });
+    for (const [limit, status] of Object.entries(statuses)) {
+      const answer = await request("GET", `/ocs/v2.php/cloud/${list}?limit=${limit}&format=json`);
+      expect([limit, answer.status]).toEqual([limit, status]);
+    }
+  });
+
   it("members of a group, with details and pages", async () => {
     await start({
       groups: [{ gid: "eng", displayName: "Engineering" }],

@@ -283,6 +283,19 @@ describe("looking for accounts", () => {
     });
   });
 
+  it("asks for 500 at most on a page: Nextcloud 34 answers a limit above with HTTP 500", async () => {
+    const server = await startSimulatedNextcloud({ version: 34 });
+    closers.push(server.close);
+    const wanted = new Set(Array.from({ length: 1_100 }, (_, index) => `p${index}`));
+    for (const id of wanted) server.addLocalUser({ id });
+    const pool = createPool(server.url, 4, NEXTCLOUD_TIMEOUTS);
+    closers.push(() => pool.close());
+    const { url: baseUrl, username, password } = server;
+    const { size } = await listAccounts(createOcs({ baseUrl, username, password: async () => password, pool }), wanted);
+    expect(size).toBe(wanted.size);
+    for (const { path } of server.requests) expect(Number(/limit=(\d+)/.exec(path)?.[1])).toBeLessThanOrEqual(500);
+  });
+
   it("as a map has them by the ids that were wanted, in whichever letter case they are", async () => {
     for (const id of ["Ada", "grace", "linus"]) nextcloud.addLocalUser({ id });
     const accounts = await listAccounts(ocs, new Set(["ada", "grace", "missing"]));

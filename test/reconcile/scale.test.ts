@@ -14,8 +14,8 @@ const GROUPS = 200;
 const PAGE = 200;
 /** The users' pages, one page of groups, and each group's members. */
 const CLAVEX_REQUESTS = PEOPLE / PAGE + 1 + GROUPS;
-/** The accounts' pages and the list of all ids, each with the empty page that is its end. */
-const NEXTCLOUD_REQUESTS = PEOPLE / PAGE + 1 + 2;
+/** The accounts' pages and those of all ids, each with the empty page that is its end. */
+const NEXTCLOUD_REQUESTS = PEOPLE / PAGE + 1 + PEOPLE / 500 + 1;
 const MEGABYTE = 1024 ** 2;
 /** What the run holds at most, with all that has not been collected yet, and when everybody has been compared. */
 const MOST_HELD_MEGABYTES = 20;
