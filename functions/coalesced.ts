@@ -31,7 +31,8 @@ export function coalesced<T>(
 
   return async (notBefore) => {
     for (;;) {
-      if (newest && newest.readAt >= notBefore) return newest;
+      // One that is later than now was read by a clock that was ahead: it would be taken for new until that time has come.
+      if (newest && newest.readAt >= notBefore && newest.readAt <= now()) return newest;
       if (!flight) return start();
       if (flight.readAt >= notBefore) return flight.reading;
       await flight.reading.catch(() => undefined);

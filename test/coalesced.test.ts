@@ -128,3 +128,18 @@ describe("a coalesced reading", () => {
     expect((await read(-Infinity)).value).toBe("a");
   });
 });
+
+describe("a clock that was ahead", () => {
+  it("and was set back leaves no reading that is taken for new until its time has come", async () => {
+    const { read, open, clock, settle } = setup();
+    clock.now = 1_000_000;
+    const ahead = read(-Infinity);
+    settle(0, "ahead");
+    await ahead;
+    clock.now = 2_000;
+    const later = read(1_500);
+    settle(1, "now");
+    expect(await later).toEqual({ value: "now", readAt: 2_000 });
+    expect(open).toHaveLength(2);
+  });
+});

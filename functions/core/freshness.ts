@@ -1,3 +1,4 @@
+import { believed } from "./clock.ts";
 import { type Job, originOf } from "./job.ts";
 import type { Organization } from "./organization.ts";
 import type { Person } from "./person.ts";
@@ -34,6 +35,8 @@ export function isSuperseded(
 ): boolean {
   if (!record?.applied) return false;
   const { readAt, userReadAt } = record.applied;
+  // Read later than now: by a clock that was ahead, or is; asking again costs one request.
+  if (Math.max(readAt, userReadAt) > now) return false;
   return userReadAt > sentAt && readAt >= groupsWantedSince(job, sentAt, now);
 }
 
@@ -43,8 +46,13 @@ export function saysDeleted({ trigger }: Pick<Job, "trigger">): boolean {
   return original.kind === "webhook" && original.about === "deletion";
 }
 
-/** Without an API key only the ledger keeps order: a deletion is final, and a strictly older snapshot loses. */
-export function isStale(record: SubjectRecord | undefined, snapshot: Person | undefined): boolean {
+/**
+ * Without an API key only the ledger keeps order: a deletion is final, and a strictly older snapshot loses; but not to one
+ * that is of a time later than now.
+ */
+export function isStale(record: SubjectRecord | undefined, snapshot: Person | undefined, now: number): boolean {
   if (!record || !snapshot) return false;
-  return record.state === "deleted" || (record.version !== undefined && snapshot.updatedAt < record.version);
+  if (record.state === "deleted") return true;
+  const { version } = record;
+  return version !== undefined && snapshot.updatedAt < version && believed(Date.parse(version), now) !== undefined;
 }

@@ -1,3 +1,4 @@
+import { isWithin } from "./clock.ts";
 import type { DirectoryGroup } from "./person.ts";
 
 /** A group as the group watch saw it last. */
@@ -40,7 +41,7 @@ export function lookAt(remembered: readonly WatchedGroup[], listed: readonly Dir
   for (const group of listed) {
     const known = before.get(group.id);
     if (known?.count !== group.memberCount) changed.push(group);
-    else if (Math.abs(now - known.readAt) >= UNREAD_MS) unread.push({ group, readAt: known.readAt });
+    else if (!isWithin(known.readAt, UNREAD_MS, now)) unread.push({ group, readAt: known.readAt });
   }
   unread.sort((a, b) => a.readAt - b.readAt);
   const ids = new Set(listed.map(({ id }) => id));

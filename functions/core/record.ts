@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { SubjectState } from "./account.ts";
+import { believed } from "./clock.ts";
 import type { DesiredAccount } from "./desired.ts";
 import { desiredHash, groupsHash } from "./desired.ts";
 import type { Plan } from "./plan.ts";
@@ -203,7 +204,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
 /** Since when a person has been in the state that they are in: each state begins its own grace period. */
 function goneSince(record: SubjectRecord, state: SubjectState, now: number): number | undefined {
   if (state === "active") return undefined;
-  return record.state === state ? (record.goneSince ?? now) : now;
+  return record.state === state ? (believed(record.goneSince, now) ?? now) : now;
 }
 
 /** The person left these groups, whatever becomes of the rest of the job. */
@@ -243,7 +244,7 @@ export function isRefusalHeeded(
   if (!refused || refused.hash !== hash) return false;
   if (refused.unrevoked === "nothing" && !closes) return true;
   const wait = Math.min(LAST_REVOKE_MS, FIRST_REVOKE_MS * 2 ** Math.max(0, refused.times - 1));
-  // A refusal in the future is one of a clock that was ahead.
+  // A refusal in the future is one of a clock that was ahead: trying again costs one request.
   return refused.at <= now && now < refused.at + wait;
 }
 

@@ -1,3 +1,5 @@
+import { believed } from "./clock.ts";
+
 /**
  * The kinds of scheduled runs. `watch` compares the counts of the directory's groups, `light` the directory with the ledger,
  * `full` the directory with Nextcloud.
@@ -47,8 +49,6 @@ export const DEADLINE_MS: Readonly<Record<RunKind, number>> = {
 
 /** After a failure a run is tried again when this time, or its interval if that is shorter, has passed since it began. */
 const RETRY_MS = 60 * 60_000;
-/** How much later than ours the clock of another process may be. */
-const SKEW_MS = 2 * 60_000;
 /** Ticks are not exactly a minute apart: without this a run of every minute would miss every second one. */
 const EARLY_MS = TICK_MS / 2;
 
@@ -60,7 +60,7 @@ const EARLY_MS = TICK_MS / 2;
  * @param now milliseconds since the epoch
  */
 export function due(remembered: LastRuns, intervals: Intervals, now: number): RunKind[] {
-  const { watch, light, full } = believed(remembered, now);
+  const { watch, light, full } = believedRuns(remembered, now);
   const interval: Record<RunKind, number> = {
     watch: intervals.watchSeconds * 1000,
     light: intervals.lightMinutes * 60_000,
@@ -93,14 +93,13 @@ function isUnderWay(kind: RunKind, run: LastRun | undefined, now: number): boole
 }
 
 /** Times later than now come from a clock that was wrong: believed, they could put a run off for years. */
-function believed(runs: LastRuns, now: number): LastRuns {
-  const holds = (time: number | undefined) => time === undefined || time <= now + SKEW_MS;
+function believedRuns(runs: LastRuns, now: number): LastRuns {
   const kinds: RunKind[] = ["watch", "light", "full"];
   return Object.fromEntries(
     kinds.flatMap((kind) => {
       const run = runs[kind];
-      if (run === undefined || !holds(run.beganAt)) return [];
-      return [[kind, { ...run, doneAt: holds(run.doneAt) ? run.doneAt : undefined }]];
+      if (run === undefined || believed(run.beganAt, now) === undefined) return [];
+      return [[kind, { ...run, doneAt: believed(run.doneAt, now) }]];
     }),
   );
 }

@@ -84,14 +84,18 @@ function expression(condition: Condition) {
       ConditionExpression: "attribute_not_exists(#sort)",
       ExpressionAttributeNames: { "#sort": TABLE_KEYS.sort },
     };
-  const { field, value } = condition;
-  const names = { "#field": field, ...(condition.when === "absent-or-below" ? { "#sort": TABLE_KEYS.sort } : {}) };
-  const text = {
-    equal: "#field = :value",
-    "at-most": "#field <= :value",
-    "absent-or-below": "attribute_not_exists(#sort) OR #field < :value",
-  }[condition.when];
-  return { ConditionExpression: text, ExpressionAttributeNames: names, ExpressionAttributeValues: { ":value": value } };
+  const { field } = condition;
+  if (condition.when === "absent-or-outside")
+    return {
+      ConditionExpression: "attribute_not_exists(#sort) OR #field < :low OR #field > :high",
+      ExpressionAttributeNames: { "#field": field, "#sort": TABLE_KEYS.sort },
+      ExpressionAttributeValues: { ":low": condition.low, ":high": condition.high },
+    };
+  return {
+    ConditionExpression: `#field ${condition.when === "equal" ? "=" : "<="} :value`,
+    ExpressionAttributeNames: { "#field": field },
+    ExpressionAttributeValues: { ":value": condition.value },
+  };
 }
 
 function unavailable(error: unknown): never {

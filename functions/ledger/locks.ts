@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { SKEW_MS } from "../core/clock.ts";
 import type { Table } from "./table.ts";
 
 /** Locks of an organization that several processes respect. */
@@ -6,7 +7,8 @@ export interface Locks {
   /**
    * Takes a lock.
    *
-   * @param until when it is over even if nobody gives it back (milliseconds since the epoch)
+   * @param until when it is over even if nobody gives it back (milliseconds since the epoch); everybody takes the lock for
+   *   equally long, so an end further away than this is that of a clock that was ahead, and not believed
    * @returns a function that gives it back, or undefined while somebody else has it
    */
   take(organization: string, name: string, now: number, until: number): Promise<(() => Promise<void>) | undefined>;
@@ -17,7 +19,7 @@ export function createLocks(table: Table): Locks {
     async take(organization, name, now, until) {
       const key = { partition: organization, sort: `lock#${name}` };
       const token = randomUUID();
-      const free = { when: "absent-or-below", field: "until", value: now } as const;
+      const free = { when: "absent-or-outside", field: "until", low: now, high: until + SKEW_MS } as const;
       if (!(await table.put(key, { token, until }, free))) return undefined;
       return async () => void (await table.delete(key, { when: "equal", field: "token", value: token }));
     },

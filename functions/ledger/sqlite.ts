@@ -72,9 +72,9 @@ function holds(condition: Exclude<Condition, { when: "always" }>, item: Item | u
   if (condition.when === "absent") return item === undefined;
   const found = item?.[condition.field];
   if (condition.when === "equal") return found === condition.value;
-  if (condition.when === "absent-or-below" && item === undefined) return true;
+  if (condition.when === "absent-or-outside" && item === undefined) return true;
   if (typeof found !== "number") return false;
-  return condition.when === "at-most" ? found <= condition.value : found < condition.value;
+  return condition.when === "at-most" ? found <= condition.value : found < condition.low || found > condition.high;
 }
 
 function unavailable(error: unknown): never {

@@ -16,7 +16,7 @@ export type Condition =
   | { when: "absent" }
   | { when: "equal"; field: string; value: string | number }
   | { when: "at-most"; field: string; value: number }
-  | { when: "absent-or-below"; field: string; value: number };
+  | { when: "absent-or-outside"; field: string; low: number; high: number };
 
 /**
  * One table with a partition key and a sort key: all that an adapter of the ledger has to be. Reads are consistent. Every

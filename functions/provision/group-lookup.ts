@@ -1,3 +1,4 @@
+import { isAhead } from "../core/clock.ts";
 import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { type Decision, type EvaluationInput, evaluate, type GroupQuestion } from "../core/evaluate.ts";
 import { schemeOf } from "../core/identity.ts";
@@ -118,15 +119,16 @@ function memoryKey({ slug }: Organization, origin: string, gid: string): string 
 
 /** What was found out lately. */
 function createMemory(now: () => number) {
-  const memory = new Map<string, { knowledge: GroupKnowledge; until: number }>();
+  const memory = new Map<string, { knowledge: GroupKnowledge; until: number; longest: number }>();
   return {
     get(id: string): GroupKnowledge | undefined {
       const known = memory.get(id);
-      return known && known.until > now() ? known.knowledge : undefined;
+      return known && isAhead(known.until, known.longest, now()) ? known.knowledge : undefined;
     },
     keep(id: string, knowledge: GroupKnowledge): GroupKnowledge {
       const owned = knowledge.ownership === "ours" || knowledge.ownership === "other";
-      memory.set(id, { knowledge, until: owned ? Number.POSITIVE_INFINITY : now() + LOCAL_MS });
+      const longest = owned ? Number.POSITIVE_INFINITY : LOCAL_MS;
+      memory.set(id, { knowledge, until: now() + longest, longest });
       return knowledge;
     },
   };

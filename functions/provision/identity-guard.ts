@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isWithin } from "../core/clock.ts";
 import { ConfigurationError, PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, IdentityMismatch, identityFingerprint } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
@@ -65,7 +66,7 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
   }
 
   function refuse({ mismatch }: IdentityItem): void {
-    if (mismatch && now() - mismatch.at < MISMATCH_MS)
+    if (mismatch && isWithin(mismatch.at, MISMATCH_MS, now()))
       throw new IdentityMismatch(mismatch.expected, mismatch.made, "not tried");
   }
 

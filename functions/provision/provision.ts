@@ -99,7 +99,7 @@ async function bringUpToDate(tools: Tools, work: Work): Promise<Outcome> {
   if (!saysDeleted(job) && !snapshot)
     return { result: "ignored", why: "the job carries no user, and without clavex.apiKey none can be read" };
   if (snapshot && snapshot.subject !== job.subject) throw new UnreadableJob("snapshot: is of another subject");
-  if (isStale(record, snapshot)) return { result: "stale", accountId: record?.accountId };
+  if (isStale(record, snapshot, tools.now())) return { result: "stale", accountId: record?.accountId };
   return lookAndCarryOut(tools, work, async () => snapshot);
 }
 

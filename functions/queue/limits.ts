@@ -7,4 +7,6 @@ export const QUEUE_LIMITS = {
   /** Before either limit a message is replaced by a fresh copy, so that an outage of any length loses nothing. */
   renewAtReceives: 900,
   renewAtSeconds: 12 * 24 * 60 * 60,
+  /** The longest that a job waits for its next attempt: core/retry.ts. */
+  longestWaitSeconds: 20 * 60,
 } as const;

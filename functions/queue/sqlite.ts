@@ -1,4 +1,5 @@
 import type { StatementSync } from "node:sqlite";
+import { SKEW_MS } from "../core/clock.ts";
 import type { Database } from "../database.ts";
 import { QueueUnavailable } from "./errors.ts";
 import { QUEUE_LIMITS } from "./limits.ts";
@@ -37,7 +38,7 @@ interface Row {
  */
 export function createSqliteQueue(database: Database, options: SqliteQueueOptions): Queue & Releasable {
   const { now = Date.now, visibilitySeconds, maxReceiveCount = QUEUE_LIMITS.maxReceiveCount } = options;
-  const rows = createRows(database, maxReceiveCount, now);
+  const rows = createRows(database, { visibilitySeconds, maxReceiveCount, now });
   /** Those who wait for messages in this process. */
   const waiting = new Set<() => void>();
 
@@ -79,7 +80,7 @@ export function createSqliteQueue(database: Database, options: SqliteQueueOption
       while (!signal?.aborted) {
         const availableIn = read(database, rows.availableIn);
         if (availableIn <= 0) {
-          const messages = await database.write(() => rows.take(most, visibilitySeconds)).catch(unavailable);
+          const messages = await database.write(() => rows.take(most)).catch(unavailable);
           if (messages.length > 0) return messages;
           // Another process was faster, or all were dead letters.
           continue;
@@ -142,7 +143,11 @@ const STATEMENTS = {
   add: "INSERT INTO queue_message (group_id, body, sent_at) VALUES (?, ?, ?)",
   addGroup: "INSERT INTO queue_group VALUES (?, ?) ON CONFLICT DO NOTHING",
 
-  nextGroup: "SELECT min(available_at) AS at FROM queue_group",
+  nextGroup: `SELECT (SELECT min(available_at) FROM queue_group) AS at,
+     (SELECT max(available_at) FROM queue_group) AS last`,
+  tooFar: "SELECT group_id FROM queue_group WHERE available_at > ?",
+  bringBack:
+    "UPDATE queue_message SET visible_at = ?2, held = 0 WHERE group_id = ?1 AND visible_at > 0 AND visible_at > ?2",
   groups: "SELECT group_id FROM queue_group WHERE available_at <= ? ORDER BY available_at LIMIT ?",
   ofGroup: "SELECT * FROM queue_message WHERE group_id = ? ORDER BY sequence LIMIT ?",
   hold: "UPDATE queue_message SET visible_at = ?, receive_count = receive_count + 1, held = 1 WHERE sequence = ?",
@@ -173,7 +178,9 @@ const STATEMENTS = {
 type Statements = Record<keyof typeof STATEMENTS, StatementSync>;
 
 /** What the queue does with its rows. All but `availableIn` and `counts` belong into a write. */
-function createRows(database: Database, maxReceiveCount: number, now: () => number) {
+function createRows(database: Database, { visibilitySeconds, maxReceiveCount, now }: Required<SqliteQueueOptions>) {
+  /** Nothing waits until a time that is further away: that is one of a clock that was ahead. */
+  const furthest = (): number => now() + Math.max(visibilitySeconds, QUEUE_LIMITS.longestWaitSeconds) * 1000 + SKEW_MS;
   const prepared = Object.fromEntries(
     Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
   ) as Statements;
@@ -216,10 +223,18 @@ function createRows(database: Database, maxReceiveCount: number, now: () => numb
       prepared.addGroup.run(group, time);
     },
     /** In how many milliseconds a group may give out messages. */
-    availableIn: (): number => Number(prepared.nextGroup.get()?.at ?? Number.POSITIVE_INFINITY) - now(),
-    take(most: number, seconds: number): Message[] {
+    availableIn(): number {
+      const { at, last } = prepared.nextGroup.get() ?? {};
+      if (Number(last ?? 0) > furthest()) return 0;
+      return Number(at ?? Number.POSITIVE_INFINITY) - now();
+    },
+    take(most: number): Message[] {
+      for (const { group_id } of prepared.tooFar.all(furthest())) {
+        prepared.bringBack.run(String(group_id), now());
+        settle(group_id);
+      }
       const taken: Message[] = [];
-      const until = visibleAt(seconds);
+      const until = visibleAt(visibilitySeconds);
       for (const { group_id } of prepared.groups.all(now(), most)) {
         if (taken.length < most) taken.push(...takeOf(String(group_id), most - taken.length, until));
       }

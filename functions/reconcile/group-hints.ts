@@ -1,3 +1,4 @@
+import { believed } from "../core/clock.ts";
 import { groupsHash } from "../core/desired.ts";
 import { membershipJob, originOf } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
@@ -12,6 +13,7 @@ export interface FollowGroupsDependencies {
   guards: Guards;
   ledger: Pick<Ledger, "subjects">;
   queue: Pick<Sender, "sendAll">;
+  now?: () => number;
 }
 
 /** What is applied where no group matters to the organization: nobody's groups are read then. */
@@ -22,7 +24,7 @@ const NO_GROUPS = groupsHash([]);
  * one FIFO group, and each look is at all groups, so one look covers every hint that was sent before it.
  */
 export function createFollowGroups(dependencies: FollowGroupsDependencies): FollowGroups {
-  const { guards } = dependencies;
+  const { guards, now = Date.now } = dependencies;
   /** When the groups were read that the last look was made with, by organization. */
   const followed = new Map<string, number>();
 
@@ -33,7 +35,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
     if (directory.mode === "snapshots")
       return { result: "ignored", why: "without clavex.apiKey no groups can be read" };
     return guards.run(entered, async () => {
-      if ((followed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) > sentAt)
+      if ((believed(followed.get(organization.slug), now()) ?? Number.NEGATIVE_INFINITY) > sentAt)
         return { result: "superseded", accountId: undefined };
       const { value: map, readAt } = await directory.directory.groups(sentAt);
       const origin = originOf(job.trigger);

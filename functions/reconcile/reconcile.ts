@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Held } from "../core/brake.ts";
+import { isWithin } from "../core/clock.ts";
 import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import { isRefusalHeeded, newRecord, queued, unqueued } from "../core/record.ts";
@@ -130,7 +131,7 @@ function select({ mode, differences }: DriftReport, now: number): { due: Drift[]
   for (const drift of differences) {
     const { record, hash } = drift;
     const mark = record?.queued?.hash === hash ? record.queued.at : undefined;
-    if (mark !== undefined && now - mark < QUEUED_MS[mode]) waiting += 1;
+    if (isWithin(mark, QUEUED_MS[mode], now)) waiting += 1;
     // A full run looks at the account, and comes once a day: what it finds different is tried again, the cause may be gone.
     else if (mode === "light" && isRefusalHeeded(record, hash, takesAway(drift), now)) refused += 1;
     else due.push(drift);

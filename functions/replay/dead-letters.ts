@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { isWithin } from "../core/clock.ts";
 import { aboutWhom, eventOf, type Job, replayOf } from "../core/job.ts";
 import type { ParkedJob } from "../ledger/dead-letters.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -190,7 +191,7 @@ async function* parked(
     for await (const page of ledger.deadLetters.all(organization)) {
       for (const letter of page) {
         const { replayedAt, job } = letter;
-        const onItsWay = replayedAt !== undefined && now() - replayedAt < GONE_FROM_QUEUE_MS;
+        const onItsWay = isWithin(replayedAt, GONE_FROM_QUEUE_MS, now());
         const shown = {
           ...letter,
           place: "parked" as const,

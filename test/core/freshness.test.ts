@@ -83,6 +83,13 @@ describe("a job is superseded", () => {
       false,
     ],
   ];
+  const ahead = NOW + 30 * 24 * 60 * MINUTE_MS;
+  cases.push(
+    ["not when all was read later than now", recordOf(ahead, ahead), user, false],
+    ["not when only the person was read later than now", recordOf(sent + 1, NOW + 1), user, false],
+    ["not when only the groups were read later than now", recordOf(NOW + 1, sent + 1), drift, false],
+    ["when all was read just now", recordOf(NOW, NOW), drift, true],
+  );
   it.each(cases)("%s", (_name, record, trigger, expected) => {
     expect(isSuperseded(record, { trigger }, sent, NOW)).toBe(expected);
   });
@@ -108,10 +115,16 @@ describe("without an API key a snapshot is stale", () => {
     ["not when it is newer", recordOf({ version: older }), newer, false],
     ["not when nothing was applied", undefined, older, false],
     ["not when no version is known", recordOf({}), older, false],
+    [
+      "not when what was applied is of a time later than now",
+      recordOf({ version: "2027-07-23T08:00:00.000000000Z" }),
+      older,
+      false,
+    ],
     ["when the person was deleted, however new it is", recordOf({ state: "deleted", version: older }), newer, true],
     ["not when there is none: a deletion carries no snapshot", recordOf({ state: "deleted" }), undefined, false],
   ];
   it.each(cases)("%s", (_name, record, updatedAt, expected) => {
-    expect(isStale(record, updatedAt === undefined ? undefined : snapshotOf(updatedAt))).toBe(expected);
+    expect(isStale(record, updatedAt === undefined ? undefined : snapshotOf(updatedAt), NOW)).toBe(expected);
   });
 });

@@ -39,6 +39,7 @@ describe("without an API key", () => {
 
   it("snapshots are ordered by the moment and not by how it is written", async () => {
     const tenant = await build(choices);
+    tenant.clock.now = Date.UTC(2026, 6, 23, 12);
     const ada = tenant.person();
     const moments: [string, Outcome["result"]][] = [
       ["2026-07-23T12:00:00.5+02:00", "applied"],

@@ -396,3 +396,24 @@ describe("the state file", () => {
     expect(await work(queueOn(open()))).toEqual(["1"]);
   });
 });
+
+describe("a clock that was ahead", () => {
+  test("and was set back leaves no job waiting: not one that was sent, received or given back then", async () => {
+    const queue = queueOn(open());
+    time += 30 * DAY_MS;
+    for (const subject of ["sent", "received", "given back"]) await queue.send(jobOf(subject, subject), subject);
+    const [, ...messages] = await receive(queue);
+    await putOff(queue, messages.slice(1), 600);
+    time -= 30 * DAY_MS;
+    expect((await work(queue)).sort()).toEqual(["given back", "received", "sent"]);
+  });
+
+  test("keeps the order of one person's jobs", async () => {
+    const queue = queueOn(open());
+    time += DAY_MS;
+    for (const label of ["1", "2", "3"]) await queue.send(jobOf("ada", label), label);
+    await receive(queue, 1);
+    time -= DAY_MS;
+    expect(await work(queue)).toEqual(["1", "2", "3"]);
+  });
+});

@@ -128,12 +128,8 @@ describe("a tick", () => {
   test("a run that finds another one is logged and counted, and tried again by the next tick", async () => {
     const company = withPipeline(await build());
     const { tick, began } = scheduleOf(company, {}, { ...DEFAULT_INTERVALS, watchSeconds: 0 });
-    const release = await company.ledger.locks.take(
-      company.slug,
-      "reconcile",
-      company.clock.now,
-      company.clock.now + HOUR,
-    );
+    const { now } = company.clock;
+    const release = await company.ledger.locks.take(company.slug, "reconcile", now, now + LOCK_MS.full);
     await tick();
     expect(company.counted).toEqual(["ReconcileBusy"]);
     expect(company.lines).toEqual([

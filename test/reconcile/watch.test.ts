@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { aboutWhom } from "../../functions/core/job.ts";
+import { LOCK_MS } from "../../functions/core/schedule.ts";
 import { createWatch, type Watch, type WatchRun } from "../../functions/reconcile/watch.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Choices, useOrganizations } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
 const { build } = useOrganizations();
 
 /** A company whose people are provisioned and whose groups have been watched once. */
@@ -210,7 +210,8 @@ describe("nothing is changed, and the next look finds it all", () => {
 
   test("another look of the same organization is under way", async () => {
     const { company, watch, linus } = await watched();
-    const release = await company.ledger.locks.take(company.slug, "watch", company.clock.now, company.clock.now + HOUR);
+    const { now } = company.clock;
+    const release = await company.ledger.locks.take(company.slug, "watch", now, now + LOCK_MS.watch);
     company.assign(linus, "eng");
     expect(await look(company, watch)).toEqual({ result: "busy" });
     await release?.();
