@@ -42,7 +42,7 @@ export class Access {
     this.#now = now;
     this.#bruteForce = bruteForce;
     for (const { username, admin = true, loginPassword = "" } of credentials) {
-      state.addRow(username, "Database", { displayName: username, password: loginPassword }).homeExists = true;
+      state.copySkeleton(state.addRow(username, "Database", { displayName: username, password: loginPassword }));
       if (admin) state.addMember(username, "admin");
     }
   }
@@ -69,7 +69,7 @@ export class Access {
     if (known === undefined && (bearer || row.password === "" || row.password !== password)) return undefined;
     const kind = bearer ? "bearer" : known === undefined ? "login password" : "app password";
     if (kind === "login password") {
-      account.homeExists = true;
+      if (!account.homeExists) this.#state.copySkeleton(account);
       account.lastLogin = Math.floor(this.#now() / 1000) * 1000;
     }
     return { id: row.id, isAdmin: account.groups.has("admin"), kind };
@@ -85,10 +85,11 @@ export class Access {
     return this.#failedLogins.filter((at) => at > this.#now() - BRUTE_FORCE.periodMs).length;
   }
 
-  /** Counts a call of this account, unless it has used up its calls. */
-  withinRateLimit(userId: string): boolean {
-    const recent = (this.#limitedCalls.get(userId) ?? []).filter((at) => at > this.#now() - RATE_LIMIT.periodMs);
-    this.#limitedCalls.set(userId, recent);
+  /** Counts a call of this account, unless it has used up its calls of the method. */
+  withinRateLimit(userId: string, method: string): boolean {
+    const key = `${method} ${userId}`;
+    const recent = (this.#limitedCalls.get(key) ?? []).filter((at) => at > this.#now() - RATE_LIMIT.periodMs);
+    this.#limitedCalls.set(key, recent);
     if (recent.length >= RATE_LIMIT.calls) return false;
     recent.push(this.#now());
     return true;

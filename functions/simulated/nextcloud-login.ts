@@ -21,7 +21,7 @@ export interface LoginResult {
  */
 export function login(state: NextcloudState, { providerId, sub, claims = {} }: Login, now: number): LoginResult {
   const { autoProvision, softAutoProvision, disableAccountCreation } = state.flags;
-  const existing = state.account(sub);
+  const existing = state.lookUp(sub);
   if (autoProvision && !softAutoProvision && existing !== undefined) return { status: 400 };
   if (existing === undefined && (!autoProvision || disableAccountCreation)) return { status: 400 };
 
@@ -34,8 +34,10 @@ export function login(state: NextcloudState, { providerId, sub, claims = {} }: L
     throw error;
   }
   if (!account.enabled) return { status: 401 };
+  // The first login copies the skeleton once more (docs/facts/nextcloud.md 2 A).
+  if (account.lastLogin === 0) state.copySkeleton(account);
+  account.card = state.displayNameOf(account);
   account.lastLogin = Math.floor(now / 1000) * 1000;
-  account.homeExists = true;
   return { status: 303, userId: id };
 }
 

@@ -1,4 +1,11 @@
-import { type Account, type Group, type NextcloudState, type Page, quotaOf } from "./nextcloud-state.ts";
+import {
+  type Account,
+  type Group,
+  type NextcloudState,
+  type NextcloudVersion,
+  type Page,
+  quotaOf,
+} from "./nextcloud-state.ts";
 import { InternalServerError, OcsError } from "./ocs-answer.ts";
 
 /** A call that got through to a controller. */
@@ -19,8 +26,10 @@ export interface Route {
   needs: "login" | "subadmin" | "admin";
   /** Core writes ask for a password confirmation, which a Bearer token cannot give. */
   confirmsPassword?: boolean;
-  /** Limited to 50 calls in 600 s for each acting account (docs/facts/nextcloud.md 2). */
+  /** Limited to 50 calls in 600 s for each acting account and method (docs/facts/nextcloud.md 2). */
   rateLimited?: boolean;
+  /** The first version that has it; without one, all have. */
+  since?: NextcloudVersion;
   /** Does the work and returns the data of the answer. */
   run: (call: Call) => unknown;
 }
@@ -38,6 +47,7 @@ export const routes: Route[] = [
   },
   { method: "GET", pattern: /^\/cloud\/users\/([^/]+)$/, needs: "login", run: getUser },
   { ...core("PUT", /^\/cloud\/users\/([^/]+)$/, "login", editUser), rateLimited: true },
+  { ...core("PATCH", /^\/cloud\/users\/([^/]+)$/, "login", patchUser), rateLimited: true, since: 34 },
   core("DELETE", /^\/cloud\/users\/([^/]+)$/, "subadmin", deleteUser),
   core("PUT", /^\/cloud\/users\/([^/]+)\/enable$/, "subadmin", (call) => setEnabled(call, true)),
   core("PUT", /^\/cloud\/users\/([^/]+)\/disable$/, "subadmin", (call) => setEnabled(call, false)),
@@ -89,7 +99,7 @@ function createUser({ state, parameters }: Call): unknown {
 
 function getUser(call: Call): unknown {
   const [id = ""] = call.captured;
-  const found = call.state.account(id);
+  const found = call.state.lookUp(id);
   if (found === undefined) throw call.actor.isAdmin ? new OcsError(404, "User does not exist") : new OcsError(998);
   if (!call.actor.isAdmin && !isActor(call, found)) throw new OcsError(998);
   return userData(call, found);
@@ -104,15 +114,25 @@ function editUser(call: Call): unknown {
   return [];
 }
 
+const PATCHED = ["displayName", "email", "quota", "language", "manager"];
+
+function patchUser(call: Call): unknown {
+  const target = account(call);
+  if (!call.actor.isAdmin && !isActor(call, target)) throw new OcsError(998);
+  const sent = PATCHED.filter((name) => call.parameters.has(name));
+  call.state.patch(target, new Map(sent.map((name) => [name, text(call.parameters, name)])));
+  return userData(call, target);
+}
+
 function deleteUser(call: Call): unknown {
   const target = account(call);
   if (isActor(call, target)) throw new OcsError(101);
-  call.state.deleteAccount(call.captured[0] ?? "");
+  call.state.deleteAccount(idOf(call, target));
   return [];
 }
 
 function setEnabled(call: Call, enabled: boolean): unknown {
-  const target = call.state.account(call.captured[0] ?? "");
+  const target = call.state.lookUp(call.captured[0] ?? "");
   if (target === undefined || isActor(call, target)) throw new OcsError(101);
   target.enabled = enabled;
   return [];
@@ -125,26 +145,27 @@ function groupsOfUser(call: Call): unknown {
 }
 
 function joinGroup(call: Call): unknown {
-  const { id, gid } = membership(call);
-  call.state.addMember(id, gid);
+  const { target, gid } = membership(call);
+  call.state.addMember(idOf(call, target), gid);
   return [];
 }
 
 function leaveGroup(call: Call): unknown {
-  const { id, gid, target } = membership(call);
+  const { target, gid } = membership(call);
   if (gid === "admin" && isActor(call, target)) throw new OcsError(105, "Cannot remove yourself from the admin group");
-  call.state.removeMember(id, gid);
+  call.state.removeMember(idOf(call, target), gid);
   return [];
 }
 
-function membership(call: Call): { id: string; gid: string; target: Account } {
-  const [id = ""] = call.captured;
+const idOf = ({ state }: Call, target: Account): string => state.shown(target)?.row.id ?? "";
+
+function membership(call: Call): { gid: string; target: Account } {
   const gid = text(call.parameters, "groupid", "");
-  const target = call.state.account(id);
+  const target = call.state.lookUp(call.captured[0] ?? "");
   if (gid.trim() === "") throw new OcsError(101);
   if (call.state.group(gid) === undefined) throw new OcsError(102);
   if (target === undefined) throw new OcsError(103);
-  return { id, gid, target };
+  return { gid, target };
 }
 
 // Groups
@@ -237,7 +258,7 @@ function deleteOidcUser({ state, captured }: Call): unknown {
 
 /** The target of the call; core says 998 for one that does not exist. */
 function account({ state, captured }: Call, id = captured[0] ?? ""): Account {
-  const found = state.account(id);
+  const found = state.lookUp(id);
   if (found === undefined) throw new OcsError(998);
   return found;
 }
@@ -301,18 +322,18 @@ function userData(call: Call, target: Account): Record<string, unknown> {
   };
 }
 
-const USED = 164;
 const FREE_DISK_SPACE = 83_170_000_000;
 
 /** Before the home exists there is only the quota; afterwards the storage too, and unlimited is -3 (docs/facts/nextcloud.md 3). */
 function quotaData(target: Account): Record<string, number | string> {
   const quota = quotaOf(target);
   if (!target.homeExists) return { quota, used: 0 };
+  const used = [...target.files.values()].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (quota === "none") {
-    return { free: FREE_DISK_SPACE, used: USED, total: FREE_DISK_SPACE + USED, relative: 0, quota: -3 };
+    return { free: FREE_DISK_SPACE, used, total: FREE_DISK_SPACE + used, relative: 0, quota: -3 };
   }
-  const relative = quota === 0 ? 0 : Math.round((USED / quota) * 10_000) / 100;
-  return { free: Math.max(0, quota - USED), used: USED, total: quota, relative, quota };
+  const relative = quota === 0 ? 0 : Math.round((used / quota) * 10_000) / 100;
+  return { free: Math.max(0, quota - used), used, total: quota, relative, quota };
 }
 
 /** Percent-decoding that leaves alone what is not encoded properly. */

@@ -56,6 +56,10 @@ export interface Account {
   profile: Record<string, string>;
   lastLogin: number;
   homeExists: boolean;
+  /** What is in the home: paths and texts; those of folders end in a slash. */
+  files: Map<string, string>;
+  /** What address book and contacts menu call the person; undefined while they have no card. */
+  card: string | undefined;
   groups: Set<string>;
 }
 
@@ -105,16 +109,24 @@ export class NextcloudState {
   readonly version: NextcloudVersion;
   readonly providers: Provider[];
   readonly flags: LoginFlags;
+  /** Whose copy a new home gets, and an old one again with each POST of user_oidc; may be changed. */
+  readonly skeleton: Map<string, string>;
   readonly #accounts = new Map<string, Account>();
   readonly #groups = new Map<string, Group>();
   /** Sorted ids, made when first needed and dropped when an id comes or goes. */
   readonly #sortedIds = new Map<Backend, string[]>();
   #sortedGids: string[] | undefined;
 
-  constructor(version: NextcloudVersion, providers: Provider[], flags: LoginFlags) {
+  constructor(
+    version: NextcloudVersion,
+    providers: Provider[],
+    flags: LoginFlags,
+    skeleton: ReadonlyMap<string, string>,
+  ) {
     this.version = version;
     this.providers = providers;
     this.flags = flags;
+    this.skeleton = new Map(skeleton);
     this.createGroup("admin");
   }
 
@@ -123,6 +135,17 @@ export class NextcloudState {
   /** The account of an id in any letter case. */
   account(id: string): Account | undefined {
     return this.#accounts.get(id.toLowerCase());
+  }
+
+  /**
+   * What a path or a subject names: the account of this id or, as the Database backend is asked first, the first core account
+   * with this e-mail address.
+   */
+  lookUp(name: string): Account | undefined {
+    const found = this.account(name);
+    if (this.version < 32 || !name.includes("@") || found?.rows.has("Database")) return found;
+    const email = name.toLowerCase();
+    return [...this.accounts()].find((account) => account.email === email && account.rows.has("Database")) ?? found;
   }
 
   accounts(): IterableIterator<Account> {
@@ -191,7 +214,11 @@ export class NextcloudState {
     if (email !== "") this.setEmail(account, email);
   }
 
-  /** user_oidc's pre-provisioning POST (docs/facts/nextcloud.md 2 A): an upsert that ignores empty values. Returns the id. */
+  /**
+   * user_oidc's pre-provisioning POST (docs/facts/nextcloud.md 2 A): an upsert that ignores empty values, and copies the
+   * skeleton each time. Where the subject names somebody else's account, that is the one it answers with and changes, but for
+   * the name. Returns the id.
+   */
   upsertOidcAccount(fields: {
     providerId: number;
     sub: string;
@@ -200,19 +227,31 @@ export class NextcloudState {
     quota: string;
   }): string {
     const id = this.accountIdOf(fields.providerId, fields.sub);
-    const account = this.addRow(id, "user_oidc", { displayName: "", password: "" });
+    const isNew = this.account(id)?.rows.has("user_oidc") !== true;
+    const own = this.addRow(id, "user_oidc", { displayName: "", password: "" });
     // The real one cannot load an account with an empty id: the row stays behind.
     if (id === "") throw new InternalServerError();
     if (isSet(fields.displayName)) {
       if (fields.displayName.length > 255) throw new InternalServerError();
-      this.#row(account, "user_oidc").displayName = fields.displayName;
+      this.#row(own, "user_oidc").displayName = fields.displayName;
     }
+    const account = this.lookUp(id) ?? own;
+    const before = [account.email, account.quota];
     if (isSet(fields.email)) this.setEmail(account, fields.email);
     if (isSet(fields.quota)) this.setOidcQuota(account, fields.quota);
+    // The event by which the card is written comes before the name of a new row.
+    if (account.email !== before[0] || account.quota !== before[1])
+      account.card = isNew ? id : this.displayNameOf(account);
     // The home cannot be made for an id with a slash; all else has been done by then.
     if (id.includes("/")) throw new InternalServerError();
+    this.copySkeleton(account);
+    return this.shown(account)?.row.id ?? id;
+  }
+
+  /** Makes the home, or puts what is in the skeleton over what the person has made of it. */
+  copySkeleton(account: Account): void {
     account.homeExists = true;
-    return id;
+    for (const [path, text] of this.skeleton) account.files.set(path, text);
   }
 
   /** Adds a backend's row to an id, or finds it; a new id gets empty preferences. */
@@ -258,11 +297,13 @@ export class NextcloudState {
         if (value !== "") this.#row(account, "Database").displayName = value;
         return;
       case "email":
-        if (value !== "" && !/^[^@\s]+@[^@\s]+\.[^@\s.]+$/.test(value)) throw new OcsError(102);
+        if (!isEmail(value)) throw new OcsError(102);
         this.setEmail(account, value);
+        account.card = this.displayNameOf(account);
         return;
       case "quota":
         this.setCoreQuota(account, value, () => new InternalServerError());
+        account.card = this.displayNameOf(account);
         return;
       case "language":
         this.setLanguage(account, value);
@@ -284,6 +325,22 @@ export class NextcloudState {
         // A value that cannot be parsed is accepted and dropped (recording user-put-phone-abc).
         if (key !== "phone" || /^\+\d+$/.test(value)) account.profile[key] = value;
     }
+  }
+
+  /** Core's PATCH (docs/facts/nextcloud.md 2): all is checked before anything is written. */
+  patch(account: Account, changes: ReadonlyMap<string, string>): void {
+    const { email, quota, language } = Object.fromEntries(changes);
+    const errors = {
+      ...(changes.has("displayName") && this.shown(account)?.backend !== "Database"
+        ? { displayName: "Cannot change display name for this user" }
+        : {}),
+      ...(email !== undefined && !isEmail(email) ? { email: "Invalid email address" } : {}),
+      ...(quota !== undefined && !isCoreQuota(quota) ? { quota: `Invalid quota value: ${quota}` } : {}),
+      ...(language !== undefined && !LANGUAGES.has(language) ? { language: "Invalid language" } : {}),
+    };
+    if (Object.keys(errors).length > 0) throw new OcsError(422, "", { errors });
+    const keys: Record<string, string> = { displayName: "displayname" };
+    for (const [key, value] of changes) this.edit(account, keys[key] ?? key, value);
   }
 
   /** Core lowers the case of e-mail addresses and takes anything here; only its PUT validates. */
@@ -425,6 +482,12 @@ export class NextcloudState {
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
+/** What core's PUT and PATCH take for an e-mail address; an empty one clears it. */
+const isEmail = (text: string): boolean => text === "" || /^[^@\s]+@[^@\s]+\.[^@\s.]+$/.test(text);
+
+const isCoreQuota = (text: string): boolean =>
+  text === "none" || text === "default" || (computerFileSize(text) ?? -1) >= 0;
+
 /** PHP's idea of a value that is there: `"0"` is not. */
 const isSet = (value: string): boolean => value !== "" && value !== "0";
 
@@ -445,6 +508,8 @@ function emptyAccount(): Account {
     profile: Object.fromEntries(PROFILE_FIELDS.map((field) => [field, ""])),
     lastLogin: 0,
     homeExists: false,
+    files: new Map(),
+    card: undefined,
     groups: new Set(),
   };
 }

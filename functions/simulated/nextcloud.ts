@@ -45,6 +45,8 @@ export interface SimulatedNextcloudOptions {
   /** Default: one provider, id 1, unique user ids. */
   providers?: Provider[];
   flags?: Partial<LoginFlags>;
+  /** What a new home gets; paths of folders end in a slash. Default: a Readme.md and a folder. */
+  skeleton?: Record<string, string>;
   /** The enabled apps with their versions. Default: user_oidc 6.4.0; from 8.5.0 it has routes for providers. */
   apps?: Record<string, string>;
   /** Groups and local users that are there from the start. */
@@ -72,6 +74,8 @@ export interface SimulatedNextcloud extends SimulatedServer {
   readonly appConfig: Map<string, string>;
   /** user_oidc's providers; may be changed. */
   readonly providers: Provider[];
+  /** What a new home gets, and an old one again with each POST of user_oidc; empty it with `clear()`. */
+  readonly skeleton: Map<string, string>;
   /** How many sessions were opened; a client that sends the cookies back opens one. */
   readonly sessionsOpened: number;
   /** Forgets all sessions, as when they expire. */
@@ -85,7 +89,14 @@ export interface SimulatedNextcloud extends SimulatedServer {
   addMember(gid: string, userId: string): void;
   setEnabled(userId: string, enabled: boolean): void;
   simulateLogin(login: Login): LoginResult;
+  /** The files of an account: paths and texts; may be changed, as the person would. */
+  files(userId: string): Map<string, string>;
+  /** What address book and contacts menu call the person; undefined while they have no card. */
+  card(userId: string): string | undefined;
 }
+
+/** As small as the one of the recorded servers: 164 bytes. */
+const SKELETON = { "Documents/": "", "Readme.md": `# Welcome to Nextcloud!\n${".".repeat(140)}` };
 
 export const DEFAULT_APP_PASSWORD = "simulated-app-password-0123456789";
 
@@ -104,6 +115,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     providers = [{ id: 1, identifier: "clavex", uniqueUid: true, providerBasedId: false }],
     apps = { provisioning_api: "1.17.0", user_oidc: "6.4.0" },
     flags = {},
+    skeleton = SKELETON,
     now = Date.now,
     bruteForce = false,
   } = options;
@@ -111,6 +123,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     version,
     providers.map((each) => ({ ...each })),
     { autoProvision: true, softAutoProvision: true, disableAccountCreation: false, ...flags },
+    new Map(Object.entries(skeleton)),
   );
   const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map() };
   const access = new Access(state, credentials, { now, bruteForce });
@@ -145,6 +158,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     apps: settings.apps,
     appConfig: settings.config,
     providers: state.providers,
+    skeleton: state.skeleton,
     get sessionsOpened() {
       return sessions.opened;
     },
@@ -173,6 +187,8 @@ function behindTheApi(state: NextcloudState, now: () => number) {
       existingAccount(state, userId).enabled = enabled;
     },
     simulateLogin: (attempt: Login) => login(state, attempt, now()),
+    files: (userId: string) => existingAccount(state, userId).files,
+    card: (userId: string) => existingAccount(state, userId).card,
   };
 }
 
@@ -226,14 +242,14 @@ function requestHandler({ state, settings, access, sessions, switches }: Parts):
       return ok(form, capabilities(actor, access.bruteForceDelay()));
     }
     if (path === "/core/getapppassword" && request.method === "GET") return ok(form, access.createAppPassword(actor));
-    const matching = allRoutes.filter(({ pattern }) => pattern.test(path));
+    const matching = allRoutes.filter(({ pattern, since = 27 }) => pattern.test(path) && state.version >= since);
     if (!isOffered(settings, path)) return unknownRoute(form);
     const route = matching.find(({ method }) => method === request.method);
     if (matching.length === 0) return unknownRoute(form);
     if (route === undefined) return { status: 405, headers: { "content-type": "text/xml; charset=UTF-8" } };
     const loggedIn = permit(route, actor, switches.refusesAppPasswords);
     if (request.headers["ocs-apirequest"] === undefined) return csrfCheckFailed;
-    if (route.rateLimited && !access.withinRateLimit(loggedIn.id)) {
+    if (route.rateLimited && !access.withinRateLimit(loggedIn.id, route.method)) {
       return { status: 429, headers: { "content-type": "text/html; charset=UTF-8" } };
     }
     const captured = route.pattern.exec(path)?.slice(1) ?? [];
