@@ -2,6 +2,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ConfigurationError, PipelineFailure } from "./core/failure.ts";
+import { isSystemError, systemWords } from "./system-errors.ts";
 
 /** The state of the pipeline on one machine: queue and ledger in one SQLite file, which several processes may have open. */
 export interface Database {
@@ -138,11 +139,18 @@ export function createStateFile(folder: string, name: string): string {
     ownerOnly(file, 0o600);
     return file;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : "unknown error";
-    throw new ConfigurationError("state-unusable", [`${folder}: queue and ledger cannot be kept there (${reason})`], {
-      fix: "Let this user write to the folder, or name another one with --state.",
-      cause: error,
-    });
+    if (!isSystemError(error)) throw error;
+    const isFull = error.code === "ENOSPC" || error.code === "EDQUOT";
+    throw new ConfigurationError(
+      "state-unusable",
+      [`${folder}: queue and ledger cannot be kept there (${systemWords(error)})`],
+      {
+        fix: isFull
+          ? "Make room on the disk, and start again."
+          : "Let this user write to the folder, or name another one with --state.",
+        cause: error,
+      },
+    );
   }
 }
 

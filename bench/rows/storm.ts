@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { NEVER } from "../../functions/core/schedule.ts";
 import { startPipeline } from "../../functions/local/pipeline.ts";
 import type { Log } from "../../functions/telemetry/log.ts";
@@ -33,7 +34,7 @@ export async function storm({ scale, onProgress }: BenchOptions): Promise<Result
     const organization = benchOrganization(urls);
     const results = new Map<string, number>();
     const pipeline = await startPipeline({
-      organizations: [organization],
+      organizations: fixedOrganizations([organization]),
       secrets: benchSecrets(),
       log: countingLog(results),
       port: 0,

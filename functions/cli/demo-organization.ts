@@ -1,12 +1,37 @@
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import { lstatSync, mkdirSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join, resolve } from "node:path";
+import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Running } from "../local/running.ts";
 
 /** The demo organization and its simulated systems, loaded when a demo runs: a production run never loads them. */
 export const demo = () => import("../simulated/demo.ts");
 
-/** Where the demo keeps its state while it runs, apart from that of a real pipeline. */
-export const demoFolder = (stateFolder: string): string => join(stateFolder, "demo");
+/**
+ * Where the demo keeps its state while it runs: in memory where the system has a folder of this user's for that (Linux:
+ * `/run/user/ID`), else among the temporary files; never in the state folder of a real pipeline. Commands that name the same
+ * state folder find it.
+ */
+export function demoFolder(stateFolder: string): string {
+  const name = createHash("sha256").update(resolve(stateFolder)).digest("hex").slice(0, 16);
+  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `clavex-nextcloud-demo-${userInfo().uid}-${name}`);
+}
+
+/**
+ * Makes that folder. Its name can be guessed, and everybody may write to a folder of temporary files.
+ *
+ * @throws {ConfigurationError} when somebody else has made it
+ */
+export function makeDemoFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const found = lstatSync(folder);
+  if (found.isDirectory() && (process.getuid === undefined || found.uid === process.getuid())) return;
+  throw new ConfigurationError("state-unusable", [`${folder}: somebody else has made it`], {
+    fix: "Remove it, and start again.",
+  });
+}
 
 /** The demo's organization, while it runs. */
 export async function demoOf(running: Running | undefined): Promise<Organization | undefined> {

@@ -3,6 +3,7 @@ import Table from "cli-table3";
 import { Command } from "commander";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
+import { fixedOrganizations } from "../config/organizations.ts";
 import { accountId } from "../core/identity.ts";
 import { NEVER } from "../core/schedule.ts";
 import type { Pipeline } from "../local/pipeline.ts";
@@ -51,7 +52,7 @@ async function run(): Promise<void> {
   const { startPipeline } = await import("../local/pipeline.ts");
   const systems = await (await demo()).startDemoSystems();
   const pipeline = await startPipeline({
-    organizations: [systems.organization],
+    organizations: fixedOrganizations([systems.organization]),
     secrets: systems.secrets,
     log: demoLog,
     port: 0,

@@ -9,11 +9,12 @@ import { planCommand } from "./plan.ts";
 import { provisionCommand } from "./provision.ts";
 import { reconcileCommand } from "./reconcile.ts";
 import { rehearseCommand } from "./rehearse.ts";
-import { report } from "./report.ts";
+import { report, watchOutput } from "./report.ts";
 import { sendCommand } from "./send.ts";
 import { setupCommand } from "./setup.ts";
 import { startCommand } from "./start.ts";
 
+watchOutput();
 const program = new Command("clavex-nextcloud")
   .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
   .showHelpAfterError("(add --help for the options)")

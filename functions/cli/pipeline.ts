@@ -143,8 +143,9 @@ export async function webhookBaseUrl(options: ConnectOptions): Promise<string> {
 }
 
 /** The pipeline as doctor's checks look at it. */
-export function viewOf({ stopped, parts }: OpenPipeline): PipelineView {
+export function viewOf({ stopped, parts, webhookBaseUrl: deliverTo }: OpenPipeline): PipelineView {
   return {
+    ...(deliverTo === undefined ? {} : { deliverTo }),
     ...(stopped ? { stopped: stopped.finding } : {}),
     ...(parts ? { queue: parts.queue.counts, ledger: parts.ledger, givenUp: parts.deadLetterQueue.count } : {}),
   };

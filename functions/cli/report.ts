@@ -1,5 +1,6 @@
 import { ConfigurationError, Failure } from "../core/failure.ts";
 import { printable } from "../core/text.ts";
+import { isSystemError, systemSentence, systemWords } from "../system-errors.ts";
 
 /** A command cannot continue: the message says what is wrong and what to do about it. */
 export class CommandError extends Error {
@@ -12,6 +13,31 @@ export function report(error: unknown): void {
   for (const line of describe(error)) console.error(line);
 }
 
+/** What happens when nobody reads the output any more. */
+let onClosedOutput = (): void => process.exit(1);
+
+/**
+ * Watches stdout and stderr. When whoever read them is gone (a pipe into `head`, a pager that was left), or they cannot be
+ * written for another reason, the process says so in one sentence, if it still can, and ends with 1.
+ */
+export function watchOutput(): void {
+  let closed = false;
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (closed) return;
+      closed = true;
+      process.exitCode = 1;
+      if (stream === process.stdout) console.error(`the output cannot be written: ${systemWords(error)}`);
+      onClosedOutput();
+    });
+  }
+}
+
+/** Has something to finish first when nobody reads the output any more. */
+export function whenOutputCloses(finish: () => void): void {
+  onClosedOutput = finish;
+}
+
 function describe(error: unknown): string[] {
   if (error instanceof CommandError) return [printable(error.message)];
   if (error instanceof ConfigurationError) {
@@ -21,5 +47,6 @@ function describe(error: unknown): string[] {
     return [...told, ...(error.fix === undefined ? [] : [error.fix])];
   }
   if (error instanceof Failure) return [printable(error.message), ...(error.fix === undefined ? [] : [error.fix])];
+  if (isSystemError(error)) return [printable(systemSentence(error))];
   return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
 }

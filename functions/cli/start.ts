@@ -1,18 +1,24 @@
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
-import { organizationsFromFolder } from "../config/organizations.ts";
-import { environmentSecrets } from "../config/secrets.ts";
+import { machineConfiguration } from "../config/machine.ts";
+import { fixedOrganizations, type Organizations } from "../config/organizations.ts";
+import type { Secrets } from "../config/secrets.ts";
 import { withoutEffect } from "../core/organization.ts";
 import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/schedule.ts";
+import { followFiles } from "../local/follow-files.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
 import { stateOfEmulators } from "../local/state.ts";
 import { terminalLog } from "../local/terminal-log.ts";
 import { jsonLog, type Log } from "../telemetry/log.ts";
-import { demoFolder, demo as loadDemo } from "./demo-organization.ts";
-import { type LocalOptions, loadEnvironmentFile, organizationsOption, stateOption } from "./options.ts";
+import { demoFolder, demo as loadDemo, makeDemoFolder } from "./demo-organization.ts";
+import { type LocalOptions, organizationsOption, stateOption } from "./options.ts";
+import { whenOutputCloses } from "./report.ts";
+import { ENVIRONMENT_FILE } from "./setup-answers.ts";
+import { startChecks } from "./start-checks.ts";
 
 interface Options extends LocalOptions {
   port: number;
@@ -23,6 +29,7 @@ interface Options extends LocalOptions {
   watchSeconds: number;
   logFormat: "json" | "text";
   logLevel: LogLevel;
+  demo?: boolean;
 }
 
 function port(text: string): number {
@@ -99,93 +106,182 @@ export function startCommand(): Command {
     )
     .addOption(organizationsOption())
     .addOption(stateOption())
+    .option("--demo", "run the demo organization between simulated systems, with a state of its own")
     .action(run);
 }
 
-async function run(options: Options): Promise<void> {
-  loadEnvironmentFile();
+async function run(options: Options, command: Command): Promise<void> {
   const { log, tell } = output(options);
-  const { organizations, refused } = await organizationsFromFolder(options.organizations);
-  for (const { error } of refused)
-    for (const problem of error.problems) log.error(problem, { code: error.code, fix: error.fix });
-  for (const organization of organizations)
-    for (const note of withoutEffect(organization)) log.warn(note, { organization: organization.slug });
-  const demo = organizations.length === 0 ? await (await loadDemo()).startDemoSystems() : undefined;
-  const stateFolder = demo ? demoFolder(options.state) : options.state;
-  const unread = stateOfEmulators(stateFolder);
+  const isNamed = command.getOptionValueSource("organizations") !== "default";
+  const isDemo = options.demo ?? (!isNamed && !existsSync(options.organizations));
+  const running = isDemo ? await startDemo(options, log, tell) : await startConfigured(options, log, tell);
+  tell(`listening on ${running.url}`);
+  await running.stopAsked;
+  tell("stopping: finishing what is under way (again to stop at once)");
+  await running.stop();
+}
+
+/** A pipeline that was started. */
+interface Running {
+  url: string;
+  /** Resolves when the process shall end. */
+  stopAsked: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What an organization on this machine is worked with. */
+interface Parts {
+  organizations: Organizations;
+  secrets: Secrets;
+  stateFolder: string;
+  intervals: Intervals;
+  forgetState: boolean;
+  demo?: { clavexUrl: string; nextcloudUrl: string };
+}
+
+async function startParts(options: Options, parts: Parts, log: Log): Promise<Running & { pipeline: Pipeline }> {
+  const { demo, stateFolder, ...rest } = parts;
+  // The other commands need none of it.
+  const { startPipeline } = await import("../local/pipeline.ts");
+  const pipeline = await startPipeline({
+    ...rest,
+    log,
+    port: options.port,
+    host: options.host,
+    stateFolder,
+    retryDelay: localRetryDelay(options.firstRetry),
+    probeDelay: localProbeDelay(options.firstRetry),
+  });
+  // Before anybody is told that it runs, and may stop it.
+  const stopAsked = stopSignal();
+  const stop = async () => {
+    await forgetPipeline(stateFolder);
+    await pipeline.stop();
+  };
+  try {
+    await rememberPipeline(stateFolder, { url: pipeline.url, ...(demo ? { demo } : {}) });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { pipeline, url: pipeline.url, stopAsked, stop };
+}
+
+/** The pipeline of the organizations that are configured here, which follows their files. */
+async function startConfigured(options: Options, log: Log, tell: Tell): Promise<Running> {
+  const configuration = await machineConfiguration({
+    folder: options.organizations,
+    environmentFile: ENVIRONMENT_FILE,
+    environment: { ...process.env },
+  });
+  const { organizations, secrets } = configuration;
+  for (const problem of configuration.problems()) log.error(problem);
+  const unread = stateOfEmulators(options.state);
   if (unread.length > 0) {
     tell(
       `${unread.join(" and ")}: state of version 0.1, which is not read: reconciliation finds every difference again, and it can be deleted`,
     );
   }
-  // The other commands need none of it.
-  const { startPipeline } = await import("../local/pipeline.ts");
-  let pipeline: Pipeline;
-  try {
-    pipeline = await startPipeline({
-      organizations: demo ? [demo.organization] : organizations,
-      refused,
-      secrets: demo ? demo.secrets : environmentSecrets(process.env),
-      log,
-      port: options.port,
-      host: options.host,
-      stateFolder,
-      forgetState: demo !== undefined,
-      retryDelay: localRetryDelay(options.firstRetry),
-      probeDelay: localProbeDelay(options.firstRetry),
-      intervals: demo ? NEVER : intervalsOf(options),
-    });
-  } catch (error) {
-    await demo?.close();
-    throw error;
-  }
-  // Before anybody is told that it runs, and may stop it.
-  const stopped = stopSignal();
-  await rememberPipeline(stateFolder, {
-    url: pipeline.url,
-    ...(demo ? { demo: { clavexUrl: demo.clavex.url, nextcloudUrl: demo.nextcloud.url } } : {}),
+  const { watchSeconds, lightMinutes, fullHours } = options;
+  const intervals = { watchSeconds, lightMinutes, fullHours };
+  const parts = { organizations, secrets, intervals, stateFolder: options.state, forgetState: false };
+  const started = await startParts(options, parts, log);
+  const { pipeline, url } = started;
+  const checks = startChecks({ organizations, secrets, log });
+  const show = async (): Promise<void> => {
+    for (const slug of await organizations.slugs()) {
+      const organization = await organizations.get(slug).catch(() => undefined);
+      if (!organization) continue;
+      for (const note of withoutEffect(organization)) log.warn(note, { organization: slug });
+      tell(`webhook of ${slug}: ${webhookUrl(url, slug)}`);
+    }
+    checks.run();
+  };
+  await show();
+  const stopFollowing = followFiles({
+    configuration,
+    log,
+    async onChange() {
+      for (const problem of configuration.problems()) log.error(problem);
+      tell("the configuration was read anew");
+      await pipeline.queue.release();
+      await show();
+    },
   });
-  if (demo) {
-    tell(
-      `No organization files in ${options.organizations}: running the demo organization "${demo.organization.slug}"`,
-    );
-    tell(`  simulated Clavex     ${demo.clavex.url}`);
-    tell(`  simulated Nextcloud  ${demo.nextcloud.url}`);
-    tell("  what would change    npx clavex-nextcloud plan");
-    tell(`  try it               npx clavex-nextcloud send user.created --organization ${demo.organization.slug}`);
-    tell("  everybody at once    npx clavex-nextcloud reconcile (the demo does not run it by itself)");
-  }
-  for (const { slug } of demo ? [demo.organization] : organizations)
-    tell(`webhook of ${slug}: ${webhookUrl(pipeline, slug)}`);
-  tell(`listening on ${pipeline.url}`);
-
-  await stopped;
-  tell("stopping: finishing what is under way (again to stop at once)");
-  await forgetPipeline(stateFolder);
-  await pipeline.stop();
-  await demo?.close();
-  if (demo) await rm(stateFolder, { recursive: true, force: true });
+  return {
+    ...started,
+    async stop() {
+      await Promise.all([stopFollowing(), checks.stop()]);
+      await started.stop();
+    },
+  };
 }
 
-/** The log, and what `start` itself has to say: a bare line for people, a line of the log where programs read it. */
-function output({ logFormat, logLevel }: Options): { log: Log; tell: (line: string) => void } {
+/** The demo: simulated systems, and a state of its own that nothing is left of. */
+async function startDemo(options: Options, log: Log, tell: Tell): Promise<Running> {
+  const systems = await (await loadDemo()).startDemoSystems();
+  const { organization, secrets, clavex, nextcloud } = systems;
+  const stateFolder = demoFolder(options.state);
+  let started: Running;
+  try {
+    makeDemoFolder(stateFolder);
+    const parts = {
+      organizations: fixedOrganizations([organization]),
+      secrets,
+      intervals: NEVER,
+      stateFolder,
+      forgetState: true,
+      demo: { clavexUrl: clavex.url, nextcloudUrl: nextcloud.url },
+    };
+    started = await startParts(options, parts, log);
+  } catch (error) {
+    await systems.close();
+    throw error;
+  }
+  const { slug } = organization;
+  tell(
+    options.demo
+      ? `running the demo organization "${slug}"`
+      : `No organization files in ${options.organizations}: running the demo organization "${slug}"`,
+  );
+  tell(`  simulated Clavex     ${clavex.url}`);
+  tell(`  simulated Nextcloud  ${nextcloud.url}`);
+  tell("  what would change    npx clavex-nextcloud plan");
+  tell(`  try it               npx clavex-nextcloud send user.created --organization ${slug}`);
+  tell("  everybody at once    npx clavex-nextcloud reconcile (the demo does not run it by itself)");
+  tell(`webhook of ${slug}: ${webhookUrl(started.url, slug)}`);
+  return {
+    ...started,
+    async stop() {
+      await started.stop();
+      await systems.close();
+      await rm(stateFolder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What `start` itself has to say. */
+type Tell = (line: string) => void;
+
+/** The log, and `tell`: a bare line for people, a line of the log where programs read it. */
+function output({ logFormat, logLevel }: Options): { log: Log; tell: Tell } {
   const print = (line: string) => console.log(line);
   if (logFormat === "text") return { log: terminalLog(print, logLevel), tell: print };
   const log = jsonLog("clavex-nextcloud", print, logLevel);
   return { log, tell: (line) => log.info(line.trim()) };
 }
 
-function intervalsOf({ watchSeconds, lightMinutes, fullHours }: Options): Intervals {
-  return { watchSeconds, lightMinutes, fullHours };
+function webhookUrl(url: string, slug: string): string {
+  return `${url}/webhooks/clavex/${slug}`;
 }
 
-function webhookUrl(pipeline: Pipeline, slug: string): string {
-  return `${pipeline.url}/webhooks/clavex/${slug}`;
-}
-
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once, as it would without a handler. */
+/**
+ * Resolves at the first SIGINT or SIGTERM, and when nobody reads the output any more; a second signal ends the process at
+ * once, as it would without a handler.
+ */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
+    whenOutputCloses(resolve);
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
   });
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { ConfigurationError } from "../core/failure.ts";
 import { type Organization, type OrganizationDocument, readOrganizations } from "../core/organization.ts";
 import type { Found } from "../core/together.ts";
+import { systemWords } from "../system-errors.ts";
 
 /** The organizations that are configured. */
 export interface Organizations {
@@ -52,11 +53,26 @@ export function fixedOrganizations(organizations: Organization[], refused: reado
 export async function organizationFiles(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
-    throw new ConfigurationError("organizations-unreadable", [`${folder}: cannot be read (${error.code})`], {
+    throw new ConfigurationError("organizations-unreadable", [`${folder}: cannot be read (${systemWords(error)})`], {
       cause: error,
     });
   });
   return names.filter((name) => name.endsWith(".json")).sort();
+}
+
+/**
+ * Reads one file of a folder.
+ *
+ * @throws {ConfigurationError} when it cannot be read
+ */
+export async function readDocument(folder: string, name: string): Promise<OrganizationDocument> {
+  const source = join(folder, name);
+  const text = await readFile(source, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigurationError("organizations-unreadable", [`${source}: cannot be read (${systemWords(error)})`], {
+      cause: error,
+    });
+  });
+  return { source, text };
 }
 
 /**
@@ -66,15 +82,7 @@ export async function organizationFiles(folder: string): Promise<string[]> {
  * @throws {ConfigurationError} with all problems of all files when no organization can work
  */
 export async function organizationsFromFolder(folder: string): Promise<FolderContent> {
-  const documents = (await organizationFiles(folder)).map(async (name): Promise<OrganizationDocument> => {
-    const source = join(folder, name);
-    const text = await readFile(source, "utf8").catch((error: NodeJS.ErrnoException) => {
-      throw new ConfigurationError("organizations-unreadable", [`${source}: cannot be read (${error.code})`], {
-        cause: error,
-      });
-    });
-    return { source, text };
-  });
+  const documents = (await organizationFiles(folder)).map((name) => readDocument(folder, name));
   const found = readOrganizations(await Promise.all(documents), "env");
   const organizations = found.flatMap(({ organization }) => organization ?? []);
   const problems = found.flatMap((each) => each.problems);

@@ -68,7 +68,7 @@ export const organizationSchema = z
     organizationId: z.guid("must be the organization's UUID in Clavex").toLowerCase(),
     clavex: z.strictObject({
       baseUrl,
-      webhookSecrets: z.array(secret).min(1, "needs at least one reference"),
+      webhookSecrets: z.array(secret),
       apiKey: secret.optional(),
     }),
     nextcloud: z.strictObject({ baseUrl, username: text, password: secret }),
@@ -114,6 +114,11 @@ export const organizationSchema = z
     // Also when something else is wrong: all problems are reported together.
     when: () => true,
   })
+  .refine(learnsOfChanges, {
+    path: ["clavex", "webhookSecrets"],
+    message: "needs at least one reference, or clavex.apiKey: without both nobody's changes are ever seen",
+    when: () => true,
+  })
   .transform((document) => ({
     ...document,
     /**
@@ -122,6 +127,13 @@ export const organizationSchema = z
      */
     reservedPrefixes: [] as readonly string[],
   }));
+
+/** Deliveries or reconciliation. Sees documents in which other things are wrong, too. */
+function learnsOfChanges(document: unknown): boolean {
+  const { clavex } = isRecord(document) ? document : {};
+  if (!isRecord(clavex) || clavex.apiKey !== undefined) return true;
+  return !Array.isArray(clavex.webhookSecrets) || clavex.webhookSecrets.length > 0;
+}
 
 /** Sees documents in which other things are wrong, too. */
 function needsNoMissingKey(document: unknown): boolean {

@@ -39,6 +39,8 @@ import type { Counts } from "../queue/queue.ts";
 export interface PipelineView {
   /** Why the pipeline cannot be looked at, and what starts it; undefined while it runs. */
   stopped?: { cause: string; fix: string };
+  /** Where it takes deliveries, without the organization's slug. */
+  deliverTo?: string;
   queue?: () => Promise<Counts>;
   ledger?: Ledger;
   /** How many messages SQS gave up. */
@@ -182,7 +184,8 @@ export function createContext(options: DoctorOptions): DoctorContext {
       return found && management ? management.mappers(found.client_id) : [];
     }),
     async close() {
-      await Promise.all(pools.map((pool) => pool.close()));
+      // Nothing is under way when the checks are done, and nobody waits for those that are given up.
+      await Promise.all(pools.map((pool) => pool.destroy()));
     },
   };
 }

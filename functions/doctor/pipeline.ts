@@ -1,5 +1,9 @@
+import { randomUUID } from "node:crypto";
+import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { withoutEffect } from "../core/organization.ts";
-import { type Check, fail, ok, skipped, warn } from "./check.ts";
+import { createPool, networkErrorName, send } from "../http.ts";
+import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
+import type { DoctorContext } from "./context.ts";
 
 /** The pipeline between the two: secrets, queue, ledger, and what waits for a person. */
 export const pipelineChecks: Check[] = [
@@ -9,6 +13,11 @@ export const pipelineChecks: Check[] = [
     docs: "docs/configuration.md#secrets",
     async run({ organization, secrets }) {
       const readable = await secrets.webhook(organization);
+      if (organization.clavex.webhookSecrets.length === 0) {
+        return skipped(
+          "clavex.webhookSecrets is empty: no deliveries are taken, reconciliation alone keeps Nextcloud up to date",
+        );
+      }
       const missing = organization.clavex.webhookSecrets.length - readable.length;
       if (missing === 0) return ok();
       return warn(
@@ -31,6 +40,13 @@ export const pipelineChecks: Check[] = [
     title: "The pipeline runs",
     docs: "docs/local.md",
     run: async ({ pipeline: { stopped } }) => (stopped ? warn(stopped.cause, stopped.fix) : ok()),
+  },
+  {
+    id: "pipeline.delivery",
+    title: "The running pipeline takes signed deliveries",
+    docs: "docs/connect.md#webhook",
+    needs: ["pipeline.webhook-secrets", "pipeline.running"],
+    run: delivers,
   },
   {
     id: "pipeline.queue",
@@ -82,3 +98,51 @@ export const pipelineChecks: Check[] = [
     },
   },
 ];
+
+const ANSWER_TIMEOUTS = { connect: 5_000, headers: 10_000, body: 10_000 };
+/** An event that concerns no provisioning: the answer proves secret and address, and nothing is queued. */
+const IGNORED_EVENT = "clavex-nextcloud.doctor";
+
+/** Posts a delivery that is ignored, signed with each of the secrets that this process reads. */
+async function delivers({ organization, secrets, pipeline: { deliverTo } }: DoctorContext): Promise<Finding> {
+  if (deliverTo === undefined) return skipped("its address is not known here");
+  const url = new URL(`${deliverTo}/${organization.slug}`);
+  const pool = createPool(url.href, 1, ANSWER_TIMEOUTS);
+  try {
+    for (const secret of await secrets.webhook(organization)) {
+      const body = JSON.stringify({
+        id: randomUUID(),
+        event: IGNORED_EVENT,
+        occurred_at: new Date().toISOString(),
+        data: { org_id: organization.organizationId },
+      });
+      const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
+      const { status } = await send(pool, { method: "POST", path: url.pathname, headers, body });
+      if (status !== 202) return undelivered(url.href, status);
+    }
+    return ok(`at ${url.href}`);
+  } catch (error) {
+    return fail(
+      `${url.href} cannot be reached (${networkErrorName(error)})`,
+      "Is the pipeline running, and does the address lead to it?",
+    );
+  } finally {
+    await pool.destroy();
+  }
+}
+
+function undelivered(url: string, status: number): Finding {
+  if (status === 401) {
+    return fail(
+      `${url} answers 401: the running pipeline knows another secret, or not this organization`,
+      "Give both the same .env and organization files; a variable in the environment of the pipeline's process wins over .env.",
+    );
+  }
+  if (status === 503) {
+    return fail(
+      `${url} answers 503: the running pipeline cannot take deliveries`,
+      "Its log says why: a secret that it cannot read, or a disk that is full.",
+    );
+  }
+  return fail(`${url} answers ${status}`, "Does the address lead to the pipeline, past every proxy?");
+}

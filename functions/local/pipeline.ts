@@ -1,7 +1,6 @@
 import { type ClientsOptions, createClients } from "../clients.ts";
-import { fixedOrganizations, type Refused } from "../config/organizations.ts";
+import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
-import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
 import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -25,9 +24,7 @@ import { forgetState, openState, type State, VISIBILITY_SECONDS } from "./state.
 import { listen, type Web } from "./web.ts";
 
 export interface PipelineOptions {
-  organizations: Organization[];
-  /** Organizations that are configured and cannot work: their jobs wait. */
-  refused?: readonly Refused[];
+  organizations: Organizations;
   secrets: Secrets;
   log: Log;
   /** 0 for any free port. */
@@ -68,9 +65,8 @@ const IDLE_POLL_MS = 50;
  * @throws {DatabaseUnavailable} when the disk is full
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
-  const { secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
+  const { organizations, secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
   const { queue, ledger, close: closeState } = openLockedState(options);
-  const organizations = fixedOrganizations(options.organizations, options.refused);
   const counters: Counters = { count: () => undefined, flush: () => undefined };
   const clients = createClients({
     secrets,

@@ -6,6 +6,7 @@ import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { sqliteTable } from "../ledger/sqlite.ts";
 import type { DeadLetterQueue, Queue, Releasable } from "../queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../queue/sqlite.ts";
+import { systemWords } from "../system-errors.ts";
 
 /** What the pipeline on one machine keeps, in one file. */
 export interface State {
@@ -65,9 +66,13 @@ export function hasFile(folder: string, name: string): boolean {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return false;
-    throw new ConfigurationError("state-unreadable", [`${folder}: the state folder cannot be read (${code})`], {
-      fix: "Run this as the user that runs the pipeline, or name another folder with --state.",
-      cause: error,
-    });
+    throw new ConfigurationError(
+      "state-unreadable",
+      [`${folder}: the state folder cannot be read (${systemWords(error as NodeJS.ErrnoException)})`],
+      {
+        fix: "Run this as the user that runs the pipeline, or name another folder with --state.",
+        cause: error,
+      },
+    );
   }
 }

@@ -2,12 +2,15 @@ import { once } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { serve } from "@hono/node-server";
 import { ConfigurationError } from "../core/failure.ts";
+import { isSystemError, systemWords } from "../system-errors.ts";
 
 export interface WebOptions {
   fetch: Parameters<typeof serve>[0]["fetch"];
   host: string;
   /** 0 for any free port. */
   port: number;
+  /** The options that choose host and port, for messages. */
+  options?: string;
   /** How long a request may take to arrive, headers and body, in milliseconds. */
   requestTimeout?: number;
 }
@@ -22,13 +25,25 @@ export interface Web {
 /** Clavex gives up after ten seconds; whoever takes longer to send a request is answered 408 and cut off. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
+/** What to do about an address that cannot be listened on. */
+const FIXES: Readonly<Record<string, string>> = {
+  EADDRINUSE: "Another process listens there: stop it, or choose another port with",
+  EACCES: "Ports below 1024 are the system's: put a proxy in front, or choose another port with",
+};
+
 /**
  * Serves requests over HTTP. A request is handed over as soon as its headers are there; a body that nobody reads is dropped
  * for half a second after the answer, then the connection is closed.
  *
- * @throws {ConfigurationError} when the port is in use
+ * @throws {ConfigurationError} when it cannot listen there
  */
-export async function listen({ fetch, host, port, requestTimeout = REQUEST_TIMEOUT_MS }: WebOptions): Promise<Web> {
+export async function listen({
+  fetch,
+  host,
+  port,
+  options = "--host and --port",
+  requestTimeout = REQUEST_TIMEOUT_MS,
+}: WebOptions): Promise<Web> {
   const server = serve({
     fetch,
     hostname: host,
@@ -47,15 +62,15 @@ export async function listen({ fetch, host, port, requestTimeout = REQUEST_TIMEO
   try {
     await once(server, "listening");
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === "EADDRINUSE"
-      ? new ConfigurationError("port-in-use", [`port ${port} on ${host} is in use`], {
-          fix: "Choose another with --port.",
-        })
-      : error;
+    if (!isSystemError(error)) throw error;
+    throw new ConfigurationError("cannot-listen", [`cannot listen on ${host} port ${port}: ${systemWords(error)}`], {
+      fix: `${FIXES[error.code] ?? "Choose another address with"} ${options}.`,
+      cause: error,
+    });
   }
   const address = server.address();
   return {
-    url: `http://${host}:${typeof address === "object" ? address?.port : port}`,
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${typeof address === "object" ? address?.port : port}`,
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
       const arrived = [...underWay].filter(([, incoming]) => incoming.complete);

@@ -11,7 +11,7 @@ describe("clavex-nextcloud setup and doctor, with the running demo", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
-    pipeline = await startPipelineProcess(place());
+    pipeline = await startPipelineProcess([...place(), "--demo"]);
   });
   afterAll(async () => {
     pipeline.kill("SIGTERM");

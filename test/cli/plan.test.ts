@@ -10,7 +10,7 @@ describe("plan on the demo organization", () => {
   test("shows what would be made, changes nothing, and says so when nothing is left", async () => {
     const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
     const places = ["--state", join(folder, "state"), "--organizations", join(folder, "none")];
-    const pipeline = await startPipelineProcess(places);
+    const pipeline = await startPipelineProcess([...places, "--demo"]);
     const command = async (...args: string[]) => {
       const program = run("functions/cli/main.ts", [...args, ...places]);
       return { code: await program.ended, output: program.output() };

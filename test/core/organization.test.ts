@@ -132,8 +132,12 @@ describe("a required field", () => {
     ]);
   });
 
-  it("webhookSecrets needs one at least", () => {
-    expect(problemsOf(withPart("clavex", { webhookSecrets: [] }))).toHaveLength(1);
+  it("webhookSecrets needs one at least, or an API key with which reconciliation does the work alone", () => {
+    const without = withPart("clavex", { webhookSecrets: [], apiKey: undefined });
+    expect(problemsOf(without)).toEqual([
+      expect.stringMatching(/^acme\.json: clavex\.webhookSecrets: needs at least one/),
+    ]);
+    expect(problemsOf(withPart("clavex", { webhookSecrets: [], apiKey: "ssm:key" }))).toEqual([]);
   });
 });
 

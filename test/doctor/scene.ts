@@ -7,6 +7,7 @@ import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { SCOPES } from "../../functions/nextcloud/user-oidc.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { jsonAnswer, type SimulatedServer, startServer } from "../../functions/simulated/server.ts";
 import { apiKeyOf, environmentOf, organizationOf, WEBHOOK_SECRET } from "../core/organization.ts";
 import type { Embedded } from "../support/embedded.ts";
 import { createPeople } from "../support/people.ts";
@@ -26,6 +27,8 @@ export interface Scene {
   organization: Organization;
   ada: ClavexUser;
   ledger: Ledger;
+  /** In place of the running pipeline: it takes every delivery. */
+  receiver: SimulatedServer;
   /** What doctor is run with; a test changes it before the run. */
   options: DoctorOptions;
   environment: Record<string, string>;
@@ -119,6 +122,7 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
   });
 
   const environment = environmentOf(nextcloud.password, SLUG);
+  const receiver = await startServer({ answer: () => jsonAnswer(202, { status: "ignored" }) });
   const ledger = createLedger(dynamoDbTable(embedded.clients.dynamodb, embedded.endpoints.tableName));
   return {
     clavex,
@@ -135,11 +139,13 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
       webhookUrl: WEBHOOK_URL,
       ownAuthorities: false,
       pipeline: {
+        deliverTo: `${receiver.url}/webhooks/clavex`,
         ledger,
         queue: async () => ({ waiting: 0, delayed: 0, inFlight: 0, oldestAgeMs: undefined }),
         givenUp: async () => 0,
       },
     },
-    close: async () => void (await Promise.all([clavex.close(), nextcloud.close()])),
+    receiver,
+    close: async () => void (await Promise.all([clavex.close(), nextcloud.close(), receiver.close()])),
   };
 }

@@ -1,3 +1,4 @@
+import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { organizationSchema } from "../../functions/core/organization.ts";
 import { NEVER } from "../../functions/core/schedule.ts";
@@ -18,7 +19,7 @@ const line =
 const log: Log = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
 
 const pipeline = await startPipeline({
-  organizations: [organizationSchema.parse(organization)],
+  organizations: fixedOrganizations([organizationSchema.parse(organization)]),
   secrets: environmentSecrets(secrets),
   log,
   port: 0,

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const MAIN = "functions/cli/main.ts";
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Where programs run: not at the root, where they would find a developer's `.env`, `.local` and `organizations`. */
 export const WORKING_FOLDER = fileURLToPath(new URL(".", import.meta.url));
@@ -25,14 +25,33 @@ export interface Program {
 }
 
 /** Runs a TypeScript file of the repository with this process's Node. */
-export function run(file: string, args: string[], environment: Record<string, string> = {}): Program {
-  return runNode([join(ROOT, file), ...args], environment);
+export function run(
+  file: string,
+  args: string[],
+  environment: Record<string, string> = {},
+  folder: string = WORKING_FOLDER,
+): Program {
+  return runNode([join(ROOT, file), ...args], environment, folder);
 }
 
 /** Runs this process's Node with these arguments. */
-export function runNode(args: string[], environment: Record<string, string> = {}): Program {
-  const child: ChildProcess = spawn(process.execPath, args, {
-    cwd: WORKING_FOLDER,
+export function runNode(
+  args: string[],
+  environment: Record<string, string> = {},
+  folder: string = WORKING_FOLDER,
+): Program {
+  return runProgram(process.execPath, args, environment, folder);
+}
+
+/** Runs any program. */
+export function runProgram(
+  file: string,
+  args: string[],
+  environment: Record<string, string> = {},
+  folder: string = WORKING_FOLDER,
+): Program {
+  const child: ChildProcess = spawn(file, args, {
+    cwd: folder,
     env: { PATH: process.env.PATH ?? "", NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
