@@ -1,12 +1,6 @@
-import {
-  type Account,
-  type Group,
-  type NextcloudState,
-  type NextcloudVersion,
-  type Page,
-  quotaOf,
-} from "./nextcloud-state.ts";
-import { InternalServerError, OcsError } from "./ocs-answer.ts";
+import { type Account, type Group, type NextcloudState, type Page, quotaOf } from "./nextcloud-state.ts";
+import type { NextcloudVersion } from "./nextcloud-version.ts";
+import { InternalServerError, OcsError, WrongType } from "./ocs-answer.ts";
 
 /** A call that got through to a controller. */
 export interface Call {
@@ -38,6 +32,7 @@ export interface Route {
 export const routes: Route[] = [
   { method: "GET", pattern: /^\/cloud\/users$/, needs: "subadmin", run: listUsers },
   { method: "GET", pattern: /^\/cloud\/users\/details$/, needs: "subadmin", run: listUserDetails },
+  { method: "GET", pattern: /^\/cloud\/users\/disabled$/, needs: "subadmin", run: listDisabledUsers, since: 32 },
   core("POST", /^\/cloud\/users$/, "subadmin", createUser),
   {
     method: "GET",
@@ -52,6 +47,13 @@ export const routes: Route[] = [
   core("PUT", /^\/cloud\/users\/([^/]+)\/enable$/, "subadmin", (call) => setEnabled(call, true)),
   core("PUT", /^\/cloud\/users\/([^/]+)\/disable$/, "subadmin", (call) => setEnabled(call, false)),
   { method: "GET", pattern: /^\/cloud\/users\/([^/]+)\/groups$/, needs: "login", run: groupsOfUser },
+  {
+    method: "GET",
+    pattern: /^\/cloud\/users\/([^/]+)\/groups\/details$/,
+    needs: "subadmin",
+    run: groupDetailsOfUser,
+    since: 32,
+  },
   core("POST", /^\/cloud\/users\/([^/]+)\/groups$/, "subadmin", joinGroup),
   core("DELETE", /^\/cloud\/users\/([^/]+)\/groups$/, "subadmin", leaveGroup),
   { method: "GET", pattern: /^\/cloud\/groups$/, needs: "subadmin", run: listGroups },
@@ -73,17 +75,25 @@ function core(method: string, pattern: RegExp, needs: Route["needs"], run: Route
 // Users
 
 function listUsers({ state, parameters }: Call): unknown {
-  return { users: state.searchIds(page(state, parameters)) };
+  // PHP makes JSON numbers of the ids that are all digits.
+  const ids = state.searchIds(page(state, parameters));
+  return { users: ids.map((id) => (/^[1-9]\d{0,15}$/.test(id) ? Number(id) : id)) };
 }
 
 function listUserDetails(call: Call): unknown {
   return { users: details(call, call.state.searchIds(page(call.state, call.parameters))) };
 }
 
+function listDisabledUsers({ state, parameters }: Call): unknown {
+  const { limit, offset } = page(state, parameters);
+  const ids = [...state.accounts()].flatMap((each) => (each.enabled ? [] : (state.shown(each)?.row.id ?? [])));
+  return { users: ids.sort().slice(offset, limit === undefined ? undefined : offset + limit) };
+}
+
 function createUser({ state, parameters }: Call): unknown {
   const id = text(parameters, "userid");
   const groups = parameters.get("groups") ?? [];
-  if (!Array.isArray(groups) || groups.some((gid) => typeof gid !== "string")) throw new InternalServerError();
+  if (!Array.isArray(groups) || groups.some((gid) => typeof gid !== "string")) throw new WrongType();
   state.createDatabaseAccount({
     id,
     password: text(parameters, "password", ""),
@@ -120,7 +130,9 @@ function patchUser(call: Call): unknown {
   const target = account(call);
   if (!call.actor.isAdmin && !isActor(call, target)) throw new OcsError(998);
   const sent = PATCHED.filter((name) => call.parameters.has(name));
-  call.state.patch(target, new Map(sent.map((name) => [name, text(call.parameters, name)])));
+  const groups = call.parameters.get("groups");
+  if (groups !== undefined && !Array.isArray(groups)) throw new WrongType();
+  call.state.patch(target, new Map(sent.map((name) => [name, text(call.parameters, name)])), groups?.map(String));
   return userData(call, target);
 }
 
@@ -175,15 +187,23 @@ function listGroups({ state, parameters }: Call): unknown {
 }
 
 function listGroupDetails({ state, parameters }: Call): unknown {
-  const groups = state.searchGroups(page(state, parameters)).map((group) => ({
+  return { groups: state.searchGroups(page(state, parameters)).map((group) => groupData(state, group)) };
+}
+
+function groupDetailsOfUser(call: Call): unknown {
+  const groups = [...account(call).groups].sort().flatMap((gid) => call.state.group(gid) ?? []);
+  return { groups: groups.map((group) => groupData(call.state, group)) };
+}
+
+function groupData(state: NextcloudState, group: Group): Record<string, unknown> {
+  return {
     id: group.gid,
     displayname: group.displayName,
     usercount: group.members.size,
     disabled: [...group.members].filter((key) => state.account(key)?.enabled === false).length,
     canAdd: true,
     canRemove: true,
-  }));
-  return { groups };
+  };
 }
 
 function groupUsers(call: Call): unknown {
@@ -233,7 +253,7 @@ function gidOf({ captured }: Call): string {
 
 function preProvision({ state, parameters }: Call): unknown {
   const providerId = Number(parameters.get("providerId"));
-  if (!parameters.has("providerId") || !Number.isInteger(providerId)) throw new InternalServerError();
+  if (!parameters.has("providerId") || !Number.isInteger(providerId)) throw new WrongType();
   const userId = state.upsertOidcAccount({
     providerId,
     sub: text(parameters, "userId"),
@@ -270,16 +290,16 @@ function isActor({ state, actor }: Call, target: Account): boolean {
 /** A text parameter. A missing one without a default and a value of another type fail as in PHP with strict types. */
 function text(parameters: Map<string, unknown>, name: string, otherwise?: string): string {
   const value = parameters.get(name) ?? otherwise;
-  if (typeof value !== "string") throw new InternalServerError();
+  if (typeof value !== "string") throw new WrongType();
   return value;
 }
 
 /** A list's page; no limit means all. From 34 on there is a highest one, a negative one was never taken (docs/facts/nextcloud.md 5). */
-function page({ version }: NextcloudState, parameters: Map<string, unknown>): Page {
+function page({ traits: { highestLimit } }: NextcloudState, parameters: Map<string, unknown>): Page {
   const sent = parameters.get("limit");
   const limit = sent === undefined || sent === "" ? undefined : Number(sent);
-  const [least, most] = version >= 34 ? [1, 500] : [0, Number.POSITIVE_INFINITY];
-  if (limit !== undefined && (limit < least || limit > most)) throw new InternalServerError();
+  const least = Number.isFinite(highestLimit) ? 1 : 0;
+  if (limit !== undefined && (limit < least || limit > highestLimit)) throw new InternalServerError();
   return {
     search: text(parameters, "search", ""),
     limit,
@@ -287,10 +307,11 @@ function page({ version }: NextcloudState, parameters: Map<string, unknown>): Pa
   };
 }
 
-/** PHP turns an empty map into an empty list. */
+/** PHP turns an empty map into an empty list. An account without an id, which a bad POST left, cannot be shown. */
 function details(call: Call, ids: string[]): unknown {
   if (ids.length === 0) return [];
-  return Object.fromEntries(ids.map((id) => [id, userData(call, account(call, id))]));
+  if (ids.includes("") && call.state.version < 32) throw new OcsError(404, "User does not exist");
+  return Object.fromEntries(ids.map((id) => [id, id === "" ? { id } : userData(call, account(call, id))]));
 }
 
 /** Everything the API tells of an account; `enabled` and the storage for admins only. */
@@ -303,16 +324,18 @@ function userData(call: Call, target: Account): Record<string, unknown> {
   return {
     ...(actor.isAdmin ? { enabled: target.enabled, storageLocation: `/var/www/html/data/${id}` } : {}),
     id,
+    ...(state.traits.newFields ? timestamps(target) : {}),
     lastLogin: target.lastLogin,
     backend: shown?.backend,
     subadmin: [],
-    quota: quotaData(target),
+    quota: quotaData(state, target),
     manager: target.manager,
     email: target.email,
     additional_mail: [],
     displayname: displayName,
     "display-name": displayName,
     ...target.profile,
+    ...(state.traits.newFields ? { bluesky: "", pronouns: "", timezone: "" } : {}),
     profile_enabled: "1",
     groups: [...target.groups].sort(),
     language: target.language,
@@ -324,13 +347,22 @@ function userData(call: Call, target: Account): Record<string, unknown> {
 
 const FREE_DISK_SPACE = 83_170_000_000;
 
-/** Before the home exists there is only the quota; afterwards the storage too, and unlimited is -3 (docs/facts/nextcloud.md 3). */
-function quotaData(target: Account): Record<string, number | string> {
+function timestamps({ lastLogin }: Account): Record<string, number> {
+  const seconds = lastLogin / 1000;
+  return { firstLoginTimestamp: seconds, lastLoginTimestamp: seconds };
+}
+
+/**
+ * The storage, where unlimited is -3; from 32 on in every number. Before the home exists, 27 shows only the quota
+ * (docs/facts/nextcloud.md 3).
+ */
+function quotaData({ traits }: NextcloudState, target: Account): Record<string, number | string> {
   const quota = quotaOf(target);
-  if (!target.homeExists) return { quota, used: 0 };
+  if (!target.homeExists && !traits.newFields) return { quota, used: 0 };
   const used = [...target.files.values()].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (quota === "none") {
-    return { free: FREE_DISK_SPACE, used, total: FREE_DISK_SPACE + used, relative: 0, quota: -3 };
+    const [free, total] = traits.newFields ? [-3, -3] : [FREE_DISK_SPACE, FREE_DISK_SPACE + used];
+    return { free, used, total, relative: 0, quota: -3 };
   }
   const relative = quota === 0 ? 0 : Math.round((used / quota) * 10_000) / 100;
   return { free: Math.max(0, quota - used), used, total: quota, relative, quota };

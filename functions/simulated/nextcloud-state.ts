@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { computerFileSize, effectiveQuota, humanFileSize } from "./nextcloud-quota.ts";
+import { type NextcloudVersion, TRAITS, type Traits } from "./nextcloud-version.ts";
 import { InternalServerError, OcsError } from "./ocs-answer.ts";
 
 export type Backend = "Database" | "user_oidc";
@@ -70,9 +71,6 @@ export interface Group {
   members: Set<string>;
 }
 
-/** The major versions of Nextcloud that the simulator speaks, each as it was recorded. */
-export type NextcloudVersion = 27 | 32 | 34;
-
 export interface Page {
   search: string;
   limit?: number | undefined;
@@ -107,12 +105,15 @@ const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
  */
 export class NextcloudState {
   readonly version: NextcloudVersion;
+  readonly traits: Traits;
   readonly providers: Provider[];
   readonly flags: LoginFlags;
   /** Whose copy a new home gets, and an old one again with each POST of user_oidc; may be changed. */
   readonly skeleton: Map<string, string>;
   readonly #accounts = new Map<string, Account>();
   readonly #groups = new Map<string, Group>();
+  /** Every e-mail address that was ever set: most look-ups need not search for one. */
+  readonly #emails = new Set<string>();
   /** Sorted ids, made when first needed and dropped when an id comes or goes. */
   readonly #sortedIds = new Map<Backend, string[]>();
   #sortedGids: string[] | undefined;
@@ -124,6 +125,7 @@ export class NextcloudState {
     skeleton: ReadonlyMap<string, string>,
   ) {
     this.version = version;
+    this.traits = TRAITS[version];
     this.providers = providers;
     this.flags = flags;
     this.skeleton = new Map(skeleton);
@@ -143,8 +145,8 @@ export class NextcloudState {
    */
   lookUp(name: string): Account | undefined {
     const found = this.account(name);
-    if (this.version < 32 || !name.includes("@") || found?.rows.has("Database")) return found;
     const email = name.toLowerCase();
+    if (this.version < 32 || !this.#emails.has(email) || found?.rows.has("Database")) return found;
     return [...this.accounts()].find((account) => account.email === email && account.rows.has("Database")) ?? found;
   }
 
@@ -152,9 +154,10 @@ export class NextcloudState {
     return this.#accounts.values();
   }
 
-  /** The row that look-ups see: user_oidc's before the Database's (the real one depends on a cache; docs/facts/nextcloud.md 2). */
+  /** The row that look-ups see; on 27 it depends on a cache which that is (docs/facts/nextcloud.md 2). */
   shown(account: Account): { backend: Backend; row: Row } | undefined {
-    for (const backend of ["user_oidc", "Database"] as const) {
+    const { firstBackend } = this.traits;
+    for (const backend of [firstBackend, firstBackend === "Database" ? "user_oidc" : "Database"] as const) {
       const row = account.rows.get(backend);
       if (row !== undefined) return { backend, row };
     }
@@ -188,18 +191,24 @@ export class NextcloudState {
     manager: string;
   }): void {
     const { id, password, displayName, email, groups, quota, language, manager } = fields;
-    if (this.account(id) !== undefined) throw new OcsError(102, "User already exists");
+    if (id !== "" && this.account(id) !== undefined) throw new OcsError(102, "User already exists");
     const missing = groups.find((gid) => !this.#groups.has(gid));
-    if (missing !== undefined) throw new OcsError(104, `group ${missing} does not exist`);
+    if (missing !== undefined)
+      throw new OcsError(104, `${this.version < 32 ? "g" : "G"}roup ${missing} does not exist`);
     if (password.length > 469) throw new OcsError(101, "Invalid password value");
     if (password === "" && email === "") {
-      throw new OcsError(108, "To send a password link to the user an email address is required.");
+      throw new OcsError(
+        108,
+        this.version < 32
+          ? "To send a password link to the user an email address is required."
+          : "An email address is required, to send a password link to the user.",
+      );
     }
-    const problem = idProblem(id);
+    const problem = idProblem(id, this.traits.noun);
     if (problem !== undefined) throw new OcsError(101, problem);
     const weakness = password === "" ? undefined : passwordProblem(password);
     if (weakness !== undefined) throw new OcsError(107, weakness);
-    if (id.length > 64) throw new OcsError(101, "Bad request");
+    if (id.length > 64) throw new OcsError(101, this.version < 32 ? "Bad request" : "Username is too long");
 
     const account = this.addRow(id, "Database", { displayName: id, password });
     for (const gid of groups) this.addMember(id, gid);
@@ -292,12 +301,12 @@ export class NextcloudState {
     switch (key) {
       case "display":
       case "displayname":
-        if (!isDatabase) throw new OcsError(103);
+        if (!isDatabase) throw new OcsError(this.traits.codes.notEditable);
         if (value.length > 64) throw new OcsError(101, "Invalid displayname");
         if (value !== "") this.#row(account, "Database").displayName = value;
         return;
       case "email":
-        if (!isEmail(value)) throw new OcsError(102);
+        if (!isEmail(value)) throw new OcsError(this.traits.codes.badValue);
         this.setEmail(account, value);
         account.card = this.displayNameOf(account);
         return;
@@ -319,17 +328,18 @@ export class NextcloudState {
         return;
       case "additional_mail":
       case "notify_email":
-        throw new OcsError(102);
+        throw new OcsError(this.traits.codes.badValue);
       default:
-        if (!PROFILE_FIELDS.includes(key)) throw new OcsError(103);
+        if (!PROFILE_FIELDS.includes(key)) throw new OcsError(this.traits.codes.notEditable);
         // A value that cannot be parsed is accepted and dropped (recording user-put-phone-abc).
         if (key !== "phone" || /^\+\d+$/.test(value)) account.profile[key] = value;
     }
   }
 
-  /** Core's PATCH (docs/facts/nextcloud.md 2): all is checked before anything is written. */
-  patch(account: Account, changes: ReadonlyMap<string, string>): void {
+  /** Core's PATCH (docs/facts/nextcloud.md 2): all is checked before anything is written. `groups` is the whole list. */
+  patch(account: Account, changes: ReadonlyMap<string, string>, groups?: string[]): void {
     const { email, quota, language } = Object.fromEntries(changes);
+    const missing = groups?.find((gid) => !this.#groups.has(gid));
     const errors = {
       ...(changes.has("displayName") && this.shown(account)?.backend !== "Database"
         ? { displayName: "Cannot change display name for this user" }
@@ -337,15 +347,21 @@ export class NextcloudState {
       ...(email !== undefined && !isEmail(email) ? { email: "Invalid email address" } : {}),
       ...(quota !== undefined && !isCoreQuota(quota) ? { quota: `Invalid quota value: ${quota}` } : {}),
       ...(language !== undefined && !LANGUAGES.has(language) ? { language: "Invalid language" } : {}),
+      ...(missing === undefined ? {} : { groups: `Group ${missing} does not exist` }),
     };
     if (Object.keys(errors).length > 0) throw new OcsError(422, "", { errors });
     const keys: Record<string, string> = { displayName: "displayname" };
     for (const [key, value] of changes) this.edit(account, keys[key] ?? key, value);
+    if (groups === undefined) return;
+    const id = this.shown(account)?.row.id ?? "";
+    for (const gid of [...account.groups]) this.removeMember(id, gid);
+    for (const gid of groups) this.addMember(id, gid);
   }
 
   /** Core lowers the case of e-mail addresses and takes anything here; only its PUT validates. */
   setEmail(account: Account, email: string): void {
     account.email = email === "" ? null : email.trim().toLowerCase();
+    if (account.email !== null) this.#emails.add(account.email);
   }
 
   /**
@@ -358,27 +374,34 @@ export class NextcloudState {
       return;
     }
     const bytes = computerFileSize(value);
-    if (bytes === undefined) throw new OcsError(102, `Invalid quota value ${value}`);
+    if (bytes === undefined) {
+      throw new OcsError(this.traits.codes.badValue, `Invalid quota value${this.version < 32 ? "" : ":"} ${value}`);
+    }
     if (bytes < 0) throw negative("Failed to set quota to invalid value ?");
     account.quota = humanFileSize(bytes);
   }
 
-  /** user_oidc's quota: -1 and the like become 0 bytes, everything else that is not understood fails. */
+  /** user_oidc's quota: what is not understood fails, on 27 what is only half understood too (docs/facts/nextcloud.md 3). */
   setOidcQuota(account: Account, value: string): void {
-    if (value !== "none" && value !== "default" && !/^-?[\d.]+\s*([kmgtp]?b?)$/i.test(value)) {
-      throw new InternalServerError();
+    if (value === "none" || value === "default") {
+      account.quota = value;
+      return;
     }
-    account.quota = value === "none" || value === "default" ? value : humanFileSize(computerFileSize(value) ?? 0);
+    const bytes = computerFileSize(value);
+    const halfUnderstood = !/^-?[\d.]+\s*([kmgtp]?b?)$/i.test(value);
+    if (bytes === undefined || (this.version < 32 && halfUnderstood)) throw new InternalServerError();
+    account.quota = bytes < 0 ? this.traits.negativeQuota : humanFileSize(bytes);
   }
 
   setLanguage(account: Account, language: string): void {
-    if (!LANGUAGES.has(language)) throw new OcsError(102, "Invalid language");
+    if (!LANGUAGES.has(language)) throw new OcsError(this.traits.codes.badValue, "Invalid language");
     account.language = language;
   }
 
   #setPassword(account: Account, password: string): void {
     const row = this.shown(account)?.backend === "Database" ? account.rows.get("Database") : undefined;
-    if (row === undefined) throw new OcsError(103, "Setting the password is not supported by the users backend");
+    const code = this.traits.codes.noPassword;
+    if (row === undefined) throw new OcsError(code, "Setting the password is not supported by the users backend");
     const weakness = passwordProblem(password);
     if (weakness !== undefined) throw new OcsError(103, weakness);
     row.password = password;
@@ -432,11 +455,14 @@ export class NextcloudState {
     return ids.sort((a, b) => byText(a.toLowerCase(), b.toLowerCase()));
   }
 
-  createGroup(gid: string, displayName = gid): void {
-    if (gid === "" || gid === "0") throw new OcsError(101, "Invalid group name");
+  createGroup(name: string, displayName = name): void {
+    if (name === "" || name === "0") throw new OcsError(101, "Invalid group name");
+    const gid = this.traits.longGroupNames && [...name].length > 64 ? sha256(name) : name;
+    // The look-up is by the long name, which no group has as its id; making it again then fails.
+    if (gid !== name && this.#groups.has(gid)) throw new OcsError(103, "Not supported by backend");
     if (this.#groups.has(gid)) throw new OcsError(102, "group exists");
     if ([...gid].length > 64) throw new InternalServerError();
-    this.#groups.set(gid, { gid, displayName: displayName === "" ? gid : displayName, members: new Set() });
+    this.#groups.set(gid, { gid, displayName: displayName === "" ? name : displayName, members: new Set() });
     this.#sortedGids = undefined;
   }
 
@@ -514,15 +540,17 @@ function emptyAccount(): Account {
   };
 }
 
-/** Why core refuses an id for a new account; texts of the real server. */
-function idProblem(id: string): string | undefined {
+/** Why core refuses an id for a new account; texts of the real server, which calls it a `noun`. */
+function idProblem(id: string, noun: Traits["noun"]): string | undefined {
+  const article = noun === "Login" ? "an" : "a";
+  const capital = `${noun.charAt(0).toUpperCase()}${noun.slice(1)}`;
   if (/[^a-zA-Z0-9 _.@'-]/.test(id)) {
-    return `Only the following characters are allowed in a username: "a-z", "A-Z", "0-9", spaces and "_.@-'"`;
+    return `Only the following characters are allowed in ${article} ${noun}: "a-z", "A-Z", "0-9", spaces and "_.@-'"`;
   }
-  if (id.trim() === "") return "A valid username must be provided";
-  if (id !== id.trim()) return "Username contains whitespace at the beginning or at the end";
-  if (/^\.+$/.test(id)) return "Username must not consist of dots only";
-  if (id === "files_external") return "Username is invalid because files already exist for this user";
+  if (id.trim() === "") return `A valid ${noun} must be provided`;
+  if (id !== id.trim()) return `${capital} contains whitespace at the beginning or at the end`;
+  if (/^\.+$/.test(id)) return `${capital} must not consist of dots only`;
+  if (id === "files_external") return `${capital} is invalid because files already exist for this user`;
   return undefined;
 }
 

@@ -3,7 +3,8 @@ import { type Login, type LoginResult, login } from "./nextcloud-login.ts";
 import { type Call, decode, type Route, routes } from "./nextcloud-routes.ts";
 import { Sessions } from "./nextcloud-sessions.ts";
 import { isOffered, type NextcloudSettings, settingsRoutes } from "./nextcloud-settings.ts";
-import { type LoginFlags, NextcloudState, type NextcloudVersion, type Provider } from "./nextcloud-state.ts";
+import { type LoginFlags, NextcloudState, type Provider } from "./nextcloud-state.ts";
+import { type NextcloudVersion, TRAITS, type Traits } from "./nextcloud-version.ts";
 import {
   type AccountView,
   accountView,
@@ -20,7 +21,9 @@ import {
   OcsError,
   type OcsForm,
   ocsAnswer,
+  tooManyFailures,
   unknownRoute,
+  WrongType,
   wrongCredentials,
 } from "./ocs-answer.ts";
 import {
@@ -40,14 +43,14 @@ export interface SimulatedNextcloudOptions {
   port?: number;
   /** Default: 27. */
   version?: NextcloudVersion;
-  /** Default: one admin, `provisioner` with `DEFAULT_APP_PASSWORD`. */
+  /** Default: one admin, `provisioner` with `DEFAULT_APP_PASSWORD`; on 34 it belongs to user_oidc, else core takes no writes. */
   credentials?: Credentials[];
   /** Default: one provider, id 1, unique user ids. */
   providers?: Provider[];
   flags?: Partial<LoginFlags>;
   /** What a new home gets; paths of folders end in a slash. Default: a Readme.md and a folder. */
   skeleton?: Record<string, string>;
-  /** The enabled apps with their versions. Default: user_oidc 6.4.0; from 8.5.0 it has routes for providers. */
+  /** The enabled apps with their versions. Default: those of the recorded servers; user_oidc 8.5.0 has routes for providers. */
   apps?: Record<string, string>;
   /** Groups and local users that are there from the start. */
   groups?: { gid: string; displayName?: string }[];
@@ -80,6 +83,8 @@ export interface SimulatedNextcloud extends SimulatedServer {
   readonly sessionsOpened: number;
   /** Forgets all sessions, as when they expire. */
   expireSessions(): void;
+  /** What `occ user:auth-tokens:add` prints. */
+  addAppPassword(userId: string): string;
   users(): AccountView[];
   user(id: string): AccountView | undefined;
   groups(): GroupView[];
@@ -100,20 +105,21 @@ const SKELETON = { "Documents/": "", "Readme.md": `# Welcome to Nextcloud!\n${".
 
 export const DEFAULT_APP_PASSWORD = "simulated-app-password-0123456789";
 
-const VERSION = { major: 27, minor: 1, micro: 0, string: "27.1.0", edition: "", extendedSupport: false };
-
 /**
- * Starts a simulated Nextcloud 27.1 with user_oidc 6.4, which reproduces the recorded answers of a real one for the calls
- * that provisioning uses, traps included. The contract suite holds it against the recordings.
+ * Starts a simulated Nextcloud 27.1 with user_oidc 6.4, or 32.0 or 34.0 with user_oidc 8.10, which reproduces the recorded
+ * answers of a real one for the calls that provisioning uses, traps included. The contract suite holds it against the
+ * recordings.
  *
  * @returns the running simulator; the caller has to close it.
  */
 export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions = {}): Promise<SimulatedNextcloud> {
   const {
     version = 27,
-    credentials = [{ username: "provisioner", password: DEFAULT_APP_PASSWORD }],
+    credentials = [
+      { username: "provisioner", password: DEFAULT_APP_PASSWORD, backend: version < 34 ? "Database" : "user_oidc" },
+    ],
     providers = [{ id: 1, identifier: "clavex", uniqueUid: true, providerBasedId: false }],
-    apps = { provisioning_api: "1.17.0", user_oidc: "6.4.0" },
+    apps = { ...TRAITS[version].apps },
     flags = {},
     skeleton = SKELETON,
     now = Date.now,
@@ -131,7 +137,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
   const switches: Switches = { maintenance: false, refusesAppPasswords: false };
 
   const server = await startServer({
-    answer: requestHandler({ state, settings, access, sessions, switches }),
+    answer: requestHandler({ state, settings, access, sessions, switches, now }),
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.serviceTime === undefined ? {} : { serviceTime: options.serviceTime }),
   });
@@ -163,6 +169,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
       return sessions.opened;
     },
     expireSessions: () => sessions.expire(),
+    addAppPassword: (userId) => access.addAppPassword(userId),
   };
 }
 
@@ -204,33 +211,48 @@ interface Parts {
   access: Access;
   sessions: Sessions;
   switches: Switches;
+  now: () => number;
 }
 
 /** Answers requests as the real server does. */
-function requestHandler({ state, settings, access, sessions, switches }: Parts): (request: RecordedRequest) => Answer {
+function requestHandler({
+  state,
+  settings,
+  access,
+  sessions,
+  switches,
+  now,
+}: Parts): (request: RecordedRequest) => Answer {
   const allRoutes = [...routes, ...settingsRoutes(settings)];
+  const { traits } = state;
 
   function answer(request: RecordedRequest): Answer {
     const path = pathOf(request.path);
-    const found = path.startsWith("/ocs/") ? ocs(request, path) : outsideOcs(path, switches.maintenance);
-    const loggedIn = request.headers.authorization !== undefined && !switches.maintenance;
-    return sessions.answer(request, found, loggedIn);
+    const { authorization } = request.headers;
+    const actor =
+      authorization === undefined || switches.maintenance || !path.startsWith("/ocs/")
+        ? undefined
+        : access.authenticate(authorization, sessions.of(request));
+    const found = path.startsWith("/ocs/") ? ocs(request, path, actor) : outsideOcs(path, traits, switches.maintenance);
+    return sessions.answer(request, found, {
+      sent: authorization !== undefined && !switches.maintenance,
+      ...(typeof actor === "object" ? { loggedIn: { id: actor.id, kind: actor.kind, at: now() } } : {}),
+    });
   }
 
-  function ocs(request: RecordedRequest, path: string): Answer {
-    const form = formOf(request, path);
+  function ocs(request: RecordedRequest, path: string, actor: Actor | "wrong" | "blocked" | undefined): Answer {
+    const form = formOf(request, path, traits);
     if (switches.maintenance) {
       return entryError(form, 503, 503, "Service unavailable", { "x-nextcloud-maintenance-mode": "1" });
     }
-    const actor =
-      request.headers.authorization === undefined ? undefined : access.authenticate(request.headers.authorization);
-    if (actor === "blocked") return internalServerError(form);
+    if (actor === "blocked") return tooManyFailures(form);
     if (actor === "wrong") return wrongCredentials(form);
     try {
       return dispatch(request, form, path.replace(/^\/ocs\/v[12]\.php/, ""), actor);
     } catch (error) {
       if (error instanceof OcsError)
         return ocsAnswer(form, { code: error.code, message: error.message, data: error.data });
+      if (error instanceof WrongType && traits.wrongType === 400) return emptyPage(400);
       if (error instanceof InternalServerError) return internalServerError(form);
       throw error;
     }
@@ -239,18 +261,19 @@ function requestHandler({ state, settings, access, sessions, switches }: Parts):
   /** The checks in the order of the real server: route, login, admin, password confirmation, OCS header, rate limit. */
   function dispatch(request: RecordedRequest, form: OcsForm, path: string, actor: Actor | undefined): Answer {
     if (path === "/cloud/capabilities" && request.method === "GET") {
-      return ok(form, capabilities(actor, access.bruteForceDelay()));
+      return ok(form, capabilities(actor, traits, access.bruteForceDelay()));
     }
     if (path === "/core/getapppassword" && request.method === "GET") return ok(form, access.createAppPassword(actor));
     const matching = allRoutes.filter(({ pattern, since = 27 }) => pattern.test(path) && state.version >= since);
     if (!isOffered(settings, path)) return unknownRoute(form);
     const route = matching.find(({ method }) => method === request.method);
     if (matching.length === 0) return unknownRoute(form);
-    if (route === undefined) return { status: 405, headers: { "content-type": "text/xml; charset=UTF-8" } };
+    if (route === undefined)
+      return { status: 405, headers: { "content-type": traits.jsonErrors ? JSON_TYPE : XML_TYPE } };
     const loggedIn = permit(route, actor, switches.refusesAppPasswords);
     if (request.headers["ocs-apirequest"] === undefined) return csrfCheckFailed;
     if (route.rateLimited && !access.withinRateLimit(loggedIn.id, route.method)) {
-      return { status: 429, headers: { "content-type": "text/html; charset=UTF-8" } };
+      return emptyPage(429);
     }
     const captured = route.pattern.exec(path)?.slice(1) ?? [];
     const call: Call = { state, actor: loggedIn, captured, parameters: parametersOf(request) };
@@ -260,9 +283,14 @@ function requestHandler({ state, settings, access, sessions, switches }: Parts):
   return answer;
 }
 
-function outsideOcs(path: string, maintenance: boolean): Answer {
-  if (path !== "/status.php") return { status: 404, headers: { "content-type": "text/html; charset=UTF-8" } };
-  const { string, edition, extendedSupport } = VERSION;
+const JSON_TYPE = "application/json; charset=utf-8";
+const XML_TYPE = "text/xml; charset=UTF-8";
+
+const emptyPage = (status: number): Answer => ({ status, headers: { "content-type": "text/html; charset=UTF-8" } });
+
+function outsideOcs(path: string, traits: Traits, maintenance: boolean): Answer {
+  if (path !== "/status.php") return emptyPage(404);
+  const { string, edition, extendedSupport } = versionOf(traits);
   return jsonAnswer(200, {
     installed: true,
     maintenance,
@@ -282,7 +310,7 @@ function permit(route: Route, actor: Actor | undefined, refusesAppPasswords: boo
   if (!actor.isAdmin && route.needs === "subadmin") {
     throw new OcsError(403, "Logged in user must be at least a sub admin");
   }
-  const confirms = actor.kind !== "bearer" && !(refusesAppPasswords && actor.kind === "app password");
+  const confirms = actor.confirmed && !(refusesAppPasswords && actor.kind === "app password");
   if (route.confirmsPassword && !confirms) throw new OcsError(403, "Password confirmation is required");
   return actor;
 }
@@ -300,23 +328,29 @@ function pathOf(rawPath: string): string {
   return decode(new URL(`http://127.0.0.1${rawPath}`).pathname);
 }
 
-function formOf(request: RecordedRequest, path: string): OcsForm {
+function formOf(request: RecordedRequest, path: string, { jsonErrors }: Traits): OcsForm {
   const formatJson = queryOf(request.path).get("format") === "json";
   const acceptsJson = formatJson || (request.headers.accept ?? "").includes("application/json");
-  return { version: path.startsWith("/ocs/v1.php") ? 1 : 2, formatJson, acceptsJson };
+  return { version: path.startsWith("/ocs/v1.php") ? 1 : 2, formatJson, acceptsJson, jsonErrors };
+}
+
+function versionOf({ release }: Traits) {
+  const [major, minor, micro] = release.split(".").map(Number);
+  return { major, minor, micro, string: release, edition: "", extendedSupport: false };
 }
 
 /** Anonymous callers see less; user_oidc shows up in neither. */
-function capabilities(actor: Actor | undefined, delay: number): unknown {
-  const open = { bruteforce: { delay, "allow-listed": false }, theming: { name: "Nextcloud" } };
+function capabilities(actor: Actor | undefined, traits: Traits, delay: number): unknown {
+  const bruteforce = { delay, "allow-listed": false };
+  const open = traits.jsonErrors ? { bruteforce } : { bruteforce, theming: { name: "Nextcloud" } };
   const closed = {
     core: { pollinterval: 60, "webdav-root": "remote.php/webdav" },
     provisioning_api: {
-      version: "1.17.0",
+      version: traits.apps.provisioning_api,
       AccountPropertyScopesVersion: 2,
       AccountPropertyScopesFederatedEnabled: true,
-      AccountPropertyScopesPublishedEnabled: true,
+      AccountPropertyScopesPublishedEnabled: !traits.newFields,
     },
   };
-  return { version: VERSION, capabilities: actor === undefined ? open : { ...open, ...closed } };
+  return { version: versionOf(traits), capabilities: actor === undefined ? open : { ...open, ...closed } };
 }

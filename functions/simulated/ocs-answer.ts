@@ -22,6 +22,9 @@ export class OcsError extends Error {
 /** An exception that nobody catches in the real server: HTTP 500, or 200 with code 996 in version 1. */
 export class InternalServerError extends Error {}
 
+/** A parameter that is missing or of a wrong JSON type. */
+export class WrongType extends InternalServerError {}
+
 /** How an answer has to look: the API version and what the client asked for. */
 export interface OcsForm {
   version: 1 | 2;
@@ -29,6 +32,8 @@ export interface OcsForm {
   formatJson: boolean;
   /** JSON for answers of controllers: `format=json`, or `Accept` names JSON. */
   acceptsJson: boolean;
+  /** From 32 on, errors from outside the controllers look like all others. */
+  jsonErrors: boolean;
 }
 
 /** A result of a controller: JSON or XML as asked, the HTTP status by the version's mapping (docs/facts/nextcloud.md 4). */
@@ -45,7 +50,9 @@ export function ocsAnswer(form: OcsForm, { code, message, data }: OcsResult): An
     : { status, headers: contentType("application/xml; charset=utf-8"), body: xmlDocument(body.ocs) };
 }
 
-/** An error from outside the controllers (500, unknown route, maintenance): XML unless the query says `format=json`. */
+/**
+ * An error from outside the controllers (500, unknown route, maintenance): before 32 XML unless the query says `format=json`.
+ */
 export function entryError(
   form: OcsForm,
   status: number,
@@ -54,7 +61,7 @@ export function entryError(
   headers: Record<string, string> = {},
 ): Answer {
   const ocs = { meta: { status: "failure", statuscode, message }, data: [] };
-  return form.formatJson
+  return form.formatJson || (form.jsonErrors && form.acceptsJson)
     ? {
         status,
         headers: { ...contentType("application/json; charset=utf-8"), ...headers },
@@ -65,20 +72,26 @@ export function entryError(
 
 /** An uncaught exception: 500, in version 1 the HTTP status 200 with OCS code 996. */
 export function internalServerError(form: OcsForm): Answer {
-  const [status, code] = form.version === 1 ? [200, 996] : [500, 500];
+  const [status, code] = form.version === 1 ? [200, 996] : [500, form.jsonErrors ? 996 : 500];
   return entryError(form, status, code, "Internal Server Error\n");
 }
 
-/** Wrong credentials: XML whatever the client asked for. */
+/** Wrong credentials: before 32 XML whatever the client asked for. */
 export function wrongCredentials(form: OcsForm): Answer {
-  return entryError({ ...form, formatJson: false }, 401, 997, "Unauthorised", {
+  return entryError({ ...form, formatJson: form.formatJson && form.jsonErrors }, 401, 997, "Unauthorised", {
     "www-authenticate": 'Basic realm="Authorisation Required"',
   });
 }
 
+/** What brute-force protection says to good credentials too: from 32 on 429, before that an exception. */
+export function tooManyFailures(form: OcsForm): Answer {
+  if (!form.jsonErrors) return internalServerError(form);
+  return entryError(form, form.version === 1 ? 200 : 429, 429, "Reached maximum delay");
+}
+
 /** A path that no route has. */
 export function unknownRoute(form: OcsForm): Answer {
-  const [status, code] = form.version === 1 ? [200, 998] : [404, 404];
+  const [status, code] = form.version === 1 ? [200, 998] : [404, form.jsonErrors ? 998 : 404];
   return entryError(
     form,
     status,

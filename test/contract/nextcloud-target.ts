@@ -84,6 +84,12 @@ const PREFIX = "cnx-test-";
 const real = process.env.NEXTCLOUD_URL;
 export const isReal = real !== undefined;
 
+/** Address, user and password of the real server. */
+export function realCredentials(): [url: string, username: string, password: string] {
+  const { NEXTCLOUD_USER = "", NEXTCLOUD_PASSWORD = "" } = process.env;
+  return [String(real).replace(/\/$/, ""), NEXTCLOUD_USER, NEXTCLOUD_PASSWORD];
+}
+
 /** The lines of a file of recordings. */
 export function load<T>(file: string): T[] {
   const text = readFileSync(new URL(`recordings/${file}`, import.meta.url), "utf8");
@@ -123,9 +129,10 @@ export function startTarget(options: SimulatedNextcloudOptions = {}): Promise<Si
 
 async function open(scenario: Scenario) {
   const nextcloud = isReal ? undefined : await startTarget(scenario.options);
-  const url = nextcloud?.url ?? String(real).replace(/\/$/, "");
-  const username = nextcloud?.username ?? process.env.NEXTCLOUD_USER ?? "";
-  const password = nextcloud?.password ?? process.env.NEXTCLOUD_PASSWORD ?? "";
+  const [realUrl, realUser, realPassword] = realCredentials();
+  const url = nextcloud?.url ?? realUrl;
+  const username = nextcloud?.username ?? realUser;
+  const password = nextcloud?.password ?? realPassword;
   const names = isReal ? renaming(scenario) : [];
 
   const send = ({ method, path, auth, ocsHeader, accept, type, body }: Recording["request"]): Promise<Response> => {
