@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { DirectoryGroup } from "../core/person.ts";
 import { type Answer, InvalidHeader, pathPrefix, readJson, retryAfter, send, type Timeouts } from "../http.ts";
 import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { reasonOf } from "./refusal.ts";
 import { unreachable } from "./unreachable.ts";
 import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
 
@@ -103,7 +104,10 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
     });
     const { status } = answer;
     if (status === 200 || status === 404) return answer;
-    if (status === 401 || status === 403) throw new ClavexKeyRefused(`Clavex refuses the API key (HTTP ${status})`);
+    if (status === 401 || status === 403) {
+      const reason = reasonOf(answer);
+      throw new ClavexKeyRefused(`Clavex refuses the API key${reason && `: ${reason}`} (HTTP ${status})`);
+    }
     if (status === 429 || status >= 500) {
       const seconds = retryAfter(answer.headers);
       const details = seconds === undefined ? {} : { retryAfterSeconds: seconds };

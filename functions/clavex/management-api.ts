@@ -2,18 +2,28 @@ import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, pathPrefix, readJson, send } from "../http.ts";
 import { ClavexFailure, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import { reasonOf } from "./refusal.ts";
 import { unreachable } from "./unreachable.ts";
 
 /** Clavex refuses the token, or what it may do (401, 403). */
 export class ClavexTokenRefused extends ClavexFailure {
   readonly status: number;
 
-  constructor(status: number, what: string) {
-    super("configuration", "clavex-token-refused", `Clavex refuses ${what} (HTTP ${status})`, "organization", {
-      fix: "Use the token of an administrator of this organization, or an API key that may do this.",
-    });
+  constructor(status: number, what: string, reason: string) {
+    super(
+      "configuration",
+      "clavex-token-refused",
+      `Clavex refuses ${what}${reason && `: ${reason}`} (HTTP ${status})`,
+      "organization",
+      { fix: "Use the token of an administrator of this organization, or an API key that may do this." },
+    );
     this.status = status;
   }
+}
+
+/** The list shows the beginning of each key, without what all keys begin with. */
+export function isPrefixOf(prefix: string, key: string): boolean {
+  return prefix !== "" && key.replace(/^clv_/, "").startsWith(prefix.replace(/^clv_/, ""));
 }
 
 /** Whether Clavex refused the token or key itself, rather than the request. */
@@ -45,7 +55,13 @@ const texts = z
   .nullish()
   .transform((list) => list ?? []);
 
-const apiKeySchema = z.object({ id: text, name: text, permissions: texts });
+const apiKeySchema = z.object({
+  id: text,
+  name: text,
+  key_prefix: text,
+  permissions: texts,
+  is_active: z.boolean(),
+});
 const webhookSchema = z.object({ id: text, url: text, events: texts, is_active: z.boolean() });
 const deliverySchema = z.object({
   event: text,
@@ -59,6 +75,9 @@ const sinkSchema = z.object({
   sink_type: text,
   is_active: z.boolean(),
   config: z.record(z.string(), z.unknown()).nullish(),
+  filter_actions: texts,
+  success_count: z.number().default(0),
+  failure_count: z.number().default(0),
 });
 const clientSchema = z.object({
   client_id: text,
@@ -68,10 +87,12 @@ const clientSchema = z.object({
   response_types: texts,
   scopes: texts,
   is_active: z.boolean(),
-  id_token_signed_response_alg: text.nullish(),
+  created_at: text,
 });
+const clientDetailSchema = clientSchema.extend({ id_token_signed_response_alg: text.nullish() });
 const mapperSchema = z.object({
   id: text,
+  client_id: text,
   name: text,
   mapper_type: text,
   claim_name: text,
@@ -81,16 +102,19 @@ const mapperSchema = z.object({
 });
 const registrationSchema = z.object({ client_id: text, client_secret: text });
 
+/** A key as the list shows it; a revoked one stays there, not active. */
 export type ApiKey = z.output<typeof apiKeySchema>;
 export type Webhook = z.output<typeof webhookSchema>;
-/** One attempt of a delivery; `status` is `pending`, `success` or `failed`, newest first in the list. */
+/** One attempt of a delivery; `status` is `success` or `failed`, newest first in the list. */
 export type Delivery = z.output<typeof deliverySchema>;
 export type AuditSink = z.output<typeof sinkSchema>;
+/** An OIDC client as the list shows it: without the algorithm of its id tokens. */
+export type ListedClient = z.output<typeof clientSchema>;
 /** An OIDC client. An empty `id_token_signed_response_alg` means the server's default, PS256. */
-export type OidcClient = z.output<typeof clientSchema>;
+export type OidcClient = z.output<typeof clientDetailSchema>;
 /** What puts a claim into a client's tokens; without `add_to_access_token` Clavex skips it everywhere. */
 export type Mapper = z.output<typeof mapperSchema>;
-export type NewMapper = Omit<Mapper, "id"> & { add_to_id_token: boolean; add_to_userinfo: boolean };
+export type NewMapper = Omit<Mapper, "id" | "client_id"> & { add_to_id_token: boolean; add_to_userinfo: boolean };
 /** What dynamic registration asks for (`POST /{slug}/register`). */
 export interface NewClient {
   client_name: string;
@@ -104,20 +128,28 @@ export interface NewClient {
 
 /** What can be set up in Clavex for one organization. Every method throws the errors of this module. */
 export interface ManagementApi {
+  /** What the token or key itself may do; undefined where this Clavex does not tell. */
+  permissions(): Promise<string[] | undefined>;
   apiKeys(): Promise<ApiKey[]>;
   /** Mints a key; it is shown only in this answer. */
-  createApiKey(name: string, permissions: string[]): Promise<string>;
+  createApiKey(name: string, permissions: string[]): Promise<{ id: string; key: string }>;
+  /** Revokes a key. It stays in the list, not active. */
   deleteApiKey(id: string): Promise<void>;
+  /** All subscriptions, newest first. */
   webhooks(): Promise<Webhook[]>;
   /** Subscribes; the secret is the server's and shown only in this answer. */
   createWebhook(url: string, events: string[]): Promise<{ id: string; secret: string }>;
-  updateWebhook(id: string, change: { events?: string[]; is_active?: boolean }): Promise<void>;
+  updateWebhook(id: string, change: { url?: string; events?: string[]; is_active?: boolean }): Promise<void>;
   deleteWebhook(id: string): Promise<void>;
   deliveries(webhookId: string, limit: number): Promise<Delivery[]>;
   sinks(): Promise<AuditSink[]>;
-  createSink(sink: { name: string; url: string; secret: string; actions: string[] }): Promise<void>;
+  /** Makes an audit sink of type webhook and returns its id. */
+  createSink(sink: { name: string; url: string; secret: string; actions: string[] }): Promise<string>;
   deleteSink(id: string): Promise<void>;
-  clients(): Promise<OidcClient[]>;
+  /** All clients, sorted by name. */
+  clients(): Promise<ListedClient[]>;
+  /** One client with the algorithm of its id tokens, which the list hides; undefined when there is none. */
+  client(clientId: string): Promise<OidcClient | undefined>;
   /** Registers a client dynamically: the only way to choose how its id tokens are signed. */
   registerClient(slug: string, client: NewClient): Promise<{ clientId: string; clientSecret: string }>;
   updateClient(clientId: string, change: { redirect_uris?: string[] }): Promise<void>;
@@ -166,11 +198,14 @@ function createCall({ baseUrl, organizationId, token, pool }: ManagementApiOptio
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { call, org } = createCall(options);
   return {
+    permissions: () => undefinedIfMissing(org("GET", "/my-admin-permissions", list(text))),
     apiKeys: () => org("GET", "/api-keys", list(apiKeySchema)),
     async createApiKey(name, permissions) {
       // Clavex enforces `permissions` only; `scope` is what its console shows.
       const body = { name, scope: "read-only", permissions };
-      return (await org("POST", "/api-keys", z.object({ key: text }), body)).key;
+      const made = z.object({ key: text, meta: z.object({ id: text }) });
+      const { key, meta } = await org("POST", "/api-keys", made, body);
+      return { id: meta.id, key };
     },
     deleteApiKey: (id) => org("DELETE", `/api-keys/${segment(id)}`, nothing),
     async webhooks() {
@@ -192,17 +227,19 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     deleteWebhook: (id) => org("DELETE", `/webhooks/${segment(id)}`, nothing),
     deliveries: (id, limit) => org("GET", `/webhooks/${segment(id)}/deliveries?limit=${limit}`, list(deliverySchema)),
     sinks: () => org("GET", "/audit/sinks", list(sinkSchema)),
-    createSink: ({ name, url, secret, actions }) =>
-      org("POST", "/audit/sinks", nothing, {
+    async createSink({ name, url, secret, actions }) {
+      const sink = {
         name,
         sink_type: "webhook",
         config: { url, secret, headers: {} },
         filter_actions: actions,
         filter_statuses: ["success"],
-      }),
+      };
+      return (await org("POST", "/audit/sinks", z.object({ id: text }), sink)).id;
+    },
     deleteSink: (id) => org("DELETE", `/audit/sinks/${segment(id)}`, nothing),
     async clients() {
-      const found: OidcClient[] = [];
+      const found: ListedClient[] = [];
       const page = z.union([
         list(clientSchema),
         z.object({ items: list(clientSchema) }).transform((each) => each.items),
@@ -213,6 +250,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
         if (items.length < PAGE) return found;
       }
     },
+    client: (id) => undefinedIfMissing(org("GET", `/clients/${segment(id)}`, clientDetailSchema)),
     async registerClient(slug, client) {
       const made = await call("POST", `/${segment(slug)}/register`, registrationSchema, client);
       return { clientId: made.client_id, clientSecret: made.client_secret };
@@ -228,6 +266,14 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
   };
 }
 
+/** The result, or undefined where Clavex does not have what was asked for. */
+async function undefinedIfMissing<T>(result: Promise<T>): Promise<T | undefined> {
+  return result.catch((error: unknown) => {
+    if (error instanceof ClavexRefusal && error.status === 404) return undefined;
+    throw error;
+  });
+}
+
 const segment = encodeURIComponent;
 const nothing = z.unknown().transform(() => undefined);
 /** Go writes an empty list as `null`. */
@@ -239,16 +285,13 @@ const list = <T>(item: z.ZodType<T>) =>
 
 function read<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
   const { status } = answer;
-  if (status === 401 || status === 403) throw new ClavexTokenRefused(status, what);
+  if (status === 401 || status === 403) throw new ClavexTokenRefused(status, what, reasonOf(answer));
   if (status === 429 || status >= 500)
     throw new ClavexUnavailable(`Clavex answers HTTP ${status} to ${what}`, "subject");
   if (status >= 300 && status < 400) {
     throw new ClavexMisrouted(`Clavex answers HTTP ${status} to ${what}, a redirect that is not followed`);
   }
-  if (status >= 400) {
-    const refusal = readJson(answer.body, z.object({ message: z.string() }));
-    throw new ClavexRefusal(status, what, "value" in refusal ? refusal.value.message : "");
-  }
+  if (status >= 400) throw new ClavexRefusal(status, what, reasonOf(answer));
   const result = readJson(answer.body === "" ? "null" : answer.body, schema);
   if ("value" in result) return result.value;
   throw new ClavexMisrouted(

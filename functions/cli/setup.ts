@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
+import { getDiscovery, parseDiscovery } from "../clavex/discovery.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
@@ -141,6 +142,10 @@ async function createContext(
       token === undefined
         ? undefined
         : createManagementApi({ baseUrl, organizationId, pool: clavexPool, token: async () => token }),
+    async signingAlgorithms() {
+      const document = parseDiscovery(await getDiscovery(clavexPool, baseUrl, answers.slug));
+      return document.id_token_signing_alg_values_supported;
+    },
     ocs: createOcs({
       baseUrl: answers.nextcloudUrl,
       username: answers.username,

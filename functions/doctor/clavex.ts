@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
-import { API_KEY_PERMISSIONS, MADE_BY_SETUP, WEBHOOK_EVENTS } from "../clavex/contract.ts";
-import { isTokenRefused } from "../clavex/management-api.ts";
+import { API_KEY_PERMISSIONS, WEBHOOK_EVENTS } from "../clavex/contract.ts";
+import { type Delivery, isPrefixOf, isTokenRefused } from "../clavex/management-api.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";
 import type { DoctorContext } from "./context.ts";
@@ -113,6 +113,13 @@ export const clavexChecks: Check[] = [
     run: lastDeliveries,
   },
   {
+    id: "clavex.other-subscriptions",
+    title: "No older subscription holds the deliveries up",
+    docs: "docs/connect.md#webhook",
+    needs: ["clavex.webhook"],
+    run: olderSubscriptions,
+  },
+  {
     id: "clavex.audit-sink",
     title: "An audit sink brings hints about SCIM and groups",
     docs: "docs/connect.md#audit-sink",
@@ -135,11 +142,11 @@ async function reachable(context: DoctorContext): Promise<Finding> {
   return ok();
 }
 
-/** Reads what an administrator wrote down for the key; without a token, tries which other readings it may do. */
+/** Reads what Clavex has written down for the key in use; without a token, tries which other readings it may do. */
 async function apiKeyPermissions(context: DoctorContext): Promise<Finding> {
-  const named = context.management
-    ? (await context.management.apiKeys().catch(noneWhenRefused)).find(({ name }) => name === MADE_BY_SETUP)
-    : undefined;
+  const key = (await context.apiKey()) ?? "";
+  const listed = (await context.management?.apiKeys().catch(noneWhenRefused)) ?? [];
+  const named = listed.find((each) => each.is_active && isPrefixOf(each.key_prefix, key));
   const more = named
     ? named.permissions.filter((permission) => !API_KEY_PERMISSIONS.includes(permission))
     : await otherReadings(context);
@@ -163,7 +170,7 @@ async function otherReadings({ withApiKey }: DoctorContext): Promise<string[]> {
         ["webhooks:read", () => withApiKey.webhooks()],
         ["clients:read", () => withApiKey.clients()],
         ["audit:read", () => withApiKey.sinks()],
-        ["api_keys:read", () => withApiKey.apiKeys()],
+        ["security:read", () => withApiKey.apiKeys()],
       ]
     : [];
   const found: string[] = [];
@@ -246,16 +253,50 @@ async function lastDeliveries(context: DoctorContext): Promise<Finding> {
   const { http_status: status } = newest;
   const failed = deliveries.filter((each) => each.status === "failed").length;
   return fail(
-    `the last delivery failed (${status ? `HTTP ${status}` : "no answer"}), ${failed} of the last ${deliveries.length} attempts`,
+    `the last delivery failed (${answerOf(newest)}), ${failed} of the last ${deliveries.length} attempts`,
     DELIVERY_FIXES[status ?? 0] ??
       "Is the pipeline running, and can Clavex reach it? What Clavex has given up is found by the next reconciliation.",
   );
 }
+
+/**
+ * Clavex serves the subscriptions one after the other, oldest first, with all retries in between: one that fails delays
+ * those after it by 5 s, one that hangs by up to 95 s (docs/facts/clavex.md 1).
+ */
+async function olderSubscriptions(context: DoctorContext): Promise<Finding> {
+  const { management } = context;
+  const [webhook, all] = [await context.webhook(), await context.webhooks()];
+  if (webhook === undefined || management === undefined) return skipped("there is no subscription");
+  const older = all.slice(all.findIndex(({ id }) => id === webhook.id) + 1).filter((each) => each.is_active);
+  const failing: string[] = [];
+  for (const { id, url } of older) {
+    const [newest] = await management.deliveries(id, 1);
+    if (newest?.status === "failed") failing.push(`${withoutQuery(url)} (${answerOf(newest)})`);
+  }
+  if (failing.length === 0) return ok();
+  return warn(
+    `deliveries wait, each up to 95 s, for older subscriptions that fail: ${failing.join(", ")}`,
+    "Mend their receivers, or switch them off or delete them in Clavex.",
+  );
+}
+
+/** A query may hold a secret. */
+function withoutQuery(url: string): string {
+  return url.replace(/[?#].*$/, "");
+}
+
+const answerOf = ({ http_status: status }: Delivery): string => (status ? `HTTP ${status}` : "no answer");
 
 async function auditSink(context: DoctorContext): Promise<Finding> {
   const webhook = await context.webhook();
   const sinks = context.management ? await context.management.sinks().catch(noneWhenRefused) : [];
   const sink = sinks.find((each) => each.sink_type === "webhook" && each.config?.url === webhook?.url);
   if (sink === undefined) return ok("none: changes by SCIM and of groups wait for the next reconciliation");
-  return sink.is_active ? ok() : warn("the audit sink is switched off", "Switch it on in Clavex, or delete it.");
+  const { is_active: active, failure_count: failed, success_count: arrived } = sink;
+  if (!active) return warn("the audit sink is switched off", "Switch it on in Clavex, or delete it.");
+  if (failed <= arrived) return ok();
+  return warn(
+    `${failed} of the audit sink's ${failed + arrived} deliveries failed`,
+    "Its secret may be an old one of the webhook: run clavex-nextcloud setup --audit-sink, which replaces it.",
+  );
 }

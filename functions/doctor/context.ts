@@ -11,6 +11,7 @@ import {
 } from "../clavex/discovery.ts";
 import {
   createManagementApi,
+  type ListedClient,
   type ManagementApi,
   type Mapper,
   type OidcClient,
@@ -88,7 +89,10 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
   management: ManagementApi | undefined;
   /** The Admin API with the organization's own key, to see what that may do. */
   withApiKey: ManagementApi | undefined;
+  /** All subscriptions of the organization, newest first. */
   webhooks(): Promise<Webhook[]>;
+  /** The value of the configured API key; undefined where none is configured. */
+  apiKey(): Promise<string | undefined>;
   /** The subscription for this organization's webhook. */
   webhook(): Promise<Webhook | undefined>;
   /** The OIDC client that Nextcloud uses. */
@@ -141,9 +145,11 @@ export function createContext(options: DoctorOptions): DoctorContext {
   const webhooks = once(async () => (await management?.webhooks()) ?? []);
   const provider = once(async () => providerOf(organization, await providers(), ocs));
   const client = once(async () => {
-    const clients = (await management?.clients()) ?? [];
+    if (management === undefined) return undefined;
     const id = (await provider().catch(() => undefined))?.clientId;
-    return id ? clients.find((each) => each.client_id === id) : clientFor(organization, clients);
+    // Only a client by itself shows how its id tokens are signed.
+    const found = id || clientFor(organization, await management.clients())?.client_id;
+    return found ? management.client(found) : undefined;
   });
 
   return {
@@ -176,6 +182,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
       const api = createAdminApi({ baseUrl, organizationId: other.organizationId, pool, apiKey: othersKey });
       return namesOf(createClavexDirectory(api, EVERY_GROUP));
     },
+    apiKey: async () => key?.(),
     webhooks,
     webhook: once(async () => webhookFor(organization, options.webhookUrl, await webhooks())),
     client,
@@ -229,12 +236,13 @@ async function providerOf(
   return providers?.find(({ discoveryEndpoint }) => discoveryEndpoint === discoveryUrl(clavex.baseUrl, slug));
 }
 
-/** The client for a provider that does not tell its client id: the one that may come back to this Nextcloud. */
-export function clientFor({ nextcloud }: Organization, clients: OidcClient[]): OidcClient | undefined {
+/** The client for a provider that does not tell its client id: the newest one that may come back to this Nextcloud. */
+export function clientFor({ nextcloud }: Organization, clients: readonly ListedClient[]): ListedClient | undefined {
   const uris = redirectUris(nextcloud.baseUrl);
+  const newestFirst = clients.toSorted((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
   return (
-    clients.find((client) => client.redirect_uris.some((uri) => uris.includes(uri))) ??
-    clients.find((client) => client.name.toLowerCase() === "nextcloud")
+    newestFirst.find((client) => client.redirect_uris.some((uri) => uris.includes(uri))) ??
+    newestFirst.find((client) => client.name.toLowerCase() === "nextcloud")
   );
 }
 

@@ -2,7 +2,14 @@ import { discoveryUrl, issuerOf } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
 import type { Person } from "../core/person.ts";
 import { InvalidQuota, parseQuota } from "../core/quota.ts";
-import { READABLE_ALGORITHM, redirectUris, SCOPES } from "../nextcloud/user-oidc.ts";
+import {
+  CLIENT_SCOPES,
+  isReadable,
+  logoutUri,
+  READABLE_ALGORITHM,
+  redirectUris,
+  SCOPES,
+} from "../nextcloud/user-oidc.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
 import { idTokenClaims } from "./login.ts";
@@ -105,15 +112,8 @@ export const oidcChecks: Check[] = [
     id: "oidc.signing-algorithm",
     title: "The client's id tokens are signed like that",
     docs: "docs/connect.md#client",
-    needs: ["oidc.client"],
-    run: withClient((client) => {
-      const algorithm = client.id_token_signed_response_alg || DEFAULT_ALGORITHM;
-      if (READABLE_ALGORITHM.test(algorithm)) return ok(algorithm);
-      return fail(
-        `the client's id tokens are signed ${algorithm}, which user_oidc cannot read: every login fails`,
-        "Only dynamic registration can set RS256: delete the client and run clavex-nextcloud setup, or register it by hand (docs/connect.md).",
-      );
-    }),
+    needs: ["oidc.client", "oidc.signing"],
+    run: signingAlgorithm,
   },
   {
     id: "oidc.redirect-uri",
@@ -128,6 +128,20 @@ export const oidcChecks: Check[] = [
             `the client's redirect URIs are ${client.redirect_uris.join(", ") || "none"}: the login ends with "redirect URI mismatch"`,
             `Add ${plain} (and ${withIndex} where Nextcloud's addresses hold index.php), or run clavex-nextcloud setup.`,
           );
+    }),
+  },
+  {
+    id: "oidc.logout-uri",
+    title: "Logging out leads back to Nextcloud",
+    docs: "docs/connect.md#client",
+    needs: ["oidc.client"],
+    run: withClient((client, { organization }) => {
+      const uri = logoutUri(organization.nextcloud.baseUrl);
+      if (client.redirect_uris.includes(uri)) return ok();
+      return warn(
+        `${uri} is not among the client's redirect URIs: logging out of Nextcloud ends on a page of JSON`,
+        `Add ${uri} (with the slash) to the client's redirect URIs, or run clavex-nextcloud setup.`,
+      );
     }),
   },
   {
@@ -147,11 +161,11 @@ export const oidcChecks: Check[] = [
   },
   {
     id: "oidc.scopes",
-    title: "The client may ask for name, e-mail and groups",
+    title: "The client may ask for name and e-mail",
     docs: "docs/connect.md#client",
     needs: ["oidc.client"],
     run: withClient((client) => {
-      const missing = SCOPES.filter((scope) => client.scopes.length > 0 && !client.scopes.includes(scope));
+      const missing = CLIENT_SCOPES.filter((scope) => client.scopes.length > 0 && !client.scopes.includes(scope));
       return missing.length === 0 ? ok() : fail(`the client lacks the scopes ${missing.join(", ")}`, RUN_SETUP);
     }),
   },
@@ -201,6 +215,21 @@ function withClient(
   };
 }
 
+async function signingAlgorithm(context: DoctorContext): Promise<Finding> {
+  const client = await context.client();
+  if (client === undefined) return skipped("there is no client");
+  const algorithm = client.id_token_signed_response_alg || DEFAULT_ALGORITHM;
+  const supported = (await context.discovery()).id_token_signing_alg_values_supported;
+  if (isReadable(algorithm, supported)) return ok(algorithm);
+  const cause = READABLE_ALGORITHM.test(algorithm)
+    ? `the client asks for id tokens signed ${algorithm}, but Clavex signs only with ${supported.join(", ")}`
+    : `the client's id tokens are signed ${algorithm}, which user_oidc cannot read`;
+  return fail(
+    `${cause}: every login fails`,
+    "Only dynamic registration can set RS256: delete the client and run clavex-nextcloud setup, or register it by hand (docs/connect.md).",
+  );
+}
+
 async function providerSettings(context: DoctorContext): Promise<Finding> {
   const provider = await context.provider();
   const { clavex, slug } = context.organization;
@@ -216,7 +245,7 @@ async function providerSettings(context: DoctorContext): Promise<Finding> {
     );
   }
   const asked = (provider.scope ?? "").split(/\s+/);
-  const missing = SCOPES.filter((scope) => scope !== "groups" && !asked.includes(scope));
+  const missing = CLIENT_SCOPES.filter((scope) => !asked.includes(scope));
   if (missing.length === 0) return ok();
   return fail(
     `the provider does not ask for ${missing.join(", ")}`,

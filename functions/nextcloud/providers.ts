@@ -121,6 +121,12 @@ export async function readProviderFromConfig(ocs: Ocs, id: number): Promise<Oidc
   };
 }
 
+/** The ids of the providers that have settings in the app config, for versions without OCS routes. */
+export async function configuredProviders(ocs: Ocs): Promise<number[]> {
+  const ids = (await appConfigKeys(ocs, "user_oidc")).map((key) => Number(/^provider-(\d+)-/.exec(key)?.[1]));
+  return [...new Set(ids.filter((id) => !Number.isNaN(id)))];
+}
+
 /** Makes a provider and returns its id. Nextcloud reads the discovery document first, and refuses one it cannot read. */
 export async function createProvider(ocs: Ocs, change: ProviderChange): Promise<number> {
   const made = z.object({ id: z.number() }).safeParse(await ocs.call("POST", ROUTE, parameters(change)));

@@ -25,6 +25,8 @@ export interface SetupContext {
   answers: Answers;
   /** Undefined without an administrator's token. */
   management: ManagementApi | undefined;
+  /** How Clavex can sign id tokens, as its discovery document says. */
+  signingAlgorithms: () => Promise<string[]>;
   /** Nextcloud, with the app password that was given or is stored. */
   ocs: Ocs;
   /** The app password that was given for this run. */

@@ -2,6 +2,7 @@ import { discoveryUrl } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
 import { hasFailures } from "../doctor/check.ts";
 import {
+  configuredProviders,
   createProvider,
   deleteAppConfig,
   deleteProvider,
@@ -15,7 +16,7 @@ import {
 import { readAppVersion, readOwnAccount } from "../nextcloud/server.ts";
 import { SCOPES } from "../nextcloud/user-oidc.ts";
 import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
-import { byHand, done, type Step, toDo } from "./step.ts";
+import { byHand, done, type Inspection, type Step, toDo } from "./step.ts";
 
 /** The name of the provider that setup creates. */
 const IDENTIFIER = "clavex";
@@ -63,7 +64,7 @@ export async function findProvider({ ocs, answers, configured }: SetupContext): 
 
 /** user_oidc's provider, over its OCS routes where they exist, else the exact line for occ. */
 export function providerStep(context: SetupContext, client: () => Promise<OidcClient | undefined>): Step {
-  const { ocs, store, record, answers, management } = context;
+  const { ocs, record, answers, management } = context;
   const discoveryEndpoint = discoveryUrl(answers.clavexUrl, answers.slug);
 
   return {
@@ -76,23 +77,18 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
         );
       }
       const found = await client();
-      if ((await listProviders(ocs)) === undefined) {
-        if (answers.providerId !== undefined) return done(`${answers.providerId}, as given`);
-        const kept = (await store.read("clientSecret")) !== undefined;
-        return kept || !management
-          ? byHand(...occLines(context, found?.client_id))
-          : toDo("this user_oidc has no API for providers: keep the client's secret for the line with occ");
-      }
+      if ((await listProviders(ocs)) === undefined) return inspectWithoutApi(context, found);
       const provider = await findProvider(context);
       if (!provider) {
         if (answers.providerId !== undefined) return byHand(`Nextcloud has no provider ${answers.providerId}.`);
-        return management ? toDo(`make one for ${discoveryEndpoint}`) : byHand("Make it as docs/connect.md says.");
+        if (!management) return byHand("Make it as docs/connect.md says.");
+        return toDo(`make one for ${discoveryEndpoint}${rotation(context, found)}`);
       }
       const wrong = differences(provider, { discoveryEndpoint, clientId: found?.client_id });
       if (wrong.length === 0 && (found || !management)) return done(`${provider.id} (${provider.identifier})`);
-      return toDo(
-        `set ${[...new Set([...wrong, ...(found ? [] : ["client"])])].join(", ")} of ${provider.id} (${provider.identifier})`,
-      );
+      const changed = [...new Set([...wrong, ...(found ? [] : ["client"])])].join(", ");
+      const renewed = provider.clientId === found?.client_id ? "" : rotation(context, found);
+      return toDo(`set ${changed} of ${provider.id} (${provider.identifier})${renewed}`);
     },
 
     async apply() {
@@ -137,6 +133,32 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
       return `${provider} deleted`;
     },
   };
+}
+
+/** For user_oidc without routes: the provider is known by its id, or a person makes it with the line for occ. */
+async function inspectWithoutApi(context: SetupContext, found: OidcClient | undefined): Promise<Inspection> {
+  const { ocs, store, answers, management, configured, passing } = context;
+  if (answers.providerId !== undefined) return done(`${answers.providerId}, as given`);
+  if (configured?.identity.scheme === "user_oidc") return done(`${configured.identity.providerId}, as configured`);
+  if (!management || (await store.read("clientSecret")) !== undefined) {
+    return byHand(...occLines(context, found?.client_id));
+  }
+  const before = found && passing.clientSecret === undefined ? await configuredProviders(ocs) : [];
+  if (before.length > 0) {
+    return byHand(
+      `Nextcloud has the provider ${before.join(", ")} already (occ user_oidc:provider shows more). Is it Clavex's? Then run setup again with --provider-id ${before[0]}.`,
+      `If it is not, make one with a new secret for the client ${found?.client_id} (docs/connect.md#provider): whatever logs in with the old one stops working.`,
+    );
+  }
+  return toDo(
+    `this user_oidc has no API for providers: keep the client's secret for the line with occ${rotation(context, found)}`,
+  );
+}
+
+/** What the plan says where a client's secret has to be replaced: it was shown once, at registration. */
+function rotation({ passing, management }: SetupContext, found: OidcClient | undefined): string {
+  if (!management || !found || passing.clientSecret !== undefined) return "";
+  return `, with a new secret for the client ${found.client_id}: whatever else logs in with the old one stops working`;
 }
 
 /** What is out of date. Settings that decide ids are never changed on an existing provider. */

@@ -3,11 +3,13 @@ import { dirname } from "node:path";
 import * as z from "zod";
 
 const recordSchema = z.object({
-  apiKey: z.literal(true).optional(),
+  apiKey: z.union([z.literal(true), z.string()]).optional(),
   webhook: z.string().optional(),
-  sink: z.string().optional(),
+  /** With a fingerprint of the secret that it signs with. */
+  sink: z.union([z.string(), z.object({ id: z.string(), secret: z.string() })]).optional(),
   client: z.string().optional(),
   mappers: z.array(z.string()).optional(),
+  mappersOf: z.string().optional(),
   provider: z.number().optional(),
   secrets: z.array(z.enum(["webhook", "apiKey", "appPassword", "clientSecret"])).optional(),
   organizationFile: z.literal(true).optional(),

@@ -1,6 +1,6 @@
 import type { OidcClient } from "../clavex/management-api.ts";
-import { redirectUris } from "../nextcloud/user-oidc.ts";
-import { apiKeyStep, auditSinkStep, clientStep, mappersStep, webhookStep } from "./clavex-steps.ts";
+import { isReadable, redirectUris } from "../nextcloud/user-oidc.ts";
+import { apiKeyStep, auditSinkStep, clientStep, mappersStep, permissionsStep, webhookStep } from "./clavex-steps.ts";
 import type { SetupContext } from "./context.ts";
 import { appPasswordStep, findProvider, localLoginStep, providerStep } from "./nextcloud-steps.ts";
 import { organizationStep } from "./organization-step.ts";
@@ -24,6 +24,7 @@ export function setupSteps(context: SetupContext): Step[] {
   const client = () => findClient(context);
   return [
     appPasswordStep(context),
+    permissionsStep(context),
     apiKeyStep(context),
     webhookStep(context),
     auditSinkStep(context),
@@ -35,19 +36,26 @@ export function setupSteps(context: SetupContext): Step[] {
   ];
 }
 
-/** The client that setup registered, that the provider uses, or the newest one that may redirect to this Nextcloud. */
+/**
+ * The client that the provider uses, that setup registered, or the newest one that may come back to this Nextcloud; the
+ * first of these whose id tokens can be read, so that a provider that works is left alone.
+ */
 async function findClient(context: SetupContext): Promise<OidcClient | undefined> {
-  const { management, record, answers } = context;
+  const { management, record, answers, signingAlgorithms } = context;
   if (!management) return undefined;
-  const clients = await management.clients();
-  const { client: made } = await record.read();
-  const used = (await findProvider(context))?.clientId;
   const uris = redirectUris(answers.nextcloudUrl);
-  return (
-    clients.find((each) => each.client_id === made) ??
-    clients.find((each) => each.client_id === used) ??
-    clients.findLast((each) => uris.some((uri) => each.redirect_uris.includes(uri)))
-  );
+  const here = (await management.clients()).filter((each) => uris.some((uri) => each.redirect_uris.includes(uri)));
+  const newestFirst = here.toSorted((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
+  const used = (await findProvider(context))?.clientId;
+  const { client: made } = await record.read();
+  const algorithms = await signingAlgorithms();
+  let unreadable: OidcClient | undefined;
+  for (const id of new Set([used, made, ...newestFirst.map((each) => each.client_id)])) {
+    const client = id ? await management.client(id) : undefined;
+    if (client && isReadable(client.id_token_signed_response_alg, algorithms)) return client;
+    unreadable ??= client;
+  }
+  return unreadable;
 }
 
 /** Looks at every step without changing anything. */

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { ApiError } from "./clavex-answer.ts";
 
 /** A user as Clavex's API and webhooks show it. Names that are not set are absent. */
 export interface ClavexUser {
@@ -55,16 +56,6 @@ interface GroupRecord {
   members: Set<string>;
 }
 
-/** Something that the directory does not have, or has already; the API answers it with the status. */
-export class DirectoryError extends Error {
-  readonly status: 404 | 409 | 500;
-
-  constructor(status: 404 | 409 | 500) {
-    super(`directory error ${status}`);
-    this.status = status;
-  }
-}
-
 /** The users and groups of one Clavex organization. What it hands out are copies. */
 export class ClavexDirectory {
   readonly organizationId: string;
@@ -81,7 +72,7 @@ export class ClavexDirectory {
   }
 
   addUser(fields: NewUser): ClavexUser {
-    if (this.#emails.has(fields.email)) throw new DirectoryError(409);
+    if (this.#emails.has(fields.email)) throw new ApiError(409, "user already exists");
     const now = this.#clock();
     const user: ClavexUser = {
       id: randomUUID(),
@@ -89,7 +80,7 @@ export class ClavexDirectory {
       is_active: true,
       is_email_verified: true,
       mfa_required: false,
-      required_actions: null,
+      required_actions: [],
       metadata: {},
       created_at: now,
       updated_at: now,
@@ -99,6 +90,11 @@ export class ClavexDirectory {
     this.#emails.add(user.email);
     this.#byEmail.add(user.email, user.id);
     return { ...user };
+  }
+
+  userByEmail(email: string): ClavexUser | undefined {
+    const id = this.#byEmail.find(email);
+    return id === undefined ? undefined : this.user(id);
   }
 
   user(id: string): ClavexUser | undefined {
@@ -116,14 +112,14 @@ export class ClavexDirectory {
     return { ...user };
   }
 
-  /** Replaces all metadata. */
+  /** Replaces all metadata, and adds the ids to it. */
   setAttributes(id: string, attributes: Record<string, unknown>): ClavexUser {
     const user = this.#touch(id);
-    user.metadata = attributes;
+    user.metadata = { ...attributes, id, org_id: this.organizationId };
     return { ...user };
   }
 
-  /** GDPR erasure: the row stays, unrecognisable and inactive. The two forms are those of Clavex's two routes to it. */
+  /** GDPR erasure: the row stays, unrecognisable and inactive; memberships go. The two forms are those of Clavex's two routes to it. */
   eraseUser(id: string, form: "erased" | "anonymized"): ClavexUser {
     const user = this.#touch(id);
     if (form === "erased") {
@@ -132,19 +128,20 @@ export class ClavexDirectory {
       user.first_name = "ERASED";
       user.last_name = "ERASED";
     } else {
-      this.#setEmail(user, `anon-${randomUUID()}@gdpr.deleted`);
+      this.#setEmail(user, `anon-${user.id}@gdpr.deleted`);
       setName(user, "first_name", null);
       setName(user, "last_name", null);
     }
     user.is_active = false;
     user.metadata = {};
+    for (const { members } of this.#groups.values()) members.delete(id);
     return { ...user };
   }
 
   /** Deletes a user and their memberships; returns what was there. */
   deleteUser(id: string): ClavexUser {
     const user = this.#users.get(id);
-    if (user === undefined) throw new DirectoryError(404);
+    if (user === undefined) throw new ApiError(404);
     this.#users.delete(id);
     this.#forgetEmail(user);
     for (const { members } of this.#groups.values()) members.delete(id);
@@ -154,7 +151,7 @@ export class ClavexDirectory {
   /** Users sorted by e-mail address, from after the user `after`; a cursor whose user is gone is an error 500. */
   listUsers(limit: number, after?: string, query = ""): CursorPage<ClavexUser> {
     const cursor = after === undefined ? undefined : this.#users.get(after);
-    if (after !== undefined && cursor === undefined) throw new DirectoryError(500);
+    if (after !== undefined && cursor === undefined) throw new ApiError(500);
     const wanted = query.toLowerCase();
     const matches = (user: ClavexUser): boolean =>
       wanted === "" ||
@@ -166,7 +163,7 @@ export class ClavexDirectory {
   }
 
   addGroup(name: string, description?: string): ClavexGroup {
-    if (this.groupByName(name) !== undefined) throw new DirectoryError(409);
+    if (this.groupByName(name) !== undefined) throw new ApiError(500, "internal server error");
     const now = this.#clock();
     const group = {
       id: randomUUID(),
@@ -200,7 +197,7 @@ export class ClavexDirectory {
 
   addMember(groupId: string, userId: string): void {
     const { members } = this.#record(groupId);
-    if (!this.#users.has(userId)) throw new DirectoryError(404);
+    if (!this.#users.has(userId)) throw new ApiError(404);
     members.add(userId);
   }
 
@@ -210,7 +207,7 @@ export class ClavexDirectory {
 
   listGroups(limit: number, after?: string): CursorPage<ClavexGroup> {
     const cursor = after === undefined ? undefined : this.#groups.get(after)?.group;
-    if (after !== undefined && cursor === undefined) throw new DirectoryError(500);
+    if (after !== undefined && cursor === undefined) throw new ApiError(500);
     return page(this.#byName.after(cursor && [cursor.name, cursor.id]), limit, (id) => this.group(id));
   }
 
@@ -239,7 +236,7 @@ export class ClavexDirectory {
 
   #touch(id: string): ClavexUser {
     const user = this.#users.get(id);
-    if (user === undefined) throw new DirectoryError(404);
+    if (user === undefined) throw new ApiError(404);
     user.updated_at = this.#clock();
     return user;
   }
@@ -258,7 +255,7 @@ export class ClavexDirectory {
 
   #record(id: string): GroupRecord {
     const record = this.#groups.get(id);
-    if (record === undefined) throw new DirectoryError(404);
+    if (record === undefined) throw new ApiError(404);
     return record;
   }
 }

@@ -102,10 +102,16 @@ async function until(condition: () => boolean): Promise<void> {
 const secrets = async (): Promise<Record<string, string | undefined>> =>
   parseEnv(await readFile(join(folder, ".env"), "utf8"));
 const organizationFile = () => join(folder, "organizations/local/acme.json");
-/** All that setup can change, to see whether it did. */
+/** All that setup can change, to see whether it did. A revoked key stays in Clavex's list, and is nothing any more. */
 const world = async () =>
   JSON.stringify([
-    clavex.management("acme"),
+    {
+      ...clavex.management("acme"),
+      apiKeys: clavex
+        .management("acme")
+        .apiKeys.filter((key) => key.is_active)
+        .map(({ id }) => id),
+    },
     nextcloud.providers,
     [...nextcloud.appConfig],
     await readFile(join(folder, ".env"), "utf8").catch(() => ""),

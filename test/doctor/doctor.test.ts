@@ -463,7 +463,7 @@ const broken: Broken[] = [
     id: "clavex.deliveries",
     status: "fail",
     what: "nobody answered the last delivery",
-    break: () => delivery("failed", null),
+    break: () => delivery("failed"),
     fix: /pipeline running/,
   },
   {
@@ -481,6 +481,38 @@ const broken: Broken[] = [
         filter_statuses: [],
       }),
     fix: /Switch it on/,
+  },
+  {
+    id: "clavex.audit-sink",
+    status: "warn",
+    what: "the audit sink still signs with an old secret",
+    break: () =>
+      scene.clavex.management(SLUG).sinks.push({
+        id: "sink-1",
+        name: "clavex-nextcloud",
+        sink_type: "webhook",
+        is_active: true,
+        config: { url: webhook().url },
+        filter_actions: [],
+        filter_statuses: [],
+        success_count: 2,
+        failure_count: 3,
+      }),
+    fix: /setup --audit-sink/,
+  },
+  {
+    id: "clavex.other-subscriptions",
+    status: "warn",
+    what: "an older subscription hangs",
+    break: () => {
+      scene.clavex.management(SLUG).webhooks.unshift({
+        ...webhook(),
+        id: "hook-0",
+        url: "https://crm.example/hook?token=secret",
+      });
+      delivery("failed", undefined, "hook-0");
+    },
+    fix: /delete them/,
   },
   {
     id: "oidc.discovery",
@@ -568,6 +600,15 @@ const broken: Broken[] = [
     fix: /dynamic registration/,
   },
   {
+    id: "oidc.signing-algorithm",
+    status: "fail",
+    what: "the client asks for ES256, which Clavex cannot sign",
+    break: () => {
+      client().id_token_signed_response_alg = "ES256";
+    },
+    fix: /dynamic registration/,
+  },
+  {
     id: "oidc.signing",
     status: "fail",
     what: "Clavex can sign nothing that user_oidc reads",
@@ -579,9 +620,16 @@ const broken: Broken[] = [
     status: "fail",
     what: "the redirect URI is another",
     break: () => {
-      client().redirect_uris = ["https://old.example/apps/user_oidc/code"];
+      client().redirect_uris = ["https://old.example/apps/user_oidc/code", `${scene.nextcloud.url}/`];
     },
     fix: /apps\/user_oidc\/code/,
+  },
+  {
+    id: "oidc.logout-uri",
+    status: "warn",
+    what: "the address after logging out is not among the redirect URIs",
+    break: () => client().redirect_uris.pop(),
+    fix: /with the slash/,
   },
   {
     id: "oidc.grant-types",
@@ -597,7 +645,7 @@ const broken: Broken[] = [
     status: "fail",
     what: "a scope is missing",
     break: () => {
-      client().scopes = ["openid", "profile", "email"];
+      client().scopes = ["openid", "profile"];
     },
     fix: /setup/,
   },
@@ -745,15 +793,15 @@ function failedLogins(count: number): Promise<unknown> {
   return Promise.all(Array.from({ length: count }, () => fetch(url, { headers })));
 }
 
-function delivery(status: "failed", http: number | null): void {
+function delivery(status: "failed", http?: number, webhookId = webhook().id): void {
   scene.clavex.management(SLUG).deliveries.push({
     id: "row-1",
-    webhook_id: webhook().id,
+    webhook_id: webhookId,
     delivery_id: "d-1",
     event: "user.created",
     attempt: 1,
     status,
-    http_status: http,
+    ...(http === undefined ? {} : { http_status: http }),
     attempted_at: new Date().toISOString(),
   });
 }

@@ -56,10 +56,10 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
   const client = {
     client_id: "client-1",
     name: "Nextcloud",
-    redirect_uris: [`${nextcloud.url}/apps/user_oidc/code`],
+    redirect_uris: [`${nextcloud.url}/apps/user_oidc/code`, `${nextcloud.url}/`],
     grant_types: ["authorization_code"],
     response_types: ["code"],
-    scopes: [...SCOPES],
+    scopes: ["openid", "profile", "email"],
     is_active: true,
     id_token_signed_response_alg: "RS256",
     secret: "client-secret",

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CLAVEX_TIMEOUTS } from "../../functions/clavex/admin-api.ts";
+import { getDiscovery, parseDiscovery } from "../../functions/clavex/discovery.ts";
 import { createManagementApi } from "../../functions/clavex/management-api.ts";
 import { createPool } from "../../functions/http.ts";
 import { createOcs } from "../../functions/nextcloud/ocs.ts";
@@ -65,6 +66,8 @@ function context(answers: Partial<Answers> = {}, withToken = true): SetupContext
           token: async () => clavex.adminToken,
         })
       : undefined,
+    signingAlgorithms: async () =>
+      parseDiscovery(await getDiscovery(clavexPool, clavex.url, "acme")).id_token_signing_alg_values_supported,
     ocs: createOcs({
       baseUrl: nextcloud.url,
       username: nextcloud.username,
@@ -222,12 +225,13 @@ describe("setup steps", () => {
     await removeSetup(setupSteps(context()), (title) => removed.push(title));
     expect(removed[0]).toBe("Organization file");
     expect(management()).toEqual({
-      apiKeys: [],
+      apiKeys: [expect.objectContaining({ name: "clavex-nextcloud", is_active: false })],
       webhooks: [webhook],
       deliveries: [],
       sinks: [],
       clients: [],
       mappers: [],
+      roles: [],
     });
     expect(nextcloud.providers).toEqual([]);
     expect(await readFile(environmentFile(), "utf8")).toBe("");
