@@ -1,5 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Dispatcher } from "undici";
+import { type Credentials, logIn } from "../clavex/administrator.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import { type Organization, parseOrganization } from "../core/organization.ts";
 import type { Running } from "../local/running.ts";
@@ -20,6 +22,8 @@ export interface SetupOptions extends ConnectOptions {
   username?: string;
   webhookUrl?: string;
   providerId?: number;
+  /** The slug of the administrator's own organization, when it is another one. */
+  adminOrganization?: string;
   auditSink?: boolean;
   disableLocalLogin?: boolean;
   remove?: boolean;
@@ -29,6 +33,9 @@ export interface SetupOptions extends ConnectOptions {
 
 /** Where secrets are put on one machine; `npm start` reads it. */
 export const ENVIRONMENT_FILE = ".env";
+/** The environment variables with what an administrator logs in to Clavex with. */
+export const ADMIN_EMAIL = "CLAVEX_ADMIN_EMAIL";
+export const ADMIN_PASSWORD = "CLAVEX_ADMIN_PASSWORD";
 /** The environment variable with Nextcloud's app password. */
 export const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
 
@@ -128,20 +135,48 @@ export function validate({ slug, organizationId, clavexUrl, nextcloudUrl, userna
   if (problems) throw new ConfigurationError("setup-answers", problems, { fix: "Run setup again with other answers." });
 }
 
-/** An administrator's token of Clavex: the demo's, the environment's, or asked for; without one, steps are done by hand. */
+/**
+ * An administrator's token of Clavex: the demo's, the environment's, or that of a login for this run; without one, steps are
+ * done by hand.
+ *
+ * @throws the errors of a login, and {CommandError} when it shows that the organization's UUID is another
+ */
 export async function findToken(
   options: SetupOptions,
-  { clavexUrl }: Answers,
+  answers: Answers,
   demoOrganization: Organization | undefined,
   running: Running | undefined,
+  pool: Dispatcher,
 ): Promise<string | undefined> {
   const given = demoOrganization ? await adminToken(demoOrganization, running) : process.env[ADMIN_TOKEN];
   if (given) return given;
+  const credentials = await findCredentials(options, answers);
+  if (credentials === undefined) {
+    if (!canAsk(options)) return undefined;
+    return (await hidden("Clavex administrator's token (empty: the steps in Clavex are left to you): ")) || undefined;
+  }
+  const { token, organizationId } = await logIn({ pool, baseUrl: answers.clavexUrl }, credentials);
+  if (credentials.slug === answers.slug && organizationId !== answers.organizationId) {
+    throw new CommandError(
+      `In Clavex the UUID of ${answers.slug} is ${organizationId}: give that as --organization-id.`,
+    );
+  }
+  return token;
+}
+
+/** What an administrator logs in with: from the environment, or asked for. The slug is that of their own organization. */
+async function findCredentials(options: SetupOptions, { slug, clavexUrl }: Answers): Promise<Credentials | undefined> {
+  const { adminOrganization: own = slug } = options;
+  const [givenEmail, givenPassword] = [process.env[ADMIN_EMAIL], process.env[ADMIN_PASSWORD]];
+  if (givenEmail && givenPassword) return { slug: own, email: givenEmail, password: givenPassword };
   if (!canAsk(options)) return undefined;
   print(
-    `An administrator's token of ${clavexUrl} does the steps in Clavex. It is not kept. Leave it empty to do them by hand.`,
+    `Setup logs in to ${clavexUrl} as an administrator, for this run only: nothing of it is kept. Leave the e-mail address empty to give a token instead.`,
   );
-  return (await hidden("Clavex administrator's token: ")) || undefined;
+  const email = givenEmail || (await askFor("Administrator's e-mail address in Clavex: "));
+  if (email === "") return undefined;
+  const ownSlug = options.adminOrganization ?? ((await askFor(`Slug of their organization [${own}]: `)) || own);
+  return { slug: ownSlug, email, password: await askSecret(options, "Password in Clavex", ADMIN_PASSWORD) };
 }
 
 /**

@@ -22,6 +22,8 @@ import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
 import {
+  ADMIN_EMAIL,
+  ADMIN_PASSWORD,
   APP_PASSWORD,
   ask,
   askSecret,
@@ -45,6 +47,7 @@ export function setupCommand(): Command {
     .option("--username <name>", "the administrator account for the pipeline in Nextcloud")
     .option("--webhook-url <url>", "the public address of the pipeline, that Clavex posts to")
     .option("--provider-id <number>", "the id of a provider that user_oidc has already", parseId)
+    .option("--admin-organization <slug>", "the administrator's own organization in Clavex, when it is another one")
     .option("--audit-sink", "also make an audit sink, for hints about SCIM and groups")
     .option("--disable-local-login", "switch Nextcloud's own login off, when doctor finds nothing wrong")
     .option("--remove", "take back what setup made")
@@ -52,7 +55,7 @@ export function setupCommand(): Command {
     .option("--yes", "do not ask")
     .addHelpText(
       "after",
-      `\nSecrets are never arguments, which shells remember: an administrator's token of Clavex comes from the environment variable ${ADMIN_TOKEN}, Nextcloud's app password from ${APP_PASSWORD}, or they are asked for. The token is not kept.`,
+      `\nSecrets are never arguments, which shells remember. Setup logs in to Clavex as an administrator: with ${ADMIN_EMAIL} and ${ADMIN_PASSWORD} of the environment, or what it asks for; or it uses the token in ${ADMIN_TOKEN}. Nothing of that is kept. Nextcloud's app password comes from ${APP_PASSWORD}, or is asked for.`,
     )
     .action(setup);
 }
@@ -124,16 +127,14 @@ async function createContext(
   validate(answers);
 
   const { store, secrets } = await openStore(options, answers.slug, demoOrganization, closers);
-  const token = await findToken(options, answers, demoOrganization, pipeline.running);
+  const clavexPool = createPool(answers.clavexUrl, 2, CLAVEX_TIMEOUTS);
+  closers.push(() => clavexPool.close());
+  const token = await findToken(options, answers, demoOrganization, pipeline.running, clavexPool);
   const givenAppPassword =
     process.env[APP_PASSWORD] ||
     ((await store.read("appPassword")) ? undefined : await askSecret(options, "Nextcloud app password", APP_PASSWORD));
-  const clavexPool = createPool(answers.clavexUrl, 2, CLAVEX_TIMEOUTS);
   const nextcloudPool = createPool(answers.nextcloudUrl, 2, NEXTCLOUD_TIMEOUTS);
-  closers.push(
-    () => clavexPool.close(),
-    () => nextcloudPool.close(),
-  );
+  closers.push(() => nextcloudPool.close());
   const { clavexUrl: baseUrl, organizationId } = answers;
   const path = join(folder, `${answers.slug}.json`);
   return {

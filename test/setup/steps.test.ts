@@ -4,8 +4,10 @@ import { join } from "node:path";
 import type { Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CLAVEX_TIMEOUTS } from "../../functions/clavex/admin-api.ts";
+import { SETUP_PERMISSIONS } from "../../functions/clavex/contract.ts";
 import { getDiscovery, parseDiscovery } from "../../functions/clavex/discovery.ts";
 import { createManagementApi } from "../../functions/clavex/management-api.ts";
+import { parseOrganization } from "../../functions/core/organization.ts";
 import { createPool } from "../../functions/http.ts";
 import { createOcs } from "../../functions/nextcloud/ocs.ts";
 import type { Answers, SetupContext } from "../../functions/setup/context.ts";
@@ -43,7 +45,7 @@ const environmentFile = () => join(folder, ".env");
 const organizationFile = () => join(folder, "acme.json");
 const management = () => clavex.management("acme");
 
-function context(answers: Partial<Answers> = {}, withToken = true): SetupContext {
+function context(answers: Partial<Answers> = {}, token = async (): Promise<string> => clavex.adminToken): SetupContext {
   const [clavexPool, nextcloudPool] = pools as [Pool, Pool];
   return {
     answers: {
@@ -58,14 +60,7 @@ function context(answers: Partial<Answers> = {}, withToken = true): SetupContext
       disableLocalLogin: false,
       ...answers,
     },
-    management: withToken
-      ? createManagementApi({
-          baseUrl: clavex.url,
-          organizationId: ID,
-          pool: clavexPool,
-          token: async () => clavex.adminToken,
-        })
-      : undefined,
+    management: createManagementApi({ baseUrl: clavex.url, organizationId: ID, pool: clavexPool, token }),
     signingAlgorithms: async () =>
       parseDiscovery(await getDiscovery(clavexPool, clavex.url, "acme")).id_token_signing_alg_values_supported,
     ocs: createOcs({
@@ -84,6 +79,8 @@ function context(answers: Partial<Answers> = {}, withToken = true): SetupContext
   };
 }
 
+const withoutToken = (): SetupContext => ({ ...context(), management: undefined });
+
 async function apply(with_: SetupContext = context()): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   await applySetup(setupSteps(with_), (outcome) => outcomes.set(outcome.title, outcome));
@@ -97,6 +94,131 @@ describe("setup steps", () => {
   it("make everything, and then find it done", async () => {
     await apply();
     expect(await isDone()).toBe(true);
+  });
+
+  it("done three times are one client, one key, one subscription and one sink; and without its record too", async () => {
+    for (const _ of [1, 2, 3]) await apply(context({ auditSink: true }));
+    const counts = () =>
+      (["apiKeys", "webhooks", "sinks", "clients"] as const).map((what) => management()[what].length);
+    expect(counts()).toEqual([1, 1, 1, 1]);
+    expect(nextcloud.providers).toHaveLength(1);
+    expect(management().mappers).toHaveLength(4);
+    expect(await isDone(context({ auditSink: true }))).toBe(true);
+    await rm(join(folder, "acme.setup"));
+    await apply(context({ auditSink: true }));
+    expect(counts()).toEqual([1, 1, 1, 1]);
+  });
+
+  it("find the newest client that user_oidc can read, whatever the names", async () => {
+    const redirect_uris = [`${nextcloud.url}/apps/user_oidc/code`, `${nextcloud.url}/`];
+    const common = { redirect_uris, secret: "s", is_active: true, grant_types: [], response_types: [], scopes: [] };
+    management().clients.push(
+      {
+        ...common,
+        client_id: "new-rs",
+        name: "A",
+        id_token_signed_response_alg: "RS256",
+        created_at: "2026-03-01T00:00:00Z",
+      },
+      { ...common, client_id: "newest", name: "B", created_at: "2026-04-01T00:00:00+02:00" },
+      {
+        ...common,
+        client_id: "old-rs",
+        name: "C",
+        id_token_signed_response_alg: "RS256",
+        created_at: "2026-02-01T00:00:00Z",
+      },
+    );
+    await apply();
+    expect(management().clients).toHaveLength(3);
+    expect(nextcloud.providers).toMatchObject([{ clientId: "new-rs" }]);
+  });
+
+  it("register another client where one asks for ES256, which Clavex cannot sign", async () => {
+    await apply();
+    const [client] = management().clients;
+    if (client) client.id_token_signed_response_alg = "ES256";
+    const planned = await planSetup(setupSteps(context()));
+    expect(planned.find(({ step }) => step.title === "Clavex: OIDC client")?.inspection).toMatchObject({
+      what: expect.stringMatching(/ES256/),
+    });
+    await apply();
+    expect(nextcloud.providers[0]?.clientId).toBe(management().clients[1]?.client_id);
+    expect(await isDone()).toBe(true);
+  });
+
+  it("stop before anything is changed when the login may not do all of it", async () => {
+    const key = (permissions: string[]) => {
+      management().apiKeys.push({ id: "k", name: "for setup", scope: "", permissions, key: "clv_for_setup_0123" });
+      return context({}, async () => "clv_for_setup_0123");
+    };
+    const lacking = key(SETUP_PERMISSIONS.filter((each) => each !== "groups:read"));
+    await expect(planSetup(setupSteps(lacking))).rejects.toMatchObject({
+      code: "clavex-permissions-missing",
+      message: expect.stringMatching(/groups:read$/),
+    });
+    management().apiKeys.length = 0;
+    await apply(key([...SETUP_PERMISSIONS]));
+    expect(await isDone()).toBe(true);
+  });
+
+  it("replace an API key that was revoked", async () => {
+    await apply();
+    const [old] = management().apiKeys;
+    if (old) old.is_active = false;
+    expect(await isDone()).toBe(false);
+    await apply();
+    expect(management().apiKeys.map(({ is_active }) => is_active)).toEqual([false, true]);
+    expect(await readFile(environmentFile(), "utf8")).toContain(management().apiKeys[1]?.key);
+  });
+
+  it("replace a sink for another address, one whose secret is not known here, and one that signs with an old secret", async () => {
+    const sink = context({ auditSink: true });
+    const theirs = { id: "theirs", name: "clavex-nextcloud", sink_type: "webhook", is_active: true };
+    const others = { filter_actions: [], filter_statuses: [] };
+    management().sinks.push({ ...theirs, ...others, config: { url: "https://other-stage.example/hook", secret: "s" } });
+    await apply(sink);
+    expect(management().sinks.map(({ config }) => config.url)).toEqual(["https://other-stage.example/hook", WEBHOOK]);
+
+    // The subscription's secret is lost, so it gets a new one: the sink follows, also when it is not asked for again.
+    await rm(environmentFile());
+    await apply();
+    const secret = management().webhooks[0]?.secret;
+    expect(management().sinks.map(({ config }) => config.secret)).toEqual(["s", secret]);
+
+    await rm(join(folder, "acme.setup"));
+    await apply(sink);
+    expect(management().sinks).toHaveLength(2);
+    await apply(context({ webhookUrl: "https://new.example/webhooks/clavex/acme" }));
+    expect(management().webhooks.map(({ url }) => url)).toContain("https://new.example/webhooks/clavex/acme");
+    expect(management().sinks.map(({ config }) => config.url)).toEqual([
+      "https://other-stage.example/hook",
+      "https://new.example/webhooks/clavex/acme",
+    ]);
+  });
+
+  it("move their subscription to a new address, with its secret", async () => {
+    await apply();
+    const secret = management().webhooks[0]?.secret;
+    const url = "https://new.example/webhooks/clavex/acme";
+    await apply(context({ webhookUrl: url }));
+    expect(management().webhooks).toMatchObject([{ url, secret }]);
+    expect(await isDone(context({ webhookUrl: url }))).toBe(true);
+  });
+
+  it("make a mapper anew that is there without effect", async () => {
+    await apply();
+    for (const mapper of management().mappers) mapper.add_to_access_token = false;
+    await apply();
+    expect(management().mappers.map((each) => each.add_to_access_token)).toEqual([true, true, true, true]);
+  });
+
+  it("add the address after logging out to a client that lacks it", async () => {
+    await apply();
+    const [client] = management().clients;
+    if (client) client.redirect_uris = [`${nextcloud.url}/index.php/apps/user_oidc/code`];
+    await apply();
+    expect(client?.redirect_uris).toEqual([`${nextcloud.url}/index.php/apps/user_oidc/code`, `${nextcloud.url}/`]);
   });
 
   it("replace a subscription whose secret nobody knows any more", async () => {
@@ -183,8 +305,41 @@ describe("setup steps", () => {
     expect(await isDone(context({ providerId: 2 }))).toBe(true);
   });
 
+  it("never replace the client's secret for a provider that may work, and say in the plan where they have to", async () => {
+    nextcloud.apps.set("user_oidc", "6.4.0");
+    await apply();
+    const secret = management().clients[0]?.secret;
+    const provider = async (with_ = context()) =>
+      (await planSetup(setupSteps(with_))).find(({ step }) => step.title === "Nextcloud: login provider")?.inspection;
+    // The person made the provider and removed the secret, as setup says, but gives no id.
+    nextcloud.providers.push({ id: 1, identifier: "clavex", uniqueUid: true, providerBasedId: false });
+    nextcloud.appConfig.set("user_oidc/provider-1-uniqueUid", "1");
+    await rm(environmentFile());
+    expect(await provider()).toMatchObject({
+      state: "by hand",
+      lines: expect.arrayContaining([expect.stringMatching(/--provider-id 1/)]),
+    });
+    await apply();
+    expect(management().clients[0]?.secret).toBe(secret);
+    await apply(context({ providerId: 1 }));
+    const text = await readFile(organizationFile(), "utf8");
+    const configured = parseOrganization({ source: "acme.json", text }, "env").organization;
+    expect(await provider({ ...context(), configured })).toMatchObject({ state: "done", what: "1, as configured" });
+    expect(management().clients[0]?.secret).toBe(secret);
+
+    // Nothing in Nextcloud can use the client: it is replaced, and the plan says so.
+    nextcloud.providers.length = 0;
+    nextcloud.appConfig.clear();
+    expect(await provider()).toMatchObject({ what: expect.stringMatching(/a new secret for the client/) });
+    nextcloud.apps.set("user_oidc", "8.10.1");
+    expect(await provider()).toMatchObject({ what: expect.stringMatching(/a new secret for the client/) });
+    await apply();
+    expect(management().clients[0]?.secret).not.toBe(secret);
+    expect(nextcloud.providers[0]?.clientSecret).toBe(management().clients[0]?.secret);
+  });
+
   it("say what to do by hand where there is no token, no user_oidc or no administrator", async () => {
-    const without = await apply(context({}, false));
+    const without = await apply(withoutToken());
     expect(without.get("Clavex: API key")?.lines.join()).toMatch(/users:read and groups:read/);
     expect(management().apiKeys).toEqual([]);
     nextcloud.apps.delete("user_oidc");
@@ -240,7 +395,7 @@ describe("setup steps", () => {
 
   it("removal without a token stops before anything in Clavex, and says what is needed", async () => {
     await apply();
-    await expect(removeSetup(setupSteps(context({}, false)), () => undefined)).rejects.toMatchObject({
+    await expect(removeSetup(setupSteps(withoutToken()), () => undefined)).rejects.toMatchObject({
       code: "clavex-token-missing",
       fix: expect.stringMatching(/CLAVEX_ADMIN_TOKEN/),
     });
