@@ -2,10 +2,12 @@ import { defineConfig } from "vitest/config";
 
 const PROCESSES = ["test/e2e/**", "test/cli/**", "test/infra/**", "test/local/**", "test/bench/**"];
 const PROPERTY = ["test/property/**"];
+const DEPLOY = ["test/deploy/**"];
 const CORE = ["test/core/**", "test/docs/**", "test/house.test.ts"];
 const tests = (folders: string[]): string[] => folders.map((each) => each.replace(/\*\*$/, "**/*.test.ts"));
 
-/** `core` is done in seconds; `rooms` use the embedded services; `processes` start programs; `property` tries many cases. */
+/** `core` is done in seconds; `rooms` use the embedded services; `processes` start programs; `property` tries many cases;
+ * `deploy` deploys the stack into an emulator of AWS, by `npm run test:deploy` only. */
 export default defineConfig({
   test: {
     testTimeout: 30_000,
@@ -14,10 +16,15 @@ export default defineConfig({
       { extends: true, test: { name: "core", include: tests(CORE) } },
       {
         extends: true,
-        test: { name: "rooms", include: ["test/**/*.test.ts"], exclude: tests([...CORE, ...PROCESSES, ...PROPERTY]) },
+        test: {
+          name: "rooms",
+          include: ["test/**/*.test.ts"],
+          exclude: tests([...CORE, ...PROCESSES, ...PROPERTY, ...DEPLOY]),
+        },
       },
       { extends: true, test: { name: "processes", include: tests(PROCESSES) } },
       { extends: true, test: { name: "property", include: tests(PROPERTY) } },
+      { extends: true, test: { name: "deploy", include: tests(DEPLOY) } },
     ],
   },
 });

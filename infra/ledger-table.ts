@@ -26,6 +26,8 @@ export class LedgerTable extends Construct {
       billingMode: BillingMode.PAY_PER_REQUEST,
       encryption: TableEncryption.AWS_MANAGED,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      // Not even by hand, until `retain=false` was deployed.
+      deletionProtection: retain,
       // Kept at `destroy`, but not when the very first deployment is rolled back: the next attempt needs the name.
       removalPolicy: retain ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
     });

@@ -1,4 +1,4 @@
-import { CfnOutput, Stack, Tags } from "aws-cdk-lib";
+import { CfnMapping, CfnOutput, Stack, Tags } from "aws-cdk-lib";
 import type { Construct } from "constructs";
 import { OUTPUTS, stackName } from "../functions/config/deployment.ts";
 import { Functions, WORKER_TIMEOUT } from "./functions.ts";
@@ -17,12 +17,31 @@ export interface ClavexNextcloudStackProps {
   organizations: DeployedOrganization[];
 }
 
+/** Where the web console of each of AWS's partitions is. */
+const CONSOLE_DOMAINS = {
+  aws: "console.aws.amazon.com",
+  "aws-cn": "console.amazonaws.cn",
+  "aws-us-gov": "console.amazonaws-us-gov.com",
+  "aws-eusc": "console.amazonaws-eusc.eu",
+};
+
+/** The console of the partition that the stack is deployed to, which is known only there. */
+function consoleDomain(stack: Stack): string {
+  const mapping = Object.entries(CONSOLE_DOMAINS).map(([partition, domain]) => [partition, { domain }]);
+  return new CfnMapping(stack, "Console", { mapping: Object.fromEntries(mapping) }).findInMap(
+    stack.partition,
+    "domain",
+  );
+}
+
 /** The pipeline of one stage, in one account and region. */
 export class ClavexNextcloudStack extends Stack {
   constructor(scope: Construct, id: string, { settings, organizations }: ClavexNextcloudStackProps) {
     super(scope, id, {
       stackName: stackName(settings.stage),
       description: `clavex-nextcloud, stage ${settings.stage}: provisions Nextcloud accounts from Clavex`,
+      // The queue goes with the stack, and the jobs in it.
+      terminationProtection: settings.retain,
     });
     const { stage, retain } = settings;
     Tags.of(this).add("application", "clavex-nextcloud");
@@ -39,7 +58,7 @@ export class ClavexNextcloudStack extends Stack {
     const endpoint = new WebhookEndpoint(this, "Endpoint", { settings, receiver: functions.receive.handler });
     new Schedules(this, "Schedules", { settings, reconcile: functions.reconcile.handler });
     const { topic, alarms } = new Monitoring(this, "Monitoring", { settings, api: endpoint.api, jobs, functions });
-    const { dashboard } = new StatusDashboard(this, "Status", { stage, api: endpoint.api, jobs, functions, alarms });
+    new StatusDashboard(this, "Status", { stage, api: endpoint.api, jobs, functions, alarms });
 
     this.#output(OUTPUTS.queueUrl, jobs.queue.queueUrl, "The job queue");
     this.#output(OUTPUTS.deadLetterQueueUrl, jobs.deadLetterQueue.queueUrl, "Messages that no worker could read");
@@ -51,7 +70,7 @@ export class ClavexNextcloudStack extends Stack {
     this.#output("AlarmTopic", topic.topicArn, "The SNS topic of the alarms");
     this.#output(
       "DashboardUrl",
-      `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${dashboard.dashboardName}`,
+      `https://${this.region}.${consoleDomain(this)}/cloudwatch/home?region=${this.region}#dashboards/dashboard/${stackName(stage)}`,
       "Is it working, what is late, what is refused",
     );
     if (endpoint.domainTarget !== undefined)

@@ -119,9 +119,16 @@ describe("cdk destroy", () => {
     for (const policy of policies(template)) expect(policy).toEqual(["RetainExceptOnCreate", "Retain"]);
   });
 
+  it("is refused, and so is the deletion of the ledger by hand, until somebody takes the protection away", () => {
+    expect(stack.terminationProtection).toBe(true);
+    template.hasResourceProperties("AWS::DynamoDB::Table", { DeletionProtectionEnabled: true });
+  });
+
   it("removes them when retain=false says so", () => {
-    for (const policy of policies(synthesize({ retain: "false" }).template))
-      expect(policy).toEqual(["Delete", "Delete"]);
+    const { template: removable, stack: unprotected } = synthesize({ retain: "false" });
+    for (const policy of policies(removable)) expect(policy).toEqual(["Delete", "Delete"]);
+    expect(unprotected.terminationProtection).toBe(false);
+    removable.hasResourceProperties("AWS::DynamoDB::Table", { DeletionProtectionEnabled: false });
   });
 });
 
@@ -251,18 +258,58 @@ describe("webhook endpoint", () => {
 });
 
 describe("schedules", () => {
-  const rules = (from: Template) =>
-    ofType("AWS::Events::Rule", from).map(({ Properties }) => [
-      (Properties.Targets as { Input: string }[]).map(({ Input }) => JSON.parse(Input)),
-      Properties.ScheduleExpression,
-      Properties.State,
-    ]);
-  const tick = (changes: Record<string, number> = {}) => [
-    [[{ mode: "tick", watchSeconds: 60, lightMinutes: 10, fullHours: 24, ...changes }], "rate(1 minute)", "ENABLED"],
-  ];
+  const schedules = (from: Template) =>
+    ofType("AWS::Scheduler::Schedule", from).map(({ Properties }) => ({
+      ...Properties,
+      Target: {
+        ...(Properties.Target as { Input: string }),
+        Input: JSON.parse((Properties.Target as { Input: string }).Input),
+      },
+    }));
+  const input = (from: Template) => schedules(from).map(({ Target }) => Target.Input);
+  const tick = { mode: "tick", watchSeconds: 60, lightMinutes: 10, fullHours: 24 };
 
-  it("tick once a minute, and no other rule starts anything", () => {
-    expect(rules(template)).toEqual(tick());
+  it("tick once a minute, and nothing else starts a run", () => {
+    expect(schedules(template)).toMatchObject([
+      {
+        Name: "clavex-nextcloud-test-tick",
+        ScheduleExpression: "rate(1 minute)",
+        FlexibleTimeWindow: { Mode: "OFF" },
+        Target: { Arn: { "Fn::GetAtt": [functionId(template, "reconcile"), "Arn"] }, Input: tick },
+      },
+    ]);
+    template.resourceCountIs("AWS::Events::Rule", 0);
+  });
+
+  it("may start the reconciliation and nothing else, and only for this account", () => {
+    const { RoleArn } = schedules(template)[0]?.Target as unknown as { RoleArn: { "Fn::GetAtt": [string, string] } };
+    const role = resources(template)[RoleArn["Fn::GetAtt"][0]];
+    expect(role?.Properties).toMatchObject({
+      AssumeRolePolicyDocument: {
+        Statement: [
+          {
+            Action: "sts:AssumeRole",
+            Principal: { Service: "scheduler.amazonaws.com" },
+            Condition: { StringEquals: { "aws:SourceAccount": { Ref: "AWS::AccountId" } } },
+          },
+        ],
+      },
+    });
+    expect(role?.Properties.ManagedPolicyArns).toBeUndefined();
+    const policies = ofType("AWS::IAM::Policy").filter(
+      ({ Properties }) => JSON.stringify(Properties.Roles) === JSON.stringify([{ Ref: RoleArn["Fn::GetAtt"][0] }]),
+    );
+    expect(policies.map(({ Properties }) => Properties.PolicyDocument)).toMatchObject([
+      {
+        Statement: [
+          {
+            Effect: "Allow",
+            Action: "lambda:InvokeFunction",
+            Resource: { "Fn::GetAtt": [functionId(template, "reconcile"), "Arn"] },
+          },
+        ],
+      },
+    ]);
   });
 
   it("do not repeat a run that crashed, or one that could not begin within five minutes: the next tick comes soon", () => {
@@ -275,7 +322,7 @@ describe("schedules", () => {
 
   it("follow lightMinutes, fullHours and watch", () => {
     const { template: changed } = synthesize({ lightMinutes: "1", fullHours: "6", watch: "false" });
-    expect(rules(changed)).toEqual(tick({ watchSeconds: 0, lightMinutes: 1, fullHours: 6 }));
+    expect(input(changed)).toEqual([{ ...tick, watchSeconds: 0, lightMinutes: 1, fullHours: 6 }]);
   });
 });
 
@@ -438,6 +485,19 @@ describe("the stack", () => {
     ]);
     const { Value } = template.toJSON().Outputs.WebhookUrlnorthDashwind;
     expect(readable(Value)).toMatch(/^<EndpointApi\w+\.ApiEndpoint>\/webhooks\/clavex\/north-wind$/);
+  });
+
+  it("links to the dashboard in the console of the partition that it is deployed to", () => {
+    const { Mappings, Outputs } = template.toJSON();
+    expect(Mappings.Console).toMatchObject({
+      aws: { domain: "console.aws.amazon.com" },
+      "aws-cn": { domain: "console.amazonaws.cn" },
+      "aws-us-gov": { domain: "console.amazonaws-us-gov.com" },
+    });
+    expect(JSON.stringify(Outputs.DashboardUrl.Value)).toContain(
+      JSON.stringify({ "Fn::FindInMap": ["Console", { Ref: "AWS::Partition" }, "domain"] }),
+    );
+    template.hasResourceProperties("AWS::CloudWatch::Dashboard", { DashboardName: stackName("test") });
   });
 
   it("has the name by which the CLI looks for it", () => {

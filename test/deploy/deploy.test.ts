@@ -1,0 +1,282 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation";
+import { DescribeTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { InvokeCommand, LambdaClient } from "@aws-sdk/client-lambda";
+import { GetQueueAttributesCommand, type QueueAttributeName, SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
+import { request } from "undici";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
+import { OUTPUTS, stackName } from "../../functions/config/deployment.ts";
+import { accountId } from "../../functions/core/identity.ts";
+import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import {
+  type ClavexUser,
+  DEFAULT_ORGANIZATION,
+  type SimulatedClavex,
+  startSimulatedClavex,
+} from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { tickName } from "../../infra/schedules.ts";
+import { document, folderWith, synthesize } from "../infra/synth.ts";
+import { until } from "../support/processes.ts";
+import { type Checkout, makeCheckout } from "./checkout.ts";
+import { type Emulator, freePort, startEmulator } from "./emulator.ts";
+import { allowWhatTheEmulatorAsksFor } from "./enforcement.ts";
+import { blocksBelow, commandsOf } from "./page.ts";
+import { installTools } from "./tools.ts";
+
+const PAGE = "docs/deploy.md";
+const STAGE = "prod";
+const SLUG = DEFAULT_ORGANIZATION.slug;
+const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
+const IDENTITY = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
+
+/** Lines of the page that are not run: what they fetch is there. */
+const NOT_RUN = /^(?:git pull && )?npm ci$/;
+
+/** `wanted` by `npm run test:deploy`; `required` in CI, where a machine without Python is a failure. */
+const mode = process.env.CLAVEX_NEXTCLOUD_DEPLOY_TEST;
+const tools = mode === undefined ? { missing: "npm run test:deploy" } : await installTools();
+if ("missing" in tools) {
+  if (mode === "required") throw new Error(`the deployment test needs ${tools.missing}`);
+  console.log(`The stack is not deployed into an emulator of AWS here: that takes ${tools.missing}.`);
+}
+
+describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS", { timeout: 120_000 }, () => {
+  const bin = "bin" in tools ? tools.bin : "";
+  const state = mkdtempSync(join(tmpdir(), "clavex-nextcloud-emulator-"));
+  let clavex: SimulatedClavex;
+  let nextcloud: SimulatedNextcloud;
+  let emulator: Emulator;
+  let checkout: Checkout;
+  let clients: ReturnType<typeof clientsOf>;
+  let there: ClavexUser[];
+  let outputs: Map<string, string>;
+  let during: ClavexUser | undefined;
+
+  beforeAll(async () => {
+    [clavex, nextcloud] = await Promise.all([startSimulatedClavex(), startSimulatedNextcloud()]);
+    there = [person(), person(), person()];
+    emulator = await startEmulator({ bin, state, port: await freePort(), enforceIam: false });
+    checkout = makeCheckout(bin, emulator.environment);
+    clients = clientsOf(emulator);
+  });
+
+  afterAll(async () => {
+    checkout?.remove();
+    await emulator?.stop();
+    rmSync(state, { recursive: true, force: true });
+    await Promise.all([clavex?.close(), nextcloud?.close()]);
+  });
+
+  const person = (): ClavexUser =>
+    clavex.addUser(SLUG, {
+      id: randomUUID(),
+      email: `${randomUUID()}@acme.example`,
+      first_name: "Ada",
+      last_name: "Lovelace",
+    });
+  const account = ({ id }: { id: string }) => nextcloud.user(accountId(IDENTITY, id));
+  const hasAccount = (user: { id: string }) => until(() => account(user)?.enabled === true, Boolean);
+  const readOutputs = async () => {
+    const { Stacks = [] } = await clients.cloudFormation.send(
+      new DescribeStacksCommand({ StackName: stackName(STAGE) }),
+    );
+    return new Map(Stacks[0]?.Outputs?.map(({ OutputKey = "", OutputValue = "" }) => [OutputKey, OutputValue]));
+  };
+  const output = (name: string): string => outputs.get(name) ?? "";
+  const restart = async (enforceIam: boolean) => {
+    const { port } = new URL(emulator.url);
+    await emulator.stop();
+    emulator = await startEmulator({ bin, state, port: Number(port), enforceIam });
+  };
+  const invoke = async (name: string, payload: unknown) => {
+    const Payload = JSON.stringify(payload);
+    const answer = await clients.lambda.send(
+      new InvokeCommand({ FunctionName: `${stackName(STAGE)}-${name}`, Payload }),
+    );
+    expect(answer.FunctionError).toBeUndefined();
+    return JSON.parse(new TextDecoder().decode(answer.Payload) || "null") as unknown;
+  };
+
+  /** Posts a signed delivery to the HTTP API, under the name that the stack's output gives it. */
+  const deliver = async (user: ClavexUser, event = "user.created", secret = WEBHOOK_SECRET) => {
+    const url = new URL(output(`WebhookUrl${SLUG}`));
+    const body = JSON.stringify(clavex.delivery(event, user));
+    const { statusCode, body: answer } = await request(`${emulator.url}${url.pathname}`, {
+      method: "POST",
+      headers: {
+        host: url.host,
+        "content-type": "application/json",
+        [SIGNATURE_HEADER]: sign(Buffer.from(body), secret),
+      },
+      body,
+    });
+    return { status: statusCode, answer: await answer.text() };
+  };
+
+  /** How many messages a queue holds, those that are at work or wait for their next attempt included. */
+  const waiting = async (QueueUrl: string): Promise<number> => {
+    const AttributeNames: QueueAttributeName[] = [
+      "ApproximateNumberOfMessages",
+      "ApproximateNumberOfMessagesNotVisible",
+    ];
+    const { Attributes = {} } = await clients.sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames }));
+    return AttributeNames.reduce((sum, name) => sum + Number(Attributes[name]), 0);
+  };
+
+  /** What `cdk destroy` must not take along. */
+  const kept = async () => {
+    const { Table } = await clients.dynamodb.send(new DescribeTableCommand({ TableName: output(OUTPUTS.tableName) }));
+    const path = `/clavex-nextcloud/${STAGE}/secrets/`;
+    const { stdout } = await run(
+      `aws ssm get-parameters-by-path --recursive --path ${path} --query 'length(Parameters)'`,
+    );
+    return {
+      table: Table?.TableName,
+      secrets: Number(stdout),
+      deadLetters: await waiting(output(OUTPUTS.deadLetterQueueUrl)),
+    };
+  };
+
+  /** What is typed in where a command of the page asks for a secret. */
+  const secretFor = (line: string): string => {
+    const secrets = {
+      "clavex-api-key": DEFAULT_ORGANIZATION.apiKey,
+      "nextcloud-app-password": nextcloud.password,
+      primary: WEBHOOK_SECRET,
+    };
+    const [, secret = ""] = Object.entries(secrets).find(([name]) => line.endsWith(`/${name}`)) ?? [];
+    return `${secret}\n`;
+  };
+
+  const run = async (line: string, codes: number[] = [0]) => {
+    const done = await checkout.run(line, secretFor(line));
+    expect(codes, `${line}\n${done.output}`).toContain(done.code);
+    return done;
+  };
+
+  /** Does what a section of the page says: runs its commands and writes the files that it shows. */
+  const follow = async (heading: string) => {
+    for (const block of blocksBelow(PAGE, heading)) {
+      if (block.language === "sh") {
+        // `plan` ends with 2 when it has found differences.
+        for (const line of commandsOf(block))
+          if (!NOT_RUN.test(line)) await run(line, line.includes(" plan ") ? [0, 2] : [0]);
+        continue;
+      }
+      const text = block.text
+        .replaceAll("https://id.acme.eu", clavex.url)
+        .replaceAll("https://nextcloud.acme.eu", nextcloud.url);
+      const isOrganization = "slug" in JSON.parse(text);
+      checkout.write(isOrganization ? `organizations/${STAGE}/${SLUG}.json` : "cdk.context.json", text);
+    }
+  };
+
+  test("has a template in which cfn-lint finds nothing", async () => {
+    const { assembly, stack } = synthesize({ organizations: folderWith({ "acme.json": document("acme") }) });
+    const template = join(assembly, stack.templateFile);
+    // W3005: CDK writes a dependency down beside a reference that means the same.
+    const { code, output: found } = await checkout.run(`cfn-lint --ignore-checks W3005 ${template}`);
+    expect([code, found]).toEqual([0, ""]);
+  });
+
+  test("comes into being by the commands and files of the page, and provisions the people who are there", async () => {
+    await follow("From nothing to the first person");
+    outputs = await readOutputs();
+    for (const user of there) await hasAccount(user);
+  });
+
+  test("provisions a person by a signed delivery to the HTTP API, with IAM enforced", async () => {
+    await allowWhatTheEmulatorAsksFor(bin, emulator, clients.sqs);
+    await restart(true);
+    const user = person();
+    expect(await deliver(user)).toEqual({ status: 202, answer: '{"status":"queued"}' });
+    await hasAccount(user);
+    expect(await deliver(user, "user.updated", "another-secret-of-thirty-two-characters")).toMatchObject({
+      status: 401,
+    });
+  });
+
+  test("goes on beside a message that nobody can read, and through an outage of Nextcloud", async () => {
+    const QueueUrl = output(OUTPUTS.queueUrl);
+    const poison = { MessageBody: "not a job", MessageGroupId: "poison", MessageDeduplicationId: randomUUID() };
+    await clients.sqs.send(new SendMessageCommand({ QueueUrl, ...poison }));
+    await nextcloud.down();
+    during = person();
+    expect(await deliver(during)).toMatchObject({ status: 202 });
+    await until(
+      () => waiting(QueueUrl),
+      (messages) => messages === 2,
+    );
+    await nextcloud.up();
+    // Its job comes back by itself, within a minute or so: the last test looks.
+  });
+
+  test("parks whom Nextcloud refuses, and the replay function brings them back when the cause is gone", async () => {
+    const refused = person();
+    const long = clavex.updateUser(SLUG, refused.id, { last_name: "x".repeat(300) });
+    expect(await deliver(long, "user.updated")).toMatchObject({ status: 202 });
+    const list = () => run(`npx clavex-nextcloud dead-letters list --json --stage ${STAGE}`, [0, 2]);
+    const [letter] = await until(
+      async () => JSON.parse((await list()).stdout) as { subject: string; reason: string }[],
+      (letters) => letters.length > 0,
+    );
+    expect(letter).toMatchObject({ subject: refused.id, reason: "profile-refused" });
+    clavex.updateUser(SLUG, refused.id, { last_name: "Lovelace" });
+    expect(await invoke("replay", {})).toMatchObject({ done: 1, stayed: [] });
+    await hasAccount(refused);
+  });
+
+  test("finds by a scheduled run whom no webhook reported", async () => {
+    const quiet = person();
+    const { stdout } = await run(`aws scheduler get-schedule --name ${tickName(STAGE)} --output json`);
+    const { Target } = JSON.parse(stdout) as { Target: { Arn: string; Input: string } };
+    expect(Target.Arn).toMatch(/:function:clavex-nextcloud-prod-reconcile$/);
+    // The last full run was never: what the schedule sends every minute starts one.
+    await createLedger(dynamoDbTable(clients.dynamodb, output(OUTPUTS.tableName))).runs.put(SLUG, "full", {
+      beganAt: 0,
+    });
+    expect(await invoke("reconcile", JSON.parse(Target.Input))).toBeNull();
+    await hasAccount(quiet);
+  });
+
+  test("has the outcome of the outage: nothing is lost, and the message that nobody can read waits", async () => {
+    if (!during) throw new Error("the outage did not happen");
+    await hasAccount(during);
+    expect(await waiting(output(OUTPUTS.queueUrl))).toBe(1);
+  });
+
+  test("leaves the ledger, the dead-letter queue and the secrets when it is removed", async () => {
+    await restart(false);
+    const before = await kept();
+    expect(before).toMatchObject({ table: "clavex-nextcloud-prod-ledger", secrets: 3, deadLetters: 0 });
+    await follow("Remove");
+    await expect(readOutputs()).rejects.toThrow(/does not exist/);
+    expect(await kept()).toEqual(before);
+  });
+
+  test("leaves nothing when everything is removed", async () => {
+    // The emulator makes a kept table anew, empty, when a stack is deployed over it.
+    await follow("Remove everything");
+    await expect(kept()).rejects.toThrow(/ResourceNotFound|not exist|not found/i);
+  });
+});
+
+function clientsOf({ url, environment }: Emulator) {
+  const options = {
+    endpoint: url,
+    region: environment.AWS_REGION ?? "",
+    credentials: { accessKeyId: "test", secretAccessKey: "test" },
+  };
+  return {
+    cloudFormation: new CloudFormationClient(options),
+    dynamodb: new DynamoDBClient(options),
+    lambda: new LambdaClient(options),
+    sqs: new SQSClient(options),
+  };
+}
