@@ -36,6 +36,7 @@ export class Functions extends Construct {
     const { stage, logDays, logLevel } = settings;
     const { queue, deadLetterQueue } = jobs;
     const { table } = ledger;
+    const startsPaused = String(!settings.autostart);
     const sendJobs = onQueue("SendJobs", queue, ["sqs:SendMessage"]);
     const common = { stage, logDays, logLevel };
 
@@ -45,8 +46,14 @@ export class Functions extends Construct {
       description: "Webhook endpoint: verifies a delivery of Clavex and queues a job.",
       timeout: RECEIVER_TIMEOUT,
       memorySize: 512,
-      resources: { queueUrl: queue.queueUrl },
-      permissions: [readOrganizations(this, stage), readSecrets(this, stage, "webhook"), sendJobs],
+      resources: { queueUrl: queue.queueUrl, tableName: table.tableName, startsPaused },
+      permissions: [
+        readOrganizations(this, stage),
+        readSecrets(this, stage, "webhook"),
+        sendJobs,
+        // Whether the organization is paused.
+        onLedger(table, ["dynamodb:GetItem"]),
+      ],
     });
 
     this.provision = new PipelineFunction(this, "Provision", {
@@ -55,7 +62,7 @@ export class Functions extends Construct {
       description: "Queue consumer: brings one person's Nextcloud account up to date per job.",
       timeout: WORKER_TIMEOUT,
       memorySize: 512,
-      resources: { queueUrl: queue.queueUrl, tableName: table.tableName },
+      resources: { queueUrl: queue.queueUrl, tableName: table.tableName, startsPaused },
       permissions: [
         readOrganizations(this, stage),
         readSecrets(this, stage, "api"),
@@ -84,7 +91,7 @@ export class Functions extends Construct {
       description: "Schedule: finds who is not as they should be, and queues a job for each of them.",
       timeout: RUN_TIMEOUT,
       memorySize: 1024,
-      resources: { queueUrl: queue.queueUrl, tableName: table.tableName },
+      resources: { queueUrl: queue.queueUrl, tableName: table.tableName, startsPaused },
       permissions: [
         readOrganizations(this, stage),
         readSecrets(this, stage, "api"),

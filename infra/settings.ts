@@ -36,6 +36,8 @@ export const settingsSchema = z
     lightMinutes: whole(1, 24 * 60).default(10),
     /** How often the directory is compared with Nextcloud itself. */
     fullHours: whole(1, 7 * 24).default(24),
+    /** Whether organizations are provisioned from their first deployment on, instead of after `resume`. */
+    autostart: flag.default(false),
     /** How long the functions' logs are kept. */
     logDays: numberWhere(
       (days) => LOG_DAYS.some((allowed) => allowed === days),

@@ -63,6 +63,7 @@ export class ClavexNextcloudStack extends Stack {
     this.#output(OUTPUTS.queueUrl, jobs.queue.queueUrl, "The job queue");
     this.#output(OUTPUTS.deadLetterQueueUrl, jobs.deadLetterQueue.queueUrl, "Messages that no worker could read");
     this.#output(OUTPUTS.tableName, ledger.table.tableName, "The ledger");
+    this.#output(OUTPUTS.startsPaused, String(!settings.autostart), "Whether new organizations wait for resume");
     this.#output("ReceiveFunction", functions.receive.handler.functionName, "The webhook endpoint's function");
     this.#output("ProvisionFunction", functions.provision.handler.functionName, "The queue consumer");
     this.#output("ReconcileFunction", functions.reconcile.handler.functionName, "The reconciliation");

@@ -77,6 +77,7 @@ function pipeline(client: SQSClient, queueUrl: string): Receive {
     organizations: fixedOrganizations([ORGANIZATION]),
     secrets: benchSecrets(),
     queue: createSqsQueue(client, queueUrl),
+    isPaused: async () => false,
     log: createLog("receive"),
     counters,
   });

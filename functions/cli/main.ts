@@ -5,6 +5,7 @@ import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
+import { pauseCommand, resumeCommand } from "./pause.ts";
 import { planCommand } from "./plan.ts";
 import { provisionCommand } from "./provision.ts";
 import { reconcileCommand } from "./reconcile.ts";
@@ -23,6 +24,8 @@ const program = new Command("clavex-nextcloud")
   .addCommand(sendCommand())
   .addCommand(planCommand())
   .addCommand(reconcileCommand())
+  .addCommand(pauseCommand())
+  .addCommand(resumeCommand())
   .addCommand(explainCommand())
   .addCommand(provisionCommand())
   .addCommand(deadLettersCommand())

@@ -32,6 +32,8 @@ export interface OpenPipeline {
   running?: Running | undefined;
   /** Where deliveries are posted to, without the slug. */
   webhookBaseUrl?: string | undefined;
+  /** Whether organizations that its ledger does not know yet start paused; default no. */
+  startsPaused?: boolean;
   /** Undefined where nothing was deployed, or nothing has ever run on the state folder. */
   parts: Parts | undefined;
   close(): Promise<void>;
@@ -42,6 +44,7 @@ export interface Connection extends Sources {
   ledger: Ledger;
   queue: Queue;
   deadLetters: DeadLetters;
+  startsPaused: boolean;
   /** Says on stderr that nobody works on what the command has queued, if so. */
   sayIfItWaits(): void;
 }
@@ -81,12 +84,13 @@ async function openLocal(options: LocalOptions): Promise<OpenPipeline> {
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   return withSources(options, async (sources) => {
-    const { stopped, parts, close } = await openPipeline(options);
+    const { stopped, parts, startsPaused = false, close } = await openPipeline(options);
     if (!parts) throw stopped?.error;
     const { ledger, queue, deadLetterQueue } = parts;
     return {
       ledger,
       queue,
+      startsPaused,
       deadLetters: createDeadLetters({ ledger, queue, deadLetterQueue, slugs: sources.organizations.slugs }),
       sayIfItWaits() {
         if (stopped) console.error(`${stopped.finding.cause}: what was queued waits until it is started`);
@@ -97,13 +101,15 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
 }
 
 /** The sources and the ledger, for commands that only read; before the first start on this machine the ledger is empty. */
-export async function openForReading(options: ConnectOptions): Promise<Sources & { ledger: Ledger }> {
+export async function openForReading(
+  options: ConnectOptions,
+): Promise<Sources & { ledger: Ledger; startsPaused: boolean }> {
   return withSources(options, async () => {
-    const { stopped, parts, close } = await openPipeline(options);
-    if (parts) return { ledger: parts.ledger, close };
+    const { stopped, parts, startsPaused = false, close } = await openPipeline(options);
+    if (parts) return { ledger: parts.ledger, startsPaused, close };
     if (options.stage !== undefined) throw stopped?.error;
     const empty = openState(undefined);
-    return { ledger: empty.ledger, close: async () => empty.close() };
+    return { ledger: empty.ledger, startsPaused, close: async () => empty.close() };
   });
 }
 

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { createClients } from "../clients.ts";
 import { type Organization, withoutEffect } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
 import { describeDrift, desiredForMachines, MARKS } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
@@ -30,7 +31,8 @@ export function planCommand(): Command {
 }
 
 async function plan(options: Options): Promise<void> {
-  const { organizations, secrets, ledger, close } = await openForReading(options);
+  const { organizations, secrets, ledger, startsPaused, close } = await openForReading(options);
+  const isPaused = createAskPaused(ledger, startsPaused);
   const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
     const slugs = await chosenSlugs(organizations, options.organization);
@@ -47,7 +49,9 @@ async function plan(options: Options): Promise<void> {
         onProgress: reading(slug),
       });
       reports.push(found);
-      if (!options.json) show(organization, found);
+      if (options.json) return;
+      show(organization, found);
+      if (await isPaused(organization)) print(`${slug} is paused: nothing of this is done until resume.\n`);
     });
     if (options.json) printJson([...reports.map(forMachines), ...failures]);
     const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));

@@ -17,7 +17,11 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
-const WITHOUT_API_KEY = "it has no clavex.apiKey to read the directory with";
+const WHY_NOTHING: Record<Exclude<Run["result"], "done">, string> = {
+  busy: "another reconciliation is under way",
+  unreadable: "it has no clavex.apiKey to read the directory with",
+  paused: "it is paused; look at plan, then: resume",
+};
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** What `--json` shows of a run that did nothing. */
@@ -71,7 +75,11 @@ async function reconcile(options: Options): Promise<void> {
     if (options.json) printJson([...runs, ...failures]);
     if (runs.some((each) => each.sent > 0)) connection.sayIfItWaits();
     const asked = options.organization !== undefined;
-    if (runs.some(({ held, result }) => held || result === "busy" || (asked && result === "unreadable"))) {
+    if (
+      runs.some(
+        ({ held, result }) => held || result === "busy" || result === "paused" || (asked && result === "unreadable"),
+      )
+    ) {
       process.exitCode = 1;
     }
   } finally {
@@ -83,9 +91,7 @@ async function reconcile(options: Options): Promise<void> {
 function show(slug: string, run: Run): void {
   clearReading();
   if (run.result !== "done") {
-    print(
-      `${slug}: nothing was done: ${run.result === "busy" ? "another reconciliation is under way" : WITHOUT_API_KEY}`,
-    );
+    print(`${slug}: nothing was done: ${WHY_NOTHING[run.result]}`);
     return;
   }
   print(

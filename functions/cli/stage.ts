@@ -69,6 +69,7 @@ export async function openStage(stage: string): Promise<OpenPipeline> {
       ledger: createLedger(dynamoDbTable(dynamodb, tableName)),
     },
     webhookBaseUrl,
+    startsPaused: outputs.startsPaused === "true",
     async close() {
       sqs.destroy();
       dynamodb.destroy();

@@ -4,6 +4,8 @@ export interface Settings {
   queueUrl: string;
   deadLetterQueueUrl: string;
   tableName: string;
+  /** `true` where organizations that the ledger does not know yet start paused. */
+  startsPaused: string;
   /** One of LOG_LEVELS. */
   logLevel: string;
 }
@@ -14,6 +16,7 @@ export const VARIABLES: Readonly<Record<keyof Settings, string>> = {
   queueUrl: "QUEUE_URL",
   deadLetterQueueUrl: "DEAD_LETTER_QUEUE_URL",
   tableName: "TABLE_NAME",
+  startsPaused: "STARTS_PAUSED",
   logLevel: "LOG_LEVEL",
 };
 
@@ -23,6 +26,7 @@ export const OUTPUTS = {
   deadLetterQueueUrl: "DeadLetterQueueUrl",
   tableName: "TableName",
   webhookBaseUrl: "WebhookBaseUrl",
+  startsPaused: "StartsPaused",
 } as const;
 
 /** Where CloudWatch keeps the counts of all stages: the functions write them, the alarms and the dashboard read them. */

@@ -21,6 +21,11 @@ export function settings<K extends keyof Settings>(
   return Object.fromEntries(names.map((name) => [name, environment[VARIABLES[name]]])) as Pick<Settings, K>;
 }
 
+/** A setting that is a yes or no. */
+export function isTrue(setting: string): boolean {
+  return setting === "true";
+}
+
 /**
  * How much a function logs: the environment variable LOG_LEVEL in either letter case, `info` when it is not set.
  *

@@ -284,6 +284,11 @@ export function unqueued(record: SubjectRecord, before: SubjectRecord["queued"])
   return { ...record, queued: before };
 }
 
+/** The job that waited ended without having done anything: nobody is to rely on it. */
+export function dropped(record: SubjectRecord): SubjectRecord {
+  return { ...record, queued: undefined };
+}
+
 /**
  * Whether the person's groups in the directory decide anything: those of somebody who is suspended or gone are left as they are;
  * for the others scope and quota may depend on them too.

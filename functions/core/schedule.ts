@@ -58,9 +58,10 @@ const EARLY_MS = TICK_MS / 2;
  * before the next attempt, so that a full run that never succeeds does not keep light runs from happening.
  *
  * @param now milliseconds since the epoch
+ * @param since when the organization was resumed after a pause: a full run is due that has not begun since then
  */
-export function due(remembered: LastRuns, intervals: Intervals, now: number): RunKind[] {
-  const { watch, light, full } = believedRuns(remembered, now);
+export function due(remembered: LastRuns, intervals: Intervals, now: number, since?: number): RunKind[] {
+  const { watch, light, full } = runsSince(believedRuns(remembered, now), believed(since, now));
   const interval: Record<RunKind, number> = {
     watch: intervals.watchSeconds * 1000,
     light: intervals.lightMinutes * 60_000,
@@ -102,6 +103,11 @@ function believedRuns(runs: LastRuns, now: number): LastRuns {
       return [[kind, { ...run, doneAt: believed(run.doneAt, now) }]];
     }),
   );
+}
+
+/** Without a full run that began before a time, as if there had never been one. */
+function runsSince({ full, ...others }: LastRuns, since = Number.NEGATIVE_INFINITY): LastRuns {
+  return full !== undefined && full.beganAt >= since ? { ...others, full } : others;
 }
 
 /** A run begins: it is under way until it ends, or its lock does. */

@@ -4,6 +4,7 @@ import { createParkedJobs, type ParkedJobs } from "./dead-letters.ts";
 import { createGroupMemory, type GroupMemory } from "./group-memory.ts";
 import { createIdentities, type Identities } from "./identity.ts";
 import { createLocks, type Locks } from "./locks.ts";
+import { createPauses, type Pauses } from "./pause.ts";
 import { createRuns, type Runs } from "./runs.ts";
 import { createSubjects, type Subjects } from "./subjects.ts";
 import type { Table } from "./table.ts";
@@ -16,6 +17,7 @@ export interface Ledger {
   brakes: Brakes;
   locks: Locks;
   identities: Identities;
+  pauses: Pauses;
   runs: Runs;
   groups: GroupMemory;
 }
@@ -29,6 +31,7 @@ export function createLedger(table: Table): Ledger {
     brakes: createBrakes(table),
     locks: createLocks(table),
     identities: createIdentities(table),
+    pauses: createPauses(table),
     runs: createRuns(table),
     groups: createGroupMemory(table),
   };

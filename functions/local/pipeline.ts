@@ -4,6 +4,7 @@ import type { Secrets } from "../config/secrets.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
 import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { createCountFailure } from "../provision/attempts.ts";
 import { createGuards } from "../provision/guards.ts";
 import { createProvision } from "../provision/provision.ts";
@@ -74,7 +75,14 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
   });
 
-  const receiver = createReceiver({ organizations, secrets, queue, log, counters });
+  const receiver = createReceiver({
+    organizations,
+    secrets,
+    queue,
+    isPaused: createAskPaused(ledger, false),
+    log,
+    counters,
+  });
   let web: Web;
   try {
     web = await listen({ fetch: receiver.fetch, host, port: options.port });

@@ -4,6 +4,7 @@ import { unknownOrganization } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { createCircuitBreaker, type OnClose } from "./circuit-breaker.ts";
 import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
 
@@ -11,6 +12,8 @@ import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
 export interface Entered {
   organization: Organization;
   clients: OrganizationClients;
+  /** Whether nothing may be done for it now: see `whilePaused`. */
+  paused: boolean;
 }
 
 /** What every job of a container has to pass, whatever its kind. */
@@ -36,6 +39,8 @@ export interface GuardsDependencies {
   organizations: Organizations;
   clients: Clients;
   ledger: Ledger;
+  /** Whether organizations that the ledger does not know yet start paused. */
+  startsPaused?: boolean;
   /** How long a circuit stays open after a failure that every job would meet. */
   breakerDelay: ProbeDelay;
   onCircuitClose?: OnClose;
@@ -46,18 +51,22 @@ export function createGuards({
   organizations,
   clients,
   ledger,
+  startsPaused = false,
   breakerDelay,
   onCircuitClose,
   now = Date.now,
 }: GuardsDependencies): Guards {
   const breaker = createCircuitBreaker(breakerDelay, now, onCircuitClose);
   const identity = createIdentityGuard(ledger, now);
+  const isPaused = createAskPaused(ledger, startsPaused);
   return {
     async enter(slug) {
       const organization = await organizations.get(slug);
       if (!organization) throw unknownOrganization(slug);
-      await identity.require(organization);
-      return { organization, clients: clients.of(organization) };
+      const paused = await isPaused(organization);
+      // A paused organization makes no accounts, whatever its identity is: nothing of it is written down.
+      if (!paused) await identity.require(organization);
+      return { organization, clients: clients.of(organization), paused };
     },
     run: async (entered, work) =>
       breaker.run(await entered.clients.guarded(), async () => {

@@ -2,7 +2,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
 import { createClients } from "../clients.ts";
-import { settings } from "../config/environment.ts";
+import { isTrue, settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
@@ -23,7 +23,7 @@ import { createWorker, type Worker } from "./worker.ts";
 const RESERVE_MS = 150_000;
 
 function build(): Worker {
-  const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
+  const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
   const queue = createSqsQueue(new SQSClient(), queueUrl);
   const ledger = createLedger(dynamoDbTable(new DynamoDBClient(), tableName));
@@ -35,6 +35,7 @@ function build(): Worker {
       nextcloudConnections: CONTAINER_LIMITS.nextcloudConnections,
     }),
     ledger,
+    startsPaused: isTrue(startsPaused),
     breakerDelay: createProbeDelay(),
   });
   return createWorker({

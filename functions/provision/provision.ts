@@ -10,6 +10,7 @@ import { deprovisions, groupsJoinedBy, takesAccess } from "../core/plan.ts";
 import {
   applied,
   departed,
+  dropped,
   failedWrite,
   intended,
   isKnown,
@@ -28,6 +29,7 @@ import { createGroupLookup, type GroupLookup } from "./group-lookup.ts";
 import type { Entered, Guards } from "./guards.ts";
 import { createObserve, type Observation } from "./observe.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
+import { whilePaused } from "./pause.ts";
 
 export interface ProvisionDependencies {
   guards: Guards;
@@ -83,6 +85,12 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
     const entered = await guards.enter(job.organization);
     const { organization, clients } = entered;
     const record = await ledger.subjects.get(organization.slug, job.subject);
+    if (entered.paused) {
+      const outcome = whilePaused(entered);
+      // The full run that follows a pause must not take it for waiting.
+      if (record?.queued !== undefined) await ledger.subjects.tryPut(organization.slug, dropped(record));
+      return outcome;
+    }
     if (clients.directory.mode === "api" && isSuperseded(record, job, sentAt, now()))
       return { result: "superseded", accountId: record?.accountId };
     const id = accountId(organization.identity, job.subject);

@@ -12,6 +12,7 @@ import { problemOf } from "../telemetry/problem.ts";
 import type { CountFailure } from "./attempts.ts";
 import { CircuitOpen } from "./circuit-breaker.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
+import { OrganizationPaused } from "./pause.ts";
 import type { Provision } from "./provision.ts";
 
 export interface WorkerDependencies {
@@ -71,9 +72,10 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     const { wait, attempt } = await waitOf(dependencies, job, message, error);
     const seconds = dependencies.retryDelay(wait);
     if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
-    counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
+    const paused = failure instanceof OrganizationPaused;
+    if (!paused) counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
-    log[failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
+    log[paused || failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
       // What can be told of a message that may not even be readable.
       messageId: message.id,
       group: message.group,
@@ -136,6 +138,9 @@ async function waitOf(
   { receiveCount }: Message,
   error: unknown,
 ): Promise<{ wait: Wait; attempt: number }> {
+  // However long it lasts, somebody will end it: as rare as the attempts of a long outage.
+  if (error instanceof OrganizationPaused)
+    return { wait: { untriedForMs: Number.POSITIVE_INFINITY }, attempt: receiveCount };
   if (error instanceof CircuitOpen) return { wait: { untriedForMs: error.openForMs }, attempt: receiveCount };
   // The probe of a server that is away is as good as untried: it comes back to be the next one.
   if (error instanceof Failure && isServers(error)) return { wait: { untriedForMs: 0 }, attempt: receiveCount };

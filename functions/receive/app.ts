@@ -7,6 +7,7 @@ import type { Secrets } from "../config/secrets.ts";
 import { Failure } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
+import type { AskPaused } from "../ledger/pause.ts";
 import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
@@ -17,6 +18,8 @@ export interface ReceiverDependencies {
   organizations: Organizations;
   secrets: Secrets;
   queue: Pick<Sender, "send">;
+  /** Whether nothing is to be queued for an organization that can be asked again later. */
+  isPaused: AskPaused;
   log: Log;
   counters: Counters;
   now?: () => number;
@@ -24,6 +27,7 @@ export interface ReceiverDependencies {
 
 /** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
 const SECRET_REFRESH_MS = 60_000;
+const PAUSE_FRESH_MS = 10_000;
 const RETRY_AFTER_SECONDS = "30";
 
 /**
@@ -32,6 +36,7 @@ const RETRY_AFTER_SECONDS = "30";
  */
 export function createReceiver(dependencies: ReceiverDependencies): Hono {
   const { organizations, log, counters } = dependencies;
+  const isPaused = rememberPause(dependencies.isPaused, dependencies.now ?? Date.now);
   const verify = createVerifier(dependencies.secrets, dependencies.now ?? Date.now);
   const readBody = createBodyReader();
   const app = new Hono();
@@ -82,7 +87,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
       counters.count("DeliveriesMalformed");
       return { status: 400, body: { error: error.message } };
     }
-    const decision = decide(hint, organization);
+    const decision = await pausedOr(organization, decide(hint, organization));
     if ("reason" in decision) {
       counters.count("DeliveriesIgnored");
       return { status: 202, body: { status: "ignored", reason: decision.reason }, hint };
@@ -90,6 +95,12 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     await dependencies.queue.send(decision.job, hint.deliveryId);
     counters.count("DeliveriesQueued");
     return { status: 202, body: { status: "queued" }, hint };
+  }
+
+  /** A full run after the pause finds what a job would have done. Without an API key only the job knows it. */
+  async function pausedOr(organization: Organization, decision: ReturnType<typeof decide>): Promise<typeof decision> {
+    if ("reason" in decision || organization.clavex.apiKey === undefined) return decision;
+    return (await isPaused(organization)) ? { reason: "the organization is paused" } : decision;
   }
 
   function unauthorized(): Outcome {
@@ -132,6 +143,18 @@ export function decide(hint: Hint, organization: Organization): { job: Job } | {
   const snapshot = snapshotOf(hint.data, organization.quota.attribute);
   if (snapshot?.id === hint.subject) return { job: { ...job, snapshot } };
   return { reason: `event ${event} carries no data of its user, and without clavex.apiKey none can be read` };
+}
+
+/** Asks at most every ten seconds; an answer that cannot be had is no: the worker asks again before it does anything. */
+function rememberPause(ask: AskPaused, now: () => number): AskPaused {
+  const known = new Map<string, { at: number; answer: Promise<boolean> }>();
+  return (organization) => {
+    const before = known.get(organization.slug);
+    if (before !== undefined && now() - before.at < PAUSE_FRESH_MS) return before.answer;
+    const answer = ask(organization).catch(() => false);
+    known.set(organization.slug, { at: now(), answer });
+    return answer;
+  };
 }
 
 function createVerifier(secrets: Secrets, now: () => number) {

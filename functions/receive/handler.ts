@@ -1,26 +1,39 @@
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
-import { settings } from "../config/environment.ts";
+import { isTrue, settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
+import { dynamoDbTable } from "../ledger/dynamodb.ts";
+import { createLedger } from "../ledger/ledger.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { createReceiver } from "./app.ts";
 
 function build() {
-  const { stage, queueUrl } = settings(["stage", "queueUrl"]);
+  const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
   const counters = createCounters("receive", stage);
   const app = createReceiver({
     organizations: organizationsFromParameters(ssm, stage),
     secrets: parameterSecrets(ssm, stage),
     queue: createSqsQueue(new SQSClient(), queueUrl),
+    isPaused: createAskPaused(createLedger(dynamoDbTable(createDynamoDbClient(), tableName)), isTrue(startsPaused)),
     log: createLog("receive"),
     counters,
   });
   return { handle: handle(app), counters };
+}
+
+/** Its limits leave time to answer Clavex, which waits ten seconds: without the ledger's answer the worker decides. */
+function createDynamoDbClient(): DynamoDBClient {
+  return new DynamoDBClient({
+    maxAttempts: 1,
+    requestHandler: { connectionTimeout: 500, requestTimeout: 1_000, throwOnRequestTimeout: true },
+  });
 }
 
 let receiver: ReturnType<typeof build> | undefined;

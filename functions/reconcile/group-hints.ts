@@ -6,6 +6,7 @@ import type { GroupMap } from "../core/person.ts";
 import { followsGroups } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Guards } from "../provision/guards.ts";
+import { whilePaused } from "../provision/pause.ts";
 import type { FollowGroups } from "../provision/worker.ts";
 import type { Sender } from "../queue/queue.ts";
 
@@ -31,6 +32,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
   return async ({ job, sentAt }) => {
     const entered = await guards.enter(job.organization);
     const { organization, clients } = entered;
+    if (entered.paused) return whilePaused(entered);
     const { directory } = clients;
     if (directory.mode === "snapshots")
       return { result: "ignored", why: "without clavex.apiKey no groups can be read" };

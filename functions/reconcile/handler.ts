@@ -4,7 +4,7 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
 import { createClients } from "../clients.ts";
-import { settings } from "../config/environment.ts";
+import { isTrue, settings } from "../config/environment.ts";
 import { organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
@@ -33,7 +33,7 @@ const NEXTCLOUD_CONNECTIONS = 1;
 const RESERVE_MS = 60_000;
 
 function build() {
-  const { stage, queueUrl, tableName } = settings(["stage", "queueUrl", "tableName"]);
+  const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
   const log = createLog("reconcile");
   const counters = createCounters("reconcile", stage);
@@ -42,6 +42,7 @@ function build() {
     clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
     ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
     queue: createSqsQueue(new SQSClient(), queueUrl),
+    startsPaused: isTrue(startsPaused),
     log,
     counters,
   };
@@ -76,7 +77,7 @@ export async function handler(
   context: Pick<Context, "functionName" | "getRemainingTimeInMillis">,
 ): Promise<void> {
   built ??= build();
-  const { organizations, ledger, run, report, counters, lambda } = built;
+  const { organizations, ledger, startsPaused, run, report, counters, lambda } = built;
   const parsed = eventSchema.parse(event);
 
   const invoke = async (slug: string, kind: RunKind): Promise<void> => {
@@ -86,7 +87,8 @@ export async function handler(
       .catch((error) => report(new NotInvoked(error), kind, slug));
   };
   try {
-    if (parsed.mode === "tick") await createTick({ organizations, ledger, intervals: parsed, run: invoke, report })();
+    if (parsed.mode === "tick")
+      await createTick({ organizations, ledger, startsPaused, intervals: parsed, run: invoke, report })();
     else if (parsed.organization !== undefined) await run(parsed.organization, parsed.mode, deadlineOf(context));
     else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);
   } catch (error) {

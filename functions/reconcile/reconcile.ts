@@ -8,6 +8,7 @@ import type { Job } from "../core/job.ts";
 import { isRefusalHeeded, newRecord, queued, unqueued } from "../core/record.ts";
 import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { createBrake } from "../provision/brake.ts";
 import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -22,6 +23,8 @@ export interface ReconcileDependencies {
   queue: Pick<Sender, "sendAll">;
   log: Log;
   counters: Counters;
+  /** Whether organizations that the ledger does not know yet start paused. */
+  startsPaused?: boolean;
   now?: () => number;
 }
 
@@ -35,9 +38,9 @@ export interface ReconcileOptions {
 
 /**
  * What a run did. `busy`: another run of this organization is under way. `unreadable`: it has no API key to read the directory
- * with. Both did nothing.
+ * with. `paused`: an operator has not resumed it. All three did nothing.
  */
-export type Run = { result: "busy" | "unreadable" } | CompletedRun;
+export type Run = { result: "busy" | "unreadable" | "paused" } | CompletedRun;
 
 export interface CompletedRun {
   result: "done";
@@ -64,12 +67,14 @@ const QUEUED_MS: Record<Mode, number> = { light: 14 * DAY_MS, full: DAY_MS };
 const BATCH = 10;
 
 export function createReconcile(dependencies: ReconcileDependencies): Reconcile {
-  const { organizations, clients, ledger, now = Date.now } = dependencies;
+  const { organizations, clients, ledger, startsPaused = false, now = Date.now } = dependencies;
   const brake = createBrake(ledger, now);
+  const isPaused = createAskPaused(ledger, startsPaused);
   return async (slug, mode, options = {}) => {
     const organization = await organizations.get(slug);
     if (!organization) throw unknownOrganization(slug);
     if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
+    if (await isPaused(organization)) return { result: "paused" };
     const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS[mode]);
     if (!release) return { result: "busy" };
     try {

@@ -1,7 +1,9 @@
 import type { Organizations } from "../config/organizations.ts";
 import { Failure } from "../core/failure.ts";
+import { resumedAt } from "../core/pause.ts";
 import { begun, DEADLINE_MS, due, ended, type Intervals, type RunKind } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { type AskPaused, createAskPaused } from "../ledger/pause.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
@@ -49,7 +51,9 @@ export function createReport({ log, counters }: Pick<RunDependencies, "log" | "c
 
 export interface TickDependencies {
   organizations: Organizations;
-  ledger: Pick<Ledger, "runs">;
+  ledger: Pick<Ledger, "runs" | "pauses" | "identities">;
+  /** Whether organizations that the ledger does not know yet start paused. */
+  startsPaused?: boolean;
   intervals: Intervals;
   /** Carries out what is due: here, or by an invocation for each. */
   run: (slug: string, kind: RunKind) => Promise<void>;
@@ -65,11 +69,12 @@ const ORGANIZATIONS_AT_ONCE = 4;
  * It never rejects.
  */
 export function createTick(dependencies: TickDependencies): () => Promise<void> {
-  const { organizations, report } = dependencies;
+  const { organizations, ledger, report, startsPaused = false } = dependencies;
+  const isPaused = createAskPaused(ledger, startsPaused);
   return async () => {
     try {
       await sideBySide(await organizations.slugs(), ORGANIZATIONS_AT_ONCE, async (slug) => {
-        await tickOne(dependencies, slug).catch((error) => report(error, "tick", slug));
+        await tickOne({ ...dependencies, isPaused }, slug).catch((error) => report(error, "tick", slug));
       });
     } catch (error) {
       report(error, "tick");
@@ -77,15 +82,16 @@ export function createTick(dependencies: TickDependencies): () => Promise<void> 
   };
 }
 
-async function tickOne(dependencies: TickDependencies, slug: string): Promise<void> {
-  const { organizations, ledger, intervals, run, report, now = Date.now } = dependencies;
-  const last = await ledger.runs.of(slug);
-  const kinds = due(last, intervals, now());
+async function tickOne(dependencies: TickDependencies & { isPaused: AskPaused }, slug: string): Promise<void> {
+  const { organizations, ledger, intervals, run, report, isPaused, now = Date.now } = dependencies;
+  const [last, said] = await Promise.all([ledger.runs.of(slug), ledger.pauses.get(slug)]);
+  if (said?.paused) return;
+  const kinds = due(last, intervals, now(), resumedAt(said));
   if (kinds.length === 0) return;
   try {
     const organization = await organizations.get(slug);
     // Without an API key there is nothing to compare with.
-    if (organization?.clavex.apiKey === undefined) return;
+    if (organization?.clavex.apiKey === undefined || (await isPaused(organization))) return;
   } catch (error) {
     // A broken document is told as often as a light run would meet it, and not by every tick.
     const [kind] = kinds;

@@ -10,6 +10,7 @@ import type { Directory, DirectoryGroup } from "../core/person.ts";
 import { followsGroups } from "../core/record.ts";
 import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import type { Sender } from "../queue/queue.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -22,14 +23,17 @@ export interface WatchDependencies {
   ledger: Ledger;
   queue: Pick<Sender, "sendAll">;
   log: Log;
+  /** Whether organizations that the ledger does not know yet start paused. */
+  startsPaused?: boolean;
   now?: () => number;
 }
 
 /**
- * What a look did. `busy`: another one is under way. `unreadable`: without an API key no groups can be read. `held`: the
- * directory shows no groups at all, although some are remembered. None of these changed anything.
+ * What a look did. `busy`: another one is under way. `unreadable`: without an API key no groups can be read. `paused`: an
+ * operator has not resumed the organization. `held`: the directory shows no groups at all, although some are remembered. None
+ * of these changed anything.
  */
-export type WatchRun = { result: "busy" | "unreadable" | "held" } | CompletedWatch;
+export type WatchRun = { result: "busy" | "unreadable" | "paused" | "held" } | CompletedWatch;
 
 interface CompletedWatch {
   result: "done";
@@ -64,12 +68,14 @@ class TooManyGroups extends PipelineFailure {
  * each. Memory is written after the jobs: a crash in between sends some twice, and forgets none.
  */
 export function createWatch(dependencies: WatchDependencies): Watch {
-  const { organizations, clients, ledger, now = Date.now } = dependencies;
+  const { organizations, clients, ledger, startsPaused = false, now = Date.now } = dependencies;
+  const isPaused = createAskPaused(ledger, startsPaused);
   return async (slug, { deadline } = {}) => {
     const organization = await organizations.get(slug);
     if (!organization) throw unknownOrganization(slug);
     const access = clients.of(organization).directory;
     if (access.mode === "snapshots") return { result: "unreadable" };
+    if (await isPaused(organization)) return { result: "paused" };
     const release = await ledger.locks.take(slug, "watch", now(), now() + LOCK_MS.watch);
     if (!release) return { result: "busy" };
     try {

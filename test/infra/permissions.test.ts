@@ -28,11 +28,12 @@ const TRACES = { "*": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"] };
 const ORGANIZATIONS = { "parameter/organizations/*": ["ssm:GetParametersByPath"] };
 
 describe("least privilege", () => {
-  it("lets the receiver send to one queue and read its webhook secrets, and nothing more", () => {
+  it("lets the receiver send to one queue, read its webhook secrets and whether an organization is paused, and nothing more", () => {
     expect(granted("receive")).toEqual({
       ...ORGANIZATIONS,
       "parameter/secrets/*/webhook/*": ["ssm:GetParameter"],
       JobsQueue: ["sqs:SendMessage"],
+      LedgerTable: ["dynamodb:GetItem"],
       FunctionsReceiveLog: LOG,
       ...TRACES,
     });

@@ -43,7 +43,7 @@ beforeAll(async () => {
     nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "ssm:app-password" },
     identity: IDENTITY,
   });
-  stack = synthesize({ organizations: folderWith({ "acme.json": acme }) }, true);
+  stack = synthesize({ organizations: folderWith({ "acme.json": acme }), autostart: "true" }, true);
   // What the deployment would put into SSM, and the secrets that an admin puts there.
   for (const { Type, Properties } of Object.values(resources(stack.template)))
     if (Type === "AWS::SSM::Parameter") store.put(String(Properties.Name), String(Properties.Value));

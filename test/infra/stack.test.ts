@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Match, type Template } from "aws-cdk-lib/assertions";
 import { describe, expect, it } from "vitest";
-import { stackName } from "../../functions/config/deployment.ts";
+import { OUTPUTS, stackName } from "../../functions/config/deployment.ts";
 import { FUNCTIONS } from "../../infra/bundling.ts";
 import { functionId, type Resource, readable, resources } from "./policies.ts";
 import { document, folderWith, synthesize } from "./synth.ts";
@@ -155,6 +155,15 @@ describe("functions", () => {
     });
   });
 
+  it("leave a new organization alone until resume, unless autostart says otherwise", () => {
+    const started = synthesize({ autostart: "true" }).template;
+    for (const name of ["receive", "provision", "reconcile"] as const) {
+      expect(functionProperties(name).Environment).toMatchObject({ Variables: { STARTS_PAUSED: "true" } });
+      expect(functionProperties(name, started).Environment).toMatchObject({ Variables: { STARTS_PAUSED: "false" } });
+    }
+    template.hasOutput(OUTPUTS.startsPaused, { Value: "true" });
+  });
+
   it("keeps logs for as many days as logDays says", () => {
     for (const { Properties } of ofType("AWS::Logs::LogGroup", synthesize({ logDays: "7" }).template))
       expect(Properties.RetentionInDays).toBe(7);
@@ -182,8 +191,7 @@ describe("functions", () => {
     const [dead] = ids.filter((id) => /^JobsDeadLetters[0-9A-F]{8}$/.test(id));
     const [table] = ids.filter((id) => /^LedgerTable[0-9A-F]{8}$/.test(id));
     for (const name of FUNCTIONS) expect(variables(name).QUEUE_URL).toEqual({ Ref: queue });
-    for (const name of ["provision", "reconcile", "replay"] as const)
-      expect(variables(name).TABLE_NAME).toEqual({ Ref: table });
+    for (const name of FUNCTIONS) expect(variables(name).TABLE_NAME).toEqual({ Ref: table });
     expect(variables("replay").DEAD_LETTER_QUEUE_URL).toEqual({ Ref: dead });
   });
 });
@@ -478,6 +486,7 @@ describe("the stack", () => {
       "ReceiveFunction",
       "ReconcileFunction",
       "ReplayFunction",
+      "StartsPaused",
       "TableName",
       "WebhookBaseUrl",
       "WebhookUrlacme",

@@ -37,6 +37,7 @@ test("while the disk is full deliveries are answered with 503; once there is roo
     organizations: fixedOrganizations([ORGANIZATION]),
     secrets: environmentSecrets(environmentOf("", ORGANIZATION.slug)),
     queue,
+    isPaused: async () => false,
     log: silent,
     counters: { count: () => undefined, flush: () => undefined },
   });

@@ -55,6 +55,7 @@ async function start({ requestTimeout = NEVER, queue = state.queue, watch = (req
     organizations: fixedOrganizations([ORGANIZATION]),
     secrets: environmentSecrets({ WEBHOOK: SECRET }),
     queue,
+    isPaused: async () => false,
     log: jsonLog("test", (line) => lines.push(line), "info"),
     counters: { count: () => undefined, flush: () => undefined },
   });

@@ -143,7 +143,7 @@ function brittleLedger(ledger: Ledger) {
         };
       },
     });
-  const { subjects, claims, deadLetters, brakes, locks, identities, runs, groups } = ledger;
+  const { subjects, claims, deadLetters, brakes, locks, identities, pauses, runs, groups } = ledger;
   const brittle: Ledger = {
     subjects: wrap(subjects),
     claims: wrap(claims),
@@ -151,6 +151,7 @@ function brittleLedger(ledger: Ledger) {
     brakes: wrap(brakes),
     locks: wrap(locks),
     identities: wrap(identities),
+    pauses: wrap(pauses),
     runs: wrap(runs),
     groups: wrap(groups),
   };

@@ -104,6 +104,7 @@ function receiver(change: Partial<ReceiverDependencies> = {}) {
     organizations: fixedOrganizations([ACME, PLAIN]),
     secrets: environmentSecrets(ENVIRONMENT),
     queue,
+    isPaused: async () => false,
     log: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },
     counters: { count: (counter) => counted.push(counter), flush: () => undefined },
     ...change,

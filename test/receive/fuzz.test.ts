@@ -47,6 +47,7 @@ beforeAll(async () => {
     organizations: fixedOrganizations(organizations),
     secrets: environmentSecrets({ SECRET }),
     queue: createSqsQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
+    isPaused: async () => false,
     log: terminalLog((line) => lines.push(line), "debug"),
     counters: { count: () => undefined, flush: () => undefined },
   });

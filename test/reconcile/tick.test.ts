@@ -264,6 +264,7 @@ describe("several organizations", () => {
       organizations,
       run: async (slug) => void ran.push(slug),
       ledger: {
+        ...company.ledger,
         runs: {
           ...company.ledger.runs,
           of: (slug) => (slug === slugs[0] ? Promise.reject(new Error("broken")) : company.ledger.runs.of(slug)),

@@ -1,6 +1,7 @@
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
 import type { Claims } from "../../functions/ledger/claims.ts";
+import { createAskPaused } from "../../functions/ledger/pause.ts";
 import { createCountFailure } from "../../functions/provision/attempts.ts";
 import { createGuards } from "../../functions/provision/guards.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
@@ -72,7 +73,7 @@ const RETRY_SECONDS = 1;
 const NEVER = new AbortController().signal;
 
 /** Adds a pipeline to an organization, in its own time: every step begins a second after the one before. */
-export function withPipeline(tenant: Tenant): Company {
+export function withPipeline(tenant: Tenant, startsPaused = false): Company {
   const { slug, organizations, secrets, ledger, clock } = tenant;
   const now = () => clock.now;
   const lines: Line[] = [];
@@ -101,6 +102,7 @@ export function withPipeline(tenant: Tenant): Company {
     organizations,
     clients: tenant.newClients(),
     ledger,
+    startsPaused,
     breakerDelay: () => RETRY_SECONDS,
     now,
   });
@@ -116,9 +118,17 @@ export function withPipeline(tenant: Tenant): Company {
     now,
   });
   const readers = tenant.newClients();
-  const dependencies = { organizations, clients: readers, ledger, queue, log, counters, now };
+  const dependencies = { organizations, clients: readers, ledger, queue, startsPaused, log, counters, now };
   const reconcile = createReconcile(dependencies);
-  const receiver = createReceiver({ organizations, secrets, queue, log, counters, now });
+  const receiver = createReceiver({
+    organizations,
+    secrets,
+    queue,
+    isPaused: createAskPaused(ledger, startsPaused),
+    log,
+    counters,
+    now,
+  });
 
   const step = (): void => {
     clock.now += 1_000;

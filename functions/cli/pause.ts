@@ -1,0 +1,67 @@
+import { Command } from "commander";
+import type { Organization } from "../core/organization.ts";
+import { createAskPaused } from "../ledger/pause.ts";
+import { type ConnectOptions, withConnection } from "./options.ts";
+import { chosenSlugs, eachOrganization } from "./organizations.ts";
+import { connect } from "./pipeline.ts";
+import { confirm } from "./prompt.ts";
+import { print } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization?: string;
+  yes?: boolean;
+  dryRun?: boolean;
+}
+
+/** `pause`: nothing is provisioned or deprovisioned until `resume`. */
+export function pauseCommand(): Command {
+  return pausing("pause", "Stops provisioning and deprovisioning until resume; deliveries are still accepted.", true);
+}
+
+/** `resume`: ends a pause, also the one in which a new organization starts on AWS. */
+export function resumeCommand(): Command {
+  return pausing("resume", "Ends a pause and starts a full reconciliation. Look at plan first.", false);
+}
+
+function pausing(name: "pause" | "resume", description: string, paused: boolean): Command {
+  return withConnection(new Command(name))
+    .description(description)
+    .option("--organization <slug>", "only this organization")
+    .option("--dry-run", "only say what would be done")
+    .option("--yes", "do not ask")
+    .action((options: Options) => say(options, paused));
+}
+
+async function say(options: Options, paused: boolean): Promise<void> {
+  const connection = await connect(options);
+  const { organizations, ledger, startsPaused } = connection;
+  const isPaused = createAskPaused(ledger, startsPaused);
+  try {
+    const concerned: Organization[] = [];
+    const slugs = await chosenSlugs(organizations, options.organization);
+    await eachOrganization(slugs, organizations, async (organization) => {
+      if ((await isPaused(organization)) !== paused) concerned.push(organization);
+      else print(`${organization.slug}: ${paused ? "is paused already" : "is not paused"}`);
+    });
+    for (const organization of concerned) print(`${organization.slug}: ${effectOf(organization, paused)}`);
+    if (concerned.length === 0 || options.dryRun) return;
+    await confirm(paused ? "Pause now?" : "Resume now?", options.yes);
+    for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: Date.now() });
+    print(paused ? "Paused." : "Resumed.");
+    if (!paused) connection.sayIfItWaits();
+  } finally {
+    await connection.close();
+  }
+}
+
+/** What will be different, which depends on whether what happens meanwhile can be read again afterwards. */
+function effectOf({ clavex }: Organization, paused: boolean): string {
+  const readable = clavex.apiKey !== undefined;
+  if (paused)
+    return readable
+      ? "nobody gets or loses access until resume; deliveries are answered and dropped, a full reconciliation finds what they said"
+      : "nobody gets or loses access until resume; without clavex.apiKey deliveries wait in the queue meanwhile: resume within ten days";
+  return readable
+    ? "a full reconciliation starts within a minute, where scheduled ones are on, and everybody is provisioned as plan shows it"
+    : "what waits in the queue is worked on within twenty minutes";
+}

@@ -1,0 +1,21 @@
+import { PipelineFailure } from "../core/failure.ts";
+import type { Entered } from "./guards.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** The organization is paused, and what its job says is said nowhere else: the job waits. */
+export class OrganizationPaused extends PipelineFailure {
+  constructor() {
+    super("transient", "organization-paused", "the organization is paused, its job waits", "organization");
+  }
+}
+
+/**
+ * How a job of a paused organization ends. With an API key it is done: the full run after `resume` finds whatever it would have
+ * done.
+ *
+ * @throws {OrganizationPaused} without an API key, because only the job knows what its webhook said
+ */
+export function whilePaused({ clients }: Pick<Entered, "clients">): Outcome {
+  if (clients.directory.mode === "snapshots") throw new OrganizationPaused();
+  return { result: "ignored", why: "the organization is paused" };
+}
