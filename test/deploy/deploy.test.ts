@@ -195,10 +195,10 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
   };
 
   test("has a template in which cfn-lint finds nothing", async () => {
-    const { assembly, stack } = synthesize({ organizations: folderWith({ "acme.json": document("acme") }) });
-    const template = join(assembly, stack.templateFile);
+    const { template } = synthesize({ organizations: folderWith({ "acme.json": document("acme") }) });
+    checkout.write("template.json", JSON.stringify(template.toJSON()));
     // W3005: CDK writes a dependency down beside a reference that means the same.
-    const { code, output: found } = await checkout.run(`cfn-lint --ignore-checks W3005 ${template}`);
+    const { code, output: found } = await checkout.run("cfn-lint --ignore-checks W3005 template.json");
     expect([code, found]).toEqual([0, ""]);
   });
 
