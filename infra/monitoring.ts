@@ -117,6 +117,25 @@ export class Monitoring extends Construct {
           description: `More people would be deprovisioned than allowed; they wait. Look: ${cli("plan")}`,
         },
         {
+          name: "leaves-held",
+          metric: counterOf(["provision", "reconcile"], "LeavesHeld"),
+          threshold: 1,
+          description: `More people would lose a group than allowed, or Clavex shows no groups; they stay. Look: ${cli("plan")}`,
+        },
+        {
+          name: "daily-deprovisions",
+          metric: counter("provision", "DeprovisionsOverDaily"),
+          threshold: 1,
+          description:
+            "More people have lost access within a day than reconcile.maxDeprovisions.daily. Nobody is held by that: is it right?",
+        },
+        {
+          name: "revokes-refused",
+          metric: counter("provision", "RevokesRefused"),
+          threshold: 1,
+          description: `Nextcloud refuses to take access away from somebody, who still has it. Look: ${cli("dead-letters list")}`,
+        },
+        {
           name: "reconcile-failures",
           metric: counter("reconcile", "ReconcileFailures").with({ period: Duration.hours(1) }),
           threshold: RECONCILE_FAILURES,

@@ -21,9 +21,11 @@ export function createGroupMap(
 ): ReadGroupMap {
   return coalesced(async () => {
     const names = new Set<string>();
+    let isEmpty = true;
     const waiting: { id: string; name: string }[] = [];
     for await (const page of api.groups()) {
       for (const group of page) {
+        isEmpty = false;
         if (!relevant(group.name)) continue;
         names.add(group.name);
         if (group.memberCount > 0) waiting.push(group);
@@ -40,6 +42,6 @@ export function createGroupMap(
     // Copies: an array that has grown holds room for more.
     for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
     const none: string[] = [];
-    return { names, of: (subject) => groupsOf.get(subject) ?? none };
+    return { names, isEmpty, of: (subject) => groupsOf.get(subject) ?? none };
   }, now);
 }

@@ -62,7 +62,10 @@ async function plan(options: Options): Promise<void> {
   }
 }
 
-function show(organization: Organization, { differences, notes, held, people, accounts }: FullReport): void {
+function show(
+  organization: Organization,
+  { differences, notes, held, heldLeaves, people, accounts }: FullReport,
+): void {
   clearReading();
   print(`${organization.slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
   for (const note of withoutEffect(organization)) print(`  ! ${note}\n`);
@@ -76,7 +79,7 @@ function show(organization: Organization, { differences, notes, held, people, ac
     for (const { subject, note } of notes) print(`  ! ${subject}: ${printable(note)}`);
     print();
   }
-  if (held) print(`Held: ${held.explanation}\n`);
+  for (const each of [held, heldLeaves]) if (each) print(`Held: ${each.explanation}\n`);
   const count = (kind: string) => differences.filter((difference) => difference.kind === kind).length;
   const changes = differences.length - count("adopt");
   print(

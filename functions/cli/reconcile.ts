@@ -12,6 +12,7 @@ interface Options extends ConnectOptions {
   organization?: string;
   light?: boolean;
   allowDeprovisions?: number;
+  allowLeaves?: number;
   json?: boolean;
   yes?: boolean;
 }
@@ -25,7 +26,7 @@ const WHY_NOTHING: Record<Exclude<Run["result"], "done">, string> = {
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** What `--json` shows of a run that did nothing. */
-const NOTHING_DONE = { sent: 0, waiting: 0, refused: 0, held: undefined };
+const NOTHING_DONE = { sent: 0, waiting: 0, refused: 0, held: undefined, heldLeaves: undefined };
 
 /** `reconcile`: finds every difference now and queues a job for each person. */
 export function reconcileCommand(): Command {
@@ -36,6 +37,7 @@ export function reconcileCommand(): Command {
     .option("--organization <slug>", "only this organization")
     .option("--light", "read only Clavex, and compare with what was applied last")
     .option("--allow-deprovisions <number>", "let so many people more than the brake's limit lose access", parseNumber)
+    .option("--allow-leaves <number>", "let so many people more than the brake's limit lose a group", parseNumber)
     .option("--yes", "do not ask")
     .option("--json", "print JSON")
     .action(reconcile);
@@ -48,13 +50,15 @@ function parseNumber(text: string): number {
 }
 
 async function reconcile(options: Options): Promise<void> {
-  const { allowDeprovisions: allowed } = options;
-  if (allowed !== undefined) {
-    if (options.organization === undefined) throw new CommandError("--allow-deprovisions needs --organization");
-    await confirm(
-      `Let ${allowed} more people of ${options.organization} lose access than the brake does?`,
-      options.yes,
-    );
+  const { organization, allowDeprovisions, allowLeaves } = options;
+  const allowing: [string, number | undefined, string][] = [
+    ["--allow-deprovisions", allowDeprovisions, "access"],
+    ["--allow-leaves", allowLeaves, "a group"],
+  ];
+  for (const [option, number, what] of allowing) {
+    if (number === undefined) continue;
+    if (organization === undefined) throw new CommandError(`${option} needs --organization`);
+    await confirm(`Let ${number} more people of ${organization} lose ${what} than the brake does?`, options.yes);
   }
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
@@ -66,7 +70,8 @@ async function reconcile(options: Options): Promise<void> {
     const failures = await eachOrganization(slugs, connection.organizations, async ({ slug }) => {
       const done = await run(slug, options.light ? "light" : "full", {
         onProgress: reading(slug),
-        ...(allowed === undefined ? {} : { allowDeprovisions: allowed }),
+        ...(allowDeprovisions === undefined ? {} : { allowDeprovisions }),
+        ...(allowLeaves === undefined ? {} : { allowLeaves }),
       });
       const { report: _, ...result } = { ...NOTHING_DONE, report: undefined, ...done };
       runs.push({ organization: slug, ...result });
@@ -77,7 +82,8 @@ async function reconcile(options: Options): Promise<void> {
     const asked = options.organization !== undefined;
     if (
       runs.some(
-        ({ held, result }) => held || result === "busy" || result === "paused" || (asked && result === "unreadable"),
+        ({ held, heldLeaves, result }) =>
+          held || heldLeaves || result === "busy" || result === "paused" || (asked && result === "unreadable"),
       )
     ) {
       process.exitCode = 1;
@@ -97,5 +103,5 @@ function show(slug: string, run: Run): void {
   print(
     `${slug}: looked at ${run.report.people} people, sent ${run.sent} jobs; ${run.waiting} wait already, ${run.refused} were refused before.`,
   );
-  if (run.held) print(`${slug}: held: ${run.held.explanation}`);
+  for (const held of [run.held, run.heldLeaves]) if (held) print(`${slug}: held: ${held.explanation}`);
 }

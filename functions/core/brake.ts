@@ -1,119 +1,243 @@
 import * as z from "zod";
+import { isAhead, isWithin } from "./clock.ts";
 import { PipelineFailure } from "./failure.ts";
 import type { Organization } from "./organization.ts";
 
-/** The stored form of the brake. */
-export const brakeSchema = z.object({
-  /** When the hour that is counted began (milliseconds since the epoch), and how many deprovisions passed in it. */
-  hourStart: z.number(),
-  passed: z.number(),
-  /** Set when somebody was held; only an operator releases it. */
+/** What is braked: people who lose their account, and people who lose a group. Each is counted by itself. */
+export type Braked = "deprovisions" | "leaves";
+
+/** Who passed within the same five minutes: how many, and when the last of them did (milliseconds since the epoch). */
+const bucketSchema = z.looseObject({ at: z.number(), people: z.number() });
+
+const currentSchema = z.looseObject({
+  /** A day of them. Those who passed by an operator's allowance are not counted. */
+  buckets: z.array(bucketSchema),
+  /** Set when somebody was held, and since when; only an operator releases it. */
   held: z.boolean(),
+  heldAt: z.number().optional(),
   /** How many more an operator has allowed, and until when (milliseconds since the epoch). */
   allowed: z.number(),
   allowedUntil: z.number(),
-  /** Who was let pass in this hour: a retry does not count twice. */
-  admitted: z.array(z.string()),
+  /** The last changes, by id: one whose answer was lost is not made twice. */
+  changes: z.array(z.string()).default([]),
 });
 
-/** The hourly count of an organization's deprovisions. */
-export type BrakeState = z.output<typeof brakeSchema>;
+const firstVersion = { hourStart: z.number(), passed: z.number(), admitted: z.unknown() };
 
-/** How many of those who passed are remembered by name; far below what fits into one item. */
-const MOST_REMEMBERED = 2_000;
+/** As version 0.1 wrote it: one count for an hour, and a list of those who passed. */
+const firstVersionSchema = z
+  .looseObject({
+    ...firstVersion,
+    held: z.boolean(),
+    allowed: z.number(),
+    allowedUntil: z.number(),
+  })
+  .transform(
+    ({ hourStart, passed, admitted: _, ...rest }): z.output<typeof currentSchema> => ({
+      ...rest,
+      buckets: passed > 0 ? [{ at: hourStart, people: passed }] : [],
+      ...(rest.held ? { heldAt: hourStart } : {}),
+      changes: [],
+    }),
+  );
+
+/** The stored form of a brake. What newer versions keep in it stays. */
+export const brakeSchema = z.union([
+  currentSchema
+    .extend(z.object(firstVersion).partial().shape)
+    .transform(({ hourStart: _hour, passed: _passed, admitted: _admitted, ...state }) => state),
+  firstVersionSchema,
+]);
+
+/** A brake as it is stored: version 0.1 can read it, too, as one hour that began with the first who count now. */
+export function brakeItem(state: BrakeState): Record<string, unknown> {
+  const last = state.buckets.at(-1)?.at ?? 0;
+  const hour = state.buckets.filter(({ at }) => isWithin(at, HOUR_MS, last));
+  const passed = hour.reduce((sum, { people }) => sum + people, 0);
+  return { ...state, hourStart: hour[0]?.at ?? 0, passed, admitted: [] };
+}
+
+/** How many people of an organization lost something lately, and whether others are held because of that. */
+export type BrakeState = z.output<typeof currentSchema>;
+
+const BUCKET_MS = 5 * 60_000;
 const HOUR_MS = 60 * 60_000;
-const ALLOWED_MS = 24 * HOUR_MS;
+const DAY_MS = 24 * HOUR_MS;
+const ALLOWED_MS = DAY_MS;
+/** With each change that other workers make meanwhile one is forgotten: far more than there are workers. */
+const MOST_CHANGES = 16;
 
-/** A deprovision that waits for an operator, because there have been too many in this hour. */
+/** A person who waits for an operator, because too many have lost their account, or a group, within an hour. */
 export class BrakeHeld extends PipelineFailure {
-  constructor(organization: string, limit: number) {
+  readonly braked: Braked;
+
+  constructor(organization: string, braked: Braked, limit: number) {
+    const lose = { deprovisions: "access", leaves: "a group" }[braked];
     super(
       "configuration",
-      "brake-held",
-      `more than ${limit} people of ${organization} would lose access within an hour`,
+      { deprovisions: "brake-held", leaves: "leaves-held" }[braked],
+      `more than ${limit} people of ${organization} would lose ${lose} within an hour`,
+      "subject",
+      { fix: `If that is right, allow it: ${releaseCommand(organization, braked)}` },
+    );
+    this.braked = braked;
+  }
+}
+
+/** The directory shows no groups at all, although people are in some by us: nobody is taken out of any. */
+export class GroupsEmpty extends PipelineFailure {
+  constructor(organization: string) {
+    super(
+      "configuration",
+      "groups-empty",
+      `Clavex shows no groups of ${organization}, but people are in some`,
       "subject",
       {
-        fix: `If that is right, allow it: clavex-nextcloud reconcile --organization ${organization} --allow-deprovisions NUMBER`,
+        fix: `Look at the groups in Clavex. If all are deleted, allow it: ${releaseCommand(organization, "leaves")}`,
       },
     );
   }
 }
 
-/** The brake of an organization in which nobody has lost access yet. */
-export function newBrake(now: number): BrakeState {
-  return { hourStart: now, passed: 0, held: false, allowed: 0, allowedUntil: 0, admitted: [] };
+function releaseCommand(organization: string, braked: Braked, number: number | string = "NUMBER"): string {
+  return `clavex-nextcloud reconcile --organization ${organization} --allow-${braked} ${number}`;
 }
 
-/** The most people who may lose access at once: the larger of the count and the percentage, rounded down. */
-export function deprovisionLimit({ reconcile }: Organization, known: number): number {
-  const { count, percent } = reconcile.maxDeprovisions;
-  return Math.max(count, Math.floor((known * percent) / 100));
+/** The brake of an organization in which nobody has lost anything yet. */
+export function newBrake(): BrakeState {
+  return { buckets: [], held: false, allowed: 0, allowedUntil: 0, changes: [] };
 }
 
-/** How many more people an operator has allowed to lose access; an unused allowance expires after a day. */
-export function allowance(brake: Pick<BrakeState, "allowed" | "allowedUntil"> | undefined, now: number): number {
-  return brake !== undefined && now < brake.allowedUntil ? brake.allowed : 0;
-}
+const DEFAULT_COUNT = 10;
+/** However small the organization is. */
+const LEAST_DEFAULT = 2;
+
+/** From so many people on the default count needs no cap. */
+export const UNCAPPED_FROM = 2 * DEFAULT_COUNT;
 
 /**
- * Counts one more person who would lose access; a person who was let pass lately is not counted again.
+ * The most people who may lose this within an hour: the larger of the count and the percentage, rounded down. A count of
+ * deprovisions that nobody chose is at most half of the people, but two at least.
  *
- * @param limit how many may pass in an hour
+ * @param enabled how many people have an account that is enabled
+ */
+export function hourlyLimit({ reconcile }: Organization, braked: Braked, enabled: number): number {
+  const { maxDeprovisions, maxLeaves } = reconcile;
+  const { percent } = braked === "leaves" ? maxLeaves : maxDeprovisions;
+  const count = braked === "leaves" ? maxLeaves.count : (maxDeprovisions.count ?? defaultCount(enabled));
+  return Math.max(count, Math.floor((enabled * percent) / 100));
+}
+
+function defaultCount(enabled: number): number {
+  return Math.min(DEFAULT_COUNT, Math.max(LEAST_DEFAULT, Math.floor(enabled / 2)));
+}
+
+/** The number of deprovisions within a day that raises an alarm. */
+export function dailyLimit({ reconcile }: Organization, hourly: number): number {
+  return reconcile.maxDeprovisions.daily ?? 3 * hourly;
+}
+
+/** How many more people an operator has allowed to lose something; an unused allowance expires after a day. */
+export function allowance(brake: Pick<BrakeState, "allowed" | "allowedUntil"> | undefined, now: number): number {
+  return brake !== undefined && isAhead(brake.allowedUntil, ALLOWED_MS, now) ? brake.allowed : 0;
+}
+
+/** How many have passed within the last hour, or day. */
+export function passedWithin({ buckets }: Pick<BrakeState, "buckets">, span: "hour" | "day", now: number): number {
+  const milliseconds = span === "hour" ? HOUR_MS : DAY_MS;
+  return buckets.reduce((sum, { at, people }) => sum + (isWithin(at, milliseconds, now) ? people : 0), 0);
+}
+
+/** By what somebody was let pass. */
+export type Admission = "allowance" | "limit";
+
+/**
+ * Counts one more person. Whoever was let pass before, and was not done with, must not come here again: see
+ * `isAdmitted` of core/record.ts.
+ *
+ * @param limit how many may pass in an hour, whenever it begins
  * @returns the brake afterwards; once somebody was held, a new hour releases nobody
  */
 export function admit(
   state: BrakeState,
-  subject: string,
   limit: number,
   now: number,
-): { state: BrakeState; admitted: boolean } {
-  const over = now - state.hourStart >= HOUR_MS && !state.held;
-  const current = over ? { ...state, hourStart: now, passed: 0, admitted: [] } : state;
-  if (current.admitted.includes(subject)) return { state: current, admitted: true };
-  const admitted = [...current.admitted, subject].slice(-MOST_REMEMBERED);
-  if (allowance(current, now) > 0)
-    return { state: { ...current, allowed: current.allowed - 1, admitted }, admitted: true };
-  if (!current.held && current.passed < limit)
-    return { state: { ...current, passed: current.passed + 1, admitted }, admitted: true };
-  return { state: { ...current, held: true }, admitted: false };
+): { state: BrakeState; admitted: Admission | undefined } {
+  if (allowance(state, now) > 0) return { state: { ...state, allowed: state.allowed - 1 }, admitted: "allowance" };
+  if (!state.held && passedWithin(state, "hour", now) < limit)
+    return { state: { ...state, buckets: counted(state.buckets, now) }, admitted: "limit" };
+  return { state: state.held ? state : { ...state, held: true, heldAt: now }, admitted: undefined };
+}
+
+function counted(buckets: BrakeState["buckets"], now: number): BrakeState["buckets"] {
+  const kept = buckets.filter(({ at }) => isWithin(at, DAY_MS, now));
+  const last = kept.at(-1);
+  // Each counts until the last of its five minutes is an hour old: no hour has more than the limit.
+  if (last && Math.floor(last.at / BUCKET_MS) === Math.floor(now / BUCKET_MS))
+    return [...kept.slice(0, -1), { ...last, at: Math.max(last.at, now), people: last.people + 1 }];
+  return [...kept, { at: now, people: 1 }];
+}
+
+/** Somebody who was let pass could not be noted: they are counted when they come again. */
+export function giveBack(state: BrakeState, admitted: Admission): BrakeState {
+  if (admitted === "allowance") return { ...state, allowed: state.allowed + 1 };
+  const last = state.buckets.at(-1);
+  if (!last) return state;
+  return { ...state, buckets: [...state.buckets.slice(0, -1), { ...last, people: last.people - 1 }] };
 }
 
 /** An operator allows `number` more, and those who were held go on. */
 export function allow(state: BrakeState, number: number, now: number): BrakeState {
+  const { heldAt } = state;
+  // The hour stood still while people were held: otherwise all those who are left would pass after it, too.
+  const stoodStill = state.held && heldAt !== undefined ? now - heldAt : 0;
   return {
     ...state,
-    // The hour begins anew for those who are still held: otherwise an expired hour would release them.
-    ...(state.held ? { hourStart: now } : {}),
+    buckets: state.buckets.map((bucket) => ({ ...bucket, at: bucket.at + stoodStill })),
     held: false,
+    heldAt: undefined,
     allowed: allowance(state, now) + number,
     allowedUntil: now + ALLOWED_MS,
   };
 }
 
-/** Why nobody is deprovisioned by a run. */
+/** Whether a change was made before, although its answer was lost. */
+export function hasChange({ changes }: BrakeState, id: string): boolean {
+  return changes.includes(id);
+}
+
+/** Remembers the id of a change. */
+export function withChange(state: BrakeState, id: string): BrakeState {
+  return { ...state, changes: [...state.changes, id].slice(-MOST_CHANGES) };
+}
+
+/** Why people are deprovisioned, or taken out of groups, by no job of a run. */
 export interface Held {
-  reason: "brake" | "empty-directory" | "partial-read" | "time-over";
+  reason: "brake" | "empty-directory" | "partial-read" | "time-over" | "leaves" | "empty-groups";
   /** One sentence. */
   explanation: string;
   people: number;
 }
 
-/** What a run knows when it has to decide whether people may lose access by it. */
+/** What a run knows when it has to decide whether people may lose something by it. */
 export interface RunNumbers {
-  /** How many would lose access. */
-  losing: number;
-  /** How many people the directory shows, whether it was read to its end, and how many the ledger has, and has as active. */
+  /** How many would lose access, and how many a group. */
+  losing: Readonly<Record<Braked, number>>;
+  /** How many people the directory shows, whether it was read to its end, and how many the ledger has. */
   users: number;
   complete: boolean;
   known: number;
-  active: number;
+  /** How many have an account that is enabled: as the ledger knows, or as the run has seen, whichever is more. */
+  enabled: number;
   /** How many more than the limit an operator has allowed. */
-  allowed: number;
+  allowed: Readonly<Record<Braked, number>>;
+  /** Whether the directory shows no groups at all. */
+  groupsEmpty: boolean;
 }
 
 /** Whether a run must deprovision nobody, and why. */
 export function hold(organization: Organization, run: RunNumbers): Held | undefined {
-  const people = run.losing;
+  const people = run.losing.deprovisions;
   if (!run.complete) {
     return {
       reason: "partial-read",
@@ -129,11 +253,36 @@ export function hold(organization: Organization, run: RunNumbers): Held | undefi
       explanation: `Clavex shows no people, but the ledger knows ${run.known}: nobody is deprovisioned`,
     };
   }
-  const limit = deprovisionLimit(organization, run.active);
-  if (people <= limit + run.allowed) return undefined;
+  if (run.groupsEmpty && organization.scope.groups.length > 0 && people > run.allowed.leaves)
+    return emptyGroups(organization, people);
+  const limit = hourlyLimit(organization, "deprovisions", run.enabled);
+  if (people <= limit + run.allowed.deprovisions) return undefined;
   return {
     reason: "brake",
     people,
-    explanation: `${people} people would lose access, more than the ${limit} that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization ${organization.slug} --allow-deprovisions ${people}`,
+    explanation: `${people} people would lose access, more than the ${limit} that may at once: nobody is deprovisioned. If that is right: ${releaseCommand(organization.slug, "deprovisions", people)}`,
+  };
+}
+
+/** Whether a run must take nobody out of a group, and why. */
+export function holdLeaves(organization: Organization, run: RunNumbers): Held | undefined {
+  const people = run.losing.leaves;
+  const { leaves: allowed } = run.allowed;
+  if (people === 0) return undefined;
+  if (run.groupsEmpty && people > allowed) return emptyGroups(organization, people);
+  const limit = hourlyLimit(organization, "leaves", run.enabled);
+  if (people <= limit + allowed) return undefined;
+  return {
+    reason: "leaves",
+    people,
+    explanation: `${people} people would lose a group, more than the ${limit} that may at once: nobody leaves one. If that is right: ${releaseCommand(organization.slug, "leaves", people)}`,
+  };
+}
+
+function emptyGroups({ slug }: Organization, people: number): Held {
+  return {
+    reason: "empty-groups",
+    people,
+    explanation: `Clavex shows no groups, but people are in some by us: nobody loses one. If all are deleted: ${releaseCommand(slug, "leaves", people)}`,
   };
 }

@@ -103,7 +103,16 @@ export const organizationSchema = z
     reconcile: z
       .strictObject({
         maxDeprovisions: z
-          .strictObject({ count: z.int().min(0).default(10), percent: z.number().min(0).max(100).default(5) })
+          .strictObject({
+            /** Without one see `hourlyLimit`. */
+            count: z.int().min(0).optional(),
+            percent: z.number().min(0).max(100).default(5),
+            /** Raises an alarm, and holds nobody; without one see `dailyLimit`. */
+            daily: z.int().min(0).optional(),
+          })
+          .prefault({}),
+        maxLeaves: z
+          .strictObject({ count: z.int().min(0).default(50), percent: z.number().min(0).max(100).default(10) })
           .prefault({}),
       })
       .prefault({}),

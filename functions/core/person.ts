@@ -37,6 +37,8 @@ export interface Reading<T> {
 export interface GroupMap {
   /** The names of every group that matters, empty ones included. */
   names: ReadonlySet<string>;
+  /** Whether the directory shows no groups at all, not even ones that do not matter. */
+  isEmpty: boolean;
   /** The names of a person's groups, sorted. */
   of(subject: string): readonly string[];
 }

@@ -71,6 +71,12 @@ export function deprovisions(operations: readonly Operation[]): boolean {
   return operations.some(({ kind }) => kind === "disable" || kind === "delete");
 }
 
+/** Whether the person ends up in fewer groups: whoever changes from one to another loses none. */
+export function losesGroup(operations: readonly Operation[]): boolean {
+  const left = operations.filter(({ kind }) => kind === "leave").length;
+  return left > groupsJoinedBy(operations).filter(({ source }) => source === "clavex").length;
+}
+
 /** The groups that operations put the person into. */
 export function groupsJoinedBy(operations: readonly Operation[]): DesiredGroup[] {
   return operations.flatMap((operation) => {

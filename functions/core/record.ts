@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { SubjectState } from "./account.ts";
+import type { Braked } from "./brake.ts";
 import { believed } from "./clock.ts";
 import type { DesiredAccount } from "./desired.ts";
 import { desiredHash, groupsHash } from "./desired.ts";
@@ -25,6 +26,11 @@ export interface SubjectRecord {
   queued: { hash: string; at: number } | undefined;
   /** Set while a dead letter of the person is parked. */
   refused: Refused | undefined;
+  /**
+   * Which brake let the person pass, and when (milliseconds since the epoch), while what they are to lose is not taken away
+   * yet: a retry does not count twice.
+   */
+  admitted: { braked: Braked; at: number } | undefined;
   /** How often in a row a job of the person was tried in vain: what doubles the wait. */
   failures: number;
   /** How often in a row Nextcloud failed to write this person although it answered otherwise. */
@@ -78,6 +84,8 @@ const itemSchema = z.looseObject({
   refusedTimes: z.number().optional(),
   failures: z.number().optional(),
   serverErrors: z.number().optional(),
+  admittedAt: z.number().optional(),
+  admittedFor: z.enum(["deprovisions", "leaves"]).optional().catch(undefined),
   queuedHash: z.string().optional(),
   queuedAt: z.number().optional(),
   revision: z.number(),
@@ -88,7 +96,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { subject, accountId, state, version, groups, disabledByUs, goneSince, revision, ...rest } = item;
   const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
   const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...counts } = others;
-  const { failures = 0, serverErrors = 0, queuedHash, queuedAt, ...foreign } = counts;
+  const { failures = 0, serverErrors = 0, queuedHash, queuedAt, admittedAt, admittedFor, ...foreign } = counts;
   const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
   return {
     subject,
@@ -101,6 +109,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     applied: hash === undefined ? undefined : { desiredHash: hash, groupsHash: ofGroups, readAt, userReadAt },
     queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: queuedAt ?? 0 },
     refused: parked ? { hash: refusedHash, unrevoked, at: refusedAt, times: refusedTimes } : undefined,
+    admitted: admittedAt === undefined ? undefined : { braked: admittedFor ?? "deprovisions", at: admittedAt },
     failures,
     serverErrors,
     revision,
@@ -110,7 +119,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
 
 /** The stored item of a record, without the keys of its table. Undefined fields are not stored. */
 export function subjectItem(record: SubjectRecord): Record<string, unknown> {
-  const { applied, queued, refused, failures, serverErrors, foreign, ...fields } = record;
+  const { applied, queued, refused, admitted, failures, serverErrors, foreign, ...fields } = record;
   return {
     ...foreign,
     ...fields,
@@ -120,6 +129,8 @@ export function subjectItem(record: SubjectRecord): Record<string, unknown> {
     refusedRevokes: refused && refused.unrevoked !== "nothing" ? refused.unrevoked : undefined,
     refusedAt: refused && refused.at > 0 ? refused.at : undefined,
     refusedTimes: refused && refused.times > 0 ? refused.times : undefined,
+    admittedAt: admitted?.at,
+    admittedFor: admitted?.braked,
     failures: failures > 0 ? failures : undefined,
     serverErrors: serverErrors > 0 ? serverErrors : undefined,
     queuedHash: queued?.hash,
@@ -140,6 +151,7 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
     applied: undefined,
     queued: undefined,
     refused: undefined,
+    admitted: undefined,
     failures: 0,
     serverErrors: 0,
     revision: 0,
@@ -154,14 +166,29 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
 export function intended(
   record: SubjectRecord,
   accountId: string,
-  { joining, disabling }: { joining: readonly string[]; disabling: boolean },
+  { joining, disabling, admitted }: Intention,
 ): SubjectRecord {
   return {
     ...record,
     accountId,
     groups: [...new Set([...record.groups, ...joining])],
     disabledByUs: disabling || record.disabledByUs,
+    admitted: admitted ?? record.admitted,
   };
+}
+
+/** What is about to be done for a person. */
+export interface Intention {
+  /** The ids of the groups that they join. */
+  joining: readonly string[];
+  disabling: boolean;
+  /** The brake that has just let them pass. */
+  admitted?: SubjectRecord["admitted"];
+}
+
+/** Whether the brake has let the person pass before, for something that was not done to its end. */
+export function isAdmitted(record: SubjectRecord | undefined, braked: Braked, now: number): boolean {
+  return record?.admitted?.braked === braked && believed(record.admitted.at, now) !== undefined;
 }
 
 /** What an applied job leaves behind. */
@@ -196,6 +223,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     },
     queued: undefined,
     refused: undefined,
+    admitted: undefined,
     failures: 0,
     serverErrors: 0,
   };

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
+import type { Braked } from "../core/brake.ts";
 import { withoutEffect } from "../core/organization.ts";
 import { createPool, networkErrorName, send } from "../http.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
@@ -73,11 +74,12 @@ export const pipelineChecks: Check[] = [
     docs: "docs/operations.md#the-brake",
     needs: ["pipeline.ledger"],
     async run({ organization: { slug }, pipeline: { ledger } }) {
-      const brake = await ledger?.brakes.get(slug);
-      if (!brake?.state.held) return ok();
+      const isHeld = async (braked: Braked) => (await ledger?.brakes.get(slug, braked))?.state.held === true;
+      const braked = (await isHeld("deprovisions")) ? "deprovisions" : (await isHeld("leaves")) ? "leaves" : undefined;
+      if (!braked) return ok();
       return fail(
-        "people wait to lose their access, because there were too many at once",
-        `Look at clavex-nextcloud plan, then: clavex-nextcloud reconcile --organization ${slug} --allow-deprovisions NUMBER`,
+        `people wait to lose ${{ deprovisions: "their access", leaves: "a group" }[braked]}, because there were too many at once`,
+        `Look at clavex-nextcloud plan, then: clavex-nextcloud reconcile --organization ${slug} --allow-${braked} NUMBER`,
       );
     },
   },

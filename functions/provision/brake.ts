@@ -1,55 +1,128 @@
-import { admit, allow, BrakeHeld, type BrakeState, deprovisionLimit, newBrake } from "../core/brake.ts";
-import { PipelineFailure } from "../core/failure.ts";
+import { randomUUID } from "node:crypto";
+import {
+  type Admission,
+  admit,
+  allow,
+  allowance,
+  type Braked,
+  BrakeHeld,
+  type BrakeState,
+  dailyLimit,
+  giveBack,
+  hasChange,
+  hourlyLimit,
+  newBrake,
+  passedWithin,
+  UNCAPPED_FROM,
+  withChange,
+} from "../core/brake.ts";
+import { Failure, PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 
-/** Lets a limited number of people lose access in an hour, over all paths. The rule is core/brake.ts. */
+/** Somebody was let pass. */
+export interface Passed {
+  /** Whether more people have lost access within a day than raise an alarm. */
+  overDaily: boolean;
+  /** Takes the count back, when the person's record could not be told of it. */
+  giveBack(): Promise<void>;
+}
+
+/** Lets a limited number of people lose access, or a group, in an hour, over all paths. The rule is core/brake.ts. */
 export interface Brake {
   /**
-   * Counts one more person who would lose access.
+   * Counts one more person.
    *
    * @throws {BrakeHeld} when that is one too many
    */
-  admit(organization: Organization, subject: string): Promise<void>;
+  admit(organization: Organization, braked: Braked): Promise<Passed>;
+  /** Whether an operator has allowed somebody more. */
+  isAllowed(organization: string, braked: Braked): Promise<boolean>;
   /** An operator allows this many more. */
-  allow(organization: string, number: number): Promise<void>;
+  allow(organization: string, number: number, braked?: Braked): Promise<void>;
 }
 
 const MOST_ATTEMPTS = 20;
 
 export function createBrake({ brakes, subjects }: Pick<Ledger, "brakes" | "subjects">, now: () => number): Brake {
-  /** Reads the brake, changes it and writes it back, until nobody else wrote in between. */
+  /**
+   * Reads the brake, changes it and writes it back, until nobody else wrote in between. A write whose answer was lost is seen
+   * by its id, and not made twice.
+   */
   async function update<T>(
     organization: string,
+    braked: Braked,
     change: (brake: BrakeState) => Promise<{ state: BrakeState; result: T }>,
   ): Promise<T> {
+    const id = randomUUID();
+    let made: { result: T } | undefined;
     for (let attempt = 1; ; attempt += 1) {
-      const current = await brakes.get(organization);
-      const { state, result } = await change(current?.state ?? newBrake(now()));
-      if (await brakes.put(organization, state, current?.revision ?? 0)) return result;
+      const current = await brakes.get(organization, braked);
+      if (made && current && hasChange(current.state, id)) return made.result;
+      const { state, result } = await change(current?.state ?? newBrake());
+      made = { result };
+      if (state === current?.state) return result;
+      const written = await brakes
+        .put(organization, withChange(state, id), current?.revision ?? 0, braked)
+        .catch((error) => (isLast(attempt, error) ? Promise.reject(error) : false));
+      if (written) return result;
       if (attempt === MOST_ATTEMPTS)
         throw new PipelineFailure("transient", "ledger-conflict", "the brake is written by many at once", "subject");
     }
   }
 
-  /** Counting the people is a query: only asked when the plain count does not let this one pass. */
-  async function limitOf(organization: Organization, { passed }: BrakeState): Promise<number> {
-    const { count } = organization.reconcile.maxDeprovisions;
-    if (passed < count) return count;
+  /** Counting the people is a query: only as many are counted as are needed to decide. */
+  async function limitOf(organization: Organization, braked: Braked, state: BrakeState): Promise<number> {
+    const passed = passedWithin(state, "hour", now());
+    const least = hourlyLimit(organization, braked, 0);
+    if (passed < least) return least;
+    const uncapped = hourlyLimit(organization, braked, UNCAPPED_FROM);
+    if (passed < uncapped && (await hasEnabled(organization.slug, UNCAPPED_FROM - passed))) return uncapped;
     // Of the people who were there before this hour's departures: else the limit would shrink while they go.
-    return deprovisionLimit(organization, (await subjects.countActive(organization.slug)) + passed);
+    return hourlyLimit(organization, braked, (await subjects.countActive(organization.slug)) + passed);
+  }
+
+  async function hasEnabled(organization: string, least: number): Promise<boolean> {
+    let count = 0;
+    for await (const page of subjects.all(organization)) {
+      count += page.filter(({ state }) => state === "active").length;
+      if (count >= least) return true;
+    }
+    return false;
+  }
+
+  /** @param atLeast the hourly limit, as far as it had to be known */
+  async function isOverDaily(organization: Organization, inDay: number, atLeast: number): Promise<boolean> {
+    if (inDay <= dailyLimit(organization, atLeast)) return false;
+    const enabled = (await subjects.countActive(organization.slug)) + inDay;
+    return inDay > dailyLimit(organization, hourlyLimit(organization, "deprovisions", enabled));
   }
 
   return {
-    async admit(organization, subject) {
-      const held = await update(organization.slug, async (current) => {
-        const limit = await limitOf(organization, current);
-        const { state, admitted } = admit(current, subject, limit, now());
-        return { state, result: admitted ? undefined : limit };
+    async admit(organization, braked) {
+      const { slug } = organization;
+      const { admitted, limit, inDay } = await update(slug, braked, async (current) => {
+        const limit = await limitOf(organization, braked, current);
+        const { state, admitted } = admit(current, limit, now());
+        return { state, result: { admitted, limit, inDay: passedWithin(state, "day", now()) } };
       });
-      if (held !== undefined) throw new BrakeHeld(organization.slug, held);
+      if (admitted === undefined) throw new BrakeHeld(slug, braked, limit);
+      const takeBack = async (by: Admission) =>
+        update(slug, braked, async (current) => ({ state: giveBack(current, by), result: undefined }));
+      return {
+        overDaily: braked === "deprovisions" && (await isOverDaily(organization, inDay, limit)),
+        giveBack: () => takeBack(admitted),
+      };
     },
-    allow: (organization, number) =>
-      update(organization, async (current) => ({ state: allow(current, number, now()), result: undefined })),
+    isAllowed: async (organization, braked) => allowance((await brakes.get(organization, braked))?.state, now()) > 0,
+    allow: (organization, number, braked = "deprovisions") =>
+      update(organization, braked, async (current) => ({ state: allow(current, number, now()), result: undefined })),
   };
+}
+
+/** How often a write is tried again that may have been made although it failed. */
+const MOST_FAILURES = 3;
+
+function isLast(attempt: number, error: unknown): boolean {
+  return attempt >= MOST_FAILURES || !(error instanceof Failure && error.failureClass === "transient");
 }

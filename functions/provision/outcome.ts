@@ -25,6 +25,8 @@ export type Outcome =
       operations: string[];
       /** What is not as desired although the job is done, and why. */
       notes: string[];
+      /** More people have lost access within a day than raise an alarm; this one among them. */
+      overDaily?: true;
     }
   | { result: "superseded" | "stale"; accountId: string | undefined }
   | { result: "ignored"; why: string }

@@ -6,7 +6,7 @@ import { groupsWantedSince, isStale, isSuperseded, saysDeleted } from "../core/f
 import { accountId } from "../core/identity.ts";
 import type { PersonJob } from "../core/job.ts";
 import type { Person } from "../core/person.ts";
-import { deprovisions, groupsJoinedBy, takesAccess } from "../core/plan.ts";
+import { groupsJoinedBy, takesAccess } from "../core/plan.ts";
 import {
   applied,
   departed,
@@ -30,6 +30,7 @@ import type { Entered, Guards } from "./guards.ts";
 import { createObserve, type Observation } from "./observe.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import { whilePaused } from "./pause.ts";
+import { permit } from "./permit.ts";
 
 export interface ProvisionDependencies {
   guards: Guards;
@@ -142,7 +143,7 @@ async function lookAndCarryOut(
 /** Decides with groups that are fresh enough, and fresher ones where access would be taken away. */
 async function decide(
   { lookup, now }: Tools,
-  { organization, clients, job, sentAt, record }: Work,
+  { organization, clients, job, sentAt, record, startedAt }: Work,
   person: Person | undefined,
   account: ActualAccount | undefined,
   readAt: number,
@@ -167,9 +168,11 @@ async function decide(
   const observation = await observe(groupsWantedSince(job, sentAt, now()));
   const decision = await evaluate(observation);
   const { groupsReadAt } = observation;
-  const old = groupsReadAt !== undefined && groupsReadAt < sentAt;
+  // No groups at all may be an odd answer: one that was kept is not taken for the next attempt's, too.
+  const since = observation.groupsEmpty ? Math.max(sentAt, startedAt) : sentAt;
+  const old = groupsReadAt !== undefined && groupsReadAt < since;
   if (!old || !takesAccess(decision.plan.operations)) return { observation, decision };
-  const fresh = await observe(sentAt);
+  const fresh = await observe(since);
   return { observation: fresh, decision: await evaluate(fresh) };
 }
 
@@ -184,24 +187,29 @@ async function carryOut(
   const { organization, clients, record: before } = work;
   const { slug } = organization;
   const { desired, plan } = decision;
-  const { operations, refusal } = plan;
-  if (refusal && operations.length === 0) throw refusal;
+  const { refusal } = plan;
+  if (refusal && plan.operations.length === 0) throw refusal;
+  if (!isKnown(before) && (account !== undefined || plan.operations.length > 0)) await claim(tools, work);
+  const { groupsEmpty } = observation;
+  const permitted = await permit(tools.brake, { organization, decision, record: before, groupsEmpty, now: now() });
+  const { operations, admitted } = permitted;
   const joining = groupsJoinedBy(operations).filter(({ source }) => source === "clavex");
   const gids = new Set(joining.map(({ gid }) => gid));
   const disabling = operations.some((operation) => operation.kind === "disable");
 
-  if (!isKnown(before) && (account !== undefined || operations.length > 0)) await claim(tools, work);
-  // One who was admitted before is not counted again: that attempt wrote `disabledByUs` and then failed.
-  const counted = disabling ? !before?.disabledByUs : deprovisions(operations);
-  if (counted) await tools.brake.admit(organization, desired.subject);
   let record = before ?? newRecord(desired.subject, desired.accountId);
   // Written before the change it speaks of: a crash in between must not leave a membership or a lock that nobody owns.
-  if (disabling || joining.length > 0)
-    record = await ledger.subjects.put(slug, intended(record, desired.accountId, { joining: [...gids], disabling }));
+  if (disabling || joining.length > 0 || admitted) {
+    const intention = { joining: [...gids], disabling, admitted };
+    record = await ledger.subjects.put(slug, intended(record, desired.accountId, intention)).catch(async (error) => {
+      await permitted.giveBack().catch(() => undefined);
+      throw error;
+    });
+  }
 
   const hasTime = () => now() < work.startedAt + JOB_MS;
   const changes = await tools.apply(organization, clients, desired, operations, hasTime);
-  const failure = changes.failure ?? refusal;
+  const failure = changes.failure ?? permitted.held ?? refusal;
   if (failure) {
     if (record.groups.some((gid) => changes.left.includes(gid)))
       await ledger.subjects.put(slug, departed(record, changes.left));
@@ -227,6 +235,7 @@ async function carryOut(
     state: desired.state,
     operations: changes.done,
     notes: [...plan.notes, ...changes.notes],
+    ...(permitted.overDaily ? { overDaily: true } : {}),
   };
 }
 

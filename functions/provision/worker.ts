@@ -1,4 +1,4 @@
-import { BrakeHeld } from "../core/brake.ts";
+import { BrakeHeld, GroupsEmpty } from "../core/brake.ts";
 import { Failure, isServers } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay, Wait } from "../core/retry.ts";
@@ -71,7 +71,8 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     const failure = error instanceof Failure ? error : undefined;
     const { wait, attempt } = await waitOf(dependencies, job, message, error);
     const seconds = dependencies.retryDelay(wait);
-    if (failure instanceof BrakeHeld) counters.count("BrakeHeld");
+    const held = heldCounter(error);
+    if (held) counters.count(held);
     const paused = failure instanceof OrganizationPaused;
     if (!paused) counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
@@ -131,6 +132,13 @@ const COUNTER: Record<Outcome["result"], Counter> = {
   followed: "JobsUnchanged",
 };
 
+/** What a job that waits for an operator is counted as. */
+function heldCounter(error: unknown): Counter | undefined {
+  if (error instanceof GroupsEmpty) return "LeavesHeld";
+  if (!(error instanceof BrakeHeld)) return undefined;
+  return error.braked === "leaves" ? "LeavesHeld" : "BrakeHeld";
+}
+
 /** Why a job waits, and the number of this attempt for the log. */
 async function waitOf(
   { countFailure }: WorkerDependencies,
@@ -167,6 +175,7 @@ function report({ log, counters }: WorkerDependencies, outcome: Outcome, fields:
     return;
   }
   counters.count(COUNTER[outcome.result]);
+  if ("overDaily" in outcome && outcome.overDaily) counters.count("DeprovisionsOverDaily");
   log[outcome.result === "parked" ? "error" : "info"]("job", fields);
   if (outcome.result !== "parked" || outcome.revoke === "none") return;
   counters.count("RevokesRefused");

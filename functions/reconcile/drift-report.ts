@@ -1,12 +1,12 @@
 import type { OrganizationClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
-import { allowance, type Held, hold } from "../core/brake.ts";
+import { allowance, type Braked, type Held, hold, holdLeaves, type RunNumbers } from "../core/brake.ts";
 import { type DesiredAccount, desiredAccount, desiredHash } from "../core/desired.ts";
 import { PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, identityFingerprint } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
-import { deprovisions, type GroupKnowledge, type Operation } from "../core/plan.ts";
+import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
 import { isKnown, type SubjectRecord } from "../core/record.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -27,6 +27,8 @@ interface Drifted {
   desired: DesiredAccount;
   hash: string;
   record: SubjectRecord | undefined;
+  /** Whether they end up in fewer groups; judged by the ledger where the account is not known. */
+  losesGroup: boolean;
 }
 
 /** Found by comparing with the ledger: what the worker will do is not known, because the account is not. */
@@ -53,6 +55,8 @@ interface Report<D extends Drift> {
   differences: D[];
   /** Set when deprovisioning must not go ahead; the differences still list who it would be. */
   held: Held | undefined;
+  /** The same for groups: nobody must be taken out of one. */
+  heldLeaves: Held | undefined;
   /** What stays as it is although it is not as desired, and why. */
   notes: { subject: string; note: string }[];
 }
@@ -67,8 +71,8 @@ export interface DriftReportDependencies {
   clients: OrganizationClients;
   now?: () => number;
   onProgress?: (phase: string, count: number) => void;
-  /** How many more people than the brake's limit an operator is about to allow. */
-  allowing?: number;
+  /** How many more people than the brakes' limits an operator is about to allow. */
+  allowing?: Partial<Record<Braked, number>>;
   /** When it passes, the reading fails. */
   deadline?: AbortSignal;
 }
@@ -97,6 +101,8 @@ interface Look {
   /** Hundreds of people share a group: whose it is, and whether it exists, is asked once. */
   groups: Map<string, GroupKnowledge>;
   notes: Report<Drift>["notes"];
+  /** How many enabled accounts of the people were seen. */
+  enabled: number;
   now: () => number;
 }
 
@@ -129,20 +135,29 @@ export async function driftReport(
   };
   const look = await begin(organization, mode, { ...dependencies, now, onProgress });
   const found = mode === "full" ? await compareAll(look, onProgress) : compareLightly(look);
-  const brake = await ledger.brakes.get(organization.slug);
-  const { counts, complete } = look.roster;
+  const { counts, complete, map } = look.roster;
+  const allowed = async (braked: Braked) =>
+    allowance((await ledger.brakes.get(organization.slug, braked))?.state, now()) +
+    (dependencies.allowing?.[braked] ?? 0);
+  const run: RunNumbers = {
+    ...counts,
+    complete,
+    groupsEmpty: map.isEmpty,
+    enabled: Math.max(counts.active, look.enabled),
+    losing: {
+      deprovisions: found.differences.filter(takesAway).length,
+      leaves: found.differences.filter(({ losesGroup }) => losesGroup).length,
+    },
+    allowed: { deprovisions: await allowed("deprovisions"), leaves: await allowed("leaves") },
+  };
   return {
     ...found,
     organization: organization.slug,
     people: counts.users,
     known: counts.known,
     notes: look.notes,
-    held: hold(organization, {
-      ...counts,
-      complete,
-      losing: found.differences.filter(takesAway).length,
-      allowed: allowance(brake?.state, now()) + (dependencies.allowing ?? 0),
-    }),
+    held: hold(organization, run),
+    heldLeaves: holdLeaves(organization, run),
   };
 }
 
@@ -175,7 +190,7 @@ async function begin(
   const roster = await readRoster({ ledger, directory: directory.directory, now, onProgress }, organization);
   const claims = mode === "full" ? await claimsReadAhead(ledger.claims, clients.nextcloudOrigin) : ledger.claims;
   const lookup = createGroupLookup(claims, now);
-  return { organization, clients, roster, lookup, groups: new Map(), notes: [], now };
+  return { organization, clients, roster, lookup, groups: new Map(), notes: [], enabled: 0, now };
 }
 
 /** All claims at once, as it concerns all people; a group that is claimed stays so, and one that is not is asked about again. */
@@ -197,7 +212,10 @@ async function compareAll(
     if (drift) differences.push(drift);
   };
   for await (const page of findAccounts(look.clients.ocs, people)) {
-    for (const { owner, account } of page) await compare(owner, account);
+    for (const { owner, account } of page) {
+      if (account.enabled) look.enabled += 1;
+      await compare(owner, account);
+    }
     accounts += page.length;
     onProgress("accounts in Nextcloud", accounts);
   }
@@ -247,7 +265,15 @@ async function compareWithNextcloud(
   if (plan.refusal) notes.push({ subject, note: plan.refusal.message });
   if (plan.refusal && plan.operations.length === 0) return undefined;
   const kind = kindOf(plan.operations, desired, account, record);
-  return kind && { ...drifted(listed, desired, account), kind, operations: plan.operations, actual: account };
+  if (!kind) return undefined;
+  const { operations } = plan;
+  return {
+    ...drifted(listed, desired, account),
+    kind,
+    operations,
+    losesGroup: losesGroup(operations),
+    actual: account,
+  };
 }
 
 /** A light look: whoever is to have something else than what was applied last. */
@@ -261,7 +287,7 @@ function compareWithLedger(look: Look, listed: Listed): LightDrift | undefined {
   // What was taken away only in part is not what was applied, even if that is desired again.
   const partial = record?.refused !== undefined && record.refused.unrevoked !== "nothing";
   if ((record?.applied?.desiredHash === hash && !partial) || (!record && desired.state !== "active")) return undefined;
-  const drift = drifted(listed, desired, undefined, hash);
+  const drift = { ...drifted(listed, desired, undefined, hash), losesGroup: leavesMoreThanJoins(desired, record) };
   if (desired.state === "active") return { ...drift, kind: isKnown(record) ? "update" : "create" };
   const takesAccess = organization.deprovision[desired.state] !== "keep" && hasAccess(organization, record);
   return { ...drift, kind: takesAccess ? "deprovision" : "update" };
@@ -272,11 +298,18 @@ function drifted(
   desired: DesiredAccount,
   actual: ActualAccount | undefined,
   hash = desiredHash(desired),
-): Drifted {
+): Omit<Drifted, "losesGroup"> {
   const ofDesired = desired.state === "active" ? desired.profile.displayName : "";
   const ofPerson = person ? `${person.firstName} ${person.lastName}`.trim() : "";
   const name = ofDesired || actual?.displayName || ofPerson || subject;
   return { subject, accountId, name, desired, hash, record };
+}
+
+/** The same as `losesGroup`, as far as the ledger knows the memberships. */
+function leavesMoreThanJoins(desired: DesiredAccount, record: SubjectRecord | undefined): boolean {
+  if (desired.state !== "active" || desired.directoryGroups === "unknown") return false;
+  const [before, after] = [new Set(record?.groups), new Set(desired.directoryGroups.map(({ gid }) => gid))];
+  return before.difference(after).size > after.difference(before).size;
 }
 
 /** Whether the person can use the account, as far as the ledger knows: they are active, or what they are now lets them keep it. */
@@ -295,6 +328,12 @@ function kindOf(
   if (operations.some(({ effect }) => effect === "deletes")) return "delete";
   if (deprovisions(operations)) return "deprovision";
   return actual ? "update" : "create";
+}
+
+/** Whether the job would only take the person out of groups, as far as is known. */
+export function onlyLeaves(drift: Drift): boolean {
+  if (!drift.losesGroup) return false;
+  return !("operations" in drift) || drift.operations.every(({ kind }) => kind === "leave");
 }
 
 /** Whether an account is closed: what the brake counts. */

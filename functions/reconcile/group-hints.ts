@@ -1,3 +1,4 @@
+import { GroupsEmpty } from "../core/brake.ts";
 import { believed } from "../core/clock.ts";
 import { groupsHash } from "../core/desired.ts";
 import { membershipJob, originOf } from "../core/job.ts";
@@ -25,7 +26,7 @@ const NO_GROUPS = groupsHash([]);
  * one FIFO group, and each look is at all groups, so one look covers every hint that was sent before it.
  */
 export function createFollowGroups(dependencies: FollowGroupsDependencies): FollowGroups {
-  const { guards, now = Date.now } = dependencies;
+  const { guards, ledger, now = Date.now } = dependencies;
   /** When the groups were read that the last look was made with, by organization. */
   const followed = new Map<string, number>();
 
@@ -39,7 +40,10 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
     return guards.run(entered, async () => {
       if ((believed(followed.get(organization.slug), now()) ?? Number.NEGATIVE_INFINITY) > sentAt)
         return { result: "superseded", accountId: undefined };
-      const { value: map, readAt } = await directory.directory.groups(sentAt);
+      const kept = await directory.directory.groups(sentAt);
+      // No groups at all may be an odd answer: what was kept is not taken for the next attempt's, too.
+      const { value: map, readAt } = kept.value.isEmpty ? await directory.directory.groups(now()) : kept;
+      if (map.isEmpty && (await hasMemberships(ledger, organization.slug))) throw new GroupsEmpty(organization.slug);
       const origin = originOf(job.trigger);
       const source = `groups#${origin.kind === "webhook" ? origin.deliveryId : sentAt}`;
       const queued = await sendGroupChanges(organization, map, dependencies, source);
@@ -47,6 +51,13 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
       return { result: "followed", queued };
     });
   };
+}
+
+/** Whether anybody is in a group by us. */
+async function hasMemberships({ subjects }: Pick<Ledger, "subjects">, organization: string): Promise<boolean> {
+  for await (const page of subjects.all(organization))
+    if (page.some((record) => followsGroups(record) && record.groups.length > 0)) return true;
+  return false;
 }
 
 /**

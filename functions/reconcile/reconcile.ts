@@ -13,7 +13,7 @@ import { createBrake } from "../provision/brake.ts";
 import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
-import { type Drift, type DriftReport, driftReport, type Mode, takesAway } from "./drift-report.ts";
+import { type Drift, type DriftReport, driftReport, type Mode, onlyLeaves, takesAway } from "./drift-report.ts";
 import { recordRun } from "./record-run.ts";
 
 export interface ReconcileDependencies {
@@ -29,8 +29,9 @@ export interface ReconcileDependencies {
 }
 
 export interface ReconcileOptions {
-  /** How many more people than the brake's limit may lose access; an operator has said so. */
+  /** How many more people than the brakes' limits may lose access, or a group; an operator has said so. */
   allowDeprovisions?: number;
+  allowLeaves?: number;
   /** When it passes, a run that still reads fails, and one that sends leaves the rest to the next run. */
   deadline?: AbortSignal;
   onProgress?: (phase: string, count: number) => void;
@@ -52,6 +53,8 @@ export interface CompletedRun {
   refused: number;
   /** Why nobody was deprovisioned, if so. */
   held: Held | undefined;
+  /** Why nobody was taken out of a group, if so. */
+  heldLeaves: Held | undefined;
 }
 
 /** Finds what is out of sync in one organization, and sends a job for each person. Writes nothing to Nextcloud. */
@@ -79,17 +82,19 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (!release) return { result: "busy" };
     try {
       return await recordRun({ ledger, now }, slug, mode, async () => {
-        const { allowDeprovisions: allowing, ...rest } = options;
+        const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, ...rest } = options;
+        const allowing = { deprovisions, leaves };
         const report = await driftReport(organization, mode, {
           ledger,
           clients: clients.of(organization),
           now,
           ...rest,
-          ...(allowing === undefined ? {} : { allowing }),
+          allowing,
         });
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
-        if (allowing !== undefined) await brake.allow(slug, allowing);
+        for (const braked of ["deprovisions", "leaves"] as const)
+          if (allowing[braked] > 0) await brake.allow(slug, allowing[braked], braked);
         const run = await sendJobs({ ...dependencies, now }, report, options);
         logRun(dependencies, run, slug);
         return run;
@@ -105,7 +110,8 @@ type Sending = Pick<ReconcileDependencies, "ledger" | "queue"> & { now: () => nu
 async function sendJobs(sending: Sending, report: DriftReport, options: ReconcileOptions): Promise<CompletedRun> {
   const { deadline, onProgress = () => undefined } = options;
   const { due, waiting, refused } = select(report, sending.now());
-  const run: CompletedRun = { result: "done", report, sent: 0, waiting, refused, held: report.held };
+  const { held, heldLeaves } = report;
+  const run: CompletedRun = { result: "done", report, sent: 0, waiting, refused, held, heldLeaves };
   const source = randomUUID();
   const leaving = due.filter(takesAway);
   const send = async (drifts: Drift[]): Promise<void> => {
@@ -124,7 +130,7 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
       onProgress("jobs sent", run.sent);
     }
   };
-  await send(due.filter((drift) => !takesAway(drift)));
+  await send(due.filter((drift) => !takesAway(drift) && !(heldLeaves && onlyLeaves(drift))));
   if (!run.held) await send(leaving);
   return run;
 }
@@ -189,11 +195,16 @@ function jobOf(organization: string, { subject, kind }: Drift): Job {
 }
 
 function logRun({ log, counters }: ReconcileDependencies, run: CompletedRun, organization: string): void {
-  const { report, sent, waiting, refused, held } = run;
+  const { report, sent, waiting, refused, held, heldLeaves } = run;
   if (held) {
     counters.count("BrakeHeld");
     const { reason, people, explanation: problem } = held;
     log.error("deprovisioning held", { organization, reason, people, problem });
+  }
+  if (heldLeaves) {
+    counters.count("LeavesHeld");
+    const { reason, people, explanation: problem } = heldLeaves;
+    log.error("leaves held", { organization, reason, people, problem });
   }
   log.info("reconcile", {
     organization,

@@ -27,6 +27,7 @@ export function createScheduledRun({ reconcile, watch, log, counters }: RunDepen
   return async (slug, kind, deadline = AbortSignal.timeout(DEADLINE_MS[kind])) => {
     try {
       const { result } = await (kind === "watch" ? watch(slug, { deadline }) : reconcile(slug, kind, { deadline }));
+      if (result === "held") counters.count("LeavesHeld");
       if (result !== "busy") return;
       counters.count("ReconcileBusy");
       log.info("reconcile busy", { organization: slug, mode: kind, problem: "another run is under way" });

@@ -15,6 +15,8 @@ export type Counter =
   | "RevokesRefused"
   | "ConfigurationErrors"
   | "BrakeHeld"
+  | "LeavesHeld"
+  | "DeprovisionsOverDaily"
   | "ReconcileFailures"
   | "ReconcileBusy"
   | "WatchFailures";

@@ -376,7 +376,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
       for (const subject of ["grace", "ada"]) await ledger.subjects.put(organization, recordOf(subject));
       await ledger.subjects.put(`${organization}-2`, recordOf("linus"));
       await ledger.identities.ensure(organization, "fingerprint");
-      await ledger.brakes.put(organization, newBrake(0), 0);
+      await ledger.brakes.put(organization, newBrake(), 0);
       const all = await flat(ledger.subjects.all(organization));
       expect(all.map(({ subject }) => subject)).toEqual(["ada", "grace"]);
       expect(all[0]).toStrictEqual(await ledger.subjects.get(organization, "ada"));
@@ -453,6 +453,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         },
         queued: { hash: "queued", at: 1_785_000_000_003 },
         refused: { hash: "refused", unrevoked: "nothing", at: 0, times: 0 },
+        admitted: undefined,
         failures: 0,
         serverErrors: 2,
         revision: 7,
@@ -503,13 +504,16 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
 
     test("an identity, a brake, and the claims are read", async () => {
       await store("identity", { fingerprint: "one" });
-      const brake = { hourStart: 1, passed: 2, held: true, allowed: 3, allowedUntil: 4, admitted: ["ada"] };
-      await store("brake", { ...brake, revision: 5 });
+      const brake = { held: true, allowed: 3, allowedUntil: 4 };
+      await store("brake", { ...brake, hourStart: 1, passed: 2, admitted: ["ada"], revision: 5 });
       const partition = `nextcloud#${origin}`;
       await target.table.put({ partition, sort: "group#eng" }, { owner: "acme", name: "Engineering" }, ALWAYS);
       await target.table.put({ partition, sort: "account#ada" }, { owner: "acme" }, ALWAYS);
       expect(await ledger.identities.get(organization)).toEqual({ fingerprint: "one" });
-      expect(await ledger.brakes.get(organization)).toEqual({ state: brake, revision: 5 });
+      expect(await ledger.brakes.get(organization)).toEqual({
+        state: { ...brake, buckets: [{ at: 1, people: 2 }], heldAt: 1, changes: [] },
+        revision: 5,
+      });
       expect(await ledger.claims.group(origin, "eng")).toEqual({ owner: "acme", name: "Engineering" });
       expect(await ledger.claims.account(origin, "ada")).toBe("acme");
     });
@@ -746,14 +750,18 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
   describe("the brake of an organization", () => {
     test("is read back as it was written, and only the first of two writes on one revision counts", async () => {
       expect(await ledger.brakes.get(organization)).toBeUndefined();
-      const state = { ...newBrake(1_000), passed: 2, admitted: ["ada", "grace"] };
+      const state = { ...newBrake(), buckets: [{ at: 1_000, people: 2 }], ofANewerVersion: { kept: true } };
       expect(await ledger.brakes.put(organization, state, 0)).toBe(true);
       expect(await ledger.brakes.get(organization)).toEqual({ state, revision: 1 });
       expect(await other.brakes.put(organization, { ...state, held: true }, 1)).toBe(true);
-      expect(await ledger.brakes.put(organization, newBrake(2_000), 1)).toBe(false);
-      expect(await ledger.brakes.put(organization, newBrake(2_000), 0)).toBe(false);
+      expect(await ledger.brakes.put(organization, newBrake(), 1)).toBe(false);
+      expect(await ledger.brakes.put(organization, newBrake(), 0)).toBe(false);
       expect(await ledger.brakes.get(organization)).toEqual({ state: { ...state, held: true }, revision: 2 });
       expect(await ledger.brakes.get(`${organization}-2`)).toBeUndefined();
+      expect(await ledger.brakes.get(organization, "leaves")).toBeUndefined();
+      expect(await ledger.brakes.put(organization, newBrake(), 0, "leaves")).toBe(true);
+      expect(await other.brakes.get(organization, "leaves")).toEqual({ state: newBrake(), revision: 1 });
+      expect(await ledger.brakes.get(organization)).toMatchObject({ revision: 2 });
     });
   });
 

@@ -6,10 +6,19 @@ import {
   allowance,
   BrakeHeld,
   type BrakeState,
-  deprovisionLimit,
+  brakeItem,
+  brakeSchema,
+  dailyLimit,
+  GroupsEmpty,
+  giveBack,
+  hasChange,
   hold,
+  holdLeaves,
+  hourlyLimit,
   newBrake,
+  passedWithin,
   type RunNumbers,
+  withChange,
 } from "../../functions/core/brake.ts";
 import { organizationOf } from "./organization.ts";
 
@@ -17,14 +26,12 @@ const NOW = Date.UTC(2026, 6, 23, 8);
 const HOUR_MS = 60 * 60_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** How many of so many new people get through one after the other, and the brake afterwards. */
-let people = 0;
+/** How many of so many people get through one after the other, and the brake afterwards. */
 function pass(state: BrakeState, number: number, limit: number, now: number): { through: number; state: BrakeState } {
   let through = 0;
   let current = state;
   for (let index = 0; index < number; index += 1) {
-    people += 1;
-    const result = admit(current, `person-${people}`, limit, now);
+    const result = admit(current, limit, now);
     through += result.admitted ? 1 : 0;
     current = result.state;
   }
@@ -42,52 +49,87 @@ describe("the limit", () => {
     [{ count: 0, percent: 0 }, 10_000, 0],
     [{ count: 0, percent: 100 }, 17, 17],
   ])("of %j with %i people is %i", (maxDeprovisions, known, expected) => {
-    expect(deprovisionLimit(organizationOf({ reconcile: { maxDeprovisions } }), known)).toBe(expected);
+    expect(hourlyLimit(organizationOf({ reconcile: { maxDeprovisions } }), "deprovisions", known)).toBe(expected);
+  });
+
+  it.each([
+    [0, 2],
+    [3, 2],
+    [4, 2],
+    [5, 2],
+    [10, 5],
+    [19, 9],
+    [20, 10],
+    [200, 10],
+    [300, 15],
+  ])("that nobody chose is, of %i people, %i: at most half of them, never below 2", (enabled, expected) => {
+    expect(hourlyLimit(organizationOf(), "deprovisions", enabled)).toBe(expected);
+  });
+
+  it("of a chosen percentage is what it says, whatever the default count would be", () => {
+    const acme = organizationOf({ reconcile: { maxDeprovisions: { percent: 80 } } });
+    expect(hourlyLimit(acme, "deprovisions", 10)).toBe(8);
+  });
+
+  it.each([
+    [{}, 10, 50],
+    [{}, 600, 60],
+    [{ count: 3, percent: 0 }, 600, 3],
+  ])("of leaves, %j, with %i people is %i", (maxLeaves, enabled, expected) => {
+    expect(hourlyLimit(organizationOf({ reconcile: { maxLeaves } }), "leaves", enabled)).toBe(expected);
+  });
+
+  it("of a day is three times that of an hour, or what was chosen", () => {
+    expect(dailyLimit(organizationOf(), 5)).toBe(15);
+    expect(dailyLimit(organizationOf({ reconcile: { maxDeprovisions: { daily: 7 } } }), 5)).toBe(7);
   });
 });
 
 describe("within an hour", () => {
   it("as many pass as the limit says, and the next one is held", () => {
-    const { through, state } = pass(newBrake(NOW), 13, 10, NOW);
+    const { through, state } = pass(newBrake(), 13, 10, NOW);
     expect(through).toBe(10);
-    expect(state).toMatchObject({ held: true, passed: 10 });
+    expect(state).toMatchObject({ held: true, heldAt: NOW, buckets: [{ at: NOW, people: 10 }] });
   });
 
-  it("a person who was let pass is let pass again, and is not counted twice", () => {
-    const first = admit(newBrake(NOW), "ada", 1, NOW);
-    const again = admit(first.state, "ada", 1, NOW + 1);
-    expect(again).toEqual({ admitted: true, state: first.state });
-    const held = admit(again.state, "grace", 1, NOW + 2);
-    expect(held.admitted).toBe(false);
-    expect(admit(held.state, "ada", 1, NOW + 3).admitted).toBe(true);
+  it("a person who was held is held again, which changes nothing", () => {
+    const { state } = admit(newBrake(), 0, NOW);
+    expect(admit(state, 0, NOW + 1)).toEqual({ admitted: undefined, state });
   });
 
-  it("a person who was held is held again", () => {
-    const { state } = admit(newBrake(NOW), "ada", 0, NOW);
-    expect(admit(state, "ada", 0, NOW + 1)).toEqual({ admitted: false, state });
+  it("who was let pass and could not be noted is not counted", () => {
+    const { state } = pass(newBrake(), 3, 5, NOW);
+    expect(passedWithin(giveBack(state, "limit"), "hour", NOW)).toBe(2);
+    expect(allowance(giveBack(allow(state, 1, NOW), "allowance"), NOW)).toBe(2);
   });
 
   it("nobody passes once somebody was held, though the limit grows", () => {
-    const { state } = pass(newBrake(NOW), 3, 2, NOW);
+    const { state } = pass(newBrake(), 3, 2, NOW);
     expect(pass(state, 5, 100, NOW).through).toBe(0);
   });
 });
 
 describe("a new hour", () => {
   it("counts anew when nobody was held", () => {
-    const { state } = pass(newBrake(NOW), 10, 10, NOW);
+    const { state } = pass(newBrake(), 10, 10, NOW);
     expect(pass(state, 1, 10, NOW + HOUR_MS - 1).through).toBe(0);
     expect(pass(state, 20, 10, NOW + HOUR_MS).through).toBe(10);
   });
 
-  it("forgets who was let pass in the last one", () => {
-    const { state } = admit(newBrake(NOW), "ada", 1, NOW);
-    const later = admit(state, "ada", 1, NOW + HOUR_MS);
-    expect(later.state).toMatchObject({ hourStart: NOW + HOUR_MS, passed: 1, admitted: ["ada"] });
+  it("does not begin at the stroke of one: 19 departures within 61 seconds do not pass", () => {
+    const first = pass(newBrake(), 9, 10, NOW - 60_000);
+    expect(pass(first.state, 10, 10, NOW + 1_000).through).toBe(1);
+  });
+
+  it("that is in the future is one of a clock that was ahead: it counts nobody", () => {
+    const { state } = pass(newBrake(), 10, 10, NOW + 30 * DAY_MS);
+    const later = pass(state, 20, 10, NOW);
+    expect(later.through).toBe(10);
+    expect(later.state.buckets).toEqual([{ at: NOW, people: 10 }]);
   });
 
   it("releases nobody once somebody was held, however late", () => {
-    const { state } = pass(newBrake(NOW), 11, 10, NOW);
+    const { state } = pass(newBrake(), 11, 10, NOW);
     expect(pass(state, 5, 10, NOW + 100 * HOUR_MS).through).toBe(0);
   });
 });
@@ -95,7 +137,7 @@ describe("a new hour", () => {
 describe("an operator", () => {
   it("lets exactly as many of those who were held pass, at any time", () => {
     for (const later of [0, 5 * 60_000, 3 * HOUR_MS]) {
-      const { state } = pass(newBrake(NOW), 40, 10, NOW);
+      const { state } = pass(newBrake(), 40, 10, NOW);
       const allowed = pass(allow(state, 7, NOW + later), 30, 10, NOW + later);
       expect(allowed.through).toBe(7);
       expect(pass(allowed.state, 30, 10, NOW + later + HOUR_MS).through).toBe(0);
@@ -103,20 +145,20 @@ describe("an operator", () => {
   });
 
   it("who lets all go lets the brake work as before", () => {
-    const { state } = pass(newBrake(NOW), 14, 10, NOW);
+    const { state } = pass(newBrake(), 14, 10, NOW);
     const allowed = pass(allow(state, 4, NOW), 4, 10, NOW);
     expect(allowed.through).toBe(4);
     expect(pass(allowed.state, 20, 10, NOW + HOUR_MS).through).toBe(10);
   });
 
   it("may allow in advance, and several times: it is added to the limit", () => {
-    const state = allow(allow(newBrake(NOW), 20, NOW), 5, NOW + 1);
+    const state = allow(allow(newBrake(), 20, NOW), 5, NOW + 1);
     expect(allowance(state, NOW + 1)).toBe(25);
     expect(pass(state, 60, 10, NOW + 1).through).toBe(35);
   });
 
   it("is forgotten after a day, as far as nobody used it", () => {
-    const state = allow(newBrake(NOW), 20, NOW);
+    const state = allow(newBrake(), 20, NOW);
     expect(allowance(state, NOW + DAY_MS - 1)).toBe(20);
     expect(allowance(state, NOW + DAY_MS)).toBe(0);
     expect(allowance(allow(state, 3, NOW + DAY_MS), NOW + DAY_MS)).toBe(3);
@@ -125,23 +167,35 @@ describe("an operator", () => {
   });
 
   it("does not move the hour of a brake that has held nobody", () => {
-    const { state } = pass(newBrake(NOW), 10, 10, NOW);
-    expect(allow(state, 1, NOW + HOUR_MS - 1).hourStart).toBe(NOW);
+    const { state } = pass(newBrake(), 10, 10, NOW);
+    expect(allow(state, 1, NOW + HOUR_MS - 1).buckets).toEqual([{ at: NOW, people: 10 }]);
+  });
+
+  it("whose clock was ahead when they allowed has allowed nothing", () => {
+    expect(allowance(allow(newBrake(), 5, NOW + 30 * DAY_MS), NOW)).toBe(0);
+  });
+
+  it("whose answer was lost is known by the change's id, as long as few others came after it", () => {
+    let state = withChange(allow(newBrake(), 5, NOW), "mine");
+    expect(hasChange(state, "mine")).toBe(true);
+    for (let index = 0; index < 15; index += 1) state = withChange(state, `other-${index}`);
+    expect(hasChange(state, "mine")).toBe(true);
+    expect(hasChange(withChange(state, "one more"), "mine")).toBe(false);
   });
 });
 
 describe("whatever is asked and allowed", () => {
-  const ask = fc.record({ kind: fc.constant("ask" as const), subject: fc.nat(12), wait: fc.nat(HOUR_MS / 2) });
+  const ask = fc.record({ kind: fc.constant("ask" as const), wait: fc.nat(HOUR_MS / 2) });
   const permit = fc.record({ kind: fc.constant("allow" as const), number: fc.nat(4), wait: fc.nat(HOUR_MS) });
   const step = fc.oneof({ arbitrary: ask, weight: 5 }, { arbitrary: permit, weight: 1 });
 
-  it("no more pass than the limit for each hour begun and what was allowed", () => {
+  it("no more pass than the limit in any hour, whenever it begins, and what was allowed", () => {
     fc.assert(
       fc.property(fc.nat(4), fc.array(step, { maxLength: 60 }), (limit, steps) => {
-        let state = newBrake(NOW);
+        let state = newBrake();
         let now = NOW;
-        let counted = 0;
-        let allowed = 0;
+        const byLimit: number[] = [];
+        let [byAllowance, allowed] = [0, 0];
         for (const each of steps) {
           now += each.wait;
           if (each.kind === "allow") {
@@ -149,59 +203,109 @@ describe("whatever is asked and allowed", () => {
             allowed += each.number;
             continue;
           }
-          const subject = `person-${each.subject}`;
-          const hourOver = now - state.hourStart >= HOUR_MS && !state.held;
-          const known = !hourOver && state.admitted.includes(subject);
-          const result = admit(state, subject, limit, now);
-          if (result.admitted && !known) counted += 1;
+          const result = admit(state, limit, now);
+          if (result.admitted === "limit") byLimit.push(now);
+          if (result.admitted === "allowance") byAllowance += 1;
           if (!result.admitted) expect(result.state.held).toBe(true);
           state = result.state;
         }
-        const hours = Math.floor((now - NOW) / HOUR_MS) + 1;
-        expect(counted).toBeLessThanOrEqual(limit * hours + allowed);
+        for (const begin of byLimit) {
+          const within = byLimit.filter((at) => at >= begin && at - begin < HOUR_MS);
+          expect(within.length).toBeLessThanOrEqual(limit);
+        }
+        expect(byAllowance).toBeLessThanOrEqual(allowed);
       }),
     );
   });
 
-  it("the names that are remembered fit into one item", () => {
-    const { state } = pass(newBrake(NOW), 2_500, 10_000, NOW);
-    expect(state.admitted).toHaveLength(2_000);
-    expect(state.admitted.at(-1)).toBe(`person-${people}`);
+  it("what is remembered fits into one item: a day in five minutes each", () => {
+    let state = newBrake();
+    for (let minute = 0; minute < 3 * 24 * 60; minute += 1) state = admit(state, 10_000, NOW + minute * 60_000).state;
+    expect(state.buckets.length).toBeLessThanOrEqual(24 * 12 + 1);
+    expect(passedWithin(state, "day", NOW + 3 * DAY_MS - 60_000)).toBe(24 * 60);
+  });
+});
+
+describe("the stored form", () => {
+  it("of version 0.1 is read: its hour, its hold and what was allowed go on", () => {
+    const first = { hourStart: NOW, passed: 9, held: false, allowed: 2, allowedUntil: NOW + DAY_MS, admitted: ["ada"] };
+    const state = brakeSchema.parse(first);
+    expect(state).toEqual({
+      buckets: [{ at: NOW, people: 9 }],
+      held: false,
+      allowed: 2,
+      allowedUntil: NOW + DAY_MS,
+      changes: [],
+    });
+    expect(pass(state, 10, 10, NOW + 60_000).through).toBe(3);
+    expect(brakeSchema.parse({ ...first, held: true })).toMatchObject({ held: true, heldAt: NOW });
+  });
+
+  it("can be read by version 0.1", () => {
+    const { state } = pass(newBrake(), 3, 10, NOW);
+    expect(brakeItem(state)).toMatchObject({ hourStart: NOW, passed: 3, held: false, allowed: 0, admitted: [] });
+    expect(brakeSchema.parse(brakeItem(state))).toEqual(state);
+    expect(brakeItem(newBrake())).toMatchObject({ hourStart: 0, passed: 0, allowedUntil: 0 });
+  });
+
+  it("keeps what a newer version wrote into it", () => {
+    const newer = { ...newBrake(), buckets: [{ at: NOW, people: 1, kinds: ["x"] }], reason: "yes" };
+    const state = allow(admit(brakeSchema.parse(newer), 10, NOW + 1).state, 1, NOW + 1);
+    expect(state).toMatchObject({ reason: "yes", buckets: [{ people: 2, kinds: ["x"] }] });
   });
 });
 
 describe("a person who is held", () => {
   it("is told why, and what an operator has to do; nobody else is stopped by it", () => {
-    expect(new BrakeHeld("acme", 10)).toMatchObject({
+    expect(new BrakeHeld("acme", "deprovisions", 10)).toMatchObject({
       failureClass: "configuration",
       code: "brake-held",
       scope: "subject",
       message: "more than 10 people of acme would lose access within an hour",
       fix: expect.stringContaining("reconcile --organization acme --allow-deprovisions"),
     });
+    expect(new BrakeHeld("acme", "leaves", 50)).toMatchObject({
+      failureClass: "configuration",
+      code: "leaves-held",
+      scope: "subject",
+      message: "more than 50 people of acme would lose a group within an hour",
+      fix: expect.stringContaining("reconcile --organization acme --allow-leaves"),
+    });
+    expect(new GroupsEmpty("acme")).toMatchObject({
+      failureClass: "configuration",
+      code: "groups-empty",
+      scope: "subject",
+      fix: expect.stringContaining("--allow-leaves"),
+    });
   });
 });
 
 describe("a run", () => {
   const acme = organizationOf({ reconcile: { maxDeprovisions: { count: 10, percent: 5 } } });
-  const runOf = (fields: Partial<RunNumbers> = {}): RunNumbers => ({
-    losing: 5,
+  type Fields = Partial<Omit<RunNumbers, "losing" | "allowed">> & {
+    losing?: number;
+    allowed?: number;
+    leaves?: number;
+  };
+  const runOf = ({ losing = 5, allowed = 0, leaves = 0, ...fields }: Fields = {}): RunNumbers => ({
+    losing: { deprovisions: losing, leaves },
     users: 300,
     complete: true,
     known: 310,
-    active: 300,
-    allowed: 0,
+    enabled: 300,
+    allowed: { deprovisions: allowed, leaves: allowed },
+    groupsEmpty: false,
     ...fields,
   });
 
-  const cases: [string, Partial<RunNumbers>, string | undefined][] = [
+  const cases: [string, Fields, string | undefined][] = [
     ["that takes access from few is not held", {}, undefined],
     ["that takes access from nobody is not held", { losing: 0, users: 0 }, undefined],
     ["may take access from as many as the limit says", { losing: 15 }, undefined],
     ["that takes access from one more is held", { losing: 16 }, "brake"],
     ["may take access from as many more as an operator has allowed", { losing: 20, allowed: 5 }, undefined],
     ["that takes access from more than that is held", { losing: 21, allowed: 5 }, "brake"],
-    ["takes the percentage of those who are active, not of all who are known", { losing: 11, active: 20 }, "brake"],
+    ["takes the percentage of those who are active, not of all who are known", { losing: 11, enabled: 20 }, "brake"],
     [
       "that sees no people at all is held, whatever was allowed",
       { losing: 1, users: 0, allowed: 99 },
@@ -213,12 +317,13 @@ describe("a run", () => {
       { losing: 0, complete: false },
       "partial-read",
     ],
+    ["that sees no groups goes on where no group decides who has an account", { groupsEmpty: true }, undefined],
   ];
   it.each(cases)("%s", (_name, fields, reason) => {
     const run = runOf(fields);
     const held = hold(acme, run);
     expect(held?.reason).toBe(reason);
-    if (held) expect(held.people).toBe(run.losing);
+    if (held) expect(held.people).toBe(run.losing.deprovisions);
   });
 
   it("says in one sentence what an operator may do", () => {
@@ -227,5 +332,26 @@ describe("a run", () => {
         "If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 16",
     );
     expect(hold(acme, runOf({ users: 0 }))?.explanation).toContain("the ledger knows 310");
+  });
+
+  it("that sees no groups, where groups decide who has an account, is held unless an operator allows it", () => {
+    const scoped = organizationOf({ scope: { groups: ["staff"] } });
+    expect(hold(scoped, runOf({ losing: 1, groupsEmpty: true }))?.reason).toBe("empty-groups");
+    expect(hold(scoped, runOf({ losing: 1, groupsEmpty: true, allowed: 1 }))).toBeUndefined();
+  });
+
+  const ofLeaves: [string, Fields, string | undefined][] = [
+    ["that takes a group from nobody", { groupsEmpty: true }, undefined],
+    ["that takes a group from as many as the limit says", { leaves: 50 }, undefined],
+    ["that takes a group from one more", { leaves: 51 }, "leaves"],
+    ["that an operator has allowed so many more", { leaves: 60, allowed: 10 }, undefined],
+    ["that sees no groups at all", { leaves: 1, groupsEmpty: true }, "empty-groups"],
+    ["that sees no groups at all, as an operator has said", { leaves: 7, groupsEmpty: true, allowed: 7 }, undefined],
+    ["that takes a group from ten per cent of many", { leaves: 60, enabled: 600 }, undefined],
+  ];
+  it.each(ofLeaves)("%s is held, of the leaves: %s", (_name, fields, reason) => {
+    const held = holdLeaves(organizationOf(), runOf(fields));
+    expect(held?.reason).toBe(reason);
+    if (held) expect(held.explanation).toMatch(/--allow-leaves/);
   });
 });

@@ -25,7 +25,7 @@ const EXAMPLE = {
   groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
   quota: { default: "5 GB", byGroup: { Finance: "50 GB" }, attribute: "nextcloud_quota" },
   deprovision: { suspended: "disable", deleted: "disable", outOfScope: "disable", graceDays: 30 },
-  reconcile: { maxDeprovisions: { count: 10, percent: 5 } },
+  reconcile: { maxDeprovisions: { count: 10, percent: 5 }, maxLeaves: { count: 50, percent: 10 } },
 };
 
 const parse = (document: unknown, scheme: "ssm" | "env" = "ssm") =>
@@ -57,7 +57,7 @@ describe("an organization's document", () => {
       groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
       quota: { byGroup: {}, attribute: "nextcloud_quota" },
       deprovision: { suspended: "disable", deleted: "disable", outOfScope: "disable", graceDays: 30 },
-      reconcile: { maxDeprovisions: { count: 10, percent: 5 } },
+      reconcile: { maxDeprovisions: { percent: 5 }, maxLeaves: { count: 50, percent: 10 } },
     });
   });
 

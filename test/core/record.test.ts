@@ -9,6 +9,7 @@ import {
   failedAttempt,
   failedWrite,
   intended,
+  isAdmitted,
   isKnown,
   isRefusalHeeded,
   leaversStillEnabled,
@@ -39,6 +40,7 @@ const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
   applied: { desiredHash: "before", groupsHash: "groups before", readAt: LONG_AGO, userReadAt: LONG_AGO + 1 },
   queued: { hash: "waiting", at: LONG_AGO + 2 },
   refused: { hash: "refused", unrevoked: "leave", at: LONG_AGO + 3, times: 2 },
+  admitted: { braked: "leaves", at: LONG_AGO + 4 },
   failures: 3,
   serverErrors: 2,
   revision: 5,
@@ -300,6 +302,26 @@ describe("a reconciliation job", () => {
   });
 });
 
+describe("a person was let pass by the brake", () => {
+  const passing = intended(newRecord("ada", "a"), "a", {
+    joining: [],
+    disabling: true,
+    admitted: { braked: "deprovisions", at: NOW },
+  });
+
+  it("until what they were to lose is taken away: a retry does not count twice", () => {
+    expect(isAdmitted(passing, "deprovisions", NOW + 86_400_000)).toBe(true);
+    expect(isAdmitted(passing, "leaves", NOW)).toBe(false);
+    expect(isAdmitted(undefined, "deprovisions", NOW)).toBe(false);
+    const retried = intended(passing, "a", { joining: [], disabling: true });
+    expect(isAdmitted(failedAttempt(retried), "deprovisions", NOW)).toBe(true);
+  });
+
+  it("not later than now: that was a clock that was ahead", () => {
+    expect(isAdmitted(passing, "deprovisions", NOW - 86_400_000)).toBe(false);
+  });
+});
+
 describe("a person is known", () => {
   it.each<[string, SubjectRecord | undefined, boolean]>([
     ["not without a record", undefined, false],
@@ -344,6 +366,7 @@ describe("the stored item", () => {
         times: fc.nat(),
       }),
     ),
+    admitted: optional(fc.record({ braked: fc.constantFrom("deprovisions", "leaves"), at: time })),
     failures: fc.nat(),
     serverErrors: fc.nat(),
     revision: fc.nat(),
@@ -393,6 +416,8 @@ describe("the stored item", () => {
       refusedRevokes: "leave",
       refusedAt: LONG_AGO + 3,
       refusedTimes: 2,
+      admittedAt: LONG_AGO + 4,
+      admittedFor: "leaves",
       failures: 3,
       serverErrors: 2,
       queuedHash: "waiting",

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { newBrake } from "../../functions/core/brake.ts";
 import { organizationSchema } from "../../functions/core/organization.ts";
 import type { Result } from "../../functions/doctor/check.ts";
 import type { DoctorContext } from "../../functions/doctor/context.ts";
@@ -783,7 +784,7 @@ const broken: Broken[] = [
 ];
 
 const HELD = {
-  state: { hourStart: 0, passed: 11, held: true, allowed: 0, allowedUntil: 0, admitted: [] },
+  state: { ...newBrake(), held: true },
   revision: 1,
 };
 

@@ -403,6 +403,14 @@ describe("monitoring", () => {
     ["5xx answers", "receiver-errors", 1, ["AWS/ApiGateway/5xx <EndpointApi>"]],
     ["wrong signatures", "signature-failures", 3, ["ClavexNextcloud/SignatureFailures receive test"]],
     ["the brake", "brake", 1, ["ClavexNextcloud/BrakeHeld provision test", "ClavexNextcloud/BrakeHeld reconcile test"]],
+    [
+      "people who stay in groups",
+      "leaves-held",
+      1,
+      ["ClavexNextcloud/LeavesHeld provision test", "ClavexNextcloud/LeavesHeld reconcile test"],
+    ],
+    ["many departures within a day", "daily-deprovisions", 1, ["ClavexNextcloud/DeprovisionsOverDaily provision test"]],
+    ["access that cannot be taken away", "revokes-refused", 1, ["ClavexNextcloud/RevokesRefused provision test"]],
     ["failing reconciliation", "reconcile-failures", 3, ["ClavexNextcloud/ReconcileFailures reconcile test"]],
     [
       "crashing functions",
@@ -427,7 +435,7 @@ describe("monitoring", () => {
   it("sends every alarm, and its end, to the topic, with a sentence on what to do", () => {
     const [topic] = Object.entries(resources(template)).find(([, { Type }]) => Type === "AWS::SNS::Topic") ?? [];
     const alarms = ofType("AWS::CloudWatch::Alarm");
-    expect(alarms).toHaveLength(9);
+    expect(alarms).toHaveLength(12);
     for (const { Properties } of alarms) {
       expect(Properties.AlarmActions).toEqual([{ Ref: topic }]);
       expect(Properties.OKActions).toEqual([{ Ref: topic }]);

@@ -5,6 +5,8 @@ import type { PersonJob } from "../../functions/core/job.ts";
 import type { Organization } from "../../functions/core/organization.ts";
 import { newRecord } from "../../functions/core/record.ts";
 import { openDatabase } from "../../functions/database.ts";
+import type { Brakes } from "../../functions/ledger/brake.ts";
+import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { type Brake, createBrake } from "../../functions/provision/brake.ts";
@@ -24,10 +26,10 @@ describe("the brake", () => {
   let organizations = 0;
   afterAll(() => database.close());
 
-  function newBrake(maxDeprovisions: Partial<Organization["reconcile"]["maxDeprovisions"]> = {}) {
+  function newBrake(maxDeprovisions: { count?: number; percent?: number } = {}) {
     organizations += 1;
     const slug = `brake-${organizations}`;
-    const organization = organizationOf({ slug, reconcile: { maxDeprovisions } });
+    const organization = organizationOf({ slug, reconcile: { maxDeprovisions: { count: COUNT, ...maxDeprovisions } } });
     const clock = { now: Date.UTC(2026, 6, 23, 8) };
     return { slug, organization, clock, brake: createBrake(ledger, () => clock.now) };
   }
@@ -36,7 +38,7 @@ describe("the brake", () => {
   async function passed(brake: Brake, organization: Organization, number: number): Promise<number> {
     let through = 0;
     for (let index = 0; index < number; index += 1) {
-      through += await brake.admit(organization, randomUUID()).then(
+      through += await brake.admit(organization, "deprovisions").then(
         () => 1,
         (error) => {
           expect(error).toMatchObject({ failureClass: "configuration", code: "brake-held" });
@@ -55,7 +57,7 @@ describe("the brake", () => {
   test("lets the count pass in an hour and holds the next one, with what an operator has to do", async () => {
     const { slug, brake, organization } = newBrake();
     expect(await passed(brake, organization, 25)).toBe(COUNT);
-    await expect(brake.admit(organization, randomUUID())).rejects.toMatchObject({
+    await expect(brake.admit(organization, "deprovisions")).rejects.toMatchObject({
       message: `more than 10 people of ${slug} would lose access within an hour`,
       fix: expect.stringContaining(`reconcile --organization ${slug} --allow-deprovisions`),
     });
@@ -115,7 +117,7 @@ describe("the brake", () => {
   test("lets no more than the limit pass when many workers ask at the same time", async () => {
     const { organization, clock } = newBrake();
     const workers = Array.from({ length: 4 }, () => createBrake(ledger, () => clock.now));
-    const asked = Array.from({ length: 24 }, (_, index) => workers[index % 4]?.admit(organization, randomUUID()));
+    const asked = Array.from({ length: 24 }, (_, index) => workers[index % 4]?.admit(organization, "deprovisions"));
     const codes = (await Promise.allSettled(asked)).map((result) =>
       result.status === "fulfilled" ? "passed" : result.reason.code,
     );
@@ -126,10 +128,81 @@ describe("the brake", () => {
     for (const worker of workers) more += await passed(worker, organization, COUNT);
     expect(codes.filter((code) => code === "passed").length + more).toBe(COUNT);
   });
+
+  test("holds leaves by themselves, and lets go by what was allowed for them", async () => {
+    const { slug, brake, organization } = newBrake();
+    for (let index = 0; index < 50; index += 1) await brake.admit(organization, "leaves");
+    await expect(brake.admit(organization, "leaves")).rejects.toMatchObject({ code: "leaves-held" });
+    expect(await passed(brake, organization, COUNT)).toBe(COUNT);
+    await brake.allow(slug, 1);
+    await expect(brake.admit(organization, "leaves")).rejects.toMatchObject({ code: "leaves-held" });
+    expect(await brake.isAllowed(slug, "leaves")).toBe(false);
+    await brake.allow(slug, 1, "leaves");
+    await brake.admit(organization, "leaves");
+    await expect(brake.admit(organization, "leaves")).rejects.toMatchObject({ code: "leaves-held" });
+  });
+
+  describe.each([
+    ["refused, as it was made already", async () => false],
+    ["lost", () => Promise.reject(new LedgerUnavailable(new Error("timeout")))],
+  ])("whose answer is %s", (_how, answer) => {
+    const forgetful = (): Brakes => {
+      let writes = 0;
+      return {
+        ...ledger.brakes,
+        async put(...parameters) {
+          const written = await ledger.brakes.put(...parameters);
+          writes += 1;
+          return writes === 1 ? answer() : written;
+        },
+      };
+    };
+
+    test("does not let the number double that an operator allows", async () => {
+      const { slug, brake, organization, clock } = newBrake();
+      await passed(brake, organization, COUNT + 1);
+      await createBrake({ ...ledger, brakes: forgetful() }, () => clock.now).allow(slug, 3);
+      expect(await passed(brake, organization, 10)).toBe(3);
+    });
+
+    test("does not count a person twice", async () => {
+      const { brake, organization, clock } = newBrake();
+      await createBrake({ ...ledger, brakes: forgetful() }, () => clock.now).admit(organization, "deprovisions");
+      expect(await passed(brake, organization, COUNT)).toBe(COUNT - 1);
+    });
+  });
+
+  test("holds at most half of a small organization whose limits nobody chose, however many workers there are", async () => {
+    const organization = organizationOf({ slug: "small" });
+    await addPeople("small", 10, "active");
+    const brake = createBrake(ledger, () => Date.UTC(2026, 6, 23, 8));
+    const people = (await Array.fromAsync(ledger.subjects.all("small"))).flat();
+    let through = 0;
+    for (const record of people) {
+      if ((await passed(brake, organization, 1)) === 0) continue;
+      through += 1;
+      await ledger.subjects.put("small", { ...record, state: "suspended" });
+    }
+    expect(through).toBe(5);
+  });
+
+  test("raises the daily alarm from the first person on who is one too many within a day, and holds nobody by that", async () => {
+    const { brake, organization, clock } = newBrake({ count: 3 });
+    const alarms: boolean[] = [];
+    for (let hour = 0; hour < 5; hour += 1) {
+      for (let index = 0; index < 3; index += 1)
+        alarms.push((await brake.admit(organization, "deprovisions")).overDaily);
+      clock.now += HOUR_MS;
+    }
+    expect(alarms).toEqual([...Array(9).fill(false), ...Array(6).fill(true)]);
+    clock.now += 24 * HOUR_MS;
+    expect((await brake.admit(organization, "deprovisions")).overDaily).toBe(false);
+  });
 });
 
 describe("the brake in front of jobs", () => {
   const { build } = useOrganizations();
+  const LIMITED = { reconcile: { maxDeprovisions: { count: COUNT } } };
 
   async function people(tenant: Tenant, number: number): Promise<ClavexUser[]> {
     const all = Array.from({ length: number }, () => tenant.person());
@@ -143,7 +216,7 @@ describe("the brake in front of jobs", () => {
   const attempt = (provision: ProvisionNow, job: PersonJob): Promise<string> => resultOf(provision(job));
 
   test("counts webhooks, reconciliation, replays and commands together", async () => {
-    const tenant = await build();
+    const tenant = await build(LIMITED);
     const all = await people(tenant, COUNT + 6);
     const suspended = suspend(tenant, all);
     const kinds = ["webhook", "reconcile", "replay", "manual"] as const;
@@ -158,7 +231,7 @@ describe("the brake in front of jobs", () => {
   });
 
   test("counts departures without an API key too, and people who were deleted", async () => {
-    const tenant = await build({ apiKey: false });
+    const tenant = await build({ ...LIMITED, apiKey: false });
     const { clavex, organization } = tenant;
     const all = Array.from({ length: COUNT + 2 }, () => tenant.person());
     for (const person of all) await tenant.provisionNow(tenant.webhook(person, "user.created"));
@@ -171,7 +244,7 @@ describe("the brake in front of jobs", () => {
   });
 
   test.each(["before", "after"])("does not count a person twice whose disabling failed %s its work", async (when) => {
-    const tenant = await build();
+    const tenant = await build(LIMITED);
     const all = await people(tenant, COUNT + 1);
     const jobs = suspend(tenant, all).map((person) => tenant.job(person));
     const { faults } = tenant.nextcloud;
@@ -196,7 +269,7 @@ describe("the brake in front of jobs", () => {
   });
 
   test("lets no more pass however many workers try, again and again, until an operator allows it", async () => {
-    const tenant = await build();
+    const tenant = await build(LIMITED);
     const all = await people(tenant, 18);
     const jobs = suspend(tenant, all).map((person) => tenant.job(person, "reconcile"));
     const workers = Array.from({ length: 4 }, () => tenant.container());
@@ -219,7 +292,7 @@ describe("the brake in front of jobs", () => {
   });
 
   test("holds nothing but departures: others are provisioned, and who comes back stays as they are", async () => {
-    const tenant = await build();
+    const tenant = await build(LIMITED);
     const { clavex, organization, provisionNow } = tenant;
     const all = await people(tenant, COUNT + 1);
     const jobs = suspend(tenant, all).map((person) => tenant.job(person));

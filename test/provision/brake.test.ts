@@ -99,3 +99,53 @@ describe("the brake", () => {
     expect(disabled(tenant, leavers)).toBe(3);
   });
 });
+
+describe("an organization whose limits nobody chose", () => {
+  const disabled = (tenant: Tenant, people: ClavexUser[]): number =>
+    people.filter((person) => tenant.account(person)?.enabled === false).length;
+
+  it("of 10 people, all of whom a wrong import suspends, loses at most half of them in an hour, and no more later", async () => {
+    const tenant = await build();
+    const people = tenant.people(10);
+    for (const person of people) await tenant.bring(person);
+    for (const { id } of people) tenant.clavex.suspend(tenant.slug, id);
+    for (let round = 0; round < 3; round += 1) {
+      for (const person of people) await resultOf(tenant.bring(person));
+      expect(disabled(tenant, people)).toBe(5);
+      tenant.clock.now += 2 * 60 * 60_000;
+    }
+  });
+
+  it("raises the daily alarm when many leave within a day, each hour below its limit", async () => {
+    const tenant = await build({ reconcile: { maxDeprovisions: { count: 2, percent: 0, daily: 3 } } });
+    const people = tenant.people(6);
+    for (const person of people) await tenant.bring(person);
+    const alarms: unknown[] = [];
+    for (const person of people) {
+      tenant.clavex.suspend(tenant.slug, person.id);
+      alarms.push((await tenant.bring(person)) as { overDaily?: true });
+      tenant.clock.now += 40 * 60_000;
+    }
+    expect(alarms.map((outcome) => (outcome as { overDaily?: true }).overDaily)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  it("remembers in the person's entry who was let pass, until they are disabled", async () => {
+    const tenant = await build();
+    const person = tenant.person();
+    await tenant.bring(person);
+    tenant.clavex.suspend(tenant.slug, person.id);
+    tenant.nextcloud.faults.add({ kind: "status", status: 500, match: named("PUT disable"), times: 1 });
+    await resultOf(tenant.bring(person));
+    expect((await tenant.record(person))?.admitted).toEqual({ braked: "deprovisions", at: expect.any(Number) });
+    await tenant.bring(person);
+    expect(await tenant.record(person)).toMatchObject({ state: "suspended", admitted: undefined });
+    expect(await tenant.ledger.brakes.get(tenant.slug)).toMatchObject({ state: { buckets: [{ people: 1 }] } });
+  });
+});

@@ -12,7 +12,7 @@ const DAY = 24 * HOUR;
 
 /** A company of so many people whose accounts are as they should be. */
 async function settled(number: number, choices: Choices = {}): Promise<{ company: Company; people: ClavexUser[] }> {
-  const company = withPipeline(await build(choices));
+  const company = withPipeline(await build({ reconcile: { maxDeprovisions: { count: 10 } }, ...choices }));
   const people = company.people(number, ["eng"]);
   await company.settle();
   return { company, people };
