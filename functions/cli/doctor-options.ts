@@ -1,6 +1,9 @@
+import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
+import { type Credentials, logIn } from "../clavex/administrator.ts";
 import type { Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import type { DoctorOptions } from "../doctor/context.ts";
+import { createPool } from "../http.ts";
 import type { Running } from "../local/running.ts";
 import { demo } from "./demo-organization.ts";
 import { type OpenPipeline, viewOf } from "./pipeline.ts";
@@ -8,6 +11,9 @@ import { CommandError } from "./report.ts";
 
 /** The environment variable with an administrator's token of Clavex; never an argument, which shells remember. */
 export const ADMIN_TOKEN = "CLAVEX_ADMIN_TOKEN";
+/** The environment variables with what an administrator logs in with, in place of a token. */
+export const ADMIN_EMAIL = "CLAVEX_ADMIN_EMAIL";
+export const ADMIN_PASSWORD = "CLAVEX_ADMIN_PASSWORD";
 
 /** What doctor is run with for one organization, from this machine's environment and the pipeline that was found. */
 export async function doctorOptions(
@@ -31,14 +37,34 @@ export async function doctorOptions(
   };
 }
 
-/** The administrator's token of the environment; the demo's simulated Clavex has a fixed one that protects nothing. */
-export async function adminToken(
-  organization: Organization,
-  running: Running | undefined,
-): Promise<string | undefined> {
-  if (process.env[ADMIN_TOKEN]) return process.env[ADMIN_TOKEN];
-  if (running?.demo?.clavexUrl !== organization.clavex.baseUrl) return undefined;
-  return (await demo()).DEMO_ADMIN_TOKEN;
+/**
+ * An administrator's token: of the environment, or of a login with what is there; the demo's simulated Clavex has a fixed
+ * one that protects nothing.
+ *
+ * @throws the errors of a login
+ */
+async function adminToken(organization: Organization, running: Running | undefined): Promise<string | undefined> {
+  const token = process.env[ADMIN_TOKEN] || (await demoToken(organization, running));
+  const credentials = loginOfEnvironment(organization.slug);
+  if (token || credentials === undefined) return token;
+  const { baseUrl } = organization.clavex;
+  const pool = createPool(baseUrl, 1, CLAVEX_TIMEOUTS);
+  try {
+    return (await logIn({ pool, baseUrl }, credentials)).token;
+  } finally {
+    await pool.close();
+  }
+}
+
+/** The token of the demo's simulated Clavex, where this organization is the demo's. */
+export async function demoToken({ clavex }: Organization, running: Running | undefined): Promise<string | undefined> {
+  return running?.demo?.clavexUrl === clavex.baseUrl ? (await demo()).DEMO_ADMIN_TOKEN : undefined;
+}
+
+/** What an administrator of an organization logs in to Clavex with, where the environment has both. */
+export function loginOfEnvironment(slug: string): Credentials | undefined {
+  const [email, password] = [process.env[ADMIN_EMAIL], process.env[ADMIN_PASSWORD]];
+  return email && password ? { slug, email, password } : undefined;
 }
 
 /** Where the Clavex at this address posts to, without the slug. To a local pipeline only a Clavex on this machine can. */

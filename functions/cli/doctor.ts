@@ -5,7 +5,7 @@ import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { hasFailures, type Result } from "../doctor/check.ts";
 import { examine } from "../doctor/doctor.ts";
-import { ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
+import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
@@ -27,7 +27,7 @@ export function doctorCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText(
       "after",
-      `\nWith an administrator's token in the environment variable ${ADMIN_TOKEN} it also reads the webhook subscription, the OIDC client and its mappers.`,
+      `\nWith an administrator's token in the environment variable ${ADMIN_TOKEN}, or what one logs in with in ${ADMIN_EMAIL} and ${ADMIN_PASSWORD}, it also reads the webhook subscription, the OIDC client and its mappers.`,
     )
     .action(doctor);
 }

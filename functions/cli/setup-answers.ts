@@ -6,7 +6,15 @@ import { ConfigurationError } from "../core/failure.ts";
 import { type Organization, parseOrganization } from "../core/organization.ts";
 import type { Running } from "../local/running.ts";
 import type { Answers } from "../setup/context.ts";
-import { ADMIN_TOKEN, adminToken, completeWebhookUrl, webhookBaseUrlFor } from "./doctor-options.ts";
+import {
+  ADMIN_EMAIL,
+  ADMIN_PASSWORD,
+  ADMIN_TOKEN,
+  completeWebhookUrl,
+  demoToken,
+  loginOfEnvironment,
+  webhookBaseUrlFor,
+} from "./doctor-options.ts";
 import type { ConnectOptions } from "./options.ts";
 import type { OpenPipeline } from "./pipeline.ts";
 import { askFor, hidden } from "./prompt.ts";
@@ -33,9 +41,6 @@ export interface SetupOptions extends ConnectOptions {
 
 /** Where secrets are put on one machine; `npm start` reads it. */
 export const ENVIRONMENT_FILE = ".env";
-/** The environment variables with what an administrator logs in to Clavex with. */
-export const ADMIN_EMAIL = "CLAVEX_ADMIN_EMAIL";
-export const ADMIN_PASSWORD = "CLAVEX_ADMIN_PASSWORD";
 /** The environment variable with Nextcloud's app password. */
 export const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
 
@@ -148,7 +153,7 @@ export async function findToken(
   running: Running | undefined,
   pool: Dispatcher,
 ): Promise<string | undefined> {
-  const given = demoOrganization ? await adminToken(demoOrganization, running) : process.env[ADMIN_TOKEN];
+  const given = process.env[ADMIN_TOKEN] || (demoOrganization && (await demoToken(demoOrganization, running)));
   if (given) return given;
   const credentials = await findCredentials(options, answers);
   if (credentials === undefined) {
@@ -167,16 +172,20 @@ export async function findToken(
 /** What an administrator logs in with: from the environment, or asked for. The slug is that of their own organization. */
 async function findCredentials(options: SetupOptions, { slug, clavexUrl }: Answers): Promise<Credentials | undefined> {
   const { adminOrganization: own = slug } = options;
-  const [givenEmail, givenPassword] = [process.env[ADMIN_EMAIL], process.env[ADMIN_PASSWORD]];
-  if (givenEmail && givenPassword) return { slug: own, email: givenEmail, password: givenPassword };
+  const given = loginOfEnvironment(own);
+  if (given) return given;
   if (!canAsk(options)) return undefined;
   print(
     `Setup logs in to ${clavexUrl} as an administrator, for this run only: nothing of it is kept. Leave the e-mail address empty to give a token instead.`,
   );
-  const email = givenEmail || (await askFor("Administrator's e-mail address in Clavex: "));
+  const email = process.env[ADMIN_EMAIL] || (await askFor("Administrator's e-mail address in Clavex: "));
   if (email === "") return undefined;
   const ownSlug = options.adminOrganization ?? ((await askFor(`Slug of their organization [${own}]: `)) || own);
-  return { slug: ownSlug, email, password: await askSecret(options, "Password in Clavex", ADMIN_PASSWORD) };
+  return {
+    slug: ownSlug,
+    email,
+    password: process.env[ADMIN_PASSWORD] || (await askSecret(options, "Password in Clavex", ADMIN_PASSWORD)),
+  };
 }
 
 /**

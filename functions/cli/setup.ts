@@ -16,14 +16,12 @@ import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import { environmentStore, fixedStore, type SecretStore } from "../setup/store.ts";
 import { demo, demoOf } from "./demo-organization.ts";
-import { ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
+import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { withConnection } from "./options.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
 import {
-  ADMIN_EMAIL,
-  ADMIN_PASSWORD,
   APP_PASSWORD,
   ask,
   askSecret,
@@ -99,7 +97,7 @@ async function remove(
   steps: ReturnType<typeof setupSteps>,
   options: SetupOptions,
 ): Promise<void> {
-  const made = Object.keys(await record.read());
+  const made = Object.keys(await record.read()).filter((name) => name !== "mappersOf");
   if (made.length === 0) return print(`Setup made nothing for ${answers.slug}.`);
   print(`Setup made for ${answers.slug}: ${made.join(", ")}`);
   if (options.dryRun) return;

@@ -7,7 +7,7 @@ import type { DoctorContext } from "./context.ts";
 
 const RECENT_DELIVERIES = 20;
 const TOKEN_FIX =
-  "Put an administrator's token into the environment variable CLAVEX_ADMIN_TOKEN for one run; it is only read with.";
+  "Put what an administrator logs in to Clavex with into CLAVEX_ADMIN_EMAIL and CLAVEX_ADMIN_PASSWORD for one run, or a token into CLAVEX_ADMIN_TOKEN (docs/connect.md#token); it is only read with.";
 
 /** Clavex: reachable, and allowed to be read; its webhook subscription. */
 export const clavexChecks: Check[] = [
@@ -294,9 +294,9 @@ async function auditSink(context: DoctorContext): Promise<Finding> {
   if (sink === undefined) return ok("none: changes by SCIM and of groups wait for the next reconciliation");
   const { is_active: active, failure_count: failed, success_count: arrived } = sink;
   if (!active) return warn("the audit sink is switched off", "Switch it on in Clavex, or delete it.");
-  if (failed <= arrived) return ok();
+  if (failed === 0 || arrived > 0) return ok();
   return warn(
-    `${failed} of the audit sink's ${failed + arrived} deliveries failed`,
-    "Its secret may be an old one of the webhook: run clavex-nextcloud setup --audit-sink, which replaces it.",
+    `none of the audit sink's deliveries arrived (${failed} failed)`,
+    "Is the pipeline running? Else its secret is not the webhook's: delete it in Clavex and run clavex-nextcloud setup --audit-sink.",
   );
 }

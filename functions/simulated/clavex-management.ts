@@ -154,7 +154,11 @@ export const managementRoutes: ManagementRoute[] = [
   route("DELETE", /^\/webhooks\/([^/]+)$/, "webhooks:write", ({ state, ids }) => remove(state.webhooks, "id", ids[0])),
   route("GET", /^\/webhooks\/([^/]+)\/deliveries$/, "webhooks:read", listDeliveries),
 
-  route("GET", /^\/audit\/sinks$/, "audit:read", (call) => [200, call.state.sinks.map(shownSink(call))]),
+  // Go writes an empty list that was never filled as null.
+  route("GET", /^\/audit\/sinks$/, "audit:read", (call) => [
+    200,
+    call.state.sinks.length === 0 ? null : call.state.sinks.map(shownSink(call)),
+  ]),
   route("POST", /^\/audit\/sinks$/, "audit:write", createSink),
   route("DELETE", /^\/audit\/sinks\/([^/]+)$/, "audit:write", deleteSink),
 
@@ -313,7 +317,8 @@ function listClients(call: ManagementCall): ManagementAnswer {
     const { id_token_signed_response_alg: _, ...shown } = shownClient(call, client);
     return { ...shown, enabled_login_providers: [] };
   });
-  return [200, { items, total: all.length, has_more: all.length > offset + limit }];
+  const total = all.length === 0 ? {} : { total: all.length };
+  return [200, { items, ...total, has_more: all.length > offset + limit }];
 }
 
 /** The algorithm and the scopes of the request are ignored. */

@@ -90,11 +90,11 @@ function putAttributes({ directory, ids, body }: Call): Answer {
 }
 
 function eraseUser({ directory, ids: [id = ""] }: Call): Answer {
-  const { email } = directory.eraseUser(id, "erased");
+  const { email, updated_at: erasedAt } = directory.eraseUser(id, "erased");
   return jsonAnswer(200, {
     user_id: id,
     org_id: directory.organizationId,
-    erased_at: new Date().toISOString(),
+    erased_at: erasedAt,
     anonymised_email: email,
     login_history_rows_scrubbed: 0,
     credentials_revoked: 0,

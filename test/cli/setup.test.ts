@@ -24,6 +24,7 @@ let port: number;
 const running: ChildProcess[] = [];
 
 beforeEach(async () => {
+  administrator = { CLAVEX_ADMIN_TOKEN: TOKEN };
   folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
   clavex = await startSimulatedClavex({
     organizations: [{ id: ID, slug: "acme", apiKey: "clv_of_somebody_else" }],
@@ -67,9 +68,12 @@ function start(file: string, args: string[], environment: Record<string, string>
   return { child, output: () => output };
 }
 
+/** What runs setup in Clavex: a token, or what an administrator logs in with. */
+let administrator: Record<string, string>;
+
 /** Runs a command in the folder, where it finds and makes `.env`, `organizations/` and `.local/`. */
 async function cli(...args: string[]): Promise<{ code: number; output: string }> {
-  const environment = { CLAVEX_ADMIN_TOKEN: TOKEN, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD };
+  const environment = { ...administrator, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD };
   const { child, output } = start("functions/cli/main.ts", args, environment);
   const [code] = await once(child, "close");
   return { code, output: output() };
@@ -189,6 +193,23 @@ describe("clavex-nextcloud setup", () => {
     );
     expect(asked).toMatchObject({ code: 1, output: expect.stringContaining("--yes") });
     expect(await world()).toBe(before);
+  }, 60_000);
+
+  test("setup and doctor log in to Clavex themselves, and say what is wrong with a login", async () => {
+    const password = "Correct-horse-battery-9";
+    clavex.addAdministrator("acme", { email: "admin@acme.example", password });
+    administrator = { CLAVEX_ADMIN_EMAIL: "admin@acme.example", CLAVEX_ADMIN_PASSWORD: "wrong" };
+    expect(await setup()).toMatchObject({ code: 1, output: expect.stringMatching(/refuses the login: invalid cred/) });
+    administrator.CLAVEX_ADMIN_PASSWORD = password;
+    const other = await setup("--organization-id", "1b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11");
+    expect(other).toMatchObject({ code: 1, output: expect.stringContaining(`UUID of acme is ${ID}`) });
+    const done = await setup();
+    expect(done).toMatchObject({ code: 0, output: expect.stringMatching(/done +Clavex: API key/) });
+    const doctor = await cli("doctor");
+    expect(doctor.output).toMatch(/ok +Clavex has the OIDC client for Nextcloud/);
+    expect(done.output + doctor.output).not.toContain(password);
+    expect(await readFile(join(folder, ".env"), "utf8")).not.toContain(password);
+    expect((await setup("--remove")).code).toBe(0);
   }, 60_000);
 
   test("local login is switched off only when doctor finds nothing wrong", async () => {

@@ -291,6 +291,81 @@ const login: Scenario[] = [
   },
 ];
 
+const NOT_FOUND: [number, unknown] = [404, { error: "Not Found", message: "Not Found" }];
+const UNKNOWN = "11111111-1111-4111-8111-111111111111";
+
+/** What setup and doctor ask besides; measured at the same server, and not recorded. */
+const setup: Scenario[] = [
+  {
+    title: "empty lists, each in its own way, and what a key may do",
+    steps: [
+      { call: ["GET", "audit/sinks"], answers: [200, null] },
+      { call: ["GET", "clients?limit=200&offset=0"], answers: [200, { items: [], has_more: false }] },
+      { call: ["GET", "webhooks?limit=200"], answers: [200, { items: [], has_more: false }] },
+      { call: ["GET", "api-keys"], answers: [200, []] },
+      { call: ["GET", "users"], answers: [200, { items: [], has_more: false }] },
+      { call: ["GET", "groups"], answers: [200, { items: [], has_more: false }] },
+      pipelineKey,
+      { call: ["GET", "my-admin-permissions"], as: "pipeline", answers: [200, ["users:read", "groups:read"]] },
+    ],
+  },
+  {
+    title: "a subscription is moved and deleted, a key revoked twice",
+    steps: [
+      "subscribe ok",
+      {
+        call: ["PATCH", "webhooks/4f33b8da-ffba-4388-bbf4-19e1a526fece", { url: "https://hooks.example/moved" }],
+        answers: [
+          200,
+          {
+            id: "4f33b8da-ffba-4388-bbf4-19e1a526fece",
+            org_id: RECORDED.id,
+            url: "https://hooks.example/moved",
+            events: EVENTS,
+            event_filter: [],
+            is_active: true,
+            created_at: "2026-11-25T17:55:46.688017Z",
+            updated_at: "2026-11-25T17:55:46.688017Z",
+          },
+        ],
+      },
+      { call: ["DELETE", "webhooks/4f33b8da-ffba-4388-bbf4-19e1a526fece"], answers: [204] },
+      { call: ["DELETE", "webhooks/4f33b8da-ffba-4388-bbf4-19e1a526fece"], answers: NOT_FOUND },
+      { call: ["POST", "webhooks", { url: "https://hooks.example/", events: [] }], answers: [422, refusal("min")] },
+      { call: ["GET", "webhooks?after=x"], answers: [400, { error: "Bad Request", message: "invalid cursor" }] },
+      pipelineKey,
+      { call: ["DELETE", "api-keys/id-of-pipeline"], answers: [204] },
+      { call: ["DELETE", "api-keys/id-of-pipeline"], answers: [204] },
+      { call: ["DELETE", `api-keys/${UNKNOWN}`], answers: NOT_FOUND },
+    ],
+  },
+  {
+    title: "a client is changed, gets another secret, and is deleted with its mappers",
+    steps: [
+      "dynamic registration without a token: RS256 kept, scope ignored",
+      "mapper nc-quota",
+      { call: ["POST", `clients/${NEXTCLOUD_CLIENT}/secret`], answers: [200, { client_secret: "***" }] },
+      {
+        call: ["DELETE", `clients/${NEXTCLOUD_CLIENT}/mappers/28b189c3-2939-4241-a2c3-f32ef85cedd1`],
+        answers: [204],
+      },
+      { call: ["DELETE", `clients/${NEXTCLOUD_CLIENT}/mappers/${UNKNOWN}`], answers: NOT_FOUND },
+      { call: ["GET", `clients/${NEXTCLOUD_CLIENT}/mappers`], answers: [200, []] },
+      { call: ["DELETE", `clients/${NEXTCLOUD_CLIENT}`], answers: [204] },
+      { call: ["GET", `clients/${NEXTCLOUD_CLIENT}`], answers: NOT_FOUND },
+      { call: ["DELETE", `clients/${NEXTCLOUD_CLIENT}`], answers: NOT_FOUND },
+      { call: ["GET", "clients/nobody/mappers"], answers: NOT_FOUND },
+    ],
+  },
+];
+
+function refusal(tag: string): Record<string, string> {
+  return {
+    error: "Unprocessable Entity",
+    message: `Key: 'createWebhookRequest.Events' Error:Field validation for 'Events' failed on the '${tag}' tag`,
+  };
+}
+
 const people: Scenario[] = [
   {
     title: "users are walked by `after`, sorted by e-mail address",
@@ -379,7 +454,7 @@ const people: Scenario[] = [
   },
 ];
 
-export const scenarios: Scenario[] = [...access, ...hints, ...login, ...people];
+export const scenarios: Scenario[] = [...access, ...hints, ...login, ...setup, ...people];
 
 /** Recordings that are not played, because nothing of the pipeline makes such a request, and why they are kept. */
 export const notPlayed: Record<string, string[]> = {

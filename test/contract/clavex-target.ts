@@ -34,7 +34,13 @@ export type Step =
       /** Of a recorded list that was shortened only so many items are compared. */
       shortened?: true;
     }
-  | { call: [method: string, path: string, body?: unknown]; as?: string; gives?: Record<string, string> }
+  | {
+      call: [method: string, path: string, body?: unknown];
+      as?: string;
+      gives?: Record<string, string>;
+      /** Measured, but not recorded: the status and body that it must be answered with. */
+      answers?: [status: number, body?: unknown];
+    }
   | { simulate: (clavex: SimulatedClavex, organization: string, idOf: (recorded: string) => string) => void };
 
 /** Recordings in an order in which each finds the state in which it was recorded. */
@@ -114,10 +120,14 @@ async function open() {
   known.bind(RECORDED.slug, slug);
 
   return {
-    async call({ call: [method, path, body], as, gives = {} }: Call): Promise<void> {
+    async call({ call: [method, path, body], as, gives = {}, answers }: Call): Promise<void> {
       const headers = { ...credentials(as === undefined ? superadmin : known.get(`key ${as}`)), ...JSON_BODY };
       const address = path.startsWith("//") ? `${url}${path.slice(1)}` : `${root}/${id}/${path}`;
       const response = await send(method, known.inText(address), headers, known.inValue(body));
+      if (answers !== undefined) {
+        const [status, expected] = answers;
+        return compare(`${method} ${path}`, { status, body: expected }, response, known, false);
+      }
       const text = await response.text();
       expect(response.ok, `${method} ${path}: ${response.status} ${text}`).toBe(true);
       for (const [name, field] of Object.entries(gives)) known.bind(name, fieldOf(JSON.parse(text), field));
@@ -132,7 +142,7 @@ async function open() {
       );
       const body = withPassword(known.inValue(request.body), step.password ?? PASSWORD);
       const response = await send(request.method, url + known.inText(request.path), headers, body);
-      await compare(recording, response, known, step.shortened === true);
+      await compare(step.play, recording.response, response, known, step.shortened === true);
     },
     simulate(change: Extract<Step, { simulate: unknown }>["simulate"]): void {
       if (clavex === undefined) throw new Error("this step needs the simulator");
@@ -190,8 +200,13 @@ function fieldOf(value: unknown, path: string): string {
   return found;
 }
 
-async function compare(recording: Recording, response: Response, known: Bindings, shortened: boolean): Promise<void> {
-  const { note, response: expected } = recording;
+async function compare(
+  note: string,
+  expected: Recording["response"],
+  response: Response,
+  known: Bindings,
+  shortened: boolean,
+): Promise<void> {
   const text = await response.text();
   expect(response.status, `${note}: ${text}`).toBe(expected.status);
   for (const [header, value] of Object.entries(expected.headers ?? {})) {

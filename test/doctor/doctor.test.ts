@@ -486,7 +486,7 @@ const broken: Broken[] = [
   {
     id: "clavex.audit-sink",
     status: "warn",
-    what: "the audit sink still signs with an old secret",
+    what: "the audit sink signs with another secret",
     break: () =>
       scene.clavex.management(SLUG).sinks.push({
         id: "sink-1",
@@ -496,7 +496,7 @@ const broken: Broken[] = [
         config: { url: webhook().url },
         filter_actions: [],
         filter_statuses: [],
-        success_count: 2,
+        success_count: 0,
         failure_count: 3,
       }),
     fix: /setup --audit-sink/,

@@ -393,6 +393,14 @@ describe("setup steps", () => {
     await expect(stat(join(folder, "acme.setup"))).rejects.toThrow(/ENOENT/);
   });
 
+  it("removal knows what earlier versions wrote down", async () => {
+    await apply(context({ auditSink: true }));
+    const { record } = context();
+    await record.write({ apiKey: true, sink: "clavex-nextcloud", mappersOf: undefined });
+    await removeSetup(setupSteps(context()), () => undefined);
+    expect(management()).toMatchObject({ apiKeys: [{ is_active: false }], sinks: [], clients: [], mappers: [] });
+  });
+
   it("removal without a token stops before anything in Clavex, and says what is needed", async () => {
     await apply();
     await expect(removeSetup(setupSteps(withoutToken()), () => undefined)).rejects.toMatchObject({
