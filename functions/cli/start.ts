@@ -23,6 +23,7 @@ import { startChecks } from "./start-checks.ts";
 interface Options extends LocalOptions {
   port: number;
   host: string;
+  adminPort: number;
   firstRetry: number;
   lightMinutes: number;
   fullHours: number;
@@ -65,6 +66,12 @@ export function startCommand(): Command {
         .argParser(port),
     )
     .addOption(new Option("--host <address>", "address to listen on").env("CLAVEX_NEXTCLOUD_HOST").default("127.0.0.1"))
+    .addOption(
+      new Option("--admin-port <number>", "port of /readyz and /metrics, which only this machine reaches")
+        .env("CLAVEX_NEXTCLOUD_ADMIN_PORT")
+        .default(8788)
+        .argParser(port),
+    )
     .addOption(
       new Option(
         "--first-retry <seconds>",
@@ -115,6 +122,7 @@ async function run(options: Options, command: Command): Promise<void> {
   const isNamed = command.getOptionValueSource("organizations") !== "default";
   const isDemo = options.demo ?? (!isNamed && !existsSync(options.organizations));
   const running = isDemo ? await startDemo(options, log, tell) : await startConfigured(options, log, tell);
+  tell(`admin port, for this machine only: ${running.adminUrl}/readyz and /metrics`);
   tell(`listening on ${running.url}`);
   await running.stopAsked;
   tell("stopping: finishing what is under way (again to stop at once)");
@@ -124,6 +132,7 @@ async function run(options: Options, command: Command): Promise<void> {
 /** A pipeline that was started. */
 interface Running {
   url: string;
+  adminUrl: string | undefined;
   /** Resolves when the process shall end. */
   stopAsked: Promise<void>;
   stop(): Promise<void>;
@@ -148,6 +157,7 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
     log,
     port: options.port,
     host: options.host,
+    adminPort: options.adminPort,
     stateFolder,
     retryDelay: localRetryDelay(options.firstRetry),
     probeDelay: localProbeDelay(options.firstRetry),
@@ -164,7 +174,7 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
     await stop();
     throw error;
   }
-  return { pipeline, url: pipeline.url, stopAsked, stop };
+  return { pipeline, url: pipeline.url, adminUrl: pipeline.adminUrl, stopAsked, stop };
 }
 
 /** The pipeline of the organizations that are configured here, which follows their files. */

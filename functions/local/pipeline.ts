@@ -1,3 +1,4 @@
+import type { Hono } from "hono";
 import { type ClientsOptions, createClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
@@ -16,13 +17,15 @@ import { createReconcile, type Reconcile } from "../reconcile/reconcile.ts";
 import { createReport, createScheduledRun, createTick } from "../reconcile/tick.ts";
 import { createWatch } from "../reconcile/watch.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Counters } from "../telemetry/metrics.ts";
+import { createAdmin } from "./admin.ts";
 import { lockFolder } from "./lock.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
 import { startPoller } from "./poller.ts";
+import { readiness } from "./readiness.ts";
 import { localProbeDelay, localRetryDelay, releaseOnRecovery } from "./recovery.ts";
 import { startSchedule } from "./schedule.ts";
 import { forgetState, openState, type State, VISIBILITY_SECONDS } from "./state.ts";
-import { listen, type Web } from "./web.ts";
+import { listen, type Web, type WebOptions } from "./web.ts";
 
 export interface PipelineOptions {
   organizations: Organizations;
@@ -31,6 +34,8 @@ export interface PipelineOptions {
   /** 0 for any free port. */
   port: number;
   host?: string;
+  /** The port for /readyz and /metrics, on the loopback address alone; 0 for any free one, undefined for none. */
+  adminPort?: number | undefined;
   /** Where queue and ledger are kept; undefined keeps them in memory. */
   stateFolder?: string | undefined;
   /** Start with nothing in it, for simulated systems, which forget everything too. */
@@ -45,6 +50,8 @@ export interface PipelineOptions {
 /** The whole pipeline, running in this process. */
 export interface Pipeline {
   url: string;
+  /** Where /readyz and /metrics are. */
+  adminUrl: string | undefined;
   ledger: Ledger;
   queue: Queue & Releasable;
   reconcile: Reconcile;
@@ -54,6 +61,7 @@ export interface Pipeline {
   stop(): Promise<void>;
 }
 
+const LOOPBACK = "127.0.0.1";
 const BATCHES = 4;
 const CONCURRENT_SUBJECTS = 4;
 const NEXTCLOUD_CONNECTIONS = 4;
@@ -66,30 +74,19 @@ const IDLE_POLL_MS = 50;
  * @throws {DatabaseUnavailable} when the disk is full
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
-  const { organizations, secrets, log, host = "127.0.0.1", visibilitySeconds = VISIBILITY_SECONDS } = options;
-  const { queue, ledger, close: closeState } = openLockedState(options);
-  const counters: Counters = { count: () => undefined, flush: () => undefined };
+  const { organizations, secrets, log, visibilitySeconds = VISIBILITY_SECONDS } = options;
+  const state = openLockedState(options);
+  const { queue, ledger } = state;
+  const metrics = createMetrics();
+  const { counters } = metrics;
   const clients = createClients({
     secrets,
     nextcloudConnections: NEXTCLOUD_CONNECTIONS,
     ...(options.timeouts ? { timeouts: options.timeouts } : {}),
   });
 
-  const receiver = createReceiver({
-    organizations,
-    secrets,
-    queue,
-    isPaused: createAskPaused(ledger, false),
-    log,
-    counters,
-  });
-  let web: Web;
-  try {
-    web = await listen({ fetch: receiver.fetch, host, port: options.port });
-  } catch (error) {
-    closeState();
-    throw error;
-  }
+  const isPaused = createAskPaused(ledger, false);
+  const receiver = createReceiver({ organizations, secrets, queue, isPaused, log, counters });
   const retryDelay = options.retryDelay ?? localRetryDelay();
   const guards = createGuards({
     organizations,
@@ -97,6 +94,20 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     ledger,
     breakerDelay: options.probeDelay ?? localProbeDelay(),
     onCircuitClose: releaseOnRecovery(queue, log),
+  });
+  const readinessOf = { organizations, secrets, ledger, guards, probe: state.probe };
+  const admin = createAdmin({
+    readiness: () => readiness(readinessOf),
+    metrics: () => metrics.text({ organizations, guards, ...state }),
+    metricsType: metrics.contentType,
+    log,
+  });
+  const fetch = answering(receiver.fetch, metrics);
+  const webs = await listenOn(fetch, admin.fetch, options).catch(async (error) => {
+    metrics.close();
+    await clients.close();
+    state.close();
+    throw error;
   });
   const provision = createProvision({ guards, ledger });
   const followGroups = createFollowGroups({ guards, ledger, queue });
@@ -130,7 +141,8 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const stopSchedule = startSchedule(tick);
 
   return {
-    url: web.url,
+    url: webs.endpoint.url,
+    adminUrl: webs.admin?.url,
     ledger,
     queue,
     reconcile,
@@ -142,13 +154,42 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       }
     },
     async stop() {
-      await web.close();
+      await Promise.all([webs.endpoint.close(), webs.admin?.close()]);
       await stopSchedule();
       await poller.stop();
       await clients.close();
-      closeState();
+      metrics.close();
+      state.close();
     },
   };
+}
+
+type Fetch = WebOptions["fetch"];
+
+/** Counts how deliveries are answered. */
+function answering(fetch: Hono["fetch"], metrics: Pick<Metrics, "answered">): Fetch {
+  return async (request, env) => {
+    const response = await fetch(request, env);
+    if (request.url.includes("/webhooks/")) metrics.answered(response.status);
+    return response;
+  };
+}
+
+/** Listens for deliveries, and on the loopback address for whoever watches over this machine. */
+async function listenOn(
+  fetch: Fetch,
+  adminFetch: Fetch,
+  { host = LOOPBACK, port, adminPort }: PipelineOptions,
+): Promise<{ endpoint: Web; admin: Web | undefined }> {
+  const endpoint = await listen({ fetch, host, port });
+  if (adminPort === undefined) return { endpoint, admin: undefined };
+  try {
+    const options = "--admin-port";
+    return { endpoint, admin: await listen({ fetch: adminFetch, host: LOOPBACK, port: adminPort, options }) };
+  } catch (error) {
+    await endpoint.close();
+    throw error;
+  }
 }
 
 /** Opens the state folder for this pipeline alone; closing the state unlocks the folder. */

@@ -1,9 +1,10 @@
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigurationError } from "../core/failure.ts";
+import { ConfigurationError, Failure } from "../core/failure.ts";
 import { DATABASE_FILE, openDatabase } from "../database.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { sqliteTable } from "../ledger/sqlite.ts";
+import { ALWAYS } from "../ledger/table.ts";
 import type { DeadLetterQueue, Queue, Releasable } from "../queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../queue/sqlite.ts";
 import { systemWords } from "../system-errors.ts";
@@ -15,6 +16,12 @@ export interface State {
   ledger: Ledger;
   /** @throws {ConfigurationError} when any part of the file is damaged */
   check(): void;
+  /**
+   * Writes a few bytes.
+   *
+   * @throws {DatabaseUnavailable} when nothing can be written now: the disk is full, or another process holds the file
+   */
+  probe(): Promise<void>;
   close(): void;
 }
 
@@ -30,14 +37,24 @@ export const VISIBILITY_SECONDS = 30;
  */
 export function openState(folder: string | undefined, visibilitySeconds = VISIBILITY_SECONDS): State {
   const database = openDatabase(folder);
+  const table = sqliteTable(database);
   return {
     queue: createSqliteQueue(database, { visibilitySeconds }),
     deadLetterQueue: createSqliteDeadLetterQueue(database),
-    ledger: createLedger(sqliteTable(database)),
+    ledger: createLedger(table),
     check: database.check,
+    async probe() {
+      await table.put(PROBE, { at: Date.now() }, ALWAYS).catch((error) => {
+        // The file's own sentence says more.
+        throw error instanceof Error && error.cause instanceof Failure ? error.cause : error;
+      });
+    },
     close: database.close,
   };
 }
+
+/** No organization has such a slug. */
+const PROBE = { partition: "#state", sort: "probe" };
 
 /** Whether a pipeline has ever run on this state folder. Makes nothing there. */
 export function hasState(folder: string): boolean {

@@ -26,6 +26,8 @@ export interface CircuitBreaker {
    * @throws {CircuitOpen} without having tried
    */
   run<T>(guarded: Guarded[], work: () => Promise<T>): Promise<T>;
+  /** Why the circuit is not closed; undefined while it is. */
+  failureOf(guarded: Guarded): Failure | undefined;
 }
 
 /** A circuit that is not closed: open until a time, then half open while its probe is under way. */
@@ -74,6 +76,7 @@ export function createCircuitBreaker(
   }
 
   return {
+    failureOf: (guarded) => circuits.get(key(guarded))?.failure,
     async run(guarded, work) {
       const entered: Guarded[] = [];
       let failure: Failure | undefined;

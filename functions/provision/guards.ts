@@ -1,6 +1,6 @@
 import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { unknownOrganization } from "../core/failure.ts";
+import { type Failure, type Guarded, unknownOrganization } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -33,6 +33,18 @@ export interface Guards {
    */
   run<T>(entered: Entered, work: () => Promise<T>): Promise<T>;
   identity: IdentityGuard;
+  /**
+   * The circuits of an organization as they are in this process; none when there is no such organization.
+   *
+   * @throws {SecretUnreadable} when it cannot be known which credentials are used
+   */
+  circuits(slug: string): Promise<Circuit[]>;
+}
+
+/** What a circuit breaker guards, and why its jobs are not tried; undefined while they are. */
+export interface Circuit {
+  kind: Guarded["kind"];
+  failure: Failure | undefined;
 }
 
 export interface GuardsDependencies {
@@ -74,5 +86,10 @@ export function createGuards({
         return work();
       }),
     identity,
+    async circuits(slug) {
+      const organization = await organizations.get(slug);
+      const guarded = organization ? await clients.of(organization).guarded() : [];
+      return guarded.map((each) => ({ kind: each.kind, failure: breaker.failureOf(each) }));
+    },
   };
 }

@@ -90,7 +90,7 @@ const setup = (...args: string[]) =>
   );
 
 async function startPipeline(): Promise<() => string> {
-  const { child, output } = start("functions/cli/main.ts", ["start", "--port", String(port)], {});
+  const { child, output } = start("functions/cli/main.ts", ["start", "--port", String(port), "--admin-port", "0"], {});
   running.push(child);
   await until(() => output().includes("listening on"));
   return output;

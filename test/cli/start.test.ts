@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
 import { openOffice } from "../support/office.ts";
-import { type Program, ROOT, run, runProgram, until } from "../support/processes.ts";
+import { ANY_PORTS, type Program, ROOT, run, runProgram, until } from "../support/processes.ts";
 
 const MAIN = "functions/cli/main.ts";
 const SECRET = "a-webhook-secret-that-protects-nothing";
@@ -55,7 +55,7 @@ async function configure(documents: Record<string, object | string>): Promise<vo
 
 /** `start` in this test's folder, without a terminal; it has not listened yet. */
 function start(args: string[] = [], environment: Record<string, string> = ENVIRONMENT): Program {
-  const own = ["--port", "0", "--log-format", "text", "--state", join(folder, "state")];
+  const own = [...ANY_PORTS, "--log-format", "text", "--state", join(folder, "state")];
   const program = run(MAIN, ["start", ...own, ...args], { ...QUIET, XDG_RUNTIME_DIR: folder, ...environment }, folder);
   programs.push(program);
   return program;
@@ -323,7 +323,7 @@ describe("what the operating system refuses is one sentence", () => {
   });
 
   test.runIf(existsSync("/dev/full"))("ENOSPC: the output", async () => {
-    const places = ["--organizations", organizations, "--state", join(folder, "state"), "--port", "0"];
+    const places = ["--organizations", organizations, "--state", join(folder, "state"), ...ANY_PORTS];
     const args = ["-c", 'exec "$0" "$@" > /dev/full', process.execPath, join(ROOT, MAIN), "start", ...places];
     const program = runProgram("sh", args, { ...QUIET, ...ENVIRONMENT });
     expect(await program.ended).toBe(1);
@@ -331,7 +331,7 @@ describe("what the operating system refuses is one sentence", () => {
   });
 
   test("EPIPE: nobody reads the output any more, and the pipeline stops in good order", async () => {
-    const places = ["--organizations", organizations, "--state", join(folder, "state"), "--port", "0"];
+    const places = ["--organizations", organizations, "--state", join(folder, "state"), ...ANY_PORTS];
     const args = [
       "-o",
       "pipefail",
@@ -351,7 +351,7 @@ describe("what the operating system refuses is one sentence", () => {
 
 test("SIGTERM to npm reaches the process, which stops in good order", async () => {
   await configure({ acme: documentOf("acme") });
-  const options = ["--port", "0", "--organizations", organizations, "--state", join(folder, "state")];
+  const options = [...ANY_PORTS, "--organizations", organizations, "--state", join(folder, "state")];
   const program = runProgram("npm", ["start", "--", ...options], { ...QUIET, ...ENVIRONMENT }, ROOT);
   programs.push(program);
   await urlOf(program);
@@ -385,7 +385,7 @@ describe("what start prints", () => {
   test("is in the format that the environment asks for", async () => {
     const program = run(
       MAIN,
-      ["start", "--port", "0", "--state", "state"],
+      ["start", ...ANY_PORTS, "--state", "state"],
       { CLAVEX_NEXTCLOUD_LOG_FORMAT: "text" },
       folder,
     );

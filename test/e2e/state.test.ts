@@ -5,7 +5,7 @@ import { DATABASE_FILE } from "../../functions/database.ts";
 import { openState } from "../../functions/local/state.ts";
 import { personJob } from "../support/jobs.ts";
 import { type Office, openOffice } from "../support/office.ts";
-import { run } from "../support/processes.ts";
+import { ANY_PORTS, run } from "../support/processes.ts";
 
 /** The ports on which a process listens, of this machine's IPv4 and IPv6 sockets. */
 function listeningPorts(pid: number): number[] {
@@ -58,9 +58,10 @@ describe("the state of npm start", () => {
     expect(Object.fromEntries(modes())).toEqual({ lock: "600", [DATABASE_FILE]: "600" });
   });
 
-  test.runIf(process.platform === "linux")("opens no port but the webhook's", async () => {
-    const { pid, url } = await office.start();
-    expect(listeningPorts(pid)).toEqual([Number(new URL(url).port)]);
+  test.runIf(process.platform === "linux")("opens no port but the webhook's and the admin port", async () => {
+    const { pid, url, adminUrl } = await office.start();
+    const ports = [url, adminUrl].map((each) => Number(new URL(each).port));
+    expect(listeningPorts(pid).sort()).toEqual(ports.sort());
   });
 
   test("that is no database stops the start: one sentence with what to do, and exit code 1", async () => {
@@ -104,7 +105,7 @@ describe("the state of npm start", () => {
     const none = join(office.stateFolder, "no-organizations");
     const demo = run("functions/cli/main.ts", [
       "start",
-      ...["--port", "0", "--log-format", "text"],
+      ...[...ANY_PORTS, "--log-format", "text"],
       ...["--organizations", none, "--state", office.stateFolder, "--demo"],
     ]);
     await demo.printed(/^listening on/m);

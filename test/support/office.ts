@@ -32,6 +32,7 @@ export interface Office extends People {
 /** A running `npm start`. */
 export interface OfficePipeline extends Program {
   url: string;
+  adminUrl: string;
   /** Posts a signed body to the webhook endpoint; returns the HTTP status. */
   post(body: string): Promise<number>;
   /** Posts a delivery about a person as they are given. */

@@ -128,12 +128,16 @@ const NO_SCHEDULE = {
   CLAVEX_NEXTCLOUD_FULL_HOURS: "0",
 };
 
-/** `npm start` with these arguments and a log of short lines, once it is ready; `url` is where it listens. */
+/** Any free ones, so that tests run side by side. */
+export const ANY_PORTS = ["--port", "0", "--admin-port", "0"];
+
+/** `npm start` with these arguments and a log of short lines, once it is ready; `url` is where it listens, `adminUrl` its admin port. */
 export async function startPipelineProcess(args: string[], environment: Record<string, string> = {}) {
-  const program = run(MAIN, ["start", "--port", "0", "--log-format", "text", ...args], {
+  const program = run(MAIN, ["start", ...ANY_PORTS, "--log-format", "text", ...args], {
     ...NO_SCHEDULE,
     ...environment,
   });
   const [, url = ""] = await program.printed(/\blistening on (http:[^\s"]+)/);
-  return { ...program, url };
+  const [, adminUrl = ""] = await program.printed(/\badmin port, .*: (http:[^\s"]+)\/readyz/);
+  return { ...program, url, adminUrl };
 }
