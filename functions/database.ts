@@ -1,6 +1,18 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { ConfigurationError, PipelineFailure } from "./core/failure.ts";
 import { isSystemError, systemWords } from "./system-errors.ts";
 
@@ -163,17 +175,105 @@ function ownerOnly(path: string, mode: number): void {
   }
 }
 
-function migrate(connection: DatabaseSync, file: string): void {
-  const version = () => Number(connection.prepare("PRAGMA user_version").get()?.user_version);
-  if (version() === MIGRATIONS.length) return;
-  connection.exec("BEGIN IMMEDIATE");
-  // Another process may have been faster.
-  const found = version();
-  if (found > MIGRATIONS.length) {
-    throw new ConfigurationError("state-too-new", [`${file}: it was written by a newer version`], {
-      fix: "Start that version again, or name another folder with --state.",
+/**
+ * Copies the state file of a folder as it is at one moment, also while a pipeline works on it. The copy is one file, readable by
+ * its owner only; it takes the place of an older one when it is complete.
+ *
+ * @throws {ConfigurationError} when the state file is missing or damaged
+ * @throws {DatabaseUnavailable} when it cannot be read now, or the copy's disk is full
+ */
+export async function copyDatabase(folder: string, copy: string): Promise<void> {
+  const file = join(folder, DATABASE_FILE);
+  if (!existsSync(file)) {
+    throw new ConfigurationError("state-missing", [`${folder}: no pipeline has ever run on this state folder`], {
+      fix: "Name the right folder with --state.",
     });
   }
+  const partial = `${copy}.partial`;
+  // Restricted before anything goes in.
+  closeSync(openSync(partial, "w", 0o600));
+  const source = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    await backup(source, partial);
+    inOneFile(partial);
+    checkCopy(partial);
+    renameSync(partial, copy);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw explain(error, file);
+  } finally {
+    source.close();
+  }
+}
+
+/**
+ * Puts a copy in the place of a folder's state file. Nobody may have that open.
+ *
+ * @throws {ConfigurationError} when the copy is damaged, no state file, or of a newer version; nothing is changed then
+ */
+export function restoreDatabase(folder: string, copy: string): void {
+  checkCopy(copy);
+  const file = createStateFile(folder, DATABASE_FILE);
+  const partial = `${file}.partial`;
+  copyFileSync(copy, partial);
+  ownerOnly(partial, 0o600);
+  // What these hold belongs to the old file.
+  for (const suffix of ["-wal", "-shm"]) rmSync(file + suffix, { force: true });
+  renameSync(partial, file);
+}
+
+/** A state file in WAL mode has two more beside it as soon as it is opened. */
+function inOneFile(file: string): void {
+  const connection = new DatabaseSync(file);
+  try {
+    connection.exec("PRAGMA journal_mode = DELETE");
+  } finally {
+    connection.close();
+  }
+}
+
+/** Reads a whole copy, and leaves it as it is, with nothing beside it. */
+function checkCopy(file: string): void {
+  // SQLite would make a file that is missing, or say less about one that cannot be read.
+  accessSync(file, constants.R_OK);
+  try {
+    const url = pathToFileURL(file);
+    url.search = "immutable=1";
+    const connection = new DatabaseSync(url, { readOnly: true });
+    try {
+      requireKnown(versionOf(connection), file);
+      const found = connection.prepare("PRAGMA quick_check(1)").get()?.quick_check;
+      if (found !== "ok") throw damaged(file, String(found).replaceAll(/\s+/g, " "));
+      connection.prepare("SELECT count(*) FROM ledger").get();
+    } finally {
+      connection.close();
+    }
+  } catch (error) {
+    const explained = explain(error, file);
+    // SQLITE_ERROR: a database, but not one of ours.
+    throw explained instanceof Error && "errcode" in explained && explained.errcode === 1
+      ? damaged(file, "it is no copy of a state file")
+      : explained;
+  }
+}
+
+function versionOf(connection: DatabaseSync): number {
+  return Number(connection.prepare("PRAGMA user_version").get()?.user_version);
+}
+
+function requireKnown(version: number, file: string): void {
+  if (version <= MIGRATIONS.length) return;
+  throw new ConfigurationError("state-too-new", [`${file}: it was written by a newer version`], {
+    fix: "Start that version again, or name another folder with --state.",
+  });
+}
+
+function migrate(connection: DatabaseSync, file: string): void {
+  if (versionOf(connection) === MIGRATIONS.length) return;
+  connection.exec("BEGIN IMMEDIATE");
+  // Another process may have been faster.
+  const found = versionOf(connection);
+  requireKnown(found, file);
   for (const migration of MIGRATIONS.slice(found)) connection.exec(migration);
   connection.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`);
 }

@@ -1,6 +1,10 @@
 #!/usr/bin/env node
+import "./node-version.ts";
+
 import { Command } from "commander";
+import { VERSION } from "../version.ts";
 import { acceptIdentityCommand } from "./accept-identity.ts";
+import { backupCommand, restoreCommand } from "./backup.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -18,6 +22,7 @@ import { startCommand } from "./start.ts";
 watchOutput();
 const program = new Command("clavex-nextcloud")
   .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
+  .version(VERSION, "-V, --version", "print the version")
   .showHelpAfterError("(add --help for the options)")
   .addCommand(startCommand())
   .addCommand(demoCommand())
@@ -32,6 +37,8 @@ const program = new Command("clavex-nextcloud")
   .addCommand(acceptIdentityCommand())
   .addCommand(setupCommand())
   .addCommand(doctorCommand())
-  .addCommand(rehearseCommand());
+  .addCommand(rehearseCommand())
+  .addCommand(backupCommand())
+  .addCommand(restoreCommand());
 
 await program.parseAsync().catch(report);
