@@ -8,14 +8,17 @@ import type { Secrets } from "../config/secrets.ts";
 import { withoutEffect } from "../core/organization.ts";
 import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/schedule.ts";
 import { followFiles } from "../local/follow-files.ts";
+import { isLocked } from "../local/lock.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
-import { stateOfEmulators } from "../local/state.ts";
+import { openState, stateOfEmulators } from "../local/state.ts";
 import { terminalLog } from "../local/terminal-log.ts";
 import { jsonLog, type Log } from "../telemetry/log.ts";
 import { demoFolder, demo as loadDemo, makeDemoFolder } from "./demo-organization.ts";
+import { askBeforeFirstStart } from "./first-start.ts";
 import { type LocalOptions, organizationsOption, stateOption } from "./options.ts";
+import { askFor } from "./prompt.ts";
 import { whenOutputCloses } from "./report.ts";
 import { ENVIRONMENT_FILE } from "./setup-answers.ts";
 import { startChecks } from "./start-checks.ts";
@@ -31,6 +34,7 @@ interface Options extends LocalOptions {
   logFormat: "json" | "text";
   logLevel: LogLevel;
   demo?: boolean;
+  yes?: boolean;
 }
 
 function port(text: string): number {
@@ -113,6 +117,7 @@ export function startCommand(): Command {
     )
     .addOption(organizationsOption())
     .addOption(stateOption())
+    .option("--yes", "do not ask before an organization that is new here begins")
     .option("--demo", "run the demo organization between simulated systems, with a state of its own")
     .action(run);
 }
@@ -192,6 +197,7 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
       `${unread.join(" and ")}: state of version 0.1, which is not read: reconciliation finds every difference again, and it can be deleted`,
     );
   }
+  await askFirst(options, organizations, tell);
   const { watchSeconds, lightMinutes, fullHours } = options;
   const intervals = { watchSeconds, lightMinutes, fullHours };
   const parts = { organizations, secrets, intervals, stateFolder: options.state, forgetState: false };
@@ -225,6 +231,25 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
       await started.stop();
     },
   };
+}
+
+/** On a terminal somebody can look at the plan before a new organization begins; a service starts unattended. */
+async function askFirst({ state, yes }: Options, organizations: Organizations, tell: Tell): Promise<void> {
+  // While a pipeline runs on the folder, this one will not.
+  if (yes || !process.stdin.isTTY || isLocked(state)) return;
+  const { ledger, close } = openState(state);
+  try {
+    const paused = await askBeforeFirstStart(organizations, ledger, async (slug) => {
+      tell(
+        `${slug} is new here: "clavex-nextcloud plan" shows what will change in Nextcloud, and changes nothing itself.`,
+      );
+      return /^y(es)?$/i.test(await askFor(`Let ${slug} begin now? [y/N] `));
+    });
+    for (const slug of paused)
+      tell(`${slug} is paused: look at the plan, then: clavex-nextcloud resume --organization ${slug}`);
+  } finally {
+    close();
+  }
 }
 
 /** The demo: simulated systems, and a state of its own that nothing is left of. */

@@ -122,6 +122,7 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     perOrganization,
   );
   const held = gauge("brake_held", "1 while deprovisioning is blocked until an operator allows it.", perOrganization);
+  const paused = gauge("paused", "1 while an operator has paused the organization.", perOrganization);
   const open = gauge("circuit_open", "1 while no jobs are tried: nextcloud, clavex or identity.", [
     "organization",
     "circuit",
@@ -137,6 +138,7 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     for await (const page of ledger.deadLetters.all(slug)) letters += page.length;
     dead.set({ organization: slug }, letters);
     held.set({ organization: slug }, (await ledger.brakes.get(slug))?.state.held ? 1 : 0);
+    paused.set({ organization: slug }, (await ledger.pauses.get(slug))?.paused ? 1 : 0);
     // Without its secrets it is not known which circuits are meant; /readyz says so.
     for (const { kind, failure } of await guards.circuits(slug).catch(none))
       open.set({ organization: slug, circuit: kind }, failure === undefined ? 0 : 1);
@@ -161,7 +163,7 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     age.set(oldestAgeMs / 1000);
     unread.set(await deadLetterQueue.count());
     // An organization that is gone leaves no figures behind.
-    for (const each of [dead, held, open, began, done, failed]) each.reset();
+    for (const each of [dead, held, paused, open, began, done, failed]) each.reset();
     const countLeavers = now() - leaversAt >= LEAVERS_MS;
     if (countLeavers) {
       leaversAt = now();

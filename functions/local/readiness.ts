@@ -8,7 +8,7 @@ import type { Circuit, Guards } from "../provision/guards.ts";
 export interface ReadinessSources {
   organizations: Organizations;
   secrets: Secrets;
-  ledger: Pick<Ledger, "runs">;
+  ledger: Pick<Ledger, "runs" | "pauses">;
   guards: Pick<Guards, "circuits">;
   /** Writes to the state file, where queue and ledger are. */
   probe: () => Promise<void>;
@@ -35,7 +35,9 @@ export async function readiness(sources: ReadinessSources): Promise<Readiness> {
   if (isDeaf) lines.push("not ready: no organization's webhook secrets can be read");
   for (const [index, slug] of slugs.entries()) {
     const problem = looks[index]?.problem;
-    lines.push(problem === undefined ? `${slug} ok` : `${slug} degraded: ${problem.replaceAll(/\s+/g, " ")}`);
+    const state = problem === undefined ? "ok" : `degraded: ${problem.replaceAll(/\s+/g, " ")}`;
+    const paused = (await sources.ledger.pauses.get(slug))?.paused ? " (paused)" : "";
+    lines.push(`${slug} ${state}${paused}`);
   }
   return { ready: state === undefined && !isDeaf, lines };
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
+import { openState } from "../../functions/local/state.ts";
 import { openOffice } from "../support/office.ts";
 import { ANY_PORTS, type Program, ROOT, run, runProgram, until } from "../support/processes.ts";
 
@@ -208,6 +209,55 @@ describe("the demo runs", () => {
     expect(lines).toContain('running the demo organization "acme"');
     expect(lines.join()).not.toContain("webhook of beta");
     expect(await readdir(folder)).toEqual(["organizations"]);
+  });
+});
+
+describe("an organization that is new here", () => {
+  beforeEach(() => configure({ acme: documentOf("acme") }));
+
+  /** `start` on a terminal, where somebody types this line. */
+  async function onTerminal(line: string, args: string[] = []): Promise<string> {
+    const places = ["--organizations", organizations, "--state", join(folder, "state")];
+    const start = [process.execPath, join(ROOT, MAIN), "start", ...ANY_PORTS, ...places, ...args].join(" ");
+    const typed = `printf '${line}\\n' | script -qec 'echo pid $$; exec ${start}' /dev/null`;
+    const program = runProgram("sh", ["-c", typed], { ...QUIET, ...ENVIRONMENT });
+    programs.push(program);
+    const [, pid = ""] = await program.printed(/^pid (\d+)/m);
+    await urlOf(program);
+    process.kill(Number(pid), "SIGTERM");
+    await program.ended;
+    return program.output();
+  }
+
+  const saidOf = async (slug: string) => {
+    const state = openState(join(folder, "state"));
+    const said = await state.ledger.pauses.get(slug);
+    state.close();
+    return said?.paused;
+  };
+
+  test.runIf(existsSync("/usr/bin/script"))(
+    "begins on a terminal after a yes, and is not asked about again",
+    async () => {
+      expect(await onTerminal("y")).toMatch(/acme is new here[\s\S]*Let acme begin now\?/);
+      expect(await saidOf("acme")).toBe(false);
+      expect(await onTerminal("n")).not.toContain("is new here");
+    },
+  );
+
+  test.runIf(existsSync("/usr/bin/script"))("is paused after a no", async () => {
+    expect(await onTerminal("n")).toMatch(/acme is paused: .*resume --organization acme/);
+    expect(await saidOf("acme")).toBe(true);
+  });
+
+  test.runIf(existsSync("/usr/bin/script"))("begins with --yes without a question", async () => {
+    expect(await onTerminal("n", ["--yes"])).not.toContain("is new here");
+    expect(await saidOf("acme")).toBeUndefined();
+  });
+
+  test("begins where there is no terminal", async () => {
+    expect((await outputOf(startConfigured())).join()).not.toContain("is new here");
+    expect(await saidOf("acme")).toBeUndefined();
   });
 });
 

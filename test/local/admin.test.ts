@@ -190,6 +190,12 @@ describe("readiness", () => {
     });
   });
 
+  it("says which organization is paused", async () => {
+    await state.ledger.pauses.put("acme", { paused: true, at: 1 });
+    await state.ledger.pauses.put("beta", { paused: false, at: 1 });
+    expect(await readiness(sources)).toEqual({ ready: true, lines: ["acme ok (paused)", "beta ok"] });
+  });
+
   it("names an organization whose last run failed", async () => {
     await state.ledger.runs.put("acme", "light", { beganAt: 1, endedAt: 2, result: "clavex-unavailable" });
     const { ready, lines } = await readiness(sources);
