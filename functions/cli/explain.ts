@@ -12,6 +12,7 @@ import { type SubjectRecord, subjectItem } from "../core/record.ts";
 import { printable } from "../core/text.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { createGroupLookup } from "../provision/group-lookup.ts";
+import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
 import { describeOperations, desiredForMachines } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { requireOrganization } from "./organizations.ts";
@@ -66,9 +67,17 @@ async function explain(options: Options): Promise<void> {
     const names = person ? map.of(subject) : [];
     const account = await getAccount(own.ocs, accountId(organization.identity, subject));
     const record = await ledger.subjects.get(organization.slug, subject);
-    const now = Date.now();
     const decision = await createGroupLookup(ledger.claims, Date.now).evaluate(
-      { organization, subject, directory: { person, groups: names }, account, record, mayPurge: true, now },
+      {
+        organization,
+        subject,
+        directory: { person, groups: names },
+        account,
+        record,
+        mayPurge: true,
+        skeletonIsEmpty: await createSkeletonIsEmpty(ledger, Date.now)(organization),
+        now: Date.now(),
+      },
       own,
       map.names,
     );

@@ -1,5 +1,6 @@
 import { PipelineFailure } from "./failure.ts";
 import { type Quota, quotaText } from "./quota.ts";
+import { printable, withoutAddresses } from "./text.ts";
 
 /** What an account is made with. Empty texts are not sent: Nextcloud would ignore them. */
 export interface Profile {
@@ -57,6 +58,10 @@ export interface ActualAccount extends Profile {
   enabled: boolean;
   /** `Database` for a local account, `user_oidc` for one that belongs to an OIDC provider. */
   backend: string;
+  /** Whether somebody has logged in to it, as far as Nextcloud tells; then there are files of theirs in it. */
+  hasLoggedIn: boolean;
+  /** The bytes in its home, where Nextcloud tells. */
+  used: number | undefined;
   groups: string[];
 }
 
@@ -65,6 +70,16 @@ export class AccountConflict extends PipelineFailure {
   constructor(message: string) {
     super("permanent", "account-conflict", message, "subject");
   }
+}
+
+/**
+ * Nextcloud finds an account in any letter case, in some databases with spaces at the id's end, and from 32 on by its e-mail
+ * address (docs/facts/nextcloud.md 1): what it shows under a person's id may be somebody else's.
+ */
+export function anotherAccount(asked: string, shown: string): AccountConflict {
+  return new AccountConflict(
+    `Nextcloud shows the account ${printable(withoutAddresses(shown))} where ${printable(asked)} was asked for; nothing of it was touched`,
+  );
 }
 
 /** The person's data is beyond what Nextcloud can hold. */

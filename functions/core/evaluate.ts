@@ -17,6 +17,8 @@ export interface EvaluationInput {
   groups: ReadonlyMap<string, GroupKnowledge>;
   /** Whether this job or report may delete accounts whose grace period is over. */
   mayPurge: boolean;
+  /** See `PlanInput`. */
+  skeletonIsEmpty: boolean;
   /** Milliseconds since the epoch. */
   now: number;
 }
@@ -43,7 +45,7 @@ export type Decision = Exclude<Evaluation, { result: "unknown-groups" }>;
  * A refusal stands in the plan; it is the person's own and says nothing of others.
  */
 export function evaluate(input: EvaluationInput): Evaluation {
-  const { organization, subject, directory, account, record, groups, mayPurge, now } = input;
+  const { organization, subject, directory, account, record, groups, mayPurge, skeletonIsEmpty, now } = input;
   const desired = desiredAccount(organization, subject, directory);
   const questions = groupQuestions(desired, account, groups);
   if (questions.length > 0) return { result: "unknown-groups", desired, questions };
@@ -51,7 +53,7 @@ export function evaluate(input: EvaluationInput): Evaluation {
   return {
     result: "planned",
     desired,
-    plan: plan({ organization, desired, actual: account, record, groups, deletable }),
+    plan: plan({ organization, desired, actual: account, record, groups, deletable, skeletonIsEmpty }),
   };
 }
 

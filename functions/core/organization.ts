@@ -71,7 +71,12 @@ export const organizationSchema = z
       webhookSecrets: z.array(secret),
       apiKey: secret.optional(),
     }),
-    nextcloud: z.strictObject({ baseUrl, username: text, password: secret }),
+    nextcloud: z.strictObject({
+      baseUrl,
+      username: text,
+      password: secret,
+      skeleton: z.enum(["default", "empty"]).default("default"),
+    }),
     identity,
     scope: z.strictObject({ groups: patterns.default([]) }).prefault({}),
     groups: z

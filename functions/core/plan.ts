@@ -2,6 +2,7 @@ import {
   AccountConflict,
   type ActualAccount,
   ATTRIBUTES,
+  anotherAccount,
   differingAttributes,
   type Profile,
   ProfileRefused,
@@ -55,6 +56,8 @@ export interface PlanInput {
   groups: ReadonlyMap<string, GroupKnowledge>;
   /** True when the grace period is over and the policy wants the account deleted; see `isDeletable`. */
   deletable: boolean;
+  /** True when user_oidc's POST overwrites nobody's files, because the skeleton that it copies is empty. */
+  skeletonIsEmpty: boolean;
 }
 
 type Active = Extract<DesiredAccount, { state: "active" }>;
@@ -103,9 +106,7 @@ function conflict(
   actual: ActualAccount | undefined,
 ): AccountConflict | undefined {
   if (!actual) return undefined;
-  if (actual.id !== desired.accountId) {
-    return new AccountConflict(`Nextcloud has an account ${printable(actual.id)}, the same id in other letter case`);
-  }
+  if (actual.id !== desired.accountId) return anotherAccount(desired.accountId, actual.id);
   const { backend } = schemeOf(organization.identity);
   if (backend === undefined || actual.backend === backend) return undefined;
   return new AccountConflict(
@@ -121,13 +122,14 @@ function provision(input: ActiveInput): Plan {
   const joins = groupsToJoin(input);
   const profile = profileOperations(input, joins.groups);
   const enabling = enablingOperations(input);
-  const joined = profile.operations.some((operation) => operation.kind === "create") ? [] : joins.groups;
+  const joined = profile.made?.kind === "create" ? [] : joins.groups;
   return {
     operations: [
       ...leaves,
-      ...profile.operations,
+      ...(profile.made ? [profile.made] : []),
       ...joined.map((group): Operation => ({ kind: "join", effect: "grants", group })),
       ...enabling.operations,
+      ...profile.edits,
     ],
     memberships,
     notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...enabling.notes],
@@ -211,36 +213,59 @@ function whyNotJoined(
   return undefined;
 }
 
-/** One call for user_oidc accounts; for core accounts the creation with its groups, or one edit for each changed attribute. */
+/** What brings an account's name, e-mail address and quota about. */
+interface ProfileOperations {
+  /** Makes the account, or writes all of its profile. */
+  made: Operation | undefined;
+  /** Nextcloud limits how often it is edited: what comes last keeps nothing else waiting. */
+  edits: Operation[];
+  notes: string[];
+}
+
+/**
+ * A POST for accounts of user_oidc, but only where it does no harm: it copies the skeleton over the files of whoever has logged
+ * in. Otherwise, and for core accounts, one edit for each changed attribute.
+ */
 function profileOperations(
-  { organization, desired: { profile }, actual }: ActiveInput,
+  { organization, desired: { profile }, actual, skeletonIsEmpty }: ActiveInput,
   joins: DesiredGroup[],
-): { operations: Operation[]; notes: string[] } {
+): ProfileOperations {
   const { making } = schemeOf(organization.identity);
+  const byPost = making.by === "user_oidc" && (actual === undefined || skeletonIsEmpty || !actual.hasLoggedIn);
   if (!actual) {
-    const made: Operation =
-      making.by === "user_oidc"
-        ? { kind: "upsert", effect: "grants", providerId: making.providerId, profile, changes: ["account"] }
-        : { kind: "create", effect: "grants", profile, groups: joins };
-    return { operations: [made], notes: [] };
+    const made: Operation = byPost
+      ? { kind: "upsert", effect: "grants", providerId: making.providerId, profile, changes: ["account"] }
+      : { kind: "create", effect: "grants", profile, groups: joins };
+    return { made, edits: [], notes: [] };
   }
   const changes = differingAttributes(profile, actual);
-  if (changes.length === 0) return { operations: [], notes: [] };
-  if (making.by === "user_oidc") {
+  if (changes.length === 0) return { made: undefined, edits: [], notes: [] };
+  if (byPost) {
     const keys = changes.map(({ key }) => key);
     const { providerId } = making;
-    return { operations: [{ kind: "upsert", effect: "neutral", providerId, profile, changes: keys }], notes: [] };
+    return {
+      made: { kind: "upsert", effect: "neutral", providerId, profile, changes: keys },
+      edits: [],
+      notes: [],
+    };
   }
-  // The display name of an account that login made in user_oidc's backend cannot be edited; login sets it.
+  // The display name of an account in user_oidc's backend cannot be edited.
   const possible = changes.filter((change) => change !== ATTRIBUTES.displayName || actual.backend === "Database");
+  const note = making.by === "user_oidc" ? NAME_STAYS : nameIsLogins(actual);
   return {
-    operations: possible.map(({ key, text }) => ({ kind: "edit", effect: "neutral", key, value: text(profile) ?? "" })),
-    notes:
-      possible.length === changes.length
-        ? []
-        : [`the display name is left to login: the account belongs to backend ${printable(actual.backend)}`],
+    made: undefined,
+    edits: possible.map(({ key, text }) => ({ kind: "edit", effect: "neutral", key, value: text(profile) ?? "" })),
+    notes: possible.length === changes.length ? [] : [note],
   };
 }
+
+const NAME_STAYS =
+  "the changed name cannot be written: the person has logged in, and to write it would put the skeleton's files over theirs; " +
+  'empty the skeleton (occ config:system:set skeletondirectory --value="", then nextcloud.skeleton "empty"), or let the ' +
+  "login set it (enrich_login_id_token_with_userinfo)";
+
+const nameIsLogins = ({ backend }: ActualAccount): string =>
+  `the display name is left to login: the account belongs to backend ${printable(backend)}`;
 
 /** Only what we disabled is enabled again; what a Nextcloud administrator locked stays locked. */
 function enablingOperations({ actual, record }: ActiveInput): { operations: Operation[]; notes: string[] } {

@@ -35,6 +35,8 @@ export interface SubjectRecord {
   failures: number;
   /** How often in a row Nextcloud failed to write this person although it answered otherwise. */
   serverErrors: number;
+  /** Since when an edit of the account has waited for its turn (milliseconds since the epoch); see core/edit-slots.ts. */
+  pendingEdit: number | undefined;
   /** Counts the writes, so that two workers with the same subject cannot overwrite each other; 0 before the first. */
   revision: number;
   /** Fields that another version wrote: kept as they are. */
@@ -88,6 +90,7 @@ const itemSchema = z.looseObject({
   admittedFor: z.enum(["deprovisions", "leaves"]).optional().catch(undefined),
   queuedHash: z.string().optional(),
   queuedAt: z.number().optional(),
+  pendingEdit: z.number().optional().catch(undefined),
   revision: z.number(),
 });
 
@@ -96,7 +99,8 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { subject, accountId, state, version, groups, disabledByUs, goneSince, revision, ...rest } = item;
   const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
   const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...counts } = others;
-  const { failures = 0, serverErrors = 0, queuedHash, queuedAt, admittedAt, admittedFor, ...foreign } = counts;
+  const { failures = 0, serverErrors = 0, admittedAt, admittedFor, ...waiting } = counts;
+  const { queuedHash, queuedAt, pendingEdit, ...foreign } = waiting;
   const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
   return {
     subject,
@@ -112,6 +116,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     admitted: admittedAt === undefined ? undefined : { braked: admittedFor ?? "deprovisions", at: admittedAt },
     failures,
     serverErrors,
+    pendingEdit,
     revision,
     foreign,
   };
@@ -154,6 +159,7 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
     admitted: undefined,
     failures: 0,
     serverErrors: 0,
+    pendingEdit: undefined,
     revision: 0,
     foreign: {},
   };
@@ -199,13 +205,15 @@ export interface Result {
   joined: readonly string[];
   /** Whether the account was enabled before; undefined when there was none. */
   wasEnabled: boolean | undefined;
+  /** Whether an edit of the account has to wait for its turn. */
+  editWaits: boolean;
   /** What it was read from; see `Applied`. `groups` are the names, where they were read. */
   reading: { version: string | undefined; groups: readonly string[] | undefined; readAt: number; userReadAt: number };
 }
 
 /** After the change: what was done, and from which reading. Whatever waited or was refused is over. */
 export function applied(record: SubjectRecord, result: Result, now: number): SubjectRecord {
-  const { desired, plan, joined, wasEnabled, reading } = result;
+  const { desired, plan, joined, wasEnabled, editWaits, reading } = result;
   const disabling = plan.operations.some(({ kind }) => kind === "disable");
   return {
     ...record,
@@ -226,6 +234,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     admitted: undefined,
     failures: 0,
     serverErrors: 0,
+    pendingEdit: editWaits ? (believed(record.pendingEdit, now) ?? now) : undefined,
   };
 }
 

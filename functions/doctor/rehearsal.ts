@@ -72,7 +72,16 @@ export async function rehearse(context: DoctorContext, options: RehearsalOptions
   const { subject } = person;
   const directory = { person, groups: map.of(subject) };
   const decision = await createGroupLookup(pipeline.ledger?.claims ?? NO_CLAIMS, Date.now).evaluate(
-    { organization, subject, directory, account: undefined, record: undefined, mayPurge: false, now: Date.now() },
+    {
+      organization,
+      subject,
+      directory,
+      account: undefined,
+      record: undefined,
+      mayPurge: false,
+      skeletonIsEmpty: false,
+      now: Date.now(),
+    },
     { ocs, nextcloudOrigin: organization.nextcloud.baseUrl },
     map.names,
   );

@@ -1,11 +1,13 @@
 import { type Brakes, createBrakes } from "./brake.ts";
 import { type Claims, createClaims } from "./claims.ts";
 import { createParkedJobs, type ParkedJobs } from "./dead-letters.ts";
+import { createEdits, type Edits } from "./edits.ts";
 import { createGroupMemory, type GroupMemory } from "./group-memory.ts";
 import { createIdentities, type Identities } from "./identity.ts";
 import { createLocks, type Locks } from "./locks.ts";
 import { createPauses, type Pauses } from "./pause.ts";
 import { createRuns, type Runs } from "./runs.ts";
+import { createSkeletons, type Skeletons } from "./skeletons.ts";
 import { createSubjects, type Subjects } from "./subjects.ts";
 import type { Table } from "./table.ts";
 
@@ -20,6 +22,8 @@ export interface Ledger {
   pauses: Pauses;
   runs: Runs;
   groups: GroupMemory;
+  edits: Edits;
+  skeletons: Skeletons;
 }
 
 /** @param table DynamoDB's or SQLite's */
@@ -34,5 +38,7 @@ export function createLedger(table: Table): Ledger {
     pauses: createPauses(table),
     runs: createRuns(table),
     groups: createGroupMemory(table),
+    edits: createEdits(table),
+    skeletons: createSkeletons(table),
   };
 }

@@ -134,6 +134,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
   const tick = createTick({
     organizations,
     ledger,
+    queue,
     intervals: options.intervals ?? DEFAULT_INTERVALS,
     run: createScheduledRun({ reconcile, watch: createWatch(reading), log, counters }),
     report: createReport({ log, counters }),

@@ -82,6 +82,13 @@ export class NextcloudMisrouted extends NextcloudFailure {
   }
 }
 
+/** Nextcloud has the call, but not by this method: an older version. */
+export class MethodNotAllowed extends NextcloudMisrouted {
+  constructor(call: string) {
+    super(`HTTP 405 for ${call}, but not an OCS answer`);
+  }
+}
+
 /** Nextcloud has no such call: an app is disabled, or a proxy cuts the route. */
 export class UnknownRoute extends NextcloudMisrouted {
   constructor(call: string) {

@@ -1,7 +1,9 @@
 import type { Dispatcher } from "undici";
+import * as z from "zod";
 import { type Answer, pathPrefix, retryAfter, send, type Timeouts } from "../http.ts";
 import type { AdaptiveLimit } from "./adaptive-limit.ts";
 import {
+  MethodNotAllowed,
   NEXTCLOUD_SERVER,
   NextcloudForbidden,
   NextcloudMisrouted,
@@ -120,6 +122,7 @@ function interpret(answer: Answer, call: string): unknown {
   if (status === 401 || ocs?.code === 997) throw new NextcloudUnauthorized();
   if (status === 403 || ocs?.code === 403) throw new NextcloudForbidden(ocs?.message ?? "");
   if (status === 429) throw new NextcloudRateLimited(wait);
+  if (status === 405) throw new MethodNotAllowed(call);
   if (status >= 500) throw new NextcloudServerError(status, call, wait);
   if (status >= 300 && status < 400) {
     throw new NextcloudMisrouted(`Nextcloud answers HTTP ${status}, a redirect that is not followed`);
@@ -135,13 +138,23 @@ function interpret(answer: Answer, call: string): unknown {
   throw new OcsRefusal(ocs.code, ocs.message, call);
 }
 
+/** What a PATCH says of each field that it refuses: `{"errors":{"email":"Invalid email address"}}`. */
+function problemsIn(data: unknown): string {
+  const parsed = z.object({ errors: z.record(z.string(), z.string()) }).safeParse(data);
+  if (!parsed.success) return "";
+  return Object.entries(parsed.data.errors)
+    .map(([field, problem]) => `${field}: ${problem}`)
+    .join("; ");
+}
+
 function readOcs(body: string): { code: number; message: string; data: unknown } | undefined {
   try {
     const { meta, data } = (
       JSON.parse(body) as { ocs: { meta: { statuscode: unknown; message: unknown }; data: unknown } }
     ).ocs;
     const message = typeof meta.message === "string" ? meta.message.trim() : "";
-    return typeof meta.statuscode === "number" ? { code: meta.statuscode, message, data } : undefined;
+    if (typeof meta.statuscode !== "number") return undefined;
+    return { code: meta.statuscode, message: message || problemsIn(data), data };
   } catch {
     const code = /<statuscode>(\d+)<\/statuscode>/.exec(body)?.[1];
     const message = /<message>([^<]*)<\/message>/.exec(body)?.[1]?.trim() ?? "";

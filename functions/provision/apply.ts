@@ -1,3 +1,4 @@
+import type { Profile } from "../core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
@@ -6,13 +7,13 @@ import { printable } from "../core/text.ts";
 import {
   createCoreAccount,
   deleteAccount,
-  editAccount,
   joinGroup,
   leaveGroup,
   setAccountEnabled,
   upsertOidcAccount,
 } from "../nextcloud/accounts.ts";
 import { createGroup } from "../nextcloud/groups.ts";
+import type { Edit, EditWithinLimit } from "./edits.ts";
 import type { GroupLookup, Target } from "./group-lookup.ts";
 import type { IdentityGuard } from "./identity-guard.ts";
 
@@ -33,6 +34,8 @@ export interface AppliedChanges {
   done: string[];
   /** What could not be done for this person although the rest was; one sentence each. */
   notes: string[];
+  /** What was not written because Nextcloud limits how often accounts are edited; the rest was done. */
+  waiting: Edit[];
   /** The ids of the groups that were joined, and of those that were left. */
   joined: string[];
   left: string[];
@@ -64,28 +67,47 @@ interface Application {
   desired: DesiredAccount;
   lookup: GroupLookup;
   identity: IdentityGuard;
+  edit: EditWithinLimit;
   changes: AppliedChanges;
 }
 
+type WithoutEdit = Exclude<Operation, { kind: "edit" }>;
 type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
 /**
  * @param lookup whom groups belong to; a group is claimed there before it is made
  * @param identity watches over the ids under which accounts are made
+ * @param edit edits accounts within Nextcloud's limit
  */
-export function createApply(lookup: GroupLookup, identity: IdentityGuard): Apply {
+export function createApply(lookup: GroupLookup, identity: IdentityGuard, edit: EditWithinLimit): Apply {
   return async (organization, target, desired, operations, hasTime) => {
-    const changes: AppliedChanges = { done: [], notes: [], joined: [], left: [], revoked: false, failure: undefined };
-    const attempt = async (operation: Operation): Promise<void> => {
-      if (!hasTime()) throw new JobOverTime();
-      await applyOne({ organization, target, desired, lookup, identity, changes }, operation);
+    const changes: AppliedChanges = {
+      done: [],
+      notes: [],
+      waiting: [],
+      joined: [],
+      left: [],
+      revoked: false,
+      failure: undefined,
     };
-    const revokes = operations.filter(({ effect }) => effect === "revokes");
-    const others = operations.filter(({ effect }) => effect !== "revokes");
+    const application = { organization, target, desired, lookup, identity, edit, changes };
+    const attempt = async (operation: WithoutEdit): Promise<void> => {
+      if (!hasTime()) throw new JobOverTime();
+      await applyOne(application, operation);
+    };
+    const revokes: WithoutEdit[] = [];
+    const others: WithoutEdit[] = [];
+    const edits: Edit[] = [];
+    for (const operation of operations) {
+      if (operation.kind === "edit") edits.push(operation);
+      else (operation.effect === "revokes" ? revokes : others).push(operation);
+    }
     try {
       await attemptEach(revokes, attempt);
       changes.revoked = true;
       for (const operation of others) await attempt(operation);
+      if (edits.length > 0 && !hasTime()) throw new JobOverTime();
+      await editTogether(application, edits);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       changes.failure = error;
@@ -100,8 +122,8 @@ export function createApply(lookup: GroupLookup, identity: IdentityGuard): Apply
  * @throws {Failure} the first one that another attempt may get over, or else the first one
  */
 async function attemptEach(
-  operations: readonly Operation[],
-  attempt: (operation: Operation) => Promise<void>,
+  operations: readonly WithoutEdit[],
+  attempt: (operation: WithoutEdit) => Promise<void>,
 ): Promise<void> {
   const failures: Failure[] = [];
   for (const operation of operations) {
@@ -116,7 +138,7 @@ async function attemptEach(
   if (failure) throw failure;
 }
 
-async function applyOne(application: Application, operation: Operation): Promise<void> {
+async function applyOne(application: Application, operation: WithoutEdit): Promise<void> {
   const { desired, changes } = application;
   const { ocs } = application.target;
   const id = desired.accountId;
@@ -136,19 +158,34 @@ async function applyOne(application: Application, operation: Operation): Promise
       return upsert(application, operation);
     case "create":
       return create(application, operation);
-    case "edit":
-      await editAccount(ocs, id, operation.key, operation.value);
-      return void changes.done.push(`edit ${operation.key}`);
     case "join":
       return join(application, operation.group);
   }
 }
 
+async function editTogether(
+  { organization, target, desired, edit, changes }: Application,
+  edits: Edit[],
+): Promise<void> {
+  if (edits.length === 0) return;
+  const written = await edit(organization, target, desired.accountId, edits);
+  changes.done.push(...written.map(({ key }) => `edit ${key}`));
+  changes.waiting = edits.filter((each) => !written.includes(each));
+}
+
+/**
+ * A new account gets its name first: Nextcloud writes its card in the address book when e-mail address or quota come, and
+ * would call the person by their id there until they log in (docs/facts/nextcloud.md 2).
+ */
 async function upsert(application: Application, { providerId, profile, changes, effect }: Of<"upsert">): Promise<void> {
   const { organization, target, desired, identity } = application;
-  const make = () => upsertOidcAccount(target.ocs, providerId, desired.subject, profile);
-  if (effect === "grants") await identity.create(organization, target, desired.accountId, make);
-  else await identity.check(organization, target, desired.accountId, make);
+  const write = (what: Profile) => () => upsertOidcAccount(target.ocs, providerId, desired.subject, what);
+  if (effect === "grants") {
+    const name: Profile = { displayName: profile.displayName, email: "", quota: undefined };
+    await identity.create(organization, target, desired.accountId, write(name));
+  }
+  if (effect !== "grants" || profile.email !== "" || profile.quota !== undefined)
+    await identity.check(organization, target, desired.accountId, write(profile));
   application.changes.done.push(`upsert ${changes.join("+")}`);
 }
 

@@ -1,5 +1,6 @@
 import { AccountConflict, type ActualAccount } from "../core/account.ts";
 import { desiredHash } from "../core/desired.ts";
+import { EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import type { Decision } from "../core/evaluate.ts";
 import { Failure, isUndecided, PipelineFailure } from "../core/failure.ts";
 import { groupsWantedSince, isStale, isSuperseded, saysDeleted } from "../core/freshness.ts";
@@ -25,12 +26,14 @@ import { getAccount } from "../nextcloud/accounts.ts";
 import { UnreadableJob } from "../queue/errors.ts";
 import { AccountAppeared, type AppliedChanges, type Apply, createApply } from "./apply.ts";
 import { type Brake, createBrake } from "./brake.ts";
+import { createEditWithinLimit, type Edit } from "./edits.ts";
 import { createGroupLookup, type GroupLookup } from "./group-lookup.ts";
 import type { Entered, Guards } from "./guards.ts";
 import { createObserve, type Observation } from "./observe.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import { whilePaused } from "./pause.ts";
 import { permit } from "./permit.ts";
+import { createSkeletonIsEmpty, type SkeletonIsEmpty } from "./skeleton.ts";
 
 export interface ProvisionDependencies {
   guards: Guards;
@@ -60,12 +63,20 @@ class WriteKeepsFailing extends PipelineFailure {
   }
 }
 
+/** Nextcloud takes no more edits for now; all else of the job was done. */
+class EditWaits extends PipelineFailure {
+  constructor() {
+    super("transient", "edit-waits", "Nextcloud takes no more edits of accounts for now; the rest was done", "subject");
+  }
+}
+
 /** What one container works with. */
 interface Tools {
   ledger: Ledger;
   lookup: GroupLookup;
   brake: Brake;
   apply: Apply;
+  skeletonIsEmpty: SkeletonIsEmpty;
   now: () => number;
 }
 
@@ -79,8 +90,9 @@ interface Work extends ReceivedJob<PersonJob>, Entered {
 
 export function createProvision({ guards, ledger, now = Date.now }: ProvisionDependencies): Provision {
   const lookup = createGroupLookup(ledger.claims, now);
-  const apply = createApply(lookup, guards.identity);
-  const tools: Tools = { ledger, lookup, apply, brake: createBrake(ledger, now), now };
+  const apply = createApply(lookup, guards.identity, createEditWithinLimit(ledger.edits, now));
+  const skeletonIsEmpty = createSkeletonIsEmpty(ledger, now);
+  const tools: Tools = { ledger, lookup, apply, skeletonIsEmpty, brake: createBrake(ledger, now), now };
   return async (received) => {
     const { job, sentAt } = received;
     const entered = await guards.enter(job.organization);
@@ -142,13 +154,14 @@ async function lookAndCarryOut(
 
 /** Decides with groups that are fresh enough, and fresher ones where access would be taken away. */
 async function decide(
-  { lookup, now }: Tools,
+  { lookup, skeletonIsEmpty, now }: Tools,
   { organization, clients, job, sentAt, record, startedAt }: Work,
   person: Person | undefined,
   account: ActualAccount | undefined,
   readAt: number,
 ): Promise<{ observation: Observation; decision: Decision }> {
   const observe = createObserve(organization, clients.directory, person, readAt);
+  const empty = await skeletonIsEmpty(organization);
   const evaluate = (observation: Observation): Promise<Decision> => {
     const { person: traits, groups, names } = observation;
     return lookup.evaluate(
@@ -159,6 +172,7 @@ async function decide(
         account,
         record,
         mayPurge: job.kind === "purge",
+        skeletonIsEmpty: empty,
         now: now(),
       },
       clients,
@@ -209,7 +223,10 @@ async function carryOut(
 
   const hasTime = () => now() < work.startedAt + JOB_MS;
   const changes = await tools.apply(organization, clients, desired, operations, hasTime);
-  const failure = changes.failure ?? permitted.held ?? refusal;
+  const editWaits = changes.waiting.length > 0;
+  // Without an API key only this message knows what is to be written.
+  const unkept = editWaits && clients.directory.mode === "snapshots" ? new EditWaits() : undefined;
+  const failure = changes.failure ?? permitted.held ?? refusal ?? unkept;
   if (failure) {
     if (record.groups.some((gid) => changes.left.includes(gid)))
       await ledger.subjects.put(slug, departed(record, changes.left));
@@ -221,6 +238,7 @@ async function carryOut(
     plan,
     joined: changes.joined.filter((gid) => gids.has(gid)),
     wasEnabled: account?.enabled,
+    editWaits,
     reading: {
       version: observation.person?.updatedAt,
       groups: observation.groupsReadAt === undefined ? undefined : (observation.groups ?? []),
@@ -228,16 +246,22 @@ async function carryOut(
       userReadAt: observation.userReadAt,
     },
   };
+  // Whoever waits is written down before the entry says so, and struck out after it says so no longer.
+  if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
   await ledger.subjects.put(slug, applied(record, result, now()));
+  if (!editWaits && before?.pendingEdit !== undefined) await ledger.edits.done(slug, desired.subject);
   return {
     result: changes.done.length > 0 ? "applied" : "unchanged",
     accountId: desired.accountId,
     state: desired.state,
     operations: changes.done,
-    notes: [...plan.notes, ...changes.notes],
+    notes: [...plan.notes, ...changes.notes, ...(editWaits ? [waitingNote(changes.waiting)] : [])],
     ...(permitted.overDaily ? { overDaily: true } : {}),
   };
 }
+
+const waitingNote = (edits: readonly Edit[]): string =>
+  `${edits.map(({ key }) => key).join(" and ")} will be written later: Nextcloud takes ${EDITS_AT_ONCE} edits in ten minutes`;
 
 /** The first job that has to do with an account claims it: two organizations on one Nextcloud may compute the same id. */
 async function claim({ ledger }: Tools, { organization, clients, id }: Work): Promise<void> {

@@ -13,6 +13,7 @@ import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
 import { knownIdentity } from "../provision/identity-guard.ts";
+import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
 import { type Listed, type Roster, readRoster } from "./roster.ts";
 
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
@@ -100,6 +101,7 @@ interface Look {
   lookup: GroupLookup;
   /** Hundreds of people share a group: whose it is, and whether it exists, is asked once. */
   groups: Map<string, GroupKnowledge>;
+  skeletonIsEmpty: boolean;
   notes: Report<Drift>["notes"];
   /** How many enabled accounts of the people were seen. */
   enabled: number;
@@ -190,7 +192,8 @@ async function begin(
   const roster = await readRoster({ ledger, directory: directory.directory, now, onProgress }, organization);
   const claims = mode === "full" ? await claimsReadAhead(ledger.claims, clients.nextcloudOrigin) : ledger.claims;
   const lookup = createGroupLookup(claims, now);
-  return { organization, clients, roster, lookup, groups: new Map(), notes: [], enabled: 0, now };
+  const skeletonIsEmpty = mode === "full" && (await createSkeletonIsEmpty(ledger, now)(organization));
+  return { organization, clients, roster, lookup, groups: new Map(), skeletonIsEmpty, notes: [], enabled: 0, now };
 }
 
 /** All claims at once, as it concerns all people; a group that is claimed stays so, and one that is not is asked about again. */
@@ -251,10 +254,10 @@ async function compareWithNextcloud(
 ): Promise<FullDrift | undefined> {
   const directory = directoryState(look, listed);
   if (!directory) return undefined;
-  const { organization, clients, roster, lookup, groups, notes, now } = look;
+  const { organization, clients, roster, lookup, groups, skeletonIsEmpty, notes, now } = look;
   const { subject, record } = listed;
   const decision = await lookup.evaluate(
-    { organization, subject, directory, account, record, mayPurge: true, now: now() },
+    { organization, subject, directory, account, record, mayPurge: true, skeletonIsEmpty, now: now() },
     clients,
     roster.map.names,
     groups,

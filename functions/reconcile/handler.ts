@@ -77,7 +77,7 @@ export async function handler(
   context: Pick<Context, "functionName" | "getRemainingTimeInMillis">,
 ): Promise<void> {
   built ??= build();
-  const { organizations, ledger, startsPaused, run, report, counters, lambda } = built;
+  const { organizations, ledger, queue, startsPaused, run, report, counters, lambda } = built;
   const parsed = eventSchema.parse(event);
 
   const invoke = async (slug: string, kind: RunKind): Promise<void> => {
@@ -88,7 +88,7 @@ export async function handler(
   };
   try {
     if (parsed.mode === "tick")
-      await createTick({ organizations, ledger, startsPaused, intervals: parsed, run: invoke, report })();
+      await createTick({ organizations, ledger, queue, startsPaused, intervals: parsed, run: invoke, report })();
     else if (parsed.organization !== undefined) await run(parsed.organization, parsed.mode, deadlineOf(context));
     else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);
   } catch (error) {

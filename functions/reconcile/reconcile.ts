@@ -142,12 +142,18 @@ function select({ mode, differences }: DriftReport, now: number): { due: Drift[]
   for (const drift of differences) {
     const { record, hash } = drift;
     const mark = record?.queued?.hash === hash ? record.queued.at : undefined;
-    if (isWithin(mark, QUEUED_MS[mode], now)) waiting += 1;
+    if (isWithin(mark, QUEUED_MS[mode], now) || waitsForEdit(drift)) waiting += 1;
     // A full run looks at the account, and comes once a day: what it finds different is tried again, the cause may be gone.
     else if (mode === "light" && isRefusalHeeded(record, hash, takesAway(drift), now)) refused += 1;
     else due.push(drift);
   }
   return { due, waiting, refused };
+}
+
+/** Whether all that is left to do waits for its turn: the ticks send those jobs. */
+function waitsForEdit(drift: Drift): boolean {
+  const left = "operations" in drift ? drift.operations : [];
+  return drift.record?.pendingEdit !== undefined && left.length > 0 && left.every(({ kind }) => kind === "edit");
 }
 
 /**

@@ -4,10 +4,12 @@ import { resumedAt } from "../core/pause.ts";
 import { begun, DEADLINE_MS, due, ended, type Intervals, type RunKind } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type AskPaused, createAskPaused } from "../ledger/pause.ts";
+import type { Sender } from "../queue/queue.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { problemOf } from "../telemetry/problem.ts";
+import { sendWaitingEdits } from "./edits.ts";
 import type { Reconcile } from "./reconcile.ts";
 import type { Watch } from "./watch.ts";
 
@@ -52,9 +54,10 @@ export function createReport({ log, counters }: Pick<RunDependencies, "log" | "c
 
 export interface TickDependencies {
   organizations: Organizations;
-  ledger: Pick<Ledger, "runs" | "pauses" | "identities">;
+  ledger: Pick<Ledger, "runs" | "pauses" | "identities" | "edits" | "subjects">;
   /** Whether organizations that the ledger does not know yet start paused. */
   startsPaused?: boolean;
+  queue: Pick<Sender, "sendAll">;
   intervals: Intervals;
   /** Carries out what is due: here, or by an invocation for each. */
   run: (slug: string, kind: RunKind) => Promise<void>;
@@ -66,7 +69,7 @@ export interface TickDependencies {
 const ORGANIZATIONS_AT_ONCE = 4;
 
 /**
- * One tick of the schedule: for each organization, whatever is due is run. Ticks may overlap: what is under way is not due.
+ * One tick of the schedule: for each organization, edits whose turn has come are sent and whatever is due is run. Ticks may overlap: what is under way is not due.
  * It never rejects.
  */
 export function createTick(dependencies: TickDependencies): () => Promise<void> {
@@ -87,6 +90,7 @@ async function tickOne(dependencies: TickDependencies & { isPaused: AskPaused },
   const { organizations, ledger, intervals, run, report, isPaused, now = Date.now } = dependencies;
   const [last, said] = await Promise.all([ledger.runs.of(slug), ledger.pauses.get(slug)]);
   if (said?.paused) return;
+  await sendWaitingEdits(slug, dependencies).catch((error) => report(error, "tick", slug));
   const kinds = due(last, intervals, now(), resumedAt(said));
   if (kinds.length === 0) return;
   try {

@@ -392,7 +392,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
     });
 
     test("keeps the fields that another version wrote over every rewrite", async () => {
-      const foreign = { admittedAt: 1_785_000_000_000, refusedBy: { revokes: ["leave eng"] }, pendingEdit: null };
+      const foreign = { admittedAt: 1_785_000_000_000, refusedBy: { revokes: ["leave eng"] }, madeBy: null };
       const known = { subject: "ada", accountId: "a", state: "active", groups: [], disabledByUs: false, revision: 1 };
       await store("subject#ada", { ...foreign, ...known });
       const read = await ledger.subjects.get(organization, "ada");

@@ -31,6 +31,7 @@ function inputOf(fields: Partial<EvaluationInput> = {}, choices: Choices = {}): 
     record: undefined,
     groups: new Map([["eng", { ownership: "ours", name: "eng" }]]),
     mayPurge: false,
+    skeletonIsEmpty: false,
     now: NOW,
     ...fields,
   };
@@ -42,6 +43,8 @@ const accountOf = (fields: Partial<ActualAccount> = {}): ActualAccount => ({
   displayName: "Ada Lovelace",
   email: "ada@acme.example",
   quota: undefined,
+  hasLoggedIn: false,
+  used: undefined,
   groups: [],
   ...fields,
 });

@@ -20,6 +20,7 @@ const REQUIRED = {
 const EXAMPLE = {
   ...REQUIRED,
   clavex: { ...REQUIRED.clavex, apiKey: "ssm:clavex-api-key" },
+  nextcloud: { ...REQUIRED.nextcloud, skeleton: "default" },
   identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
   scope: { groups: [] },
   groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
@@ -52,6 +53,7 @@ describe("an organization's document", () => {
     expect(parse(REQUIRED).organization).toEqual({
       reservedPrefixes: [],
       ...REQUIRED,
+      nextcloud: { ...REQUIRED.nextcloud, skeleton: "default" },
       identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false },
       scope: { groups: [] },
       groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },

@@ -35,6 +35,8 @@ export type Choices = Partial<Pick<OrganizationInput, "scope" | "groups" | "quot
   organizationId?: string;
   /** Default: `IDENTITIES.hashed`. */
   identity?: object;
+  /** Default: `default`. */
+  skeleton?: "default" | "empty";
   /** Default true; false makes an organization that lives from webhook snapshots alone. */
   apiKey?: boolean;
 };
@@ -67,6 +69,7 @@ export function documentOf(choices: Choices = {}, { clavex, nextcloud }: Servers
     slug = "acme",
     organizationId = randomUUID(),
     identity = IDENTITIES.hashed,
+    skeleton = "default",
     apiKey = true,
     ...rest
   } = choices;
@@ -79,7 +82,7 @@ export function documentOf(choices: Choices = {}, { clavex, nextcloud }: Servers
       webhookSecrets: ["env:WEBHOOK_SECRET"],
       ...(apiKey ? { apiKey: `env:API_KEY_${slug}` } : {}),
     },
-    nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:APP_PASSWORD" },
+    nextcloud: { baseUrl: nextcloud.url, username: nextcloud.username, password: "env:APP_PASSWORD", skeleton },
     ...rest,
   };
 }

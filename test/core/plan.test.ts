@@ -53,6 +53,8 @@ const actualOf = (fields: Partial<ActualAccount> = {}): ActualAccount => ({
   displayName: "Ada Lovelace",
   email: "ada@acme.example",
   quota: 5 * GB,
+  hasLoggedIn: false,
+  used: undefined,
   groups: [],
   ...fields,
 });
@@ -71,16 +73,20 @@ interface Situation {
   actual?: Partial<ActualAccount> | null;
   record?: Partial<SubjectRecord>;
   deletable?: boolean;
+  skeletonIsEmpty?: boolean;
   groups?: Record<string, GroupKnowledge | GroupKnowledge["ownership"]>;
 }
 
-function planFor({ choices = {}, desired = {}, actual = {}, record, groups = {}, deletable = false }: Situation): Plan {
+function planFor(situation: Situation): Plan {
+  const { choices = {}, desired = {}, actual = {}, record, groups = {} } = situation;
+  const { deletable = false, skeletonIsEmpty = false } = situation;
   return plan({
     organization: organizationOf(choices),
     desired: desiredOf(desired),
     actual: actual === null ? undefined : actualOf(actual),
     record: record && recordOf(record),
     deletable,
+    skeletonIsEmpty,
     groups: new Map(
       Object.entries(groups).map(([gid, known]) => [
         gid,
@@ -480,7 +486,7 @@ describe("the plan for a core account", () => {
     expect(result.notes).toEqual([expect.stringContaining("left to login")]);
   });
 
-  it("leaves, edits, joins and enables in this order", () => {
+  it("leaves, joins, enables and edits in this order: nothing waits behind an edit", () => {
     const result = planFor({
       choices: CORE,
       desired: { email: "king@acme.example", groups: [group("new")] },
@@ -488,7 +494,42 @@ describe("the plan for a core account", () => {
       record: { disabledByUs: true },
       groups: { old: "ours", new: "ours" },
     });
-    expect(steps(result)).toEqual(["leave old", "edit email=king@acme.example", "join new", "enable"]);
+    expect(steps(result)).toEqual(["leave old", "join new", "enable", "edit email=king@acme.example"]);
+  });
+});
+
+describe("the plan for an account of user_oidc that is there", () => {
+  const changed = { displayName: "Ada King", email: "king@acme.example", quota: 6 * GB };
+
+  it("is a POST while the person has never logged in", () => {
+    expect(steps(planFor({ desired: changed }))).toEqual(["upsert displayname+email+quota"]);
+  });
+
+  it("repeats no POST over a person's files: e-mail address and quota are edits, and the name stays with a note", () => {
+    const result = planFor({ desired: changed, actual: { hasLoggedIn: true } });
+    expect(steps(result)).toEqual(["edit email=king@acme.example", "edit quota=6 GB"]);
+    expect(result.notes).toEqual([expect.stringMatching(/name cannot be written.*skeletondirectory.*enrich/)]);
+  });
+
+  it("has no difference where only a name cannot be written", () => {
+    const result = planFor({ desired: { displayName: "Ada King" }, actual: { hasLoggedIn: true } });
+    expect(result).toMatchObject({ operations: [], notes: [expect.stringContaining("cannot be written")] });
+  });
+
+  it("is a POST for everybody where the skeleton is empty", () => {
+    const result = planFor({ desired: changed, actual: { hasLoggedIn: true }, skeletonIsEmpty: true });
+    expect(steps(result)).toEqual(["upsert displayname+email+quota"]);
+    expect(result.notes).toEqual([]);
+  });
+
+  it("edits last", () => {
+    const result = planFor({
+      desired: { quota: GB, groups: [group("new")] },
+      actual: { hasLoggedIn: true, enabled: false, groups: ["old"] },
+      record: { disabledByUs: true },
+      groups: { old: "ours", new: "ours" },
+    });
+    expect(steps(result)).toEqual(["leave old", "join new", "enable", "edit quota=1 GB"]);
   });
 });
 
@@ -506,6 +547,8 @@ describe("every plan", () => {
       maxLength: 4,
     }),
     exists: fc.boolean(),
+    hasLoggedIn: fc.boolean(),
+    skeletonIsEmpty: fc.boolean(),
     enabled: fc.boolean(),
     disabledByUs: fc.boolean(),
     oidc: fc.boolean(),
@@ -532,15 +575,19 @@ describe("every plan", () => {
         // Nobody is a member of a group that does not exist.
         const member = random.member.filter((gid) => groups[gid] !== "free");
         const account: ActualAccount | undefined = random.exists
-          ? actualOf({ backend, enabled: random.enabled, groups: member })
+          ? actualOf({ backend, enabled: random.enabled, hasLoggedIn: random.hasLoggedIn, groups: member })
           : undefined;
         const record = recordOf({ groups: random.ledger, disabledByUs: random.disabledByUs });
-        const first = planFor({ choices, desired, actual: account ?? null, record, groups });
+        const { skeletonIsEmpty } = random;
+        const first = planFor({ choices, desired, actual: account ?? null, record, groups, skeletonIsEmpty });
 
         const kinds = first.operations.map(({ kind }) => kind);
         expect(kinds.lastIndexOf("leave")).toBeLessThanOrEqual(kinds.findIndex((kind) => kind !== "leave") >>> 0);
         if (kinds.includes("disable")) expect(kinds).toEqual(["disable"]);
-        if (kinds.includes("enable")) expect(kinds.at(-1)).toBe("enable");
+        if (kinds.includes("enable")) expect(kinds.findLast((kind) => kind !== "edit")).toBe("enable");
+        if (kinds.includes("edit")) expect(kinds.lastIndexOf("edit")).toBe(kinds.length - 1);
+        const posts = kinds.includes("upsert") && account !== undefined;
+        if (posts) expect(skeletonIsEmpty || !account.hasLoggedIn).toBe(true);
         for (const operation of first.operations) {
           if (operation.kind !== "leave") continue;
           expect(groups[operation.gid] === "ours" || random.ledger.includes(operation.gid)).toBe(true);
@@ -560,6 +607,7 @@ describe("every plan", () => {
           actual: after ?? null,
           record: { ...record, groups: [...first.memberships, ...joinsOf(first)] },
           groups: made,
+          skeletonIsEmpty,
         });
         expect(steps(again)).toEqual([]);
       }),

@@ -43,8 +43,9 @@ const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
   admitted: { braked: "leaves", at: LONG_AGO + 4 },
   failures: 3,
   serverErrors: 2,
+  pendingEdit: LONG_AGO + 4,
   revision: 5,
-  foreign: { pendingEdit: true },
+  foreign: { madeBy: "another version" },
   ...fields,
 });
 
@@ -103,6 +104,7 @@ const resultOf = (fields: Partial<Result> = {}): Result => ({
   plan: planOf(),
   joined: [],
   wasEnabled: true,
+  editWaits: false,
   reading: { version: "2026-07-23T08:00:00.000000000Z", groups: ["Eng"], readAt: NOW - 3, userReadAt: NOW - 2 },
   ...fields,
 });
@@ -369,6 +371,7 @@ describe("the stored item", () => {
     admitted: optional(fc.record({ braked: fc.constantFrom("deprovisions", "leaves"), at: time })),
     failures: fc.nat(),
     serverErrors: fc.nat(),
+    pendingEdit: optional(time),
     revision: fc.nat(),
     foreign: fc.dictionary(
       fc.stringMatching(/^[a-z][A-Za-z]{0,12}$/).filter((name) => !names.has(name)),
@@ -422,8 +425,9 @@ describe("the stored item", () => {
       serverErrors: 2,
       queuedHash: "waiting",
       queuedAt: LONG_AGO + 2,
+      pendingEdit: LONG_AGO + 4,
       revision: 5,
-      pendingEdit: true,
+      madeBy: "another version",
     });
   });
 

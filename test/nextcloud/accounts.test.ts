@@ -82,8 +82,22 @@ describe("looking at an account", () => {
       displayName: "Ada",
       email: "ada@acme.example",
       quota: 2 * GB,
+      hasLoggedIn: false,
+      used: 0,
       groups: ["admin"],
     });
+  });
+
+  it.each([
+    ["never", 0, false],
+    ["once", 1_700_000_000_000, true],
+    ["who knows when, in a form of its own", "0", true],
+    ["without a word", undefined, true],
+  ])("says whether somebody has logged in: %s", async (_when, lastLogin, expected) => {
+    const data = { id: "ada", enabled: true, backend: "user_oidc", lastLogin, quota: { quota: "none", used: 5 } };
+    const body = JSON.stringify({ ocs: { meta: { statuscode: 200 }, data } });
+    nextcloud.faults.add({ kind: "status", status: 200, headers: { "content-type": "application/json" }, body });
+    expect(await getAccount(ocs, "ada")).toMatchObject({ hasLoggedIn: expected, used: 5 });
   });
 
   it("shows no e-mail address as an empty text, and unlimited quota before and after the home exists", async () => {

@@ -345,9 +345,10 @@ describe("too many requests", () => {
     const { nextcloud, ocs } = await nextcloudWith();
     nextcloud.addLocalUser({ id: "ada" });
     for (let edit = 0; edit < 50; edit += 1) await editAccount(ocs, "ada", "email", "ada@acme.example");
-    const error = await failureOf(editAccount(ocs, "ada", "email", "ada@acme.example"));
+    const error = await failureOf(ocs.call("PUT", "cloud/users/ada", { key: "email", value: "ada@acme.example" }));
     expect(error).toBeInstanceOf(NextcloudRateLimited);
     expect(error).toMatchObject({ failureClass: "transient", retryAfterSeconds: undefined });
+    expect(await editAccount(ocs, "ada", "email", "ada@acme.example")).toBe("limited");
     expect(nextcloud.requests.at(-1)?.method).toBe("PUT");
   });
 

@@ -143,7 +143,7 @@ function brittleLedger(ledger: Ledger) {
         };
       },
     });
-  const { subjects, claims, deadLetters, brakes, locks, identities, pauses, runs, groups } = ledger;
+  const { subjects, claims, deadLetters, brakes, locks, identities, pauses, runs, groups, edits, skeletons } = ledger;
   const brittle: Ledger = {
     subjects: wrap(subjects),
     claims: wrap(claims),
@@ -154,6 +154,8 @@ function brittleLedger(ledger: Ledger) {
     pauses: wrap(pauses),
     runs: wrap(runs),
     groups: wrap(groups),
+    edits: wrap(edits),
+    skeletons: wrap(skeletons),
   };
   return {
     brittle,

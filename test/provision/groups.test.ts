@@ -77,6 +77,7 @@ describe("groups that were deleted in Nextcloud", () => {
     await tenant.bring(ada);
     expect(tenant.writesSince(mark)).toEqual([
       "POST user_oidc",
+      "POST user_oidc",
       "POST membership",
       "POST group",
       "POST membership",

@@ -150,14 +150,14 @@ describe("an account under a wrong id that is somebody's", () => {
 });
 
 describe("a right identity", () => {
-  it("20 first jobs in 4 containers make 20 accounts with two requests each, and the identity is confirmed", async () => {
+  it("20 first jobs in 4 containers make 20 accounts with three requests each, and the identity is confirmed", async () => {
     const tenant = await build({ identity: IDENTITIES.raw });
     const people = tenant.people(20);
     const before = tenant.nextcloud.users().length;
     expect(await workOn(tenant, people, fourContainers(tenant), resultOf)).toEqual(Array(20).fill("applied"));
     expect(tenant.nextcloud.users()).toHaveLength(before + 20);
     for (const person of people) expect(tenant.account(person)).toBeDefined();
-    expect(tenant.since(0).sort()).toEqual([...Array(20).fill("GET user"), ...Array(20).fill("POST user_oidc")]);
+    expect(tenant.since(0).sort()).toEqual([...Array(20).fill("GET user"), ...Array(40).fill("POST user_oidc")]);
     expect(await tenant.ledger.identities.get(tenant.organization.slug)).toMatchObject({ confirmed: true });
   });
 });

@@ -74,7 +74,7 @@ describe("movers", () => {
     expect(tenant.account(ada)?.groups).toEqual([tenant.groupId("ops")]);
   });
 
-  it("a whole life costs no rate-limited edit", async () => {
+  it("a whole life before the first login costs no rate-limited edit", async () => {
     const tenant = await build({ quota: { default: "5 GB" } });
     const { slug } = tenant.organization;
     const ada = tenant.person({}, ["eng"]);
@@ -107,6 +107,9 @@ describe("movers", () => {
     const bob = tenant.person({}, ["ops"]);
     await tenant.bring(bob);
     tenant.nextcloud.addMember(tenant.groupId("ops"), tenant.accountId(ada));
-    expect(await tenant.bring(ada)).toMatchObject({ operations: ["leave ops", "upsert displayname+quota"] });
+    expect(await tenant.bring(ada)).toMatchObject({
+      operations: ["leave ops", "edit quota"],
+      notes: [expect.stringContaining("name cannot be written")],
+    });
   });
 });

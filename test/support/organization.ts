@@ -15,6 +15,7 @@ import { createProvision } from "../../functions/provision/provision.ts";
 import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Provider } from "../../functions/simulated/nextcloud-state.ts";
+import type { NextcloudVersion } from "../../functions/simulated/nextcloud-version.ts";
 import { apiKeyOf, type Choices, environmentOf, IDENTITIES, organizationOf } from "../core/organization.ts";
 import { type Embedded, startEmbedded } from "./embedded.ts";
 import { personJob, TRIGGERS, webhookTrigger } from "./jobs.ts";
@@ -89,7 +90,7 @@ export interface Builder {
   readonly ledger: Ledger;
   readonly embedded: Embedded;
   /** A new organization with its own servers and a fresh corner of the ledger. */
-  build(choices?: Choices): Promise<Tenant>;
+  build(choices?: Choices & { version?: NextcloudVersion }): Promise<Tenant>;
 }
 
 /** How long a container's circuits stay open after a failure that every job would meet. */
@@ -129,7 +130,7 @@ export function useOrganizations(): Builder {
     get embedded() {
       return running().embedded;
     },
-    async build(choices = {}) {
+    async build({ version, ...choices } = {}) {
       const clock: Clock = { now: Date.UTC(2026, 6, 23, 8) };
       const now = () => clock.now;
       const spare = Array.from({ length: ORGANIZATIONS }, () => {
@@ -139,7 +140,12 @@ export function useOrganizations(): Builder {
       });
       const clavex = await startSimulatedClavex({ organizations: [...spare], now });
       closers.push(clavex.close);
-      const nextcloud = await startSimulatedNextcloud({ providers: PROVIDERS, now });
+      const nextcloud = await startSimulatedNextcloud({
+        providers: PROVIDERS,
+        now,
+        ...(version === undefined ? {} : { version }),
+        ...(choices.skeleton === "empty" ? { skeleton: {} } : {}),
+      });
       closers.push(nextcloud.close);
       const secrets = environmentSecrets(environmentOf(nextcloud.password, ...spare.map(({ slug }) => slug)));
       const newClients = (): Clients => {
