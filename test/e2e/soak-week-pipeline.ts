@@ -29,8 +29,8 @@ const pipeline = await startPipeline({
   adminPort: 0,
   intervals: NEVER,
   stateFolder,
-  retryDelay: () => 1,
-  probeDelay: () => 1,
+  retryDelay: () => 0.1,
+  probeDelay: () => 0.1,
 });
 
 interface Order {
