@@ -2,12 +2,13 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { SSMClient } from "@aws-sdk/client-ssm";
 import { OUTPUTS, stackName } from "../config/deployment.ts";
-import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import type { Secrets } from "../config/secrets.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
+import { stamped } from "../queue/stamped.ts";
 import { parameterStore } from "../setup/parameter-store.ts";
 import type { SecretStore } from "../setup/store.ts";
 import type { OpenPipeline } from "./pipeline.ts";
@@ -61,10 +62,10 @@ export async function openStage(stage: string): Promise<OpenPipeline> {
     const names = missing.map((name) => OUTPUTS[name]).join(", ");
     throw new CommandError(`the stack ${stackName(stage)} has no output ${names}: deploy it again`);
   }
-  const [sqs, dynamodb] = [new SQSClient(), new DynamoDBClient()];
+  const [sqs, dynamodb, ssm] = [new SQSClient(), new DynamoDBClient(), new SSMClient()];
   return {
     parts: {
-      queue: createSqsQueue(sqs, queueUrl),
+      queue: stamped(createSqsQueue(sqs, queueUrl), configurationsOf(organizationsFromParameters(ssm, stage))),
       deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
       ledger: createLedger(dynamoDbTable(dynamodb, tableName)),
     },
@@ -73,6 +74,7 @@ export async function openStage(stage: string): Promise<OpenPipeline> {
     async close() {
       sqs.destroy();
       dynamodb.destroy();
+      ssm.destroy();
     },
   };
 }

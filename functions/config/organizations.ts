@@ -5,14 +5,23 @@ import { type Organization, type OrganizationDocument, readOrganizations } from 
 import type { Found } from "../core/together.ts";
 import { systemWords } from "../system-errors.ts";
 
+/** What a job was planned with. */
+export interface Planned {
+  /** The sha256 of the organization's document. */
+  configuration: string;
+  /** When the job was sent, in milliseconds since the epoch. */
+  at: number;
+}
+
 /** The organizations that are configured. */
 export interface Organizations {
   /**
    * The organization of this slug, or undefined when there is none.
    *
+   * @param planned a document that was read before that job was sent, and is another, is read anew
    * @throws {ConfigurationError} when its document is there but wrong; a wrong document does not touch the others
    */
-  get(slug: string): Promise<Organization | undefined>;
+  get(slug: string, planned?: Planned): Promise<Organization | undefined>;
   /** The slugs of all documents, wrong ones included, sorted. */
   slugs(): Promise<string[]>;
 }

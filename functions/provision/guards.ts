@@ -1,6 +1,7 @@
 import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { type Failure, type Guarded, unknownOrganization } from "../core/failure.ts";
+import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -19,12 +20,13 @@ export interface Entered {
 /** What every job of a container has to pass, whatever its kind. */
 export interface Guards {
   /**
-   * Finds the organization of a job.
+   * Finds the organization of a job, as it was when the job was planned or later.
    *
+   * @param sentAt when the job was sent, in milliseconds since the epoch
    * @throws {ConfigurationError} when there is none of this slug
    * @throws {IdentityChanged} when its accounts were made with another identity
    */
-  enter(slug: string): Promise<Entered>;
+  enter(job: Pick<Job, "organization" | "configuration">, sentAt: number): Promise<Entered>;
   /**
    * Does work that needs the organization's servers, unless the circuit of one of them is open.
    *
@@ -72,8 +74,9 @@ export function createGuards({
   const identity = createIdentityGuard(ledger, now);
   const isPaused = createAskPaused(ledger, startsPaused);
   return {
-    async enter(slug) {
-      const organization = await organizations.get(slug);
+    async enter({ organization: slug, configuration }, sentAt) {
+      const planned = configuration === undefined ? undefined : { configuration, at: sentAt };
+      const organization = await organizations.get(slug, planned);
       if (!organization) throw unknownOrganization(slug);
       const paused = await isPaused(organization);
       // A paused organization makes no accounts, whatever its identity is: nothing of it is written down.

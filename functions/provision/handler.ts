@@ -3,13 +3,14 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
 import { createClients } from "../clients.ts";
 import { isTrue, settings } from "../config/environment.ts";
-import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { createProbeDelay, createRetryDelay } from "../core/retry.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsQueue, receivedByLambda } from "../queue/sqs.ts";
+import { stamped } from "../queue/stamped.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
@@ -25,9 +26,9 @@ const RESERVE_MS = 150_000;
 function build(): Worker {
   const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
-  const queue = createSqsQueue(new SQSClient(), queueUrl);
   const ledger = createLedger(dynamoDbTable(new DynamoDBClient(), tableName));
   const organizations = organizationsFromParameters(ssm, stage);
+  const queue = stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations));
   const guards = createGuards({
     organizations,
     clients: createClients({

@@ -95,7 +95,7 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
   const tools: Tools = { ledger, lookup, apply, skeletonIsEmpty, brake: createBrake(ledger, now), now };
   return async (received) => {
     const { job, sentAt } = received;
-    const entered = await guards.enter(job.organization);
+    const entered = await guards.enter(job, sentAt);
     const { organization, clients } = entered;
     const record = await ledger.subjects.get(organization.slug, job.subject);
     if (entered.paused) {

@@ -2,13 +2,14 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
 import { isTrue, settings } from "../config/environment.ts";
-import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
+import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { createReceiver } from "./app.ts";
@@ -16,11 +17,12 @@ import { createReceiver } from "./app.ts";
 function build() {
   const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
+  const organizations = organizationsFromParameters(ssm, stage);
   const counters = createCounters("receive", stage);
   const app = createReceiver({
-    organizations: organizationsFromParameters(ssm, stage),
+    organizations,
     secrets: parameterSecrets(ssm, stage),
-    queue: createSqsQueue(new SQSClient(), queueUrl),
+    queue: stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations)),
     isPaused: createAskPaused(createLedger(dynamoDbTable(createDynamoDbClient(), tableName)), isTrue(startsPaused)),
     log: createLog("receive"),
     counters,

@@ -31,7 +31,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
   const followed = new Map<string, number>();
 
   return async ({ job, sentAt }) => {
-    const entered = await guards.enter(job.organization);
+    const entered = await guards.enter(job, sentAt);
     const { organization, clients } = entered;
     if (entered.paused) return whilePaused(entered);
     const { directory } = clients;

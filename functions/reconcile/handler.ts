@@ -5,7 +5,7 @@ import type { Context } from "aws-lambda";
 import * as z from "zod";
 import { createClients } from "../clients.ts";
 import { isTrue, settings } from "../config/environment.ts";
-import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { configurationsOf, organizationsFromParameters, withDocuments } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { PipelineFailure } from "../core/failure.ts";
@@ -13,6 +13,7 @@ import { DEFAULT_INTERVALS, type RunKind } from "../core/schedule.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
+import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
 import { createReconcile } from "./reconcile.ts";
@@ -25,7 +26,12 @@ const tickSchema = z.strictObject({
   lightMinutes: z.number().positive().default(DEFAULT_INTERVALS.lightMinutes),
   fullHours: z.number().positive().default(DEFAULT_INTERVALS.fullHours),
 });
-const runSchema = z.strictObject({ mode: z.enum(["watch", "light", "full"]), organization: z.string().optional() });
+const runSchema = z.strictObject({
+  mode: z.enum(["watch", "light", "full"]),
+  organization: z.string().optional(),
+  /** The organization's document, read by who invokes: each run reading all of them would meet SSM's limit. */
+  document: z.string().optional(),
+});
 const eventSchema = z.discriminatedUnion("mode", [tickSchema, runSchema]);
 
 const NEXTCLOUD_CONNECTIONS = 1;
@@ -37,11 +43,13 @@ function build() {
   const ssm = createSsmClient();
   const log = createLog("reconcile");
   const counters = createCounters("reconcile", stage);
+  const handed = new Map<string, string>();
+  const organizations = withDocuments(organizationsFromParameters(ssm, stage), handed);
   const dependencies = {
-    organizations: organizationsFromParameters(ssm, stage),
+    organizations,
     clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
     ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
-    queue: createSqsQueue(new SQSClient(), queueUrl),
+    queue: stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations)),
     startsPaused: isTrue(startsPaused),
     log,
     counters,
@@ -52,7 +60,7 @@ function build() {
     log,
     counters,
   });
-  return { ...dependencies, run, report: createReport({ log, counters }), lambda: new LambdaClient() };
+  return { ...dependencies, handed, run, report: createReport({ log, counters }), lambda: new LambdaClient() };
 }
 
 /** Lambda did not take the invocation for one organization; the others get theirs. */
@@ -77,11 +85,12 @@ export async function handler(
   context: Pick<Context, "functionName" | "getRemainingTimeInMillis">,
 ): Promise<void> {
   built ??= build();
-  const { organizations, ledger, queue, startsPaused, run, report, counters, lambda } = built;
+  const { organizations, handed, ledger, queue, startsPaused, run, report, counters, lambda } = built;
   const parsed = eventSchema.parse(event);
+  handed.clear();
 
   const invoke = async (slug: string, kind: RunKind): Promise<void> => {
-    const Payload = JSON.stringify({ mode: kind, organization: slug });
+    const Payload = JSON.stringify({ mode: kind, organization: slug, document: await organizations.document(slug) });
     await lambda
       .send(new InvokeCommand({ FunctionName: context.functionName, InvocationType: "Event", Payload }))
       .catch((error) => report(new NotInvoked(error), kind, slug));
@@ -89,8 +98,10 @@ export async function handler(
   try {
     if (parsed.mode === "tick")
       await createTick({ organizations, ledger, queue, startsPaused, intervals: parsed, run: invoke, report })();
-    else if (parsed.organization !== undefined) await run(parsed.organization, parsed.mode, deadlineOf(context));
-    else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);
+    else if (parsed.organization !== undefined) {
+      if (parsed.document !== undefined) handed.set(parsed.organization, parsed.document);
+      await run(parsed.organization, parsed.mode, deadlineOf(context));
+    } else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);
   } catch (error) {
     // The next run tries again; an asynchronous invocation that throws would only be repeated at once.
     report(error, parsed.mode);

@@ -3,11 +3,12 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
 import { settings } from "../config/environment.ts";
-import { organizationsFromParameters } from "../config/organization-parameters.ts";
+import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
+import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createDeadLetters, type DeadLetters, filterSchema, type Summary } from "./dead-letters.ts";
 
@@ -29,7 +30,7 @@ function build() {
     log: createLog("replay"),
     deadLetters: createDeadLetters({
       ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
-      queue: createSqsQueue(sqs, queueUrl),
+      queue: stamped(createSqsQueue(sqs, queueUrl), configurationsOf(organizations)),
       deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
       slugs: organizations.slugs,
     }),

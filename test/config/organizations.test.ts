@@ -1,7 +1,11 @@
 import { hash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { organizationsFromParameters } from "../../functions/config/organization-parameters.ts";
-import type { Organizations } from "../../functions/config/organizations.ts";
+import {
+  configurationsOf,
+  type DeployedOrganizations,
+  organizationsFromParameters,
+  withDocuments,
+} from "../../functions/config/organization-parameters.ts";
 import { ConfigurationError } from "../../functions/core/failure.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
 
@@ -10,7 +14,7 @@ const MINUTE = 60_000;
 
 let store: ParameterStore;
 let clock: number;
-let organizations: Organizations;
+let organizations: DeployedOrganizations;
 
 beforeEach(async () => {
   store = await startParameterStore();
@@ -70,6 +74,76 @@ describe("the organizations of a stage", () => {
     put("acme");
     await Promise.all(Array.from({ length: 50 }, () => organizations.get("acme")));
     expect(store.calls).toHaveLength(1);
+  });
+});
+
+describe("a job that was planned with another document", () => {
+  const changed = documentOf("acme", { quota: { attribute: "changed" } });
+  const planned = (text: string, at = clock) => ({ configuration: hash("sha256", text), at });
+  beforeEach(async () => {
+    put("acme");
+    await organizations.get("acme");
+    store.calls.length = 0;
+    clock += 1_000;
+  });
+
+  it("is worked on with the document that was deployed since, not with the one that is kept", async () => {
+    put("acme", changed);
+    expect(await organizations.get("acme", planned(changed))).toMatchObject({ quota: { attribute: "changed" } });
+    expect(store.calls).toHaveLength(1);
+  });
+
+  it("and a hundred of them lead to one reading", async () => {
+    put("acme", changed);
+    await Promise.all(Array.from({ length: 100 }, () => organizations.get("acme", planned(changed))));
+    for (let job = 0; job < 100; job += 1) await organizations.get("acme", planned(changed));
+    expect(store.calls).toHaveLength(1);
+  });
+
+  it("leads to no reading when the document is the one that is kept, or the job is older than the reading", async () => {
+    await organizations.get("acme", planned(documentOf("acme")));
+    await organizations.get("acme", planned(changed, clock - 2_000));
+    expect(store.calls).toEqual([]);
+  });
+
+  it("by a sender that is itself behind leads to one reading a minute, not to one for each job", async () => {
+    for (let second = 0; second < 120; second += 1) {
+      clock += 1_000;
+      await organizations.get("acme", planned(changed));
+    }
+    expect(store.calls.length).toBeLessThanOrEqual(3);
+  });
+
+  it("is worked on with what is kept while SSM is out of order", async () => {
+    store.fault = { code: "ThrottlingException", status: 400 };
+    expect(await organizations.get("acme", planned(changed))).toMatchObject({ slug: "acme" });
+  });
+
+  it("of a time that is not believed is no reason to read for ever", async () => {
+    await organizations.get("acme", planned(changed, clock + 60 * MINUTE));
+    await organizations.get("acme", planned(changed, clock + 60 * MINUTE));
+    expect(store.calls).toHaveLength(1);
+  });
+});
+
+describe("a document that was handed over", () => {
+  it("is used without any reading, and says what it was", async () => {
+    const handed = withDocuments(organizations, new Map([["acme", documentOf("acme")]]));
+    expect(await handed.get("acme")).toMatchObject({ slug: "acme" });
+    expect(await configurationsOf(handed)("acme")).toBe(hash("sha256", documentOf("acme")));
+    expect(store.calls).toEqual([]);
+  });
+
+  it("says nothing of others, which are read", async () => {
+    put("north");
+    const handed = withDocuments(organizations, new Map([["acme", documentOf("acme")]]));
+    expect(await handed.get("north")).toMatchObject({ slug: "north" });
+    expect(await configurationsOf(handed)("nowhere")).toBeUndefined();
+  });
+
+  it("that is wrong is refused with its problems", async () => {
+    const handed = withDocuments(organizations, new Map([["acme", "{"]]));
+    await expect(handed.get("acme")).rejects.toThrow(ConfigurationError);
   });
 });
 

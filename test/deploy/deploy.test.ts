@@ -32,6 +32,7 @@ import { installTools } from "./tools.ts";
 const PAGE = "docs/deploy.md";
 const STAGE = "prod";
 const SLUG = DEFAULT_ORGANIZATION.slug;
+const GB = 1024 ** 3;
 const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
 const IDENTITY = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
 
@@ -62,6 +63,8 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
   let there: ClavexUser[];
   let outputs: Map<string, string>;
   let during: ClavexUser | undefined;
+  /** The organization's file, as the page shows it. */
+  let organization = "";
 
   beforeAll(async () => {
     [clavex, nextcloud] = await Promise.all([startSimulatedClavex(), startSimulatedNextcloud()]);
@@ -189,6 +192,7 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
         .replaceAll("https://id.acme.eu", clavex.url)
         .replaceAll("https://nextcloud.acme.eu", nextcloud.url);
       const isOrganization = "slug" in JSON.parse(text);
+      if (isOrganization) organization = text;
       checkout.write(isOrganization ? `organizations/${STAGE}/${SLUG}.json` : "cdk.context.json", text);
     }
     return ran;
@@ -269,8 +273,26 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     expect(await waiting(output(OUTPUTS.queueUrl))).toBe(1);
   });
 
-  test("leaves the ledger, the dead-letter queue and the secrets when it is removed", async () => {
+  test("works with a changed organization file as soon as it is deployed, in functions that are warm", async () => {
     await restart(false);
+    // Warms a worker with the file as it was.
+    const user = person();
+    expect(await deliver(user)).toMatchObject({ status: 202 });
+    await hasAccount(user);
+    expect(account(user)?.quota).toBe(5 * GB);
+    checkout.write(
+      `organizations/${STAGE}/${SLUG}.json`,
+      organization.replace('"default": "5 GB"', '"default": "7 GB"'),
+    );
+    await follow("Change an organization");
+    for (const each of [user, ...there])
+      await until(
+        () => account(each)?.quota,
+        (quota) => quota === 7 * GB,
+      );
+  });
+
+  test("leaves the ledger, the dead-letter queue and the secrets when it is removed", async () => {
     const before = await kept();
     expect(before).toMatchObject({ table: "clavex-nextcloud-prod-ledger", secrets: 3, deadLetters: 0 });
     await follow("Remove");

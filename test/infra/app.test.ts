@@ -50,6 +50,27 @@ describe("npx cdk synth", { timeout: 60_000 }, () => {
     expect(stderr).not.toMatch(/^ +at /m);
   });
 
+  it("refuses a stage whose template CloudFormation would refuse, and takes 150 organizations of 4 KB", () => {
+    const sized = (index: number, size: number) => {
+      const slug = `org-${index}`;
+      const organizationId = `0b9d7d4e-8f5b-4f0e-9a44-${String(index).padStart(12, "0")}`;
+      const of = (groups: number) => {
+        const never = Array.from({ length: groups }, (_, group) => `team ${String(group).padStart(4, "0")}`);
+        return document(slug, { organizationId, groups: { never } });
+      };
+      // Each group takes twelve bytes.
+      return of(Math.floor((size - JSON.stringify(of(0)).length) / 12));
+    };
+    const folder = (number: number, size: number) =>
+      folderWith(
+        Object.fromEntries(Array.from({ length: number }, (_, index) => [`org-${index}.json`, sized(index, size)])),
+      );
+    const { status, stderr } = cdkSynth("stage=dev", `organizations=${folder(150, 8_000)}`);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/the template has \d+ bytes, CloudFormation takes 1000000.*another stage/);
+    expect(cdkSynth("stage=dev", `organizations=${folder(150, 4_000)}`).status).toBe(0);
+  });
+
   it("says which stage it wants when none is named", () => {
     const { status, stderr } = cdkSynth();
     expect(status).toBe(1);

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Message, ReceiveMessageCommand, SendMessageCommand } from "@aws-sdk/client-sqs";
@@ -61,6 +61,12 @@ afterAll(async () => {
   }
   await Promise.all([clavex.close(), nextcloud.close(), embedded.stop(), store.close()]);
 });
+
+/** The organization's document, as the deployment puts it into SSM. */
+function deployedDocument(): string {
+  const parameter = Object.values(resources(stack.template)).find(({ Type }) => Type === "AWS::SSM::Parameter");
+  return String(parameter?.Properties.Value);
+}
 
 /** A deployed function, its calls to AWS recorded. */
 interface Deployed {
@@ -313,11 +319,13 @@ describe("the bundled reconciliation, in a Node process of its own", () => {
     reconcile = await deploy("reconcile");
   });
 
+  /** What it starts itself with: the organization's document goes along. */
+  const run = (mode: string) =>
+    `clavex-nextcloud-test-reconcile ${JSON.stringify({ mode, organization: SLUG, document: deployedDocument() })}`;
+
   it("starts itself once per organization", async () => {
     expect((await reconcile.invoke({ mode: "light" })).error).toBeUndefined();
-    expect(reconcile.invoked()).toEqual([
-      `clavex-nextcloud-test-reconcile ${JSON.stringify({ mode: "light", organization: SLUG })}`,
-    ]);
+    expect(reconcile.invoked()).toEqual([run("light")]);
   });
 
   it("starts itself at a tick for each kind of run that is due", async () => {
@@ -325,20 +333,14 @@ describe("the bundled reconciliation, in a Node process of its own", () => {
     expect(
       (await reconcile.invoke({ mode: "tick", watchSeconds: 60, lightMinutes: 10, fullHours: 24 })).error,
     ).toBeUndefined();
-    expect(reconcile.invoked().slice(before).sort()).toEqual(
-      ["full", "watch"].map(
-        (mode) => `clavex-nextcloud-test-reconcile ${JSON.stringify({ mode, organization: SLUG })}`,
-      ),
-    );
+    expect(reconcile.invoked().slice(before).sort()).toEqual(["full", "watch"].map(run));
   });
 
   it("remembers the groups when it watches them, and then has nothing due but a full run", async () => {
     const before = reconcile.invoked().length;
     expect((await reconcile.invoke({ mode: "watch", organization: SLUG })).error).toBeUndefined();
     expect((await reconcile.invoke({ mode: "tick" })).error).toBeUndefined();
-    expect(reconcile.invoked().slice(before)).toEqual([
-      `clavex-nextcloud-test-reconcile ${JSON.stringify({ mode: "full", organization: SLUG })}`,
-    ]);
+    expect(reconcile.invoked().slice(before)).toEqual([run("full")]);
   });
 
   it("queues a job for everybody who is not as they should be", async () => {
@@ -348,6 +350,17 @@ describe("the bundled reconciliation, in a Node process of its own", () => {
     for (let batch = await receive(); batch.length > 0; batch = await receive())
       subjects.push(...batch.filter(({ Body }) => Body !== "not a job").map((message) => aboutWhom(jobOf(message))));
     expect(subjects).toContain(id);
+  });
+
+  it("reads no organization when one was handed over, and its jobs say which document that was", async () => {
+    const fresh = await deploy("reconcile");
+    const { id } = person();
+    store.calls.length = 0;
+    const document = deployedDocument();
+    expect((await fresh.invoke({ mode: "light", organization: SLUG, document })).error).toBeUndefined();
+    expect(store.calls.filter((call) => call.includes("organizations"))).toEqual([]);
+    const jobs = (await receive()).filter(({ Body }) => Body !== "not a job").map(jobOf);
+    expect(jobs.find((job) => aboutWhom(job) === id)?.configuration).toBe(hash("sha256", document));
   });
 
   it("shows TypeScript lines when it crashes", async () => {
