@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { document, folderWith, temporaryFolder } from "./synth.ts";
+import { document, folderWith, synthesize, temporaryFolder } from "./synth.ts";
 
 /** Runs the installed CDK CLI as `npx cdk synth` does: with the repository's programs first in PATH, and no credentials. */
 function cdkSynth(...context: string[]) {
@@ -22,7 +22,7 @@ function cdkSynth(...context: string[]) {
   return { status, stderr, output };
 }
 
-describe("npx cdk synth", { timeout: 60_000 }, () => {
+describe("npx cdk synth", { timeout: 120_000 }, () => {
   it("works on a clean machine without organization files", () => {
     const { status, stderr, output } = cdkSynth("stage=dev", "organizations=organizations/no-such-folder");
     expect(stderr).toContain("Notice: no organization files in organizations/no-such-folder");
@@ -68,7 +68,9 @@ describe("npx cdk synth", { timeout: 60_000 }, () => {
     const { status, stderr } = cdkSynth("stage=dev", `organizations=${folder(150, 8_000)}`);
     expect(status).toBe(1);
     expect(stderr).toMatch(/the template has \d+ bytes, CloudFormation takes 1000000.*another stage/);
-    expect(cdkSynth("stage=dev", `organizations=${folder(150, 4_000)}`).status).toBe(0);
+    const { template } = synthesize({ organizations: folder(150, 4_000) });
+    // As CDK writes it.
+    expect(JSON.stringify(template.toJSON(), undefined, 1).length).toBeLessThan(1_000_000);
   });
 
   it("says which stage it wants when none is named", () => {
