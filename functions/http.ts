@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from "undici";
 import type * as z from "zod";
+import { printable } from "./core/text.ts";
 import { VERSION } from "./version.ts";
 
 /** How long a request may take, in milliseconds. */
@@ -81,6 +82,14 @@ export function pathPrefix(baseUrl: string): string {
   return new URL(baseUrl).pathname.replace(/\/+$/, "");
 }
 
+/** Who gave an answer that is not the server's own, and what it is: one sentence without anything of its body. */
+export function answeredBy(url: string, { status, headers, body }: Answer): string {
+  const type = String(headers["content-type"] ?? "").split(";")[0] || "no content type";
+  const form = body === "" ? "an empty body" : /html/i.test(type) ? "a web page" : `something else (${type})`;
+  const by = [headers.server, headers.via].flat().filter(Boolean).join(", ");
+  return printable(`${url} answers HTTP ${status} with ${form}${by === "" ? "" : `, from ${by}`}`).slice(0, 300);
+}
+
 /** `Retry-After` in seconds, from either of its two forms; undefined when absent or unreadable. */
 export function retryAfter(headers: Answer["headers"], now: number = Date.now()): number | undefined {
   const value = headers["retry-after"];
@@ -96,14 +105,60 @@ export function networkErrorName(error: unknown): string {
   return code ?? (error.cause instanceof Error ? networkErrorName(error.cause) : error.name);
 }
 
-/** Whether a network error's name is that of a certificate that is not trusted, expired or for another name. */
-export function isCertificateError(name: string): boolean {
-  return /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/.test(name);
+/** Why no connection will come about until somebody changes something. */
+export interface ConnectionFault {
+  /** The end of the failure's code. */
+  kind: "certificate" | "tls" | "name";
+  /** What is wrong, after the server's name. */
+  problem: string;
+  /** @param setting the setting that holds the server's address */
+  fix(setting: string): string;
+}
+
+const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
+  [
+    /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/,
+    {
+      kind: "certificate",
+      problem: "has a certificate that is not trusted",
+      fix: (setting) =>
+        `Renew the certificate, make ${setting} the name that it is for, or add your own authority with NODE_EXTRA_CA_CERTS.`,
+    },
+  ],
+  [
+    // Something that speaks no TLS, or other versions of it; and TLS where plain HTTP was expected.
+    /^ERR_(?:SSL|TLS|OSSL)_|^EPROTO$|^HPE_INVALID_CONSTANT$/,
+    {
+      kind: "tls",
+      problem: "does not speak the protocol that its address names",
+      fix: (setting) =>
+        `Check scheme and port of ${setting} (is it https there?), and the TLS versions of the server and of any proxy in front of it.`,
+    },
+  ],
+  [
+    /^ENOTFOUND$/,
+    {
+      kind: "name",
+      problem: "has a name that nobody knows",
+      fix: (setting) => `Correct the name in ${setting}, or its entry in DNS.`,
+    },
+  ],
+];
+
+/** What lasts behind a network error's name; undefined for what may pass by itself. */
+export function connectionFault(name: string): ConnectionFault | undefined {
+  return CONNECTION_FAULTS.find(([pattern]) => pattern.test(name))?.[1];
+}
+
+const TIMEOUTS = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT", "TimeoutError"]);
+
+/** Whether a network error's name says that the server took the request and let us wait. */
+export function isTimeout(name: string): boolean {
+  return TIMEOUTS.has(name);
 }
 
 const CONNECT_ERRORS = new Set([
   "ECONNREFUSED",
-  "ENOTFOUND",
   "EAI_AGAIN",
   "EHOSTUNREACH",
   "ENETUNREACH",

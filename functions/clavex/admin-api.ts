@@ -1,8 +1,17 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import type { DirectoryGroup } from "../core/person.ts";
-import { type Answer, InvalidHeader, pathPrefix, readJson, retryAfter, send, type Timeouts } from "../http.ts";
-import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "./errors.ts";
+import {
+  type Answer,
+  answeredBy,
+  InvalidHeader,
+  pathPrefix,
+  readJson,
+  retryAfter,
+  send,
+  type Timeouts,
+} from "../http.ts";
+import { CLAVEX_UNDECIDED, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable, ClavexUnreached } from "./errors.ts";
 import { reasonOf } from "./refusal.ts";
 import { unreachable } from "./unreachable.ts";
 import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
@@ -17,6 +26,8 @@ export interface AdminApi {
   groups(): AsyncGenerator<DirectoryGroup[]>;
   /** The subjects of a group's direct members. */
   members(groupId: string): Promise<string[]>;
+  /** See `Directory`. */
+  probe(not: readonly string[]): Promise<void>;
 }
 
 export interface AdminApiOptions {
@@ -54,8 +65,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
    * organization's users, and only if the same is said twice, because Clavex answers 404 also when its database fails for
    * that one query. A wrong organization id or a misrouting proxy must never look like a departure.
    */
-  async function believe(answer: Answer): Promise<void> {
-    if (!isOwnError(answer)) throw new ClavexMisrouted("HTTP 404 for a user, but not Clavex's own");
+  async function believe(): Promise<void> {
     const list = await get("/users?limit=1");
     if (list.status === 404)
       throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
@@ -67,9 +77,9 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       const path = `/users/${encodeURIComponent(subject)}`;
       let answer = await get(path);
       if (answer.status === 404) {
-        await believe(answer);
+        await believe();
         answer = await get(path);
-        if (answer.status === 404 && isOwnError(answer)) return undefined;
+        if (answer.status === 404) return undefined;
       }
       const user = ownUser(parse(answer, userSchema, "a user"));
       if (user.subject !== subject)
@@ -87,14 +97,24 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       if (answer.status === 404) throw new ClavexUnavailable("a group vanished while its members were read", "subject");
       return (parse(answer, membersSchema, "a group's members") ?? []).map((member) => member.id);
     },
+    async probe(not) {
+      const list = await get(`/users?limit=${not.length + 1}`);
+      if (list.status === 404)
+        throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
+      const other = parse(list, pageSchema(userSchema), "users").items.find(({ subject }) => !not.includes(subject));
+      if (other) await get(`/users/${other.subject}`);
+    },
   };
 }
 
-/** Gets a path below the organization's. Answers are 200 or 404; everything else is a failure. */
+/** Gets a path below the organization's. Answers are 200, or 404 in Clavex's own form; everything else is a failure. */
 type Get = (path: string) => Promise<Answer>;
 
 function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): Get {
   const root = `${pathPrefix(baseUrl)}/api/v1/organizations/${organizationId}`;
+  const place = (path: string) =>
+    // Without ids and query.
+    `${baseUrl}/api/v1/organizations/${organizationId}${path.replace(/^(\/[a-z]+).*$/s, "$1")}`;
   return async (path) => {
     const headers = { accept: "application/json", "x-api-key": await apiKey() };
     const answer = await send(pool, { method: "GET", path: `${root}${path}`, headers }).catch((error) => {
@@ -103,19 +123,24 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
         : unreachable(error);
     });
     const { status } = answer;
-    if (status === 200 || status === 404) return answer;
-    if (status === 401 || status === 403) {
+    if (status === 200) return answer;
+    // A proxy's refusal says nothing of our key, and its 404 nothing of a person.
+    const own = isOwnError(answer) || (answer.body === "" && status !== 404);
+    if (own && status === 404) return answer;
+    if (own && (status === 401 || status === 403)) {
       const reason = reasonOf(answer);
       throw new ClavexKeyRefused(`Clavex refuses the API key${reason && `: ${reason}`} (HTTP ${status})`);
     }
-    if (status === 429 || status >= 500) {
-      const seconds = retryAfter(answer.headers);
-      const details = seconds === undefined ? {} : { retryAfterSeconds: seconds };
-      throw new ClavexUnavailable(`Clavex answers HTTP ${status}`, "subject", details);
-    }
-    throw new ClavexMisrouted(
-      `Clavex answers HTTP ${status}${status >= 300 && status < 400 ? ", a redirect that is not followed" : ""}`,
-    );
+    const seconds = retryAfter(answer.headers);
+    const wait = seconds === undefined ? {} : { retryAfterSeconds: seconds };
+    if (status === 429) throw new ClavexUnavailable(`Clavex answers HTTP ${status}`, "subject", wait);
+    if (status >= 300 && status < 400)
+      throw new ClavexMisrouted(`Clavex answers HTTP ${status}, a redirect that is not followed`);
+    const foreign = answeredBy(place(path), answer);
+    if (status < 500) throw new ClavexMisrouted(foreign);
+    throw own
+      ? new ClavexUnavailable(`Clavex answers HTTP ${status}`, CLAVEX_UNDECIDED, wait)
+      : new ClavexUnreached(foreign, wait);
   };
 }
 
@@ -124,7 +149,8 @@ function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
     throw new ClavexMisrouted(`a web page in place of Clavex's answer for ${what}`);
   const read = readJson(answer.body, schema);
   if ("value" in read) return read.value;
-  if (read.problem === "not JSON") throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, "subject");
+  if (read.problem === "not JSON")
+    throw new ClavexUnavailable(`Clavex's answer for ${what} is not JSON`, CLAVEX_UNDECIDED);
   throw new ClavexMisrouted(`Clavex's answer for ${what} has an unexpected form (${read.where})`);
 }
 

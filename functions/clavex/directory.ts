@@ -25,5 +25,6 @@ export function createClavexDirectory(
     groups: createGroupMap(api, relevant, now),
     groupList: () => api.groups(),
     members: (groupId) => api.members(groupId),
+    probe: (not) => api.probe(not),
   };
 }

@@ -1,7 +1,14 @@
 import { Failure, type FailureClass, type FailureDetails, type Scope } from "../core/failure.ts";
+import type { ConnectionFault } from "../http.ts";
 
 /** The server is unusable for every job of the organization. */
 export const CLAVEX_SERVER: Scope = { server: "clavex", harmful: false };
+
+/** The server's trouble, or that of whom this one call was about. */
+export const CLAVEX_UNDECIDED: Scope = { undecided: "clavex", silent: false };
+
+/** What to do about an answer that is not this organization's Admin API. */
+const ROUTING = "Check clavex.baseUrl and organizationId, and any proxy or firewall in front of Clavex.";
 
 /** What Clavex answered, or did not answer. */
 export class ClavexFailure extends Failure {
@@ -12,8 +19,16 @@ export class ClavexFailure extends Failure {
 
 /** Clavex did not answer, or not in a way that says anything about a person: network, timeout, 429, 5xx, a cut body. */
 export class ClavexUnavailable extends ClavexFailure {
-  constructor(message: string, scope: Scope, details: FailureDetails = {}) {
-    super("transient", "clavex-unavailable", message, scope, details);
+  constructor(message: string, scope: Scope, details: FailureDetails = {}, code = "clavex-unavailable") {
+    super("transient", code, message, scope, details);
+  }
+}
+
+/** HTTP 5xx that is not Clavex's own: a proxy does not get to it. */
+export class ClavexUnreached extends ClavexUnavailable {
+  /** @param foreign what answered where; see `answeredBy` */
+  constructor(foreign: string, details: FailureDetails) {
+    super(foreign, CLAVEX_UNDECIDED, { fix: ROUTING, ...details }, "clavex-misrouted");
   }
 }
 
@@ -32,17 +47,15 @@ export class ClavexKeyRefused extends ClavexFailure {
  */
 export class ClavexMisrouted extends ClavexFailure {
   constructor(message: string) {
-    super("configuration", "clavex-misrouted", message, "subject", {
-      fix: "Check clavex.baseUrl and organizationId, and any proxy in front of Clavex.",
-    });
+    super("configuration", "clavex-misrouted", message, CLAVEX_UNDECIDED, { fix: ROUTING });
   }
 }
 
-/** A certificate in front of Clavex that is not trusted. */
-export class ClavexCertificate extends ClavexFailure {
-  constructor(reason: string) {
-    super("configuration", "clavex-certificate", `Clavex's certificate is not trusted (${reason})`, CLAVEX_SERVER, {
-      fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
+/** No connection to Clavex can come about until somebody changes something: its certificate, its TLS, its name. */
+export class ClavexConnectionFault extends ClavexFailure {
+  constructor(reason: string, { kind, problem, fix }: ConnectionFault) {
+    super("configuration", `clavex-${kind}`, `Clavex ${problem} (${reason})`, CLAVEX_SERVER, {
+      fix: fix("clavex.baseUrl"),
     });
   }
 }

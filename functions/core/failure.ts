@@ -9,13 +9,13 @@ export type Origin = Server | "pipeline";
 
 /**
  * Whom a failure stops. A server: every job that needs it, until its circuit breaker closes again; `harmful` when each
- * further attempt does damage by itself. `undecided`: the server's trouble or this one person's data, which only the next
- * attempts tell. An identity: all jobs of the organization until it has another one, because each attempt would make a wrong
+ * further attempt does damage by itself. `undecided`: the server's trouble or that of the one person or group that the call was
+ * about, which other calls tell (core/blame.ts); `silent` when no answer came at all. An identity: all jobs of the organization until it has another one, because each attempt would make a wrong
  * account. An organization: all its jobs, each of which finds out by itself. A subject: this job alone.
  */
 export type Scope =
   | { server: Server; harmful: boolean }
-  | { undecided: Server }
+  | { undecided: Server; silent: boolean }
   | "identity"
   | "organization"
   | "subject";
@@ -110,7 +110,24 @@ export function isServers({ scope }: Failure): boolean {
   return typeof scope === "object" && "server" in scope;
 }
 
-/** Whether only the next attempts can tell whose fault it is. */
+/** Whether it may be the server's fault or the fault of whom the call was about. */
 export function isUndecided({ scope }: Failure): boolean {
   return typeof scope === "object" && "undecided" in scope;
+}
+
+/** Whether no answer came at all: asking again to find out more would take as long. */
+export function isSilent({ scope }: Failure): boolean {
+  return typeof scope === "object" && "undecided" in scope && scope.silent;
+}
+
+/** The same failure, now that it is known to be the whole server's. */
+export function asServers(failure: Failure, server: Server): Failure {
+  const { failureClass, code, message, origin, retryAfterSeconds, fix } = failure;
+  return new Failure(failureClass, code, message, {
+    scope: { server, harmful: false },
+    origin,
+    cause: failure,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...(fix === undefined ? {} : { fix }),
+  });
 }

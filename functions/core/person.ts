@@ -68,4 +68,10 @@ export interface Directory {
   groupList(): AsyncGenerator<DirectoryGroup[]>;
   /** The subjects of a group's members, by its id. */
   members(groupId: string): Promise<string[]>;
+  /**
+   * Reads somebody, as harmlessly as any reading: it resolves when the directory answers as it should.
+   *
+   * @param not the subjects whose readings have failed
+   */
+  probe(not: readonly string[]): Promise<void>;
 }

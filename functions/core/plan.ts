@@ -16,10 +16,10 @@ import { printable } from "./text.ts";
 /**
  * What is known of a Nextcloud group. `ours`: this organization made it, or its id is the hash of a group of the directory.
  * `free`: nobody has it and it does not exist yet. `local`: it was there before and is not ours. `other`: another
- * organization's. `name` is the Clavex name, where known.
+ * organization's. `unknown`: Nextcloud's answer about it cannot be read. `name` is the Clavex name, where known.
  */
 export interface GroupKnowledge {
-  ownership: "ours" | "free" | "local" | "other";
+  ownership: "ours" | "free" | "local" | "other" | "unknown";
   name?: string;
 }
 
@@ -43,6 +43,8 @@ export interface Plan {
   memberships: string[];
   /** What stays different although it is not as desired, and why; one sentence each. */
   notes: string[];
+  /** Set when a group was left out that may be joined some other time. */
+  postponed?: true;
   /** Why no more than these operations can be done; they only take access away, and are done all the same. */
   refusal: AccountConflict | ProfileRefused | undefined;
 }
@@ -133,6 +135,7 @@ function provision(input: ActiveInput): Plan {
     ],
     memberships,
     notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...enabling.notes],
+    ...(joins.postponed ? { postponed: true } : {}),
     refusal: undefined,
   };
 }
@@ -189,12 +192,15 @@ function groupsToLeave({ organization, desired, actual, record, groups }: Active
 function groupsToJoin({ organization, desired, actual, groups }: ActiveInput): {
   groups: DesiredGroup[];
   notes: string[];
+  postponed: boolean;
 } {
   const member = new Set(actual?.groups);
-  const result: { groups: DesiredGroup[]; notes: string[] } = { groups: [], notes: [] };
+  const result: ReturnType<typeof groupsToJoin> = { groups: [], notes: [], postponed: false };
   for (const group of desiredGroups(desired)) {
     if (member.has(group.gid)) continue;
-    const problem = whyNotJoined(organization, group, groups.get(group.gid)?.ownership);
+    const ownership = groups.get(group.gid)?.ownership;
+    const problem = whyNotJoined(organization, group, ownership);
+    result.postponed ||= ownership === "unknown";
     if (problem === undefined) result.groups.push(group);
     else result.notes.push(`group ${printable(group.name)} is skipped: ${problem}`);
   }
@@ -206,6 +212,7 @@ function whyNotJoined(
   { gid, name, source }: DesiredGroup,
   ownership: GroupKnowledge["ownership"] | undefined,
 ): string | undefined {
+  if (ownership === "unknown") return "Nextcloud's answer about it cannot be read";
   if (ownership === "other") return `another organization owns the Nextcloud group ${printable(gid)}`;
   const adopted = adopt.includes(name) || adopt.includes(gid);
   if (ownership === "local" && source === "clavex" && !adopted)

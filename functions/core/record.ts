@@ -31,9 +31,15 @@ export interface SubjectRecord {
    * yet: a retry does not count twice.
    */
   admitted: { braked: Braked; at: number } | undefined;
+  /** Whether the account was enabled when a job last saw it or left it; undefined where nobody knows. */
+  lastSeenEnabled: boolean | undefined;
+  /** What was written twice without effect for a desired state: not written again until something else is desired. */
+  ineffective: Ineffective | undefined;
+  /** Set while a group is skipped that may be joined some other time: since when, and how often in a row. */
+  postponed: Postponed | undefined;
   /** How often in a row a job of the person was tried in vain: what doubles the wait. */
   failures: number;
-  /** How often in a row Nextcloud failed to write this person although it answered otherwise. */
+  /** How often in a row a server failed to read or write this person although it answered for others. */
   serverErrors: number;
   /** Since when an edit of the account has waited for its turn (milliseconds since the epoch); see core/edit-slots.ts. */
   pendingEdit: number | undefined;
@@ -52,6 +58,19 @@ export interface Refused {
   /** What they still have that was to be taken away: tried again until it is. */
   unrevoked: Unrevoked;
   /** When it was refused last (milliseconds since the epoch), and how often in a row; 0 where an older version wrote it. */
+  at: number;
+  times: number;
+}
+
+export interface Ineffective {
+  /** See `desiredHash`. */
+  hash: string;
+  /** The keys of attributes, and `join GID` for groups. */
+  keys: readonly string[];
+}
+
+interface Postponed {
+  /** Milliseconds since the epoch. */
   at: number;
   times: number;
 }
@@ -84,6 +103,11 @@ const itemSchema = z.looseObject({
   refusedRevokes: z.enum(["disable", "leave"]).optional().catch(undefined),
   refusedAt: z.number().optional(),
   refusedTimes: z.number().optional(),
+  lastSeenEnabled: z.boolean().optional(),
+  ineffectiveHash: z.string().optional(),
+  ineffectiveKeys: z.array(z.string()).optional(),
+  postponedAt: z.number().optional(),
+  postponedTimes: z.number().optional(),
   failures: z.number().optional(),
   serverErrors: z.number().optional(),
   admittedAt: z.number().optional(),
@@ -98,7 +122,8 @@ const itemSchema = z.looseObject({
 export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { subject, accountId, state, version, groups, disabledByUs, goneSince, revision, ...rest } = item;
   const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
-  const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...counts } = others;
+  const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...later } = others;
+  const { lastSeenEnabled, ineffectiveHash, ineffectiveKeys = [], postponedAt, postponedTimes = 1, ...counts } = later;
   const { failures = 0, serverErrors = 0, admittedAt, admittedFor, ...waiting } = counts;
   const { queuedHash, queuedAt, pendingEdit, ...foreign } = waiting;
   const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
@@ -114,6 +139,9 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: queuedAt ?? 0 },
     refused: parked ? { hash: refusedHash, unrevoked, at: refusedAt, times: refusedTimes } : undefined,
     admitted: admittedAt === undefined ? undefined : { braked: admittedFor ?? "deprovisions", at: admittedAt },
+    lastSeenEnabled,
+    ineffective: ineffectiveHash === undefined ? undefined : { hash: ineffectiveHash, keys: ineffectiveKeys },
+    postponed: postponedAt === undefined ? undefined : { at: postponedAt, times: postponedTimes },
     failures,
     serverErrors,
     pendingEdit,
@@ -124,7 +152,8 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
 
 /** The stored item of a record, without the keys of its table. Undefined fields are not stored. */
 export function subjectItem(record: SubjectRecord): Record<string, unknown> {
-  const { applied, queued, refused, admitted, failures, serverErrors, foreign, ...fields } = record;
+  const { applied, queued, refused, admitted, ineffective, postponed, failures, serverErrors, foreign, ...fields } =
+    record;
   return {
     ...foreign,
     ...fields,
@@ -136,6 +165,10 @@ export function subjectItem(record: SubjectRecord): Record<string, unknown> {
     refusedTimes: refused && refused.times > 0 ? refused.times : undefined,
     admittedAt: admitted?.at,
     admittedFor: admitted?.braked,
+    ineffectiveHash: ineffective?.hash,
+    ineffectiveKeys: ineffective?.keys,
+    postponedAt: postponed?.at,
+    postponedTimes: postponed?.times,
     failures: failures > 0 ? failures : undefined,
     serverErrors: serverErrors > 0 ? serverErrors : undefined,
     queuedHash: queued?.hash,
@@ -157,6 +190,9 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
     queued: undefined,
     refused: undefined,
     admitted: undefined,
+    lastSeenEnabled: undefined,
+    ineffective: undefined,
+    postponed: undefined,
     failures: 0,
     serverErrors: 0,
     pendingEdit: undefined,
@@ -207,6 +243,10 @@ export interface Result {
   wasEnabled: boolean | undefined;
   /** Whether an edit of the account has to wait for its turn. */
   editWaits: boolean;
+  /** What turned out to be without effect; undefined where nobody looked. */
+  ineffective?: readonly string[] | undefined;
+  /** Whether a group was skipped that may be joined some other time. */
+  postponed?: boolean;
   /** What it was read from; see `Applied`. `groups` are the names, where they were read. */
   reading: { version: string | undefined; groups: readonly string[] | undefined; readAt: number; userReadAt: number };
 }
@@ -215,6 +255,7 @@ export interface Result {
 export function applied(record: SubjectRecord, result: Result, now: number): SubjectRecord {
   const { desired, plan, joined, wasEnabled, editWaits, reading } = result;
   const disabling = plan.operations.some(({ kind }) => kind === "disable");
+  const hash = desiredHash(desired);
   return {
     ...record,
     accountId: desired.accountId,
@@ -224,7 +265,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     disabledByUs: disabling || (record.disabledByUs && wasEnabled === false && desired.state !== "active"),
     goneSince: goneSince(record, desired.state, now),
     applied: {
-      desiredHash: desiredHash(desired),
+      desiredHash: hash,
       groupsHash: reading.groups === undefined ? undefined : groupsHash(reading.groups),
       readAt: reading.readAt,
       userReadAt: reading.userReadAt,
@@ -232,10 +273,53 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     queued: undefined,
     refused: undefined,
     admitted: undefined,
+    lastSeenEnabled: enabledAfter(plan, wasEnabled),
+    ineffective: ineffectiveAfter(record, hash, result.ineffective),
+    postponed: result.postponed ? { at: now, times: (record.postponed?.times ?? 0) + 1 } : undefined,
     failures: 0,
     serverErrors: 0,
     pendingEdit: editWaits ? (believed(record.pendingEdit, now) ?? now) : undefined,
   };
+}
+
+/** Whether the account is enabled after the operations; a new one is. */
+function enabledAfter({ operations }: Plan, before: boolean | undefined): boolean | undefined {
+  const kinds = operations.map(({ kind }) => kind);
+  if (kinds.includes("disable")) return false;
+  if (kinds.includes("delete")) return undefined;
+  return kinds.includes("enable") || (before ?? (kinds.includes("upsert") || kinds.includes("create") || undefined));
+}
+
+/** What was found without effect before stays so for as long as the same is desired. */
+function ineffectiveAfter(
+  { ineffective }: SubjectRecord,
+  hash: string,
+  found: readonly string[] | undefined,
+): Ineffective | undefined {
+  const before = ineffective?.hash === hash ? ineffective.keys : [];
+  const keys = [...new Set([...before, ...(found ?? [])])];
+  return keys.length > 0 ? { hash, keys } : undefined;
+}
+
+/** What is not written any more for this desired state, because that had no effect. */
+export function withoutEffectFor(record: SubjectRecord | undefined, hash: string): ReadonlySet<string> {
+  return new Set(record?.ineffective?.hash === hash ? record.ineffective.keys : []);
+}
+
+/**
+ * An account that could not be read was disabled. It is enabled again when the person is back only if it is known to have been
+ * enabled before: else an administrator may have locked it.
+ */
+export function disabledUnread(
+  record: SubjectRecord,
+  desired: DesiredAccount,
+  reading: Result["reading"],
+  now: number,
+): SubjectRecord {
+  const plan: Plan = { operations: [], memberships: record.groups, notes: [], refusal: undefined };
+  const after = applied(record, { desired, plan, joined: [], wasEnabled: undefined, editWaits: false, reading }, now);
+  const disabledByUs = record.disabledByUs || record.lastSeenEnabled === true;
+  return { ...after, disabledByUs, lastSeenEnabled: record.lastSeenEnabled };
 }
 
 /** Since when a person has been in the state that they are in: each state begins its own grace period. */
@@ -261,8 +345,19 @@ export function parked(
   return { ...record, refused, failures: 0, serverErrors: 0, queued: undefined };
 }
 
-const FIRST_REVOKE_MS = 10 * 60_000;
-const LAST_REVOKE_MS = 24 * 60 * 60_000;
+const FIRST_AGAIN_MS = 10 * 60_000;
+const LAST_AGAIN_MS = 24 * 60 * 60_000;
+
+/** What could not be done is tried again after 10 minutes, then twice as long each time, up to a day. */
+function againAfter(times: number): number {
+  return Math.min(LAST_AGAIN_MS, FIRST_AGAIN_MS * 2 ** Math.max(0, times - 1));
+}
+
+/** Whether a light run tries again what was skipped although it may be possible by now. */
+export function isPostponedDue(record: SubjectRecord | undefined, now: number): boolean {
+  const postponed = record?.postponed;
+  return postponed !== undefined && !(postponed.at <= now && now < postponed.at + againAfter(postponed.times));
+}
 
 /**
  * Whether a light run leaves a refusal alone. What is desired anew is tried at once. A refusal to give something is final
@@ -280,9 +375,8 @@ export function isRefusalHeeded(
   const refused = record?.refused;
   if (!refused || refused.hash !== hash) return false;
   if (refused.unrevoked === "nothing" && !closes) return true;
-  const wait = Math.min(LAST_REVOKE_MS, FIRST_REVOKE_MS * 2 ** Math.max(0, refused.times - 1));
   // A refusal in the future is one of a clock that was ahead: trying again costs one request.
-  return refused.at <= now && now < refused.at + wait;
+  return refused.at <= now && now < refused.at + againAfter(refused.times);
 }
 
 /** How many people can still use an account that Nextcloud refused to disable. */
@@ -306,8 +400,8 @@ export function failedAttempt(record: SubjectRecord): SubjectRecord {
   return { ...record, failures: record.failures + 1 };
 }
 
-/** Nextcloud failed to write this person although it answers otherwise. */
-export function failedWrite(record: SubjectRecord): SubjectRecord {
+/** A server failed to read or write this person although it answers for others. */
+export function oddlyAnswered(record: SubjectRecord): SubjectRecord {
   return { ...record, serverErrors: record.serverErrors + 1 };
 }
 

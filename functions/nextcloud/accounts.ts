@@ -91,6 +91,7 @@ export async function upsertOidcAccount(
       throw new NextcloudMisrouted(
         "Nextcloud has no user_oidc pre-provisioning endpoint",
         "Enable the app user_oidc in Nextcloud, or choose another identity.scheme.",
+        "subject",
       );
     }
     throw error;

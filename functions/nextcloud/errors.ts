@@ -1,9 +1,15 @@
 import { Failure, type FailureClass, type FailureDetails, type Scope } from "../core/failure.ts";
 import { withoutAddresses } from "../core/text.ts";
-import { isCertificateError, isConnectError, networkErrorName } from "../http.ts";
+import { type ConnectionFault, connectionFault, isConnectError, isTimeout, networkErrorName } from "../http.ts";
 
 /** The server is unusable for every job that needs it. */
 export const NEXTCLOUD_SERVER: Scope = { server: "nextcloud", harmful: false };
+
+/** The server's trouble, or that of whom this one call was about. */
+export const NEXTCLOUD_UNDECIDED: Scope = { undecided: "nextcloud", silent: false };
+
+/** What to do about an answer that is not a Nextcloud's. */
+const ROUTING = "Check nextcloud.baseUrl and any proxy or firewall in front of Nextcloud.";
 
 /** What Nextcloud answered, or did not answer. */
 export class NextcloudFailure extends Failure {
@@ -19,18 +25,24 @@ export class NextcloudUnavailable extends NextcloudFailure {
   }
 }
 
-/** HTTP 5xx for one request: a race, a slow database, or data that makes this server fail every time. */
+/**
+ * HTTP 5xx for one request: a race, a slow database, or data that makes this server fail every time; or a proxy that does not
+ * get to Nextcloud.
+ */
 export class NextcloudServerError extends NextcloudFailure {
   readonly status: number;
 
-  constructor(status: number, call: string, details: FailureDetails = {}) {
-    super(
-      "transient",
-      "nextcloud-server-error",
-      `Nextcloud answers HTTP ${status} to ${call}`,
-      { undecided: "nextcloud" },
-      details,
-    );
+  /** @param foreign what answered where, if it was not Nextcloud itself; see `answeredBy` */
+  constructor(status: number, call: string, details: FailureDetails = {}, foreign?: string) {
+    if (foreign === undefined)
+      super(
+        "transient",
+        "nextcloud-server-error",
+        `Nextcloud answers HTTP ${status} to ${call}`,
+        NEXTCLOUD_UNDECIDED,
+        details,
+      );
+    else super("transient", "nextcloud-misrouted", foreign, NEXTCLOUD_UNDECIDED, { fix: ROUTING, ...details });
     this.status = status;
   }
 }
@@ -75,10 +87,10 @@ export class NextcloudForbidden extends NextcloudFailure {
   }
 }
 
-/** What answers is not the OCS API of a Nextcloud: a redirect, a web page, an unknown route. */
+/** What answers is not the OCS API of a Nextcloud: a redirect, a web page, an answer of another form. */
 export class NextcloudMisrouted extends NextcloudFailure {
-  constructor(message: string, fix = "Check nextcloud.baseUrl and any proxy in front of Nextcloud.") {
-    super("configuration", "nextcloud-misrouted", message, "subject", { fix });
+  constructor(message: string, fix = ROUTING, scope = NEXTCLOUD_UNDECIDED) {
+    super("configuration", "nextcloud-misrouted", message, scope, { fix });
   }
 }
 
@@ -95,6 +107,7 @@ export class UnknownRoute extends NextcloudMisrouted {
     super(
       `Nextcloud does not know the call ${call}`,
       "Enable the app provisioning_api in Nextcloud, and check any proxy in front of it.",
+      "subject",
     );
   }
 }
@@ -106,18 +119,12 @@ export class AccountVanished extends NextcloudFailure {
   }
 }
 
-/** A certificate in front of Nextcloud that is not trusted. */
-export class NextcloudCertificate extends NextcloudFailure {
-  constructor(reason: string) {
-    super(
-      "configuration",
-      "nextcloud-certificate",
-      `Nextcloud's certificate is not trusted (${reason})`,
-      NEXTCLOUD_SERVER,
-      {
-        fix: "Renew the certificate, or add your own authority with NODE_EXTRA_CA_CERTS.",
-      },
-    );
+/** No connection to Nextcloud can come about until somebody changes something: its certificate, its TLS, its name. */
+export class NextcloudConnectionFault extends NextcloudFailure {
+  constructor(reason: string, { kind, problem, fix }: ConnectionFault) {
+    super("configuration", `nextcloud-${kind}`, `Nextcloud ${problem} (${reason})`, NEXTCLOUD_SERVER, {
+      fix: fix("nextcloud.baseUrl"),
+    });
   }
 }
 
@@ -135,14 +142,11 @@ export class OcsRefusal extends NextcloudFailure {
   }
 }
 
-/**
- * The typed error for a request that got no answer. A server that lets even a read hang lets everything hang; a write that
- * hangs may be that one person's.
- */
-export function unreachable(error: unknown, method: string): NextcloudFailure {
+/** The typed error for a request that got no answer, or half of one. */
+export function unreachable(error: unknown): NextcloudFailure {
   const name = networkErrorName(error);
-  if (isCertificateError(name)) return new NextcloudCertificate(name);
-  const everybody = isConnectError(name) || (method === "GET" && name === "UND_ERR_HEADERS_TIMEOUT");
-  const scope = everybody ? NEXTCLOUD_SERVER : "subject";
+  const fault = connectionFault(name);
+  if (fault) return new NextcloudConnectionFault(name, fault);
+  const scope: Scope = isConnectError(name) ? NEXTCLOUD_SERVER : { undecided: "nextcloud", silent: isTimeout(name) };
   return new NextcloudUnavailable(`Nextcloud cannot be reached (${name})`, scope, { cause: error });
 }

@@ -1,10 +1,11 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
-import { type Answer, pathPrefix, retryAfter, send, type Timeouts } from "../http.ts";
+import { type Answer, answeredBy, pathPrefix, retryAfter, send, type Timeouts } from "../http.ts";
 import type { AdaptiveLimit } from "./adaptive-limit.ts";
 import {
   MethodNotAllowed,
   NEXTCLOUD_SERVER,
+  NEXTCLOUD_UNDECIDED,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudRateLimited,
@@ -86,10 +87,11 @@ export function createOcs(options: OcsOptions): Ocs {
       try {
         answer = await (options.limit?.run(make, kindOf(method, path)) ?? make());
       } catch (error) {
-        throw unreachable(error, method);
+        throw unreachable(error);
       }
       session.update(answer.headers["set-cookie"]);
-      return interpret(answer, `${method} ${path.split("/").slice(0, 2).join("/")}`);
+      const place = path.split("/").slice(0, 2).join("/");
+      return interpret(answer, `${method} ${place}`, `${options.baseUrl}/ocs/v2.php/${place}`);
     },
   };
 }
@@ -110,7 +112,7 @@ function encode(parameters: OcsParameters): string {
 }
 
 /** What an answer means. The HTTP status comes first: some errors are XML, an empty body or a web page, whatever was asked for. */
-function interpret(answer: Answer, call: string): unknown {
+function interpret(answer: Answer, call: string, url: string): unknown {
   const { status } = answer;
   const ocs = readOcs(answer.body);
   const seconds = retryAfter(answer.headers);
@@ -119,18 +121,24 @@ function interpret(answer: Answer, call: string): unknown {
   if (answer.headers["x-nextcloud-maintenance-mode"] === "1") {
     throw new NextcloudUnavailable("Nextcloud is in maintenance mode", NEXTCLOUD_SERVER, wait);
   }
-  if (status === 401 || ocs?.code === 997) throw new NextcloudUnauthorized();
-  if (status === 403 || ocs?.code === 403) throw new NextcloudForbidden(ocs?.message ?? "");
   if (status === 429) throw new NextcloudRateLimited(wait);
   if (status === 405) throw new MethodNotAllowed(call);
-  if (status >= 500) throw new NextcloudServerError(status, call, wait);
+  const empty = answer.body === "";
+  if (status >= 500)
+    throw new NextcloudServerError(status, call, wait, ocs || empty ? undefined : answeredBy(url, answer));
+  if ((status === 401 && (ocs || empty)) || ocs?.code === 997) throw new NextcloudUnauthorized();
+  if (ocs && (status === 403 || ocs.code === 403)) throw new NextcloudForbidden(ocs.message);
   if (status >= 300 && status < 400) {
     throw new NextcloudMisrouted(`Nextcloud answers HTTP ${status}, a redirect that is not followed`);
   }
   if (!ocs) {
-    const page = String(answer.headers["content-type"] ?? "").includes("html") || status >= 400;
-    if (page) throw new NextcloudMisrouted(`HTTP ${status} for ${call}, but not an OCS answer`);
-    throw new NextcloudUnavailable(`an answer to ${call} that is cut or not OCS (HTTP ${status})`, "subject");
+    const html = String(answer.headers["content-type"] ?? "").includes("html");
+    // What Nextcloud 34 answers to a parameter that it cannot use; measured, see docs/facts/nextcloud.md.
+    if (status === 400 && html && empty) throw new OcsRefusal(status, "", call);
+    // Nothing of a verdict: a proxy's 401 says nothing of our password, its 404 nothing of an account.
+    if (html || status >= 400) throw new NextcloudMisrouted(answeredBy(url, answer));
+    const problem = `an answer to ${call} that is cut or not OCS (HTTP ${status})`;
+    throw new NextcloudUnavailable(problem, NEXTCLOUD_UNDECIDED);
   }
   if (ocs.code === 100 || ocs.code === 200) return ocs.data;
   // What a route that is not there answers; the same codes mean "no such account" elsewhere.

@@ -1,8 +1,8 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, pathPrefix, readJson, send } from "../http.ts";
-import { NextcloudMisrouted, OcsRefusal, unreachable } from "./errors.ts";
-import type { Ocs } from "./ocs.ts";
+import { NextcloudForbidden, NextcloudMisrouted, NextcloudRateLimited, OcsRefusal, unreachable } from "./errors.ts";
+import { type Ocs, userSegment } from "./ocs.ts";
 
 /** What `status.php` tells everybody. */
 export interface ServerStatus {
@@ -77,6 +77,22 @@ export async function confirmPassword(ocs: Ocs, ownId: string): Promise<void> {
   }
 }
 
+/**
+ * A call about the acting account, without any effect: whether reads, or writes, come to Nextcloud and are answered. A refusal is
+ * an answer.
+ *
+ * @throws {NextcloudFailure} when they are not
+ */
+export async function probe(ocs: Ocs, kind: "reads" | "writes", username: string): Promise<void> {
+  try {
+    if (kind === "writes") await confirmPassword(ocs, username);
+    else await ocs.call("GET", `cloud/users/${userSegment(username)}`);
+  } catch (error) {
+    const answered = error instanceof OcsRefusal || error instanceof NextcloudForbidden;
+    if (!answered && !(error instanceof NextcloudRateLimited)) throw error;
+  }
+}
+
 /** The version of an enabled app, or undefined when it is not enabled (or not there). */
 export async function readAppVersion(ocs: Ocs, app: string): Promise<string | undefined> {
   const enabled = z
@@ -90,7 +106,7 @@ export async function readAppVersion(ocs: Ocs, app: string): Promise<string | un
 
 async function getAnonymously(pool: Dispatcher, path: string, headers: Record<string, string> = {}): Promise<Answer> {
   return send(pool, { method: "GET", path, headers: { accept: "application/json", ...headers } }).catch((error) => {
-    throw unreachable(error, "GET");
+    throw unreachable(error);
   });
 }
 

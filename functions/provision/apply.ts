@@ -1,6 +1,6 @@
 import type { Profile } from "../core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
-import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
+import { Failure, isServers, isUndecided, PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Operation } from "../core/plan.ts";
 import { printable } from "../core/text.ts";
@@ -14,7 +14,7 @@ import {
 } from "../nextcloud/accounts.ts";
 import { createGroup } from "../nextcloud/groups.ts";
 import type { Edit, EditWithinLimit } from "./edits.ts";
-import type { GroupLookup, Target } from "./group-lookup.ts";
+import { againIfOdd, type GroupLookup, type Target } from "./group-lookup.ts";
 import type { IdentityGuard } from "./identity-guard.ts";
 
 /** The time for one job is over; the next attempt does the rest, so that a slow server holds up nobody else. */
@@ -39,6 +39,10 @@ export interface AppliedChanges {
   /** The ids of the groups that were joined, and of those that were left. */
   joined: string[];
   left: string[];
+  /** Whether a group was skipped that may be joined some other time. */
+  postponed: boolean;
+  /** Groups that could not be joined because of an odd answer about them, although all else was done. */
+  odd: { group: DesiredGroup; failure: Failure }[];
   /** Whether all was done that takes access away. */
   revoked: boolean;
   /** Why the rest was not done; undefined when all was. */
@@ -87,6 +91,8 @@ export function createApply(lookup: GroupLookup, identity: IdentityGuard, edit: 
       waiting: [],
       joined: [],
       left: [],
+      postponed: false,
+      odd: [],
       revoked: false,
       failure: undefined,
     };
@@ -212,8 +218,19 @@ async function create(application: Application, operation: Of<"create">): Promis
 }
 
 async function join(application: Application, group: DesiredGroup): Promise<void> {
-  const { organization, target, desired, lookup, changes } = application;
+  const { changes } = application;
   if (!(await prepare(application, group))) return;
+  try {
+    await joinPrepared(application, group);
+  } catch (error) {
+    // What is odd about one group keeps nobody from the rest.
+    if (!(error instanceof Failure && isUndecided(error))) throw error;
+    changes.odd.push({ group, failure: error });
+  }
+}
+
+async function joinPrepared(application: Application, group: DesiredGroup): Promise<void> {
+  const { organization, target, desired, lookup, changes } = application;
   if (!(await joinGroup(target.ocs, desired.accountId, group.gid))) {
     // Deleted in Nextcloud, or never made because a worker stopped after claiming it.
     // One that was to be adopted and is not there becomes ours.
@@ -236,10 +253,17 @@ async function prepare(application: Application, group: DesiredGroup): Promise<b
   return claim === "ours" || make(application, group);
 }
 
-/** Makes a group; skips it for this person when Nextcloud cannot hold it. */
+/** Makes a group; skips it for this person when Nextcloud cannot hold it, or answers oddly to it. */
 async function make(application: Application, group: DesiredGroup): Promise<boolean> {
-  const refusal = await createGroup(application.target.ocs, group.gid, group.displayName);
-  return refusal === undefined || skip(application, group, refusal);
+  const { ocs } = application.target;
+  try {
+    const refusal = await againIfOdd(() => createGroup(ocs, group.gid, group.displayName));
+    return refusal === undefined || skip(application, group, refusal);
+  } catch (error) {
+    if (!(error instanceof Failure && isUndecided(error))) throw error;
+    application.changes.postponed = true;
+    return skip(application, group, error.message);
+  }
 }
 
 function skip({ changes }: Application, group: DesiredGroup, reason: string): false {

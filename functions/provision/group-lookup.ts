@@ -1,6 +1,7 @@
 import { isAhead } from "../core/clock.ts";
 import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { type Decision, type EvaluationInput, evaluate, type GroupQuestion } from "../core/evaluate.ts";
+import { Failure, isUndecided } from "../core/failure.ts";
 import { schemeOf } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { GroupKnowledge } from "../core/plan.ts";
@@ -61,7 +62,9 @@ export function createGroupLookup(claims: Pick<Claims, "group" | "claimGroup">, 
     // Nobody else makes a group of a hashed id. It becomes ours in the ledger with the first claim.
     if (name !== undefined) return { ownership: "ours", name };
     // Not remembered: somebody may make it before the next look.
-    if (!exists && !(await groupExists(ocs, gid))) return { ownership: "free" };
+    const found = exists || (await againIfOdd(() => groupExists(ocs, gid)).catch(unknownIfOdd));
+    if (found === "unknown") return { ownership: "unknown" };
+    if (!found) return { ownership: "free" };
     const adopted = adoptedName(organization, gid);
     return (
       // Another container may have claimed and made it since the ledger was asked.
@@ -107,6 +110,20 @@ export function createGroupLookup(claims: Pick<Claims, "group" | "claimGroup">, 
       return written ? "new" : ownership;
     },
   };
+}
+
+/** Makes a harmless call about a group again when it is answered oddly: that may have been a race. */
+export function againIfOdd<T>(call: () => Promise<T>): Promise<T> {
+  return call().catch((error) => {
+    if (error instanceof Failure && isUndecided(error)) return call();
+    throw error;
+  });
+}
+
+/** What is odd about one group keeps nobody from the rest. */
+function unknownIfOdd(error: unknown): "unknown" {
+  if (error instanceof Failure && isUndecided(error)) return "unknown";
+  throw error;
 }
 
 function ownershipOf({ slug }: Organization, owner: string): "ours" | "other" {

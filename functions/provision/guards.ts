@@ -6,6 +6,7 @@ import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
+import { createBlame } from "./blame.ts";
 import { createCircuitBreaker, type OnClose } from "./circuit-breaker.ts";
 import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
 
@@ -28,12 +29,13 @@ export interface Guards {
    */
   enter(job: Pick<Job, "organization" | "configuration">, sentAt: number): Promise<Entered>;
   /**
-   * Does work that needs the organization's servers, unless the circuit of one of them is open.
+   * Does work that needs the organization's servers, unless the circuit of one of them is open. With the clients that it gets, a
+   * failure that stays undecided is the fault of whom the call was about.
    *
    * @throws {CircuitOpen}
    * @throws {IdentityMismatch} when Nextcloud was lately found to make accounts under other ids
    */
-  run<T>(entered: Entered, work: () => Promise<T>): Promise<T>;
+  run<T>(entered: Entered, work: (clients: OrganizationClients) => Promise<T>): Promise<T>;
   identity: IdentityGuard;
   /**
    * The circuits of an organization as they are in this process; none when there is no such organization.
@@ -73,6 +75,7 @@ export function createGuards({
   const breaker = createCircuitBreaker(breakerDelay, now, onCircuitClose);
   const identity = createIdentityGuard(ledger, now);
   const isPaused = createAskPaused(ledger, startsPaused);
+  const blame = createBlame(now);
   return {
     async enter({ organization: slug, configuration }, sentAt) {
       const planned = configuration === undefined ? undefined : { configuration, at: sentAt };
@@ -83,11 +86,13 @@ export function createGuards({
       if (!paused) await identity.require(organization);
       return { organization, clients: clients.of(organization), paused };
     },
-    run: async (entered, work) =>
-      breaker.run(await entered.clients.guarded(), async () => {
-        identity.requireMatch(entered.organization);
-        return work();
-      }),
+    async run({ organization, clients: unwatched }, work) {
+      const guarded = await unwatched.guarded();
+      return breaker.run(guarded, async () => {
+        identity.requireMatch(organization);
+        return work(blame.watch(organization, unwatched, guarded));
+      });
+    },
     identity,
     async circuits(slug) {
       const organization = await organizations.get(slug);

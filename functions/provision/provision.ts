@@ -2,7 +2,7 @@ import { AccountConflict, type ActualAccount } from "../core/account.ts";
 import { desiredHash } from "../core/desired.ts";
 import { EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import type { Decision } from "../core/evaluate.ts";
-import { Failure, isUndecided, PipelineFailure } from "../core/failure.ts";
+import { Failure, isServers, isUndecided, PipelineFailure } from "../core/failure.ts";
 import { groupsWantedSince, isStale, isSuperseded, saysDeleted } from "../core/freshness.ts";
 import { accountId } from "../core/identity.ts";
 import type { PersonJob } from "../core/job.ts";
@@ -12,15 +12,16 @@ import {
   applied,
   departed,
   dropped,
-  failedWrite,
   intended,
   isKnown,
   newRecord,
+  oddlyAnswered,
   ordered,
   parked,
   type SubjectRecord,
   type Unrevoked,
 } from "../core/record.ts";
+import { printable } from "../core/text.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { UnreadableJob } from "../queue/errors.ts";
@@ -52,14 +53,14 @@ export type Provision = (received: ReceivedJob<PersonJob>) => Promise<Outcome>;
 const JOB_MS = 60_000;
 /** How often an account may appear between the read and the create. */
 const MOST_LOOKS = 3;
-/** A write that fails this often with 5xx while the same server answers GET is not the server's trouble but the person's data. */
-const POISONOUS = 8;
+/** After so many failures in a row that were this person's alone, it is their data, and waiting does not help. */
+const MOST_ODD_ANSWERS = 4;
 
-/** The same write for one person failed again and again while Nextcloud answered otherwise: it is the person's data. */
-class WriteKeepsFailing extends PipelineFailure {
-  constructor(times: number, last: Failure) {
-    const message = `Nextcloud failed ${times} times to write this person: ${last.message}`;
-    super("permanent", "nextcloud-write-fails", message, "subject", { cause: last });
+/** A call about one person failed again and again while the server answered otherwise: it is the person's data. */
+class KeepsFailing extends PipelineFailure {
+  constructor(work: "read" | "write", times: number, last: Failure) {
+    const message = `failed ${times} times to ${work} this person, and not others: ${last.message}`;
+    super("permanent", `${last.origin}-${work}-fails`, message, "subject", { cause: last });
   }
 }
 
@@ -107,8 +108,9 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
     if (clients.directory.mode === "api" && isSuperseded(record, job, sentAt, now()))
       return { result: "superseded", accountId: record?.accountId };
     const id = accountId(organization.identity, job.subject);
-    const work: Work = { ...received, ...entered, id, record, startedAt: now() };
-    return guards.run(entered, () => bringUpToDate(tools, work));
+    return guards.run(entered, (watched) =>
+      bringUpToDate(tools, { ...received, ...entered, clients: watched, id, record, startedAt: now() }),
+    );
   };
 }
 
@@ -134,22 +136,33 @@ async function lookAndCarryOut(
   const { organization, clients, job } = work;
   for (let looks = 1; ; looks += 1) {
     const readAt = now();
-    const [person, account] = await Promise.all([readPerson(job.subject), getAccount(clients.ocs, work.id)]);
-    let decision: Decision | undefined;
+    const progress: Progress = { decision: undefined, doing: "read", done: [], revoked: true };
     try {
+      const [person, account] = await both(readPerson(job.subject), getAccount(clients.ocs, work.id));
       const decided = await decide(tools, work, person, account, readAt);
-      decision = decided.decision;
-      return await carryOut(tools, work, decided.observation, decision, account);
+      progress.decision = decided.decision;
+      return await carryOut(tools, work, decided.observation, decided.decision, account, progress);
     } catch (error) {
       if (error instanceof AccountAppeared && looks < MOST_LOOKS) {
         work.record = await ledger.subjects.get(organization.slug, job.subject);
         continue;
       }
-      if (error instanceof Failure && error.failureClass === "permanent")
-        return park(tools, work, error, decision, NOTHING_DONE);
+      if (error instanceof Failure) return giveUp(tools, work, error, progress);
       throw error;
     }
   }
+}
+
+/**
+ * Waits for both readings.
+ *
+ * @throws {Failure} the one that says more: of a whole server, else of the first
+ */
+async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
+  const [first, second] = await Promise.allSettled([one, other]);
+  if (first.status === "fulfilled" && second.status === "fulfilled") return [first.value, second.value];
+  const reasons: unknown[] = [first, second].flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
+  throw reasons.find((reason) => reason instanceof Failure && isServers(reason)) ?? reasons[0];
 }
 
 /** Decides with groups that are fresh enough, and fresher ones where access would be taken away. */
@@ -196,6 +209,7 @@ async function carryOut(
   observation: Observation,
   decision: Decision,
   account: ActualAccount | undefined,
+  progress: Progress,
 ): Promise<Outcome> {
   const { ledger, now } = tools;
   const { organization, clients, record: before } = work;
@@ -226,11 +240,13 @@ async function carryOut(
   const editWaits = changes.waiting.length > 0;
   // Without an API key only this message knows what is to be written.
   const unkept = editWaits && clients.directory.mode === "snapshots" ? new EditWaits() : undefined;
-  const failure = changes.failure ?? permitted.held ?? refusal ?? unkept;
+  const failure = changes.failure ?? permitted.held ?? refusal ?? oddGroups(changes, record) ?? unkept;
   if (failure) {
     if (record.groups.some((gid) => changes.left.includes(gid)))
       await ledger.subjects.put(slug, departed(record, changes.left));
-    return giveUp(tools, work, failure, decision, changes);
+    progress.doing = "write";
+    [progress.done, progress.revoked] = [changes.done, changes.revoked];
+    throw failure;
   }
   if (before?.refused) await ledger.deadLetters.drop(slug, desired.subject);
   const result = {
@@ -245,6 +261,7 @@ async function carryOut(
       readAt: observation.readAt,
       userReadAt: observation.userReadAt,
     },
+    postponed: changes.postponed || plan.postponed === true,
   };
   // Whoever waits is written down before the entry says so, and struck out after it says so no longer.
   if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
@@ -262,6 +279,19 @@ async function carryOut(
 
 const waitingNote = (edits: readonly Edit[]): string =>
   `${edits.map(({ key }) => key).join(" and ")} will be written later: Nextcloud takes ${EDITS_AT_ONCE} edits in ten minutes`;
+/**
+ * Groups that could not be joined although all else was done: tried again a few times, then skipped.
+ *
+ * @returns why the job has to be tried again, if it has to
+ */
+function oddGroups(changes: AppliedChanges, { serverErrors }: SubjectRecord): Failure | undefined {
+  const [first] = changes.odd;
+  if (first === undefined || serverErrors + 1 < MOST_ODD_ANSWERS) return first?.failure;
+  changes.postponed = true;
+  for (const { group, failure } of changes.odd)
+    changes.notes.push(`group ${printable(group.name)} is skipped: ${printable(failure.message)}`);
+  return undefined;
+}
 
 /** The first job that has to do with an account claims it: two organizations on one Nextcloud may compute the same id. */
 async function claim({ ledger }: Tools, { organization, clients, id }: Work): Promise<void> {
@@ -270,16 +300,17 @@ async function claim({ ledger }: Tools, { organization, clients, id }: Work): Pr
     throw new AccountConflict(`account ${id} belongs to organization ${owner}; nothing was touched`);
 }
 
-type Done = Pick<AppliedChanges, "done" | "revoked">;
+/** How far a job has come: what was done of it, and whether all was done that takes access away. */
+interface Progress extends Pick<AppliedChanges, "done" | "revoked"> {
+  decision: Decision | undefined;
+  doing: "read" | "write";
+}
 
-/** Refused before anything was begun. */
-const NOTHING_DONE: Done = { done: [], revoked: true };
-
-/** Parks a job that was done in part, if its failure is permanent. */
-async function giveUp(tools: Tools, work: Work, error: Failure, decision: Decision, done: Done): Promise<Outcome> {
-  const failure = isUndecided(error) ? await countServerError(tools, work, error) : error;
+/** Parks a job that was done in part or not at all, if its failure is permanent. */
+async function giveUp(tools: Tools, work: Work, error: Failure, progress: Progress): Promise<Outcome> {
+  const failure = isUndecided(error) ? await countOddAnswer(tools, work, error, progress.doing) : error;
   if (failure.failureClass !== "permanent") throw failure;
-  return park(tools, work, failure, decision, done);
+  return park(tools, work, failure, progress);
 }
 
 /**
@@ -290,8 +321,7 @@ async function park(
   tools: Tools,
   work: Work,
   failure: Failure,
-  decision: Decision | undefined,
-  { done, revoked }: Done,
+  { decision, done, revoked }: Progress,
 ): Promise<Outcome> {
   const { ledger, now } = tools;
   const { organization, clients, job, receiveCount } = work;
@@ -333,12 +363,17 @@ function unrevokedOf({ plan }: Decision): Unrevoked {
   return kinds.includes("leave") ? "leave" : "nothing";
 }
 
-/** A 5xx to a write, while the same server has just answered the same job's GET. Counted until it is plainly the data. */
-async function countServerError({ ledger }: Tools, work: Work, error: Failure): Promise<Failure> {
+/** A failure that is this person's alone. Counted until it is plainly their data. */
+async function countOddAnswer(
+  { ledger }: Tools,
+  work: Work,
+  error: Failure,
+  doing: Progress["doing"],
+): Promise<Failure> {
   const { organization, job } = work;
   const { slug } = organization;
-  const record = failedWrite((await ledger.subjects.get(slug, job.subject)) ?? newRecord(job.subject, work.id));
-  if (record.serverErrors >= POISONOUS) return new WriteKeepsFailing(record.serverErrors, error);
+  const record = oddlyAnswered((await ledger.subjects.get(slug, job.subject)) ?? newRecord(job.subject, work.id));
+  if (record.serverErrors >= MOST_ODD_ANSWERS) return new KeepsFailing(doing, record.serverErrors, error);
   await ledger.subjects.put(slug, record);
   return error;
 }

@@ -7,7 +7,7 @@ import { IdentityChanged, identityFingerprint } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
-import { isKnown, type SubjectRecord } from "../core/record.ts";
+import { isKnown, isPostponedDue, type SubjectRecord } from "../core/record.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
@@ -289,7 +289,8 @@ function compareWithLedger(look: Look, listed: Listed): LightDrift | undefined {
   const hash = desiredHash(desired);
   // What was taken away only in part is not what was applied, even if that is desired again.
   const partial = record?.refused !== undefined && record.refused.unrevoked !== "nothing";
-  if ((record?.applied?.desiredHash === hash && !partial) || (!record && desired.state !== "active")) return undefined;
+  const due = partial || isPostponedDue(record, look.now());
+  if ((record?.applied?.desiredHash === hash && !due) || (!record && desired.state !== "active")) return undefined;
   const drift = { ...drifted(listed, desired, undefined, hash), losesGroup: leavesMoreThanJoins(desired, record) };
   if (desired.state === "active") return { ...drift, kind: isKnown(record) ? "update" : "create" };
   const takesAccess = organization.deprovision[desired.state] !== "keep" && hasAccess(organization, record);

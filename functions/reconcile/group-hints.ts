@@ -32,12 +32,11 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
 
   return async ({ job, sentAt }) => {
     const entered = await guards.enter(job, sentAt);
-    const { organization, clients } = entered;
+    const { organization } = entered;
     if (entered.paused) return whilePaused(entered);
-    const { directory } = clients;
-    if (directory.mode === "snapshots")
-      return { result: "ignored", why: "without clavex.apiKey no groups can be read" };
-    return guards.run(entered, async () => {
+    const unreadable = { result: "ignored", why: "without clavex.apiKey no groups can be read" } as const;
+    return guards.run(entered, async ({ directory }) => {
+      if (directory.mode === "snapshots") return unreadable;
       if ((believed(followed.get(organization.slug), now()) ?? Number.NEGATIVE_INFINITY) > sentAt)
         return { result: "superseded", accountId: undefined };
       const kept = await directory.directory.groups(sentAt);

@@ -3,12 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Dispatcher, Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AdminApi, createAdminApi } from "../../functions/clavex/admin-api.ts";
-import {
-  ClavexCertificate,
-  ClavexKeyRefused,
-  ClavexMisrouted,
-  ClavexUnavailable,
-} from "../../functions/clavex/errors.ts";
+import { ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable } from "../../functions/clavex/errors.ts";
 import type { ClavexUser } from "../../functions/clavex/user.ts";
 import { createPool } from "../../functions/http.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
@@ -268,7 +263,8 @@ describe("an answer that says nothing about a person", () => {
     for (const request of await faulty({ status, body: "busy" })) {
       const failure = await request().catch((error) => error);
       expect(failure).toBeInstanceOf(ClavexUnavailable);
-      expect(failure).toMatchObject({ failureClass: "transient", retryAfterSeconds: undefined, scope: "subject" });
+      const scope = status === 429 ? "subject" : { undecided: "clavex", silent: false };
+      expect(failure).toMatchObject({ failureClass: "transient", retryAfterSeconds: undefined, scope });
     }
   });
 
@@ -373,20 +369,63 @@ describe("an answer that says nothing about a person", () => {
     await expect(all(apiOf(url).users())).rejects.toBeInstanceOf(ClavexUnavailable);
   });
 
-  it("is one behind a certificate that is not trusted: somebody has to act", async () => {
-    for (const code of ["CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT", "ERR_TLS_CERT_ALTNAME_INVALID"]) {
-      const untrusted = { request: () => Promise.reject(Object.assign(new Error("tls"), { code })) };
-      const pool = untrusted as Partial<Dispatcher> as Pool;
-      const api = createAdminApi({
-        baseUrl: "https://id.acme.eu",
-        organizationId: ORGANIZATION,
-        apiKey: async () => KEY,
-        pool,
-      });
-      const failure = await api.user(SUBJECT).catch((error) => error);
-      expect(failure).toBeInstanceOf(ClavexCertificate);
-      expect(failure).toMatchObject({ failureClass: "configuration", message: expect.stringContaining(code) });
+  it.each([
+    ["CERT_HAS_EXPIRED", "clavex-certificate", "certificate"],
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", "clavex-certificate", "NODE_EXTRA_CA_CERTS"],
+    ["ERR_TLS_CERT_ALTNAME_INVALID", "clavex-certificate", "clavex.baseUrl"],
+    ["ERR_SSL_WRONG_VERSION_NUMBER", "clavex-tls", "https"],
+    ["ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION", "clavex-tls", "TLS versions"],
+    ["EPROTO", "clavex-tls", "port"],
+    ["ENOTFOUND", "clavex-name", "DNS"],
+  ])("is none, and will be none until somebody acts: %s", async (code, failureCode, fix) => {
+    const untrusted = { request: () => Promise.reject(Object.assign(new Error("tls"), { code })) };
+    const pool = untrusted as Partial<Dispatcher> as Pool;
+    const api = createAdminApi({
+      baseUrl: "https://id.acme.eu",
+      organizationId: ORGANIZATION,
+      apiKey: async () => KEY,
+      pool,
+    });
+    const failure = await api.user(SUBJECT).catch((error) => error);
+    expect(failure).toMatchObject({
+      failureClass: "configuration",
+      code: failureCode,
+      message: expect.stringContaining(code),
+      fix: expect.stringContaining(fix),
+      scope: { server: "clavex", harmful: false },
+    });
+  });
+});
+
+describe("a proxy in front of Clavex", () => {
+  const page = (status: number): Answer => ({
+    status,
+    headers: { "content-type": "text/html", server: "cloudflare" },
+    body: "<html>no</html>",
+  });
+
+  it.each([
+    401, 403, 404, 405, 502,
+  ])("that answers %i with a web page is named, and our key is not blamed", async (status) => {
+    const server = await serve(() => page(status));
+    for (const request of [() => apiOf(server.url).user(SUBJECT), () => all(apiOf(server.url).groups())]) {
+      const failure = await request().catch((error) => error);
+      expect(failure).toMatchObject({ code: "clavex-misrouted", scope: { undecided: "clavex", silent: false } });
+      expect(failure.message).toContain(`${server.url}/api/v1/organizations/${ORGANIZATION}/`);
+      expect(failure.message).toContain(`HTTP ${status} with a web page, from cloudflare`);
+      expect(failure.message).not.toContain(SUBJECT);
+      expect(failure.fix).toContain("proxy");
+      expect(failure.fix).not.toContain("Mint");
     }
+  });
+
+  it.each([
+    ["JSON of another form", jsonAnswer(403, { message: "Unauthorized" })],
+    ["plain text", { status: 401, headers: { "content-type": "text/plain" }, body: "Access denied" }],
+    ["XML", { status: 403, headers: { "content-type": "application/xml" }, body: "<Error>AccessDenied</Error>" }],
+  ])("is known by %s too", async (_, answer) => {
+    const failure = await (await apiAnswering(() => answer)).user(SUBJECT).catch((error) => error);
+    expect(failure).toMatchObject({ failureClass: "configuration", code: "clavex-misrouted" });
   });
 });
 

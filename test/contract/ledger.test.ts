@@ -289,6 +289,9 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         applied: { desiredHash: "abc", groupsHash: "def", readAt: 1_785_000_000_001, userReadAt: 1_785_000_000_002 },
         queued: { hash: "ghi", at: 1_785_000_000_003 },
         refused: { hash: "jkl", unrevoked: "disable", at: 1_785_000_000_004, times: 2 },
+        lastSeenEnabled: true,
+        ineffective: { hash: "mno", keys: ["displayname", "join vip"] },
+        postponed: { at: 1_785_000_000_005, times: 3 },
         serverErrors: 3,
       });
 
@@ -454,6 +457,9 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         queued: { hash: "queued", at: 1_785_000_000_003 },
         refused: { hash: "refused", unrevoked: "nothing", at: 0, times: 0 },
         admitted: undefined,
+        lastSeenEnabled: undefined,
+        ineffective: undefined,
+        postponed: undefined,
         failures: 0,
         serverErrors: 2,
         revision: 7,

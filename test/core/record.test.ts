@@ -6,14 +6,16 @@ import type { Operation, Plan } from "../../functions/core/plan.ts";
 import {
   applied,
   departed,
+  disabledUnread,
   failedAttempt,
-  failedWrite,
   intended,
   isAdmitted,
   isKnown,
+  isPostponedDue,
   isRefusalHeeded,
   leaversStillEnabled,
   newRecord,
+  oddlyAnswered,
   ordered,
   parked,
   queued,
@@ -23,6 +25,7 @@ import {
   subjectItemSchema,
   type Unrevoked,
   unqueued,
+  withoutEffectFor,
 } from "../../functions/core/record.ts";
 
 const NOW = Date.UTC(2026, 6, 23, 8);
@@ -41,6 +44,9 @@ const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
   queued: { hash: "waiting", at: LONG_AGO + 2 },
   refused: { hash: "refused", unrevoked: "leave", at: LONG_AGO + 3, times: 2 },
   admitted: { braked: "leaves", at: LONG_AGO + 4 },
+  lastSeenEnabled: false,
+  ineffective: { hash: "no effect", keys: ["displayname"] },
+  postponed: { at: LONG_AGO + 4, times: 1 },
   failures: 3,
   serverErrors: 2,
   pendingEdit: LONG_AGO + 4,
@@ -123,6 +129,9 @@ describe("after a change", () => {
       },
       queued: undefined,
       refused: undefined,
+      lastSeenEnabled: true,
+      ineffective: undefined,
+      postponed: undefined,
       failures: 0,
       serverErrors: 0,
     });
@@ -287,8 +296,8 @@ describe("a failed write", () => {
   });
 
   it("is counted, and nothing else changes", () => {
-    expect(changes(full(), failedWrite(full()))).toEqual({ serverErrors: 3 });
-    expect(failedWrite(newRecord("ada", "a")).serverErrors).toBe(1);
+    expect(changes(full(), oddlyAnswered(full()))).toEqual({ serverErrors: 3 });
+    expect(oddlyAnswered(newRecord("ada", "a")).serverErrors).toBe(1);
   });
 });
 
@@ -344,6 +353,63 @@ describe("a person is known", () => {
   });
 });
 
+describe("what was skipped for now", () => {
+  const skipped = (record: SubjectRecord, now: number) => applied(record, resultOf({ postponed: true }), now);
+
+  it("is tried again after 10 minutes, then after twice as long each time, at least daily", () => {
+    const waits: number[] = [];
+    let [record, now] = [newRecord("ada", "a"), NOW];
+    for (let times = 0; times < 12; times += 1) {
+      record = skipped(record, now);
+      let minutes = 0;
+      while (!isPostponedDue(record, now + minutes * 60_000)) minutes += 10;
+      waits.push(minutes);
+      now += minutes * 60_000;
+    }
+    expect(waits).toEqual([10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440, 1440, 1440]);
+  });
+
+  it("is due at once where its time is later than now, and never where nothing was skipped", () => {
+    expect(isPostponedDue(skipped(full(), NOW), NOW - 1)).toBe(true);
+    expect(isPostponedDue(applied(skipped(full(), NOW), resultOf(), NOW), NOW + 10 * 86_400_000)).toBe(false);
+    expect(isPostponedDue(undefined, NOW)).toBe(false);
+  });
+});
+
+describe("what had no effect", () => {
+  const hash = desiredHash(active);
+
+  it("is remembered for as long as the same is desired, and added to", () => {
+    const once = applied(full(), resultOf({ ineffective: ["displayname"] }), NOW);
+    expect([...withoutEffectFor(once, hash)]).toEqual(["displayname"]);
+    const twice = applied(once, resultOf({ ineffective: ["join vip"] }), NOW);
+    expect([...withoutEffectFor(applied(twice, resultOf(), NOW), hash)]).toEqual(["displayname", "join vip"]);
+    const other = applied(twice, resultOf({ desired: inactive("suspended") }), NOW);
+    expect(other.ineffective).toBeUndefined();
+    expect([...withoutEffectFor(twice, "another")]).toEqual([]);
+    expect([...withoutEffectFor(undefined, hash)]).toEqual([]);
+  });
+});
+
+describe("an account that was disabled without having been read", () => {
+  it.each([
+    ["ours to enable again where it was enabled when it was last seen", { lastSeenEnabled: true }, true],
+    ["not ours where it was disabled already", { lastSeenEnabled: false }, false],
+    ["not ours where nobody knows", { lastSeenEnabled: undefined }, false],
+    ["ours where we had disabled it", { lastSeenEnabled: false, disabledByUs: true }, true],
+  ])("is %s", (_name, fields, disabledByUs) => {
+    const before = full(fields);
+    const after = disabledUnread(before, inactive("suspended"), resultOf().reading, NOW);
+    expect(after).toMatchObject({
+      state: "suspended",
+      disabledByUs,
+      lastSeenEnabled: before.lastSeenEnabled,
+      groups: before.groups,
+      goneSince: NOW,
+    });
+  });
+});
+
 describe("the stored item", () => {
   const time = fc.integer({ min: 0, max: 4_000_000_000_000 });
   const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
@@ -369,6 +435,9 @@ describe("the stored item", () => {
       }),
     ),
     admitted: optional(fc.record({ braked: fc.constantFrom("deprovisions", "leaves"), at: time })),
+    lastSeenEnabled: optional(fc.boolean()),
+    ineffective: optional(fc.record({ hash: fc.string(), keys: fc.array(fc.string()) })),
+    postponed: optional(fc.record({ at: time, times: fc.nat() })),
     failures: fc.nat(),
     serverErrors: fc.nat(),
     pendingEdit: optional(time),
@@ -421,6 +490,11 @@ describe("the stored item", () => {
       refusedTimes: 2,
       admittedAt: LONG_AGO + 4,
       admittedFor: "leaves",
+      lastSeenEnabled: false,
+      ineffectiveHash: "no effect",
+      ineffectiveKeys: ["displayname"],
+      postponedAt: LONG_AGO + 4,
+      postponedTimes: 1,
       failures: 3,
       serverErrors: 2,
       queuedHash: "waiting",

@@ -1,6 +1,6 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Pool } from "undici";
+import type { Dispatcher, Pool } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
 import { Failure } from "../../functions/core/failure.ts";
 import { createPool, type Timeouts } from "../../functions/http.ts";
@@ -335,8 +335,10 @@ describe("what is not allowed", () => {
     expect(error.fix).toContain("app passwords");
   });
 
-  it("is the configuration's fault without an OCS body too, as from a firewall in front", async () => {
-    expect(await failureOf(callTo(html(403)))).toMatchObject({ failureClass: "configuration" });
+  it("is the configuration's fault without an OCS body too, as from a firewall in front, but not the account's", async () => {
+    const error = await failureOf(callTo(html(403)));
+    expect(error).toMatchObject({ failureClass: "configuration", code: "nextcloud-misrouted" });
+    expect(error.fix).not.toContain("admin");
   });
 });
 
@@ -421,9 +423,35 @@ describe("a server in trouble", () => {
     expect(error.message).toContain("ECONNREFUSED");
   });
 
-  it("whose name is unknown is waited for", async () => {
-    const error = await failureOf(clientOf("http://nextcloud.invalid").call("GET", "cloud/groups"));
-    expect(error).toMatchObject({ failureClass: "transient", code: "nextcloud-unavailable" });
+  it.each([
+    ["EAI_AGAIN", "transient", "nextcloud-unavailable", undefined],
+    ["ENOTFOUND", "configuration", "nextcloud-name", "DNS"],
+    ["CERT_HAS_EXPIRED", "configuration", "nextcloud-certificate", "Renew"],
+    ["SELF_SIGNED_CERT_IN_CHAIN", "configuration", "nextcloud-certificate", "NODE_EXTRA_CA_CERTS"],
+    ["ERR_TLS_CERT_ALTNAME_INVALID", "configuration", "nextcloud-certificate", "nextcloud.baseUrl"],
+    ["ERR_SSL_WRONG_VERSION_NUMBER", "configuration", "nextcloud-tls", "https"],
+    ["ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE", "configuration", "nextcloud-tls", "TLS versions"],
+    ["HPE_INVALID_CONSTANT", "configuration", "nextcloud-tls", "port"],
+  ])("to which no connection comes about is waited for as a whole: %s", async (code, failureClass, failureCode, fix) => {
+    const request = () => Promise.reject(Object.assign(new Error("no connection"), { code }));
+    const ocs = createOcs({
+      baseUrl: "https://nextcloud.acme.example",
+      username: "provisioner",
+      password: async () => "app-password",
+      pool: { request } as Partial<Dispatcher> as Dispatcher,
+    });
+    const error = await failureOf(ocs.call("GET", "cloud/groups"));
+    expect(error).toMatchObject({ failureClass, code: failureCode, scope: { server: "nextcloud", harmful: false } });
+    expect(error.message).toContain(code);
+    if (fix === undefined) expect(error.fix).toBeUndefined();
+    else expect(error.fix).toContain(fix);
+  });
+
+  it("that speaks no TLS at an https address says what to check", async () => {
+    const { nextcloud } = await nextcloudWith();
+    const error = await failureOf(clientOf(nextcloud.url.replace("http:", "https:")).call("GET", "cloud/groups"));
+    expect(error).toMatchObject({ failureClass: "configuration", code: "nextcloud-tls" });
+    expect(error.fix).toContain("nextcloud.baseUrl");
   });
 
   it.each(["reset", "cut"] as const)("whose connection is %s is waited for", async (kind) => {
@@ -457,6 +485,53 @@ describe("a server in trouble", () => {
     ["JSON null", jsonAnswer(200, null)],
   ])("whose answer is cut to %s without a word is waited for", async (_, answer) => {
     expect(await failureOf(callTo(answer))).toMatchObject({ failureClass: "transient", code: "nextcloud-unavailable" });
+  });
+});
+
+describe("a proxy in front of Nextcloud", () => {
+  const page = (status: number): Answer => ({
+    status,
+    headers: { "content-type": "text/html", server: "nginx/1.27", via: "1.1 waf" },
+    body: "<html>no</html>",
+  });
+
+  it.each([
+    401, 403, 404, 410, 500, 502, 503,
+  ])("that answers %d with a web page is named, with its address", async (status) => {
+    const server = await answering(page(status));
+    for (const method of ["GET", "POST"] as const) {
+      const error = await failureOf(clientOf(server.url).call(method, "cloud/users/ada"));
+      expect(error).toMatchObject({
+        code: "nextcloud-misrouted",
+        failureClass: status >= 500 ? "transient" : "configuration",
+        scope: { undecided: "nextcloud", silent: false },
+      });
+      const by = `HTTP ${status} with a web page, from nginx/1.27, 1.1 waf`;
+      expect(error.message).toBe(`${server.url}/ocs/v2.php/cloud/users answers ${by}`);
+      expect(error.fix).toContain("proxy");
+      expect(error.fix).not.toContain("admin");
+    }
+  });
+
+  it.each([
+    ["JSON of another form", jsonAnswer(403, { message: "Forbidden" })],
+    ["JSON of another form", jsonAnswer(401, { error: "login_required" })],
+    ["plain text", { status: 401, headers: { "content-type": "text/plain" }, body: "Authorization required" }],
+    ["XML of another form", { ...xml(403, 403, ""), body: "<Error><Code>AccessDenied</Code></Error>" }],
+    ["an empty body", { status: 403 }],
+  ])("is known by %s too", async (_, answer) => {
+    expect(await failureOf(callTo(answer))).toMatchObject({ code: "nextcloud-misrouted" });
+  });
+
+  it("is told apart from Nextcloud 34, which sends empty pages of its own", async () => {
+    const empty = (status: number): Answer => ({ status, headers: { "content-type": "text/html; charset=UTF-8" } });
+    expect(await failureOf(callTo(empty(400), "POST"))).toMatchObject({ code: "nextcloud-ocs-400", scope: "subject" });
+    expect(await failureOf(callTo(empty(429), "POST"))).toBeInstanceOf(NextcloudRateLimited);
+  });
+
+  it("can put no control characters into a log by its headers", async () => {
+    const server = await answering({ ...page(403), headers: { "content-type": "text/html", server: "a\u009b31mb" } });
+    expect((await failureOf(clientOf(server.url).call("GET", "cloud/users"))).message).toMatch(/from a 31mb$/);
   });
 });
 

@@ -8,10 +8,10 @@ import { createProbeDelay, createRetryDelay } from "../../functions/core/retry.t
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import {
   NEXTCLOUD_SERVER,
-  NextcloudCertificate,
   NextcloudServerError,
   NextcloudUnauthorized,
   NextcloudUnavailable,
+  unreachable,
 } from "../../functions/nextcloud/errors.ts";
 import { type CircuitBreaker, CircuitOpen, createCircuitBreaker } from "../../functions/provision/circuit-breaker.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
@@ -221,7 +221,7 @@ describe("a server whose circuit is open", () => {
 
     test.each([
       new ClavexKeyRefused("HTTP 403"),
-      new NextcloudCertificate("CERT_HAS_EXPIRED"),
+      unreachable(Object.assign(new Error("tls"), { code: "CERT_HAS_EXPIRED" })),
     ])("the wait is the usual one where no failed login is counted: $name", async (error) => {
       const server = error instanceof ClavexKeyRefused ? CLAVEX : NEXTCLOUD;
       await fails([server], error);
