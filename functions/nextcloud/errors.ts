@@ -97,7 +97,7 @@ export class NextcloudMisrouted extends NextcloudFailure {
 /** Nextcloud has the call, but not by this method: an older version. */
 export class MethodNotAllowed extends NextcloudMisrouted {
   constructor(call: string) {
-    super(`HTTP 405 for ${call}, but not an OCS answer`);
+    super(`HTTP 405 for ${call}, but not an OCS answer`, ROUTING, "subject");
   }
 }
 
