@@ -37,6 +37,9 @@ interface Options extends LocalOptions {
   yes?: boolean;
 }
 
+/** How often the demo looks whether somebody has configured an organization meanwhile. */
+const LOOK_MS = 1_000;
+
 function port(text: string): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 0 && number <= 65_535) return number;
@@ -209,7 +212,10 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
       const organization = await organizations.get(slug).catch(() => undefined);
       if (!organization) continue;
       for (const note of withoutEffect(organization)) log.warn(note, { organization: slug });
-      tell(`webhook of ${slug}: ${webhookUrl(url, slug)}`);
+      const isDeaf = organization.clavex.webhookSecrets.length === 0;
+      tell(
+        isDeaf ? `${slug}: no webhook, reconciliation does the work` : `webhook of ${slug}: ${webhookUrl(url, slug)}`,
+      );
     }
     checks.run();
   };
@@ -285,9 +291,15 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
   tell(`  try it               npx clavex-nextcloud send user.created --organization ${slug}`);
   tell("  everybody at once    npx clavex-nextcloud reconcile (the demo does not run it by itself)");
   tell(`webhook of ${slug}: ${webhookUrl(started.url, slug)}`);
+  const looking = setInterval(() => {
+    if (options.demo || !existsSync(options.organizations)) return;
+    clearInterval(looking);
+    tell(`${options.organizations} is there now: stop this demo and start again, to run what is configured there`);
+  }, LOOK_MS);
   return {
     ...started,
     async stop() {
+      clearInterval(looking);
       await started.stop();
       await systems.close();
       await rm(stateFolder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -166,6 +166,28 @@ describe("clavex-nextcloud setup", () => {
     const hidden = [TOKEN, APP_PASSWORD, ...Object.values(kept), management.clients[0]?.secret];
     for (const secret of hidden) expect(output).not.toContain(secret);
   }, 90_000);
+
+  test("while the pipeline runs, the organization works without a restart", async () => {
+    const document = {
+      slug: "beta",
+      organizationId: "7c1d2e3f-4a5b-4c6d-8e7f-9a0b1c2d3e4f",
+      clavex: { baseUrl: "http://127.0.0.1:9", webhookSecrets: ["env:BETA_SECRET"] },
+      nextcloud: { baseUrl: "http://127.0.0.1:9", username: "p", password: "env:BETA_PASSWORD" },
+      identity: { providerId: 9 },
+    };
+    await mkdir(join(folder, "organizations/local"), { recursive: true });
+    await writeFile(join(folder, "organizations/local/beta.json"), JSON.stringify(document));
+    await writeFile(join(folder, ".env"), `BETA_SECRET=${"b".repeat(64)}\nBETA_PASSWORD=p\n`);
+    const log = await startPipeline();
+    expect((await setup()).code).toBe(0);
+    await until(() => log().includes("webhook of acme: "));
+    const ada = clavex.addUser("acme", { email: "ada@acme.example", first_name: "Ada", last_name: "Lovelace" });
+    const body = JSON.stringify(clavex.delivery("user.created", ada));
+    const headers = { "x-clavex-signature": sign(body, (await secrets()).ACME_WEBHOOK_SECRET ?? "") };
+    const url = `http://127.0.0.1:${port}/webhooks/clavex/acme`;
+    expect((await fetch(url, { method: "POST", headers, body })).status).toBe(202);
+    await until(() => log().includes('"result":"applied"'));
+  }, 60_000);
 
   test("--remove takes back what it made, and nothing else", async () => {
     await writeFile(join(folder, ".env"), "OTHER=stays\n");

@@ -174,8 +174,10 @@ describe("a start goes on", () => {
   test("without webhook secrets, where reconciliation alone does the work", async () => {
     const { clavex, ...rest } = documentOf("acme");
     await configure({ acme: { ...rest, clavex: { ...clavex, webhookSecrets: [] } } });
-    const url = await urlOf(startConfigured());
+    const program = startConfigured();
+    const url = await urlOf(program);
     expect(await deliver(url)).toBe(401);
+    expect(program.output()).toContain("acme: no webhook, reconciliation does the work");
   });
 });
 
@@ -201,6 +203,13 @@ describe("the demo runs", () => {
     const lines = await outputOf(start());
     expect(lines).toContain('No organization files in organizations/local: running the demo organization "acme"');
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("until organizations are configured meanwhile, and says so", async () => {
+    const program = start();
+    await urlOf(program);
+    await mkdir(join(folder, "organizations/local"), { recursive: true });
+    await program.printed(/organizations\/local is there now: stop this demo and start again/);
   });
 
   test("with --demo beside organization files, whose state is not touched", async () => {
@@ -369,6 +378,15 @@ describe("what the operating system refuses is one sentence", () => {
     const program = start(["--organizations", organizations, "--state", join(folder, "file/state")]);
     expect(await refusal(program)).toMatch(
       /state: queue and ledger cannot be kept there \(a part of the path is not a folder, ENOTDIR\)/,
+    );
+  });
+
+  test.runIf(process.getuid?.() !== 0)("EACCES: the state folder", async () => {
+    const closed = join(folder, "closed");
+    await mkdir(closed, { mode: 0o500 });
+    const program = start(["--organizations", organizations, "--state", join(closed, "state")]);
+    expect(await refusal(program)).toMatch(
+      /state: queue and ledger cannot be kept there \(this user may not, EACCES\)/,
     );
   });
 
