@@ -11,7 +11,6 @@ import {
 } from "../clavex/discovery.ts";
 import {
   createManagementApi,
-  type ListedClient,
   type ManagementApi,
   type Mapper,
   type OidcClient,
@@ -33,8 +32,8 @@ import {
   readStatus,
   type ServerStatus,
 } from "../nextcloud/server.ts";
-import { redirectUris } from "../nextcloud/user-oidc.ts";
 import type { Counts } from "../queue/queue.ts";
+import { clientsFor, firstReadable } from "./client.ts";
 
 /** What doctor can see of the pipeline. A part is undefined where it cannot be reached from here. */
 export interface PipelineView {
@@ -147,9 +146,9 @@ export function createContext(options: DoctorOptions): DoctorContext {
   const client = once(async () => {
     if (management === undefined) return undefined;
     const id = (await provider().catch(() => undefined))?.clientId;
-    // Only a client by itself shows how its id tokens are signed.
-    const found = id || clientFor(organization, await management.clients())?.client_id;
-    return found ? management.client(found) : undefined;
+    if (id) return management.client(id);
+    const document = await discovery().catch(() => undefined);
+    return clientOfSetup(organization, management, document?.id_token_signing_alg_values_supported ?? []);
   });
 
   return {
@@ -236,13 +235,17 @@ async function providerOf(
   return providers?.find(({ discoveryEndpoint }) => discoveryEndpoint === discoveryUrl(clavex.baseUrl, slug));
 }
 
-/** The client for a provider that does not tell its client id: the newest one that may come back to this Nextcloud. */
-export function clientFor({ nextcloud }: Organization, clients: readonly ListedClient[]): ListedClient | undefined {
-  const uris = redirectUris(nextcloud.baseUrl);
-  const newestFirst = clients.toSorted((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
-  return (
-    newestFirst.find((client) => client.redirect_uris.some((uri) => uris.includes(uri))) ??
-    newestFirst.find((client) => client.name.toLowerCase() === "nextcloud")
+/** The client of a provider that does not tell it: taken to be the one that setup would use. */
+async function clientOfSetup(
+  { nextcloud }: Organization,
+  management: ManagementApi,
+  algorithms: readonly string[],
+): Promise<OidcClient | undefined> {
+  const here = clientsFor(nextcloud.baseUrl, await management.clients());
+  return firstReadable(
+    management,
+    here.map((each) => each.client_id),
+    algorithms,
   );
 }
 

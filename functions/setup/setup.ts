@@ -1,5 +1,5 @@
 import type { OidcClient } from "../clavex/management-api.ts";
-import { isReadable, redirectUris } from "../nextcloud/user-oidc.ts";
+import { clientsFor, firstReadable } from "../doctor/client.ts";
 import { apiKeyStep, auditSinkStep, clientStep, mappersStep, permissionsStep, webhookStep } from "./clavex-steps.ts";
 import type { SetupContext } from "./context.ts";
 import { appPasswordStep, findProvider, localLoginStep, providerStep } from "./nextcloud-steps.ts";
@@ -43,19 +43,10 @@ export function setupSteps(context: SetupContext): Step[] {
 async function findClient(context: SetupContext): Promise<OidcClient | undefined> {
   const { management, record, answers, signingAlgorithms } = context;
   if (!management) return undefined;
-  const uris = redirectUris(answers.nextcloudUrl);
-  const here = (await management.clients()).filter((each) => uris.some((uri) => each.redirect_uris.includes(uri)));
-  const newestFirst = here.toSorted((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
+  const here = clientsFor(answers.nextcloudUrl, await management.clients()).map((each) => each.client_id);
   const used = (await findProvider(context))?.clientId;
   const { client: made } = await record.read();
-  const algorithms = await signingAlgorithms();
-  let unreadable: OidcClient | undefined;
-  for (const id of new Set([used, made, ...newestFirst.map((each) => each.client_id)])) {
-    const client = id ? await management.client(id) : undefined;
-    if (client && isReadable(client.id_token_signed_response_alg, algorithms)) return client;
-    unreadable ??= client;
-  }
-  return unreadable;
+  return firstReadable(management, [used, made, ...here], await signingAlgorithms());
 }
 
 /** Looks at every step without changing anything. */

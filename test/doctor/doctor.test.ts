@@ -952,6 +952,46 @@ describe("doctor is careful", () => {
     });
   });
 
+  it("takes the newest client that user_oidc can read where the provider does not tell its own", async () => {
+    scene.nextcloud.apps.set("user_oidc", "6.4.0");
+    const { clients } = scene.clavex.management(SLUG);
+    const later = "2026-06-01T00:00:00Z";
+    clients.push({ ...client(), client_id: "newer", id_token_signed_response_alg: "ES256", created_at: later });
+    expect(line(await examine(scene.options), "oidc.client").cause).toBe("client-1");
+    must(clients[0]).id_token_signed_response_alg = "PS256";
+    const results = await examine(scene.options);
+    expect(line(results, "oidc.client").cause).toBe("newer");
+    expect(line(results, "oidc.signing-algorithm").cause).toMatch(/asks for id tokens signed ES256/);
+  });
+
+  it("judges the key in use, whatever else has its name or was revoked", async () => {
+    const { apiKeys } = scene.clavex.management(SLUG);
+    const named = { ...must(apiKeys[0]), permissions: ["users:write", "clients:write"] };
+    apiKeys.push(
+      { ...named, id: "key-3", key: "clv_revoked_before", is_active: false },
+      { ...named, id: "key-4", key: "clv_of_another_stage" },
+    );
+    expect(complaints(await examine(scene.options))).toEqual([]);
+    must(apiKeys[0]).permissions.push("audit:read");
+    expect(complaints(await examine(scene.options))).toEqual(["warn clavex.api-key-permissions"]);
+  });
+
+  it("names an older subscription without what may be a secret in its address, and no younger one", async () => {
+    const { webhooks, deliveries } = scene.clavex.management(SLUG);
+    const ours = webhook();
+    webhooks.unshift({ ...ours, id: "hook-0", url: "https://crm.example/hook?token=secret" });
+    webhooks.push({ ...ours, id: "hook-2", url: "https://later.example/hook" });
+    const row = { delivery_id: "d", event: "user.created", attempt: 3, attempted_at: new Date().toISOString() };
+    deliveries.push({ ...row, id: "r-2", webhook_id: "hook-2", status: "failed" });
+    deliveries.push({ ...row, id: "r-0", webhook_id: "hook-0", status: "success" });
+    deliveries.push({ ...row, id: "r-1", webhook_id: "hook-0", status: "failed", http_status: 503 });
+    expect(complaints(await examine(scene.options))).toEqual([]);
+    deliveries.splice(1, 1);
+    const { cause } = line(await examine(scene.options), "clavex.other-subscriptions");
+    expect(cause).toMatch(/https:\/\/crm\.example\/hook \(HTTP 503\)$/);
+    expect(cause).not.toMatch(/secret|later/);
+  });
+
   it("says how to look where the provider cannot be seen at all", async () => {
     scene.nextcloud.apps.set("user_oidc", "6.4.0");
     provider().id = 9;
