@@ -257,8 +257,7 @@ export function clientStep(context: SetupContext, find: () => Promise<OidcClient
     async apply() {
       const client = await find();
       if (client && (await readable(client))) {
-        const uris = [...client.redirect_uris, ...missing(client.redirect_uris)];
-        await need(management).updateClient(client.client_id, { redirect_uris: uris });
+        await addRedirectUris(context, client, missing(client.redirect_uris));
         return [];
       }
       const made = await need(management).registerClient(answers.slug, {
@@ -275,13 +274,40 @@ export function clientStep(context: SetupContext, find: () => Promise<OidcClient
       return client ? [`The old client ${client.client_id} is left: delete it in Clavex when nobody uses it.`] : [];
     },
     async undo() {
-      const { client } = await record.read();
-      if (client === undefined) return undefined;
+      const { client, redirectUris: added } = await record.read();
+      if (added !== undefined && added.client !== client) await removeRedirectUris(context, added);
+      if (client === undefined) return added && `redirect URIs of ${added.client} removed`;
       if (await need(management).client(client)) await need(management).deleteClient(client);
-      await record.write({ client: undefined, mappers: undefined, mappersOf: undefined });
+      await record.write({ client: undefined, redirectUris: undefined, mappers: undefined, mappersOf: undefined });
       return `${client} deleted`;
     },
   };
+}
+
+/** Writes down what is added, unless the client is setup's own: that is deleted as a whole. */
+async function addRedirectUris(
+  { management, record }: SetupContext,
+  client: OidcClient,
+  added: string[],
+): Promise<void> {
+  const { client: made, redirectUris: before } = await record.read();
+  const { client_id: id, redirect_uris: present } = client;
+  if (id !== made) {
+    const earlier = before?.client === id ? before.added : [];
+    await record.write({ redirectUris: { client: id, added: [...new Set([...earlier, ...added])] } });
+  }
+  await need(management).updateClient(id, { redirect_uris: [...present, ...added] });
+}
+
+async function removeRedirectUris(
+  { management, record }: SetupContext,
+  { client: id, added }: { client: string; added: string[] },
+): Promise<void> {
+  const client = await need(management).client(id);
+  const left = client?.redirect_uris.filter((uri) => !added.includes(uri)) ?? [];
+  // Clavex has no client without an address: one that has no other now keeps what it has.
+  if (left.length > 0) await need(management).updateClient(id, { redirect_uris: left });
+  await record.write({ redirectUris: undefined });
 }
 
 /** The mappers that bring claims into the id token; without `add_to_access_token` Clavex skips them everywhere. */

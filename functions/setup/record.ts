@@ -8,6 +8,8 @@ const recordSchema = z.object({
   /** With a fingerprint of the secret that it signs with. */
   sink: z.union([z.string(), z.object({ id: z.string(), secret: z.string() })]).optional(),
   client: z.string().optional(),
+  /** What was added to a client that was there before. */
+  redirectUris: z.object({ client: z.string(), added: z.array(z.string()) }).optional(),
   mappers: z.array(z.string()).optional(),
   mappersOf: z.string().optional(),
   provider: z.number().optional(),

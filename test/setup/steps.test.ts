@@ -393,6 +393,23 @@ describe("setup steps", () => {
     await expect(stat(join(folder, "acme.setup"))).rejects.toThrow(/ENOENT/);
   });
 
+  it("removal gives a client that was there before its redirect URIs and mappers back", async () => {
+    const theirs = {
+      client_id: "theirs",
+      name: "Nextcloud",
+      redirect_uris: [`${nextcloud.url}/apps/user_oidc/code`],
+      id_token_signed_response_alg: "RS256",
+      ...{ grant_types: [], response_types: [], scopes: [], is_active: true, secret: "s" },
+    };
+    management().clients.push({ ...theirs });
+    await apply();
+    expect(management().clients[0]?.redirect_uris).toContain(`${nextcloud.url}/`);
+    await removeSetup(setupSteps(context()), () => undefined);
+    expect(management().clients).toMatchObject([{ client_id: "theirs", redirect_uris: theirs.redirect_uris }]);
+    expect(management().mappers).toEqual([]);
+    await expect(stat(join(folder, "acme.setup"))).rejects.toThrow(/ENOENT/);
+  });
+
   it("removal knows what earlier versions wrote down", async () => {
     await apply(context({ auditSink: true }));
     const { record } = context();
