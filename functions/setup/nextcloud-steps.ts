@@ -67,6 +67,13 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
   const { ocs, record, answers, management } = context;
   const discoveryEndpoint = discoveryUrl(answers.clavexUrl, answers.slug);
 
+  async function make(change: ProviderChange): Promise<number> {
+    const id = await createProvider(ocs, { ...change, clientSecret: context.passing.clientSecret ?? "to-be-replaced" });
+    context.passing.providerId = id;
+    await record.write({ provider: id });
+    return id;
+  }
+
   return {
     title: "Nextcloud: login provider",
     async inspect() {
@@ -101,26 +108,18 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
       }
       const provider = await findProvider(context);
       const change: ProviderChange = {
-        identifier: provider?.identifier ?? IDENTIFIER,
+        identifier: provider?.identifier ?? freeIdentifier(known, answers.slug),
         clientId: found.client_id,
         discoveryEndpoint,
         scope: SCOPES.join(" "),
         settings: provider ? { mappingAvatar: "picture" } : NEW_PROVIDER,
       };
-      if (provider) {
-        const sameClient = provider.clientId === found.client_id;
-        await updateProvider(
-          ocs,
-          provider.id,
-          sameClient ? change : { ...change, clientSecret: await secretOf(context, found) },
-        );
-        return [];
+      const id = provider?.id ?? (await make(change));
+      if (provider) await updateProvider(ocs, id, change);
+      // Last, when Nextcloud has taken everything else: a secret that is replaced is lost to whoever has the old one.
+      if (provider?.clientId !== found.client_id) {
+        await updateProvider(ocs, id, { ...change, clientSecret: await secretOf(context, found) });
       }
-      const taken = known.some(({ identifier }) => identifier === IDENTIFIER);
-      const identifier = taken ? `${IDENTIFIER}-${answers.slug}` : IDENTIFIER;
-      const id = await createProvider(ocs, { ...change, identifier, clientSecret: await secretOf(context, found) });
-      context.passing.providerId = id;
-      await record.write({ provider: id });
       return [];
     },
 
@@ -159,6 +158,11 @@ async function inspectWithoutApi(context: SetupContext, found: OidcClient | unde
 function rotation({ passing, management }: SetupContext, found: OidcClient | undefined): string {
   if (!management || !found || passing.clientSecret !== undefined) return "";
   return `, with a new secret for the client ${found.client_id}: whatever else logs in with the old one stops working`;
+}
+
+/** The name of a new provider; two organizations on one Nextcloud have different ones. */
+function freeIdentifier(known: readonly OidcProvider[], slug: string): string {
+  return known.some(({ identifier }) => identifier === IDENTIFIER) ? `${IDENTIFIER}-${slug}` : IDENTIFIER;
 }
 
 /** What is out of date. Settings that decide ids are never changed on an existing provider. */

@@ -338,6 +338,29 @@ describe("setup steps", () => {
     expect(nextcloud.providers[0]?.clientSecret).toBe(management().clients[0]?.secret);
   });
 
+  it("replace a client's secret last: not while Nextcloud refuses the provider", async () => {
+    await apply();
+    nextcloud.providers.length = 0;
+    const secret = management().clients[0]?.secret;
+    const isProvider = ({ path }: { path: string }) => path.includes("/api/v1/provider");
+    const refusal = {
+      ocs: { meta: { status: "failure", statuscode: 400, message: "no discovery document" }, data: [] },
+    };
+    nextcloud.faults.add({
+      kind: "status",
+      status: 400,
+      headers: { "content-type": "application/json; charset=utf-8" },
+      body: JSON.stringify(refusal),
+      match: (request) => request.method === "POST" && isProvider(request),
+    });
+    await expect(apply()).rejects.toThrow(/no discovery document/);
+    expect(management().clients[0]?.secret).toBe(secret);
+    nextcloud.faults.clear();
+    await apply();
+    expect(management().clients[0]?.secret).not.toBe(secret);
+    expect(nextcloud.providers).toMatchObject([{ clientSecret: management().clients[0]?.secret }]);
+  });
+
   it("say what to do by hand where there is no token, no user_oidc or no administrator", async () => {
     const without = await apply(withoutToken());
     expect(without.get("Clavex: API key")?.lines.join()).toMatch(/users:read and groups:read/);
