@@ -14,14 +14,18 @@ import {
 import { CLAVEX_UNDECIDED, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable, ClavexUnreached } from "./errors.ts";
 import { reasonOf } from "./refusal.ts";
 import { unreachable } from "./unreachable.ts";
-import { type ClavexUser, userSchema, uuidSchema } from "./user.ts";
+import { type ClavexUser, type ListedUser, listedUserSchema, userSchema, uuidSchema } from "./user.ts";
 
 /** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this module. */
 export interface AdminApi {
   /** The user, or undefined when Clavex itself says, twice, that there is none. */
   user(subject: string): Promise<ClavexUser | undefined>;
-  /** All users, or those that match a search text, page by page, sorted by e-mail address. */
-  users(search?: string): AsyncGenerator<ClavexUser[]>;
+  /**
+   * All users, or those that match a search text, page by page, sorted by e-mail address.
+   *
+   * @param unreadable see `Directory`
+   */
+  users(search?: string, unreadable?: (subject: string | undefined) => void): AsyncGenerator<ClavexUser[]>;
   /** All groups, page by page, sorted by name. */
   groups(): AsyncGenerator<DirectoryGroup[]>;
   /** The subjects of a group's direct members. */
@@ -44,9 +48,14 @@ export const CLAVEX_TIMEOUTS: Timeouts = { connect: 5_000, headers: 15_000, body
 const PAGE = 200;
 
 const pageSchema = <T>(item: z.ZodType<T>) =>
-  z.object({ items: z.array(item), next_cursor: z.string().nullish(), has_more: z.boolean().nullish() });
+  z.object({
+    items: z.array(item),
+    // One of another JSON type says that there is more; as cursors are ids, it goes on after the last item.
+    next_cursor: z.union([z.string(), z.null(), z.unknown().transform(() => true as const)]).optional(),
+    has_more: z.unknown().optional(),
+  });
 const groupSchema = z
-  .object({ id: uuidSchema, name: z.string(), member_count: z.number().nullish() })
+  .object({ id: uuidSchema, name: z.string(), member_count: z.number().nullish().catch(undefined) })
   .transform((group): DirectoryGroup => ({ id: group.id, name: group.name, memberCount: group.member_count ?? 1 }));
 // The members' list shows partial users: only who is a member may be trusted.
 const membersSchema = z.array(z.object({ id: uuidSchema })).nullable();
@@ -57,8 +66,10 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
 
   function ownUser(user: ClavexUser): ClavexUser {
     if (user.organizationId === options.organizationId) return user;
-    throw new ClavexMisrouted("Clavex answers with a user of another organization");
+    throw foreign();
   }
+
+  const foreign = () => new ClavexMisrouted("Clavex answers with a user of another organization");
 
   /**
    * Whether a 404 may be believed: only Clavex's own JSON error counts, only while the same key can still list this
@@ -69,7 +80,20 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     const list = await get("/users?limit=1");
     if (list.status === 404)
       throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-    for (const user of parse(list, pageSchema(userSchema), "users").items) ownUser(user);
+    ownUsers(parse(list, pageSchema(listedUserSchema), "users").items);
+  }
+
+  /** @throws {ClavexMisrouted} when one is another organization's, or none is a user of this one */
+  function ownUsers(items: ListedUser[], unreadable?: (subject: string | undefined) => void): ClavexUser[] {
+    const users: ClavexUser[] = [];
+    for (const item of items) {
+      if ("user" in item) users.push(ownUser(item.user));
+      else if (item.organizationId !== undefined && item.organizationId !== options.organizationId) throw foreign();
+      else unreadable?.(item.subject);
+    }
+    const own = items.some((item) => "user" in item || (item.subject && item.organizationId));
+    if (items.length > 0 && !own) throw new ClavexMisrouted("Clavex's users have an unexpected form");
+    return users;
   }
 
   return {
@@ -81,16 +105,17 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
         answer = await get(path);
         if (answer.status === 404) return undefined;
       }
-      const user = ownUser(parse(answer, userSchema, "a user"));
+      const user = ownUser(parseUser(answer, subject));
       if (user.subject !== subject)
         throw new ClavexMisrouted("Clavex answers with another user than the one asked for");
       return user;
     },
-    async *users(search) {
+    async *users(search, unreadable) {
       const query = search === undefined ? "" : `&q=${encodeURIComponent(search)}`;
-      for await (const page of pages(get, "/users", userSchema, query)) yield page.map(ownUser);
+      const idOf = (item: ListedUser) => ("user" in item ? item.user.subject : item.subject);
+      for await (const page of pages(get, "/users", listedUserSchema, idOf, query)) yield ownUsers(page, unreadable);
     },
-    groups: () => pages(get, "/groups", groupSchema),
+    groups: () => pages(get, "/groups", groupSchema, ({ id }) => id),
     async members(groupId) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
       // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
@@ -101,7 +126,8 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       const list = await get(`/users?limit=${not.length + 1}`);
       if (list.status === 404)
         throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-      const other = parse(list, pageSchema(userSchema), "users").items.find(({ subject }) => !not.includes(subject));
+      const users = ownUsers(parse(list, pageSchema(listedUserSchema), "users").items);
+      const other = users.find(({ subject }) => !not.includes(subject));
       if (other) await get(`/users/${other.subject}`);
     },
   };
@@ -154,7 +180,24 @@ function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
   throw new ClavexMisrouted(`Clavex's answer for ${what} has an unexpected form (${read.where})`);
 }
 
-async function* pages<T>(get: Get, path: string, item: z.ZodType<T>, query = ""): AsyncGenerator<T[]> {
+/** A single user; one who cannot be read is that user's oddity, if it is the one asked for. */
+function parseUser(answer: Answer, subject: string): ClavexUser {
+  const read = readJson(answer.body, userSchema);
+  const listed = readJson(answer.body, listedUserSchema);
+  const isTheirs = "value" in listed && "subject" in listed.value && listed.value.subject === subject;
+  if (!("where" in read) || !isTheirs) return parse(answer, userSchema, "a user");
+  const problem = `Clavex's answer for a user cannot be read (${read.where})`;
+  throw new ClavexUnavailable(problem, CLAVEX_UNDECIDED, {}, "clavex-user-unreadable");
+}
+
+/** @param idOf an item's id, where it can be read: Clavex's cursors are ids */
+async function* pages<T>(
+  get: Get,
+  path: string,
+  item: z.ZodType<T>,
+  idOf: (item: T) => string | undefined,
+  query = "",
+): AsyncGenerator<T[]> {
   const seen = new Set<string>();
   const what = path.slice(1);
   let after: string | undefined;
@@ -165,13 +208,15 @@ async function* pages<T>(get: Get, path: string, item: z.ZodType<T>, query = "")
     if (answer.status === 404) throw new ClavexMisrouted(`Clavex does not know this organization's ${what} (HTTP 404)`);
     const page = parse(answer, pageSchema(item), what);
     yield page.items;
-    if (!page.next_cursor) {
-      if (page.has_more) throw new ClavexMisrouted(`Clavex says that there are more ${what}, but not how to read them`);
-      return;
-    }
-    if (seen.has(page.next_cursor)) throw new ClavexMisrouted(`Clavex's paging of ${what} does not advance`);
-    seen.add(page.next_cursor);
-    after = page.next_cursor;
+    const { next_cursor: cursor, has_more: more, items } = page;
+    if (!cursor && !more) return;
+    const last = items.at(-1);
+    if (cursor === true && last === undefined) return;
+    const next = typeof cursor === "string" && cursor !== "" ? cursor : last && idOf(last);
+    if (!next) throw new ClavexMisrouted(`Clavex says that there are more ${what}, but not how to read them`);
+    if (seen.has(next)) throw new ClavexMisrouted(`Clavex's paging of ${what} does not advance`);
+    seen.add(next);
+    after = next;
   }
 }
 

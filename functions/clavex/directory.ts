@@ -14,7 +14,7 @@ export function createClavexDirectory(
 ): Directory {
   return {
     person: (subject) => api.user(subject),
-    people: () => api.users(),
+    people: (unreadable) => api.users(undefined, unreadable),
     async findByEmail(email) {
       for await (const page of api.users(email)) {
         const user = page.find((each) => each.email.toLowerCase() === email.toLowerCase());

@@ -8,7 +8,8 @@ import { type ClavexUser, userSchema } from "./user.ts";
  */
 export function snapshotOf(data: unknown, attribute: string): Record<string, unknown> | undefined {
   const parsed = userSchema.safeParse(data);
-  if (!parsed.success) return undefined;
+  // Without the Admin API nobody can look again, and nothing but its time orders it.
+  if (!parsed.success || parsed.data.odd) return undefined;
   const user = parsed.data;
   const value = user.attributes[attribute];
   return {
@@ -26,5 +27,5 @@ export function snapshotOf(data: unknown, attribute: string): Record<string, unk
 /** Reads a job's snapshot back; undefined when it is not one. */
 export function parseSnapshot(snapshot: unknown): ClavexUser | undefined {
   const parsed = userSchema.safeParse(snapshot);
-  return parsed.success ? parsed.data : undefined;
+  return parsed.success && !parsed.data.odd ? parsed.data : undefined;
 }

@@ -13,34 +13,54 @@ export const timestampSchema = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** Without these a user says nothing: who it is, and whether they are active. */
+const neededSchema = z.looseObject({ id: uuidSchema, org_id: uuidSchema, is_active: z.boolean() });
+const nameSchema = z.string().nullish();
+const metadataSchema = z.record(z.string(), z.unknown()).nullish();
+
 /**
- * A user as the Admin API and the webhooks show it, cut to what provisioning needs. `metadata` is free, `null` included;
- * names may be missing.
+ * A user as the Admin API and the webhooks show it, cut to what provisioning needs. `metadata` is free, `null` included; names may
+ * be missing. What cannot be read of the rest is named in `odd`, and stops nobody from being disabled.
  */
-export const userSchema = z
-  .object({
-    id: uuidSchema,
-    org_id: uuidSchema,
-    email: z.string(),
-    first_name: z.string().nullish(),
-    last_name: z.string().nullish(),
-    is_active: z.boolean(),
-    metadata: z.record(z.string(), z.unknown()).nullish(),
-    updated_at: timestampSchema,
-  })
-  .transform(
-    (user): ClavexUser => ({
-      subject: user.id,
-      organizationId: user.org_id,
-      email: user.email,
-      firstName: user.first_name ?? "",
-      lastName: user.last_name ?? "",
-      active: user.is_active,
-      erased: isErased(user.email),
-      attributes: attributes(user.metadata),
-      updatedAt: user.updated_at,
-    }),
-  );
+export const userSchema = neededSchema.transform((user): ClavexUser => {
+  const odd: string[] = [];
+  const read = <T>(field: string, schema: z.ZodType<T>): T | undefined => {
+    const result = schema.safeParse(user[field]);
+    if (!result.success) odd.push(field);
+    return result.data;
+  };
+  const email = read("email", z.string()) ?? "";
+  const [firstName, lastName] = [read("first_name", nameSchema) ?? "", read("last_name", nameSchema) ?? ""];
+  const metadata = read("metadata", metadataSchema);
+  const updatedAt = read("updated_at", timestampSchema) ?? "";
+  return {
+    subject: user.id,
+    organizationId: user.org_id,
+    email,
+    firstName,
+    lastName,
+    active: user.is_active,
+    erased: isErased(email),
+    attributes: attributes(metadata),
+    updatedAt,
+    ...(odd.length > 0 ? { odd } : {}),
+  };
+});
+
+/** A user of a list: one who cannot be read is there all the same. `subject` is undefined where not even that can be read. */
+export type ListedUser = { user: ClavexUser } | { subject: string | undefined; organizationId: string | undefined };
+
+const identifiedSchema = z.object({
+  id: uuidSchema.optional().catch(undefined),
+  org_id: uuidSchema.optional().catch(undefined),
+});
+
+export const listedUserSchema = z.unknown().transform((item): ListedUser => {
+  const user = userSchema.safeParse(item);
+  if (user.success) return { user: user.data };
+  const { id, org_id } = identifiedSchema.safeParse(item).data ?? {};
+  return { subject: id, organizationId: org_id };
+});
 
 /** A person in Clavex. */
 export interface ClavexUser extends Person {

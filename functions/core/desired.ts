@@ -46,17 +46,34 @@ export function desiredAccount(organization: Organization, subject: string, dire
   const account = { subject, accountId: accountId(organization.identity, subject) };
   const state = stateOf(organization, directory);
   if (!person || state !== "active") return { ...account, state: state as Exclude<SubjectState, "active">, notes: [] };
-  const quota = desiredQuota(organization, person, groups ?? []);
+  const { odd = [] } = person;
+  const quota = odd.includes("metadata") ? UNKNOWN_QUOTA : desiredQuota(organization, person, groups ?? []);
   const { alwaysGroups, directoryGroups, notes } = desiredGroupsOf(organization, groups);
   return {
     ...account,
     state,
-    profile: { displayName: displayName(person), email: person.email.trim(), quota: quota.quota },
+    profile: {
+      displayName: hasOddName(odd) ? "" : displayName(person),
+      email: person.email.trim(),
+      quota: quota.quota,
+    },
     quotaRule: quota.rule,
     directoryGroups,
     alwaysGroups,
-    notes: [...quota.notes, ...notes],
+    notes: [...oddNotes(odd), ...quota.notes, ...notes],
   };
+}
+
+/** Left as it is: undefined is nothing that is written. */
+const UNKNOWN_QUOTA = { quota: undefined, rule: "unknown", notes: [] };
+
+function hasOddName(odd: readonly string[]): boolean {
+  return odd.includes("first_name") || odd.includes("last_name");
+}
+
+function oddNotes(odd: readonly string[]): string[] {
+  if (odd.length === 0) return [];
+  return [`the directory's ${odd.join(", ")} of this person cannot be read: what depends on it is left as it is`];
 }
 
 /** All groups that the person is to be in, as far as they are known. */

@@ -11,7 +11,9 @@ export interface Person {
   erased: boolean;
   /** Texts, and numbers as texts, by attribute name; for any other value its type, such as `(boolean)`. */
   attributes: Readonly<Record<string, string>>;
-  /** When the person was last changed, normalised to UTC with nine fraction digits: two of them compare as text. */
+  /** The directory's names of fields that could not be read: what depends on them is left as it is. */
+  odd?: readonly string[];
+  /** When the person was last changed, normalised to UTC with nine fraction digits: two compare as text. Empty where unknown. */
   updatedAt: string;
 }
 
@@ -54,8 +56,12 @@ export interface DirectoryGroup {
 export interface Directory {
   /** The person, or undefined when the directory itself says, beyond doubt, that there is none. */
   person(subject: string): Promise<Person | undefined>;
-  /** All people, page by page. A page that cannot be read breaks the listing off. */
-  people(): AsyncGenerator<Person[]>;
+  /**
+   * All people, page by page. A page that cannot be read breaks the listing off.
+   *
+   * @param unreadable called for each who is listed and cannot be read; without a subject where that cannot be read either
+   */
+  people(unreadable?: (subject: string | undefined) => void): AsyncGenerator<Person[]>;
   /** The person with this e-mail address, in any letter case. */
   findByEmail(email: string): Promise<Person | undefined>;
   /**

@@ -1,10 +1,12 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { type ActualAccount, ATTRIBUTES, anotherAccount, type Profile } from "../core/account.ts";
+import { isUndecided } from "../core/failure.ts";
 import { quotaFromAnswer } from "../core/quota.ts";
 import {
   AccountVanished,
   MethodNotAllowed,
+  NextcloudFailure,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudRateLimited,
@@ -279,11 +281,13 @@ export interface FoundAccount<Owner> {
  *
  * @param sought those who are looked for, by account id in lower case; whoever's account is found is taken out, so that in
  *   the end only those without one are left
+ * @param unreadable called for whoever has an account that cannot be read, and is taken out as well
  * @returns the accounts, as many at a time as Nextcloud shows; each person's once
  */
 export async function* findAccounts<Owner extends Sought>(
   ocs: Ocs,
   sought: Map<string, Owner>,
+  unreadable: (owner: Owner) => void = () => undefined,
 ): AsyncGenerator<FoundAccount<Owner>[]> {
   const take = (account: ActualAccount | undefined): FoundAccount<Owner>[] => {
     const key = account?.id.toLowerCase();
@@ -302,8 +306,17 @@ export async function* findAccounts<Owner extends Sought>(
     }
   }
   // Moved from page to page meanwhile, or shown without details: nobody may look as if they had no account.
-  for (const { listedAs } of sought.values()) {
-    if (listedAs !== undefined) yield take(await getAccount(ocs, listedAs));
+  let failed = 0;
+  for (const [key, owner] of sought) {
+    if (owner.listedAs === undefined) continue;
+    try {
+      yield take(await getAccount(ocs, owner.listedAs));
+    } catch (error) {
+      failed += 1;
+      if (!(error instanceof NextcloudFailure && isUndecided(error)) || failed > MOST_UNREADABLE) throw error;
+      sought.delete(key);
+      unreadable(owner);
+    }
   }
 }
 

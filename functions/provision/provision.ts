@@ -1,16 +1,18 @@
-import { AccountConflict, type ActualAccount } from "../core/account.ts";
+import { AccountConflict, type ActualAccount, type SubjectState } from "../core/account.ts";
 import { desiredHash } from "../core/desired.ts";
 import { EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import type { Decision } from "../core/evaluate.ts";
 import { Failure, isServers, isUndecided, PipelineFailure } from "../core/failure.ts";
 import { groupsWantedSince, isStale, isSuperseded, saysDeleted } from "../core/freshness.ts";
-import { accountId } from "../core/identity.ts";
+import { accountId, schemeOf } from "../core/identity.ts";
 import type { PersonJob } from "../core/job.ts";
+import type { Organization } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
 import { groupsJoinedBy, takesAccess } from "../core/plan.ts";
 import {
   applied,
   departed,
+  disabledUnread,
   dropped,
   intended,
   isKnown,
@@ -136,10 +138,12 @@ async function lookAndCarryOut(
   const { organization, clients, job } = work;
   for (let looks = 1; ; looks += 1) {
     const readAt = now();
-    const progress: Progress = { decision: undefined, doing: "read", done: [], revoked: true };
+    const progress: Progress = { decision: undefined, doing: "read", done: [], revoked: true, unread: undefined };
     try {
-      const [person, account] = await both(readPerson(job.subject), getAccount(clients.ocs, work.id));
+      const reading = getAccount(clients.ocs, work.id).catch((error) => unread(progress, work, error));
+      const [person, account] = await both(readPerson(job.subject), reading);
       const decided = await decide(tools, work, person, account, readAt);
+      if (progress.unread && !(await mayCloseUnread(tools, work, decided.decision))) throw progress.unread;
       progress.decision = decided.decision;
       return await carryOut(tools, work, decided.observation, decided.decision, account, progress);
     } catch (error) {
@@ -163,6 +167,46 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
   if (first.status === "fulfilled" && second.status === "fulfilled") return [first.value, second.value];
   const reasons: unknown[] = [first, second].flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
   throw reasons.find((reason) => reason instanceof Failure && isServers(reason)) ?? reasons[0];
+}
+
+/**
+ * Stands for an account that cannot be read, with all that the ledger knows of it.
+ *
+ * @throws {Failure} where that is nothing, or the failure is of another kind
+ */
+function unread(progress: Progress, { organization, record, id }: Work, error: unknown): ActualAccount {
+  const isTheirs = error instanceof Failure && isUndecided(error);
+  if (!isTheirs || !record || !isKnown(record) || record.accountId !== id) throw error;
+  progress.unread = error;
+  const { backend = "user_oidc" } = schemeOf(organization.identity);
+  const closed = record.state !== "active" && organization.deprovision[goneState(record)] !== "keep";
+  return {
+    id,
+    enabled: !closed,
+    backend,
+    displayName: "",
+    email: "",
+    quota: undefined,
+    groups: record.groups,
+    ...UNSEEN,
+  };
+}
+
+const UNSEEN = { hasLoggedIn: true, used: undefined };
+
+function goneState({ state }: SubjectRecord): keyof Organization["deprovision"] & SubjectState {
+  return state === "suspended" || state === "outOfScope" ? state : "deleted";
+}
+
+/** Access is taken away from an account that cannot be read too, but nothing else is done, and only to one that is claimed. */
+async function mayCloseUnread(
+  { ledger }: Tools,
+  { organization, clients, id }: Work,
+  { desired, plan }: Decision,
+): Promise<boolean> {
+  const others = plan.operations.some(({ kind }) => kind !== "disable");
+  if (desired.state === "active" || others) return false;
+  return (await ledger.claims.account(clients.nextcloudOrigin, id)) === organization.slug;
 }
 
 /** Decides with groups that are fresh enough, and fresher ones where access would be taken away. */
@@ -228,7 +272,9 @@ async function carryOut(
   let record = before ?? newRecord(desired.subject, desired.accountId);
   // Written before the change it speaks of: a crash in between must not leave a membership or a lock that nobody owns.
   if (disabling || joining.length > 0 || admitted) {
-    const intention = { joining: [...gids], disabling, admitted };
+    // An account that nobody has seen may have been disabled by somebody else.
+    const ours = disabling && (!progress.unread || before?.lastSeenEnabled === true);
+    const intention = { joining: [...gids], disabling: ours, admitted };
     record = await ledger.subjects.put(slug, intended(record, desired.accountId, intention)).catch(async (error) => {
       await permitted.giveBack().catch(() => undefined);
       throw error;
@@ -256,29 +302,39 @@ async function carryOut(
     wasEnabled: account?.enabled,
     editWaits,
     reading: {
-      version: observation.person?.updatedAt,
+      version: observation.person?.updatedAt || undefined,
       groups: observation.groupsReadAt === undefined ? undefined : (observation.groups ?? []),
       readAt: observation.readAt,
       userReadAt: observation.userReadAt,
     },
     postponed: changes.postponed || plan.postponed === true,
   };
+  const after = progress.unread
+    ? disabledUnread(record, desired, result.reading, now())
+    : applied(record, result, now());
   // Whoever waits is written down before the entry says so, and struck out after it says so no longer.
   if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
-  await ledger.subjects.put(slug, applied(record, result, now()));
+  await ledger.subjects.put(slug, after);
   if (!editWaits && before?.pendingEdit !== undefined) await ledger.edits.done(slug, desired.subject);
+  const { unread } = progress;
   return {
     result: changes.done.length > 0 ? "applied" : "unchanged",
     accountId: desired.accountId,
     state: desired.state,
     operations: changes.done,
-    notes: [...plan.notes, ...changes.notes, ...(editWaits ? [waitingNote(changes.waiting)] : [])],
+    notes: [
+      ...plan.notes,
+      ...changes.notes,
+      ...(editWaits ? [waitingNote(changes.waiting)] : []),
+      ...(unread ? [`the account was not read: ${unread.message}`] : []),
+    ],
     ...(permitted.overDaily ? { overDaily: true } : {}),
   };
 }
 
 const waitingNote = (edits: readonly Edit[]): string =>
   `${edits.map(({ key }) => key).join(" and ")} will be written later: Nextcloud takes ${EDITS_AT_ONCE} edits in ten minutes`;
+
 /**
  * Groups that could not be joined although all else was done: tried again a few times, then skipped.
  *
@@ -304,6 +360,8 @@ async function claim({ ledger }: Tools, { organization, clients, id }: Work): Pr
 interface Progress extends Pick<AppliedChanges, "done" | "revoked"> {
   decision: Decision | undefined;
   doing: "read" | "write";
+  /** Why the account could not be read, where it was decided without. */
+  unread: Failure | undefined;
 }
 
 /** Parks a job that was done in part or not at all, if its failure is permanent. */

@@ -193,7 +193,18 @@ async function begin(
   const claims = mode === "full" ? await claimsReadAhead(ledger.claims, clients.nextcloudOrigin) : ledger.claims;
   const lookup = createGroupLookup(claims, now);
   const skeletonIsEmpty = mode === "full" && (await createSkeletonIsEmpty(ledger, now)(organization));
-  return { organization, clients, roster, lookup, groups: new Map(), skeletonIsEmpty, notes: [], enabled: 0, now };
+  const notes = unreadableNotes(roster);
+  return { organization, clients, roster, lookup, groups: new Map(), skeletonIsEmpty, notes, enabled: 0, now };
+}
+
+/** Who is listed in a form that cannot be read is left as they are. */
+function unreadableNotes({ people, unidentified }: Roster): Report<Drift>["notes"] {
+  const unreadable = [...people.values()].filter(({ isUnreadable }) => isUnreadable);
+  const note = "Clavex lists this person in a form that cannot be read; nothing of them is compared";
+  const notes = unreadable.map(({ subject }) => ({ subject, note }));
+  if (unidentified > 0)
+    notes.push({ subject: "unknown", note: `Clavex lists ${unidentified} people without a readable id` });
+  return notes;
 }
 
 /** All claims at once, as it concerns all people; a group that is claimed stays so, and one that is not is asked about again. */
@@ -214,7 +225,11 @@ async function compareAll(
     const drift = await compareWithNextcloud(look, listed, actual);
     if (drift) differences.push(drift);
   };
-  for await (const page of findAccounts(look.clients.ocs, people)) {
+  const unreadable = ({ subject }: Listed): void => {
+    accounts += 1;
+    look.notes.push({ subject, note: "Nextcloud's answer for the account cannot be read; nothing of it is compared" });
+  };
+  for await (const page of findAccounts(look.clients.ocs, people, unreadable)) {
     for (const { owner, account } of page) {
       if (account.enabled) look.enabled += 1;
       await compare(owner, account);
@@ -242,8 +257,8 @@ function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
 }
 
 /** What the directory says of somebody; undefined where an incomplete listing says nothing. */
-function directoryState({ roster }: Look, { subject, person }: Listed): DirectoryState | undefined {
-  if (!person && !roster.complete) return undefined;
+function directoryState({ roster }: Look, { subject, person, isUnreadable }: Listed): DirectoryState | undefined {
+  if (isUnreadable || (!person && !roster.complete)) return undefined;
   return { person, groups: person ? roster.map.of(subject) : [] };
 }
 

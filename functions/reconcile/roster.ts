@@ -10,6 +10,8 @@ export interface Listed {
   subject: string;
   accountId: string;
   person: Traits | undefined;
+  /** The directory lists them in a form that cannot be read: they are there, and that is all that is known. */
+  isUnreadable: boolean;
   record: SubjectRecord | undefined;
   /** The id by which Nextcloud lists the account, once it has been looked for there. */
   listedAs: string | undefined;
@@ -22,6 +24,8 @@ export interface Roster {
   /** How many people the directory has, how many are in the ledger, and how many of those the ledger has as active. */
   counts: { users: number; known: number; active: number };
   map: GroupMap;
+  /** How many more are listed of whom not even the subject can be read. */
+  unidentified: number;
   /** False when the listing of the people broke off: who is missing from it may still be there. */
   complete: boolean;
 }
@@ -60,7 +64,13 @@ export async function readRoster(sources: RosterSources, organization: Organizat
   const { value: map } = await directory.groups(now());
   for (let listing = 1; ; listing += 1) {
     try {
-      for await (const page of directory.people()) {
+      let unidentified = 0;
+      const unreadable = (subject: string | undefined): void => {
+        counts.users += 1;
+        if (subject === undefined) unidentified += 1;
+        else listedOf(people, organization, subject).isUnreadable = true;
+      };
+      for await (const page of directory.people(unreadable)) {
         for (const person of page) {
           const listed = listedOf(people, organization, person.subject);
           if (!listed.person) counts.users += 1;
@@ -68,11 +78,11 @@ export async function readRoster(sources: RosterSources, organization: Organizat
         }
         onProgress("people in Clavex", counts.users);
       }
-      return { people, counts, map, complete: true };
+      return { people, counts, map, unidentified, complete: true };
     } catch (error) {
       if (!(error instanceof Failure && error.failureClass === "transient" && error.origin !== "pipeline")) throw error;
       if (listing === MOST_LISTINGS && counts.users === 0) throw error;
-      if (listing === MOST_LISTINGS) return { people, counts, map, complete: false };
+      if (listing === MOST_LISTINGS) return { people, counts, map, unidentified: 0, complete: false };
       forgetPeople(people);
       counts.users = 0;
     }
@@ -86,7 +96,14 @@ function listedOf(people: Map<string, Listed>, { identity }: Organization, subje
   const key = lower === id ? id : lower;
   const known = people.get(key);
   if (known) return known;
-  const listed = { subject, accountId: id, person: undefined, record: undefined, listedAs: undefined };
+  const listed = {
+    subject,
+    accountId: id,
+    person: undefined,
+    isUnreadable: false,
+    record: undefined,
+    listedAs: undefined,
+  };
   people.set(key, listed);
   return listed;
 }
@@ -94,6 +111,7 @@ function listedOf(people: Map<string, Listed>, { identity }: Organization, subje
 /** Whoever was read may be gone by the next listing. */
 function forgetPeople(people: Map<string, Listed>): void {
   for (const [key, listed] of people) {
+    listed.isUnreadable = false;
     if (listed.record) listed.person = undefined;
     else people.delete(key);
   }
@@ -117,8 +135,8 @@ function compactPerson(person: Person, organization: Organization): Traits {
   const { attribute } = organization.quota;
   const value = Object.hasOwn(person.attributes, attribute) ? person.attributes[attribute] : undefined;
   const attributes = value === undefined ? NO_ATTRIBUTES : { [attribute]: value };
-  const { email, firstName, lastName, active, erased } = person;
-  return { email, firstName, lastName, active, erased, attributes };
+  const { email, firstName, lastName, active, erased, odd } = person;
+  return { email, firstName, lastName, active, erased, attributes, ...(odd ? { odd } : {}) };
 }
 
 function compactRecord(record: SubjectRecord, listed: Listed, intern: (text: string) => string): SubjectRecord {

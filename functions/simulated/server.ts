@@ -24,7 +24,8 @@ export interface Answer {
  * - `hang`: no answer, until the client gives up or the server is closed;
  * - `reset`: the connection is reset;
  * - `cut`: headers and half of the real answer's body, then the connection is destroyed (the work is always done);
- * - `slow`: the real answer, `ms` later.
+ * - `slow`: the real answer, `ms` later;
+ * - `changed`: the real answer, with something else in it.
  *
  * `match` says which requests (default: all), `times` how often (default: until cleared). With `after` the real work is
  * done before it goes wrong: the client sees a failure, but the change was made.
@@ -35,6 +36,7 @@ export type Fault = { match?: (request: RecordedRequest) => boolean; times?: num
   | { kind: "reset" }
   | { kind: "cut" }
   | { kind: "slow"; ms: number }
+  | { kind: "changed"; change: (answer: Answer, request: RecordedRequest) => Answer }
 );
 
 /** Adds faults to a running simulator; the first one that matches a request is used. */
@@ -102,10 +104,15 @@ export async function startServer({ port = 0, answer, serviceTime }: ServerOptio
       return answer(request);
     };
     if (fault === undefined) send(response, await work());
+    else if (fault.kind === "changed") send(response, fault.change(await work(), request));
     else await fail(fault, response, work);
   }
 
-  async function fail(fault: Fault, response: ServerResponse, work: () => Promise<Answer>): Promise<void> {
+  async function fail(
+    fault: Exclude<Fault, { kind: "changed" }>,
+    response: ServerResponse,
+    work: () => Promise<Answer>,
+  ): Promise<void> {
     if (fault.kind === "cut") return cut(response, await work());
     if (fault.kind === "slow") {
       const early = fault.after ? await work() : undefined;

@@ -314,7 +314,7 @@ describe("an answer that says nothing about a person", () => {
     ["another form", { hello: "world" }],
     ["a list where there is none", [1]],
     ["null", null],
-    ["a user without a state", { ...USER, is_active: undefined, items: [{ id: 5 }] }],
+    ["users without ids", { ...USER, id: undefined, items: [{ id: 5 }] }],
   ])("is 200 with JSON of %s", async (_, value) => {
     const api = await apiAnswering(() => jsonAnswer(200, value));
     await expect(api.user(SUBJECT)).rejects.toBeInstanceOf(ClavexMisrouted);
@@ -323,9 +323,9 @@ describe("an answer that says nothing about a person", () => {
   });
 
   it("names the fields that are wrong, not what is in them", async () => {
-    const api = await apiAnswering(() => jsonAnswer(200, { ...USER, email: 5, is_active: "secret-value" }));
+    const api = await apiAnswering(() => jsonAnswer(200, { ...USER, org_id: 5, is_active: "secret-value" }));
     const { message } = await api.user(SUBJECT).catch((error) => error);
-    expect(message).toContain("email");
+    expect(message).toContain("org_id");
     expect(message).toContain("is_active");
     expect(message).not.toContain("secret-value");
   });
