@@ -62,6 +62,12 @@ export async function readConfigured(
   return parseOrganization({ source, text: await readFile(source, "utf8") }, scheme).organization;
 }
 
+/** Whether somebody can log in to Clavex in this run: then nobody has to know the organization's UUID. */
+function canLogIn(options: SetupOptions, slug: string): boolean {
+  if (process.env[ADMIN_TOKEN]) return false;
+  return canAsk(options) || loginOfEnvironment(slug) !== undefined;
+}
+
 /** The answers: from the options, else what is configured, else asked for, where there is somebody to ask. */
 export async function ask(
   options: SetupOptions,
@@ -86,11 +92,10 @@ export async function ask(
     "--organization",
     "Slug of the organization in Clavex",
   );
-  const organizationId = await answer(
-    options.organizationId ?? known?.organizationId,
-    "--organization-id",
-    "UUID of the organization in Clavex",
-  );
+  const knownId = options.organizationId ?? known?.organizationId;
+  const organizationId =
+    knownId ??
+    (canLogIn(options, slug) ? "" : await answer(undefined, "--organization-id", "UUID of the organization in Clavex"));
   const clavexUrl = await answer(
     options.clavexUrl ?? known?.clavex.baseUrl,
     "--clavex-url",
@@ -123,6 +128,8 @@ export async function ask(
   };
 }
 
+const NOT_KNOWN_YET = "00000000-0000-0000-0000-000000000000";
+
 /**
  * Checks the answers with the organization's schema.
  *
@@ -131,7 +138,7 @@ export async function ask(
 export function validate({ slug, organizationId, clavexUrl, nextcloudUrl, username }: Answers): void {
   const document = {
     slug,
-    organizationId,
+    organizationId: organizationId || NOT_KNOWN_YET,
     clavex: { baseUrl: clavexUrl, webhookSecrets: ["env:NAME"] },
     nextcloud: { baseUrl: nextcloudUrl, username, password: "env:NAME" },
     identity: { scheme: "user_oidc", providerId: 1 },
@@ -140,34 +147,53 @@ export function validate({ slug, organizationId, clavexUrl, nextcloudUrl, userna
   if (problems) throw new ConfigurationError("setup-answers", problems, { fix: "Run setup again with other answers." });
 }
 
+/** Who sets things up in Clavex, and in which organization. */
+export interface Administrator {
+  /** Undefined: the steps in Clavex are left to a person. */
+  token: string | undefined;
+  organizationId: string;
+}
+
 /**
- * An administrator's token of Clavex: the demo's, the environment's, or that of a login for this run; without one, steps are
- * done by hand.
+ * An administrator of Clavex: the demo's token, the environment's, or a login for this run, which also tells the
+ * organization's UUID.
  *
- * @throws the errors of a login, and {CommandError} when it shows that the organization's UUID is another
+ * @throws the errors of a login, and {CommandError} when the UUID is not known, or another than was given
  */
-export async function findToken(
+export async function findAdministrator(
   options: SetupOptions,
   answers: Answers,
   demoOrganization: Organization | undefined,
   running: Running | undefined,
   pool: Dispatcher,
-): Promise<string | undefined> {
+): Promise<Administrator> {
   const given = process.env[ADMIN_TOKEN] || (demoOrganization && (await demoToken(demoOrganization, running)));
-  if (given) return given;
-  const credentials = await findCredentials(options, answers);
+  const credentials = given ? undefined : await findCredentials(options, answers);
   if (credentials === undefined) {
-    if (!canAsk(options)) return undefined;
-    return (await hidden("Clavex administrator's token (empty: the steps in Clavex are left to you): ")) || undefined;
+    const organizationId = await requireOrganizationId(options, answers);
+    if (given || !canAsk(options)) return { token: given, organizationId };
+    const token = await hidden("Clavex administrator's token (empty: the steps in Clavex are left to you): ");
+    return { token: token || undefined, organizationId };
   }
-  const { token, organizationId } = await logIn({ pool, baseUrl: answers.clavexUrl }, credentials);
-  if (credentials.slug === answers.slug && organizationId !== answers.organizationId) {
-    throw new CommandError(
-      `In Clavex the UUID of ${answers.slug} is ${organizationId}: give that as --organization-id.`,
-    );
+  const { token, organizationId: own } = await logIn({ pool, baseUrl: answers.clavexUrl }, credentials);
+  // An administrator of another organization, such as a superadmin: their login tells nothing of this one.
+  if (credentials.slug !== answers.slug)
+    return { token, organizationId: await requireOrganizationId(options, answers) };
+  if (answers.organizationId !== "" && answers.organizationId !== own) {
+    throw new CommandError(`In Clavex the UUID of ${answers.slug} is ${own}: give that as --organization-id.`);
   }
-  return token;
+  return { token, organizationId: own };
 }
+
+/** The UUID where no login tells it: given, or asked for now. */
+async function requireOrganizationId(options: SetupOptions, { organizationId }: Answers): Promise<string> {
+  const asked = async () => (canAsk(options) ? askFor("UUID of the organization in Clavex: ") : "");
+  const id = (organizationId || (await asked())).toLowerCase();
+  if (!UUID.test(id)) throw new CommandError("setup needs --organization-id, the UUID of the organization in Clavex");
+  return id;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What an administrator logs in with: from the environment, or asked for. The slug is that of their own organization. */
 async function findCredentials(options: SetupOptions, { slug, clavexUrl }: Answers): Promise<Credentials | undefined> {

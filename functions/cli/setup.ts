@@ -26,7 +26,7 @@ import {
   ask,
   askSecret,
   ENVIRONMENT_FILE,
-  findToken,
+  findAdministrator,
   isForAnother,
   readConfigured,
   type SetupOptions,
@@ -121,19 +121,21 @@ async function createContext(
   const configured = await readConfigured(folder, scheme, options.organization);
   const demoOrganization =
     configured === undefined && !isForAnother(options) ? await demoOf(pipeline.running) : undefined;
-  const answers = await ask(options, configured ?? demoOrganization, pipeline);
-  validate(answers);
+  const asked = await ask(options, configured ?? demoOrganization, pipeline);
+  validate(asked);
 
-  const { store, secrets } = await openStore(options, answers.slug, demoOrganization, closers);
-  const clavexPool = createPool(answers.clavexUrl, 2, CLAVEX_TIMEOUTS);
+  const { store, secrets } = await openStore(options, asked.slug, demoOrganization, closers);
+  const clavexPool = createPool(asked.clavexUrl, 2, CLAVEX_TIMEOUTS);
   closers.push(() => clavexPool.close());
-  const token = await findToken(options, answers, demoOrganization, pipeline.running, clavexPool);
+  const { running } = pipeline;
+  const { token, organizationId } = await findAdministrator(options, asked, demoOrganization, running, clavexPool);
+  const answers = { ...asked, organizationId };
   const givenAppPassword =
     process.env[APP_PASSWORD] ||
     ((await store.read("appPassword")) ? undefined : await askSecret(options, "Nextcloud app password", APP_PASSWORD));
   const nextcloudPool = createPool(answers.nextcloudUrl, 2, NEXTCLOUD_TIMEOUTS);
   closers.push(() => nextcloudPool.close());
-  const { clavexUrl: baseUrl, organizationId } = answers;
+  const { clavexUrl: baseUrl } = answers;
   const path = join(folder, `${answers.slug}.json`);
   return {
     answers,

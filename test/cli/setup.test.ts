@@ -225,8 +225,13 @@ describe("clavex-nextcloud setup", () => {
     administrator.CLAVEX_ADMIN_PASSWORD = password;
     const other = await setup("--organization-id", "1b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11");
     expect(other).toMatchObject({ code: 1, output: expect.stringContaining(`UUID of acme is ${ID}`) });
-    const done = await setup();
+    // Nobody has to know the organization's UUID: the login tells it.
+    const done = await cli(
+      ...["setup", "--yes", "--organization", "acme", "--webhook-url", `http://127.0.0.1:${port}`],
+      ...["--clavex-url", clavex.url, "--nextcloud-url", nextcloud.url],
+    );
     expect(done).toMatchObject({ code: 0, output: expect.stringMatching(/done +Clavex: API key/) });
+    expect(JSON.parse(await readFile(organizationFile(), "utf8"))).toMatchObject({ organizationId: ID });
     const doctor = await cli("doctor");
     expect(doctor.output).toMatch(/ok +Clavex has the OIDC client for Nextcloud/);
     expect(done.output + doctor.output).not.toContain(password);
