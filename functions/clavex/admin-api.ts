@@ -80,7 +80,10 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     const list = await get("/users?limit=1");
     if (list.status === 404)
       throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-    ownUsers(parse(list, pageSchema(listedUserSchema), "users").items);
+    const { items } = parse(list, pageSchema(listedUserSchema), "users");
+    ownUsers(items);
+    // A superadmin's key with a wrong organization id sees empty lists, and 404 for everybody.
+    if (items.length === 0) throw new ClavexMisrouted("HTTP 404 for a user, but Clavex lists no users at all");
   }
 
   /** @throws {ClavexMisrouted} when one is another organization's, or none is a user of this one */

@@ -8,7 +8,7 @@ import type { Organization } from "../core/organization.ts";
 import { matchesAny } from "../core/patterns.ts";
 import type { Person } from "../core/person.ts";
 import { quotaText } from "../core/quota.ts";
-import { type SubjectRecord, subjectItem } from "../core/record.ts";
+import { ofAccount, type SubjectRecord, subjectItem } from "../core/record.ts";
 import { printable } from "../core/text.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { createGroupLookup } from "../provision/group-lookup.ts";
@@ -65,8 +65,9 @@ async function explain(options: Options): Promise<void> {
     // Every group, those too that the policy leaves out: somebody may ask why.
     const { value: map } = await everyGroup(Number.NEGATIVE_INFINITY);
     const names = person ? map.of(subject) : [];
-    const account = await getAccount(own.ocs, accountId(organization.identity, subject));
-    const record = await ledger.subjects.get(organization.slug, subject);
+    const id = accountId(organization.identity, subject);
+    const account = await getAccount(own.ocs, id);
+    const record = ofAccount(await ledger.subjects.get(organization.slug, subject), id);
     const decision = await createGroupLookup(ledger.claims, Date.now).evaluate(
       {
         organization,

@@ -90,7 +90,7 @@ function show(
 }
 
 /** The report without what only the pipeline needs. */
-function forMachines({ differences, ...rest }: FullReport) {
+function forMachines({ differences, vanished: _, ...rest }: FullReport) {
   return {
     ...rest,
     differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => {

@@ -30,6 +30,14 @@ export function accountId(identity: Identity, subject: string): string {
   return (SCHEMES[identity.scheme] as Scheme<Identity>).accountId(identity, subject);
 }
 
+/** Whether account ids are the subjects themselves: then any organization could have the same ones. */
+export function hasRawIds(identity: Identity): boolean {
+  return accountId(identity, ANYBODY) === ANYBODY;
+}
+
+/** Every id is a prefix and a subject, or the hash of that: those of one subject tell for all. */
+export const ANYBODY = "00000000-0000-4000-8000-000000000000";
+
 /** The id of the Nextcloud group for a group name (already with the organization's prefix); see `groupProblem`. */
 export function groupId(identity: Identity, name: string): string {
   return (SCHEMES[identity.scheme] as Scheme<Identity>).groupId(identity, name);
@@ -40,8 +48,7 @@ export function groupId(identity: Identity, name: string): string {
  * a provider's identifier that is not used, are not in it.
  */
 export function identityFingerprint(identity: Identity): string {
-  const subject = "00000000-0000-4000-8000-000000000000";
-  return hash("sha256", `${accountId(identity, subject)}\n${groupId(identity, "group")}`);
+  return hash("sha256", `${accountId(identity, ANYBODY)}\n${groupId(identity, "group")}`);
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

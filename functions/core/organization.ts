@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { ConfigurationError } from "./failure.ts";
-import { groupId, identitySchema, schemeOf } from "./identity.ts";
+import { groupId, hasRawIds, identitySchema, schemeOf } from "./identity.ts";
 import { InvalidQuota, parseQuota } from "./quota.ts";
 import { type Found, together } from "./together.ts";
 
@@ -59,6 +59,16 @@ const identity = z.preprocess(
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What follows from all documents together; for an organization that is looked at alone there are no others. */
+interface Neighbourhood {
+  /** What the ids of other organizations' groups begin with. */
+  reservedPrefixes: readonly string[];
+  /** Whether another organization on the same Nextcloud has the same account ids. */
+  sharesIds?: boolean;
+  /** The accounts that the pipeline works with for other organizations on the same Nextcloud. */
+  actingAccounts?: readonly string[];
 }
 
 /** An organization's document: what docs/configuration.md describes, with every default filled in. */
@@ -133,13 +143,9 @@ export const organizationSchema = z
     message: "needs at least one reference, or clavex.apiKey: without both nobody's changes are ever seen",
     when: () => true,
   })
-  .transform((document) => ({
+  .transform((document): typeof document & Neighbourhood => ({
     ...document,
-    /**
-     * What the ids of other organizations' groups begin with. Not in the document: it follows from all documents together,
-     * and is empty for an organization that is looked at alone.
-     */
-    reservedPrefixes: [] as readonly string[],
+    reservedPrefixes: [],
   }));
 
 /** Deliveries or reconciliation. Sees documents in which other things are wrong, too. */
@@ -158,6 +164,23 @@ function needsNoMissingKey(document: unknown): boolean {
 
 /** One organization's configuration, validated, with all defaults. */
 export type Organization = z.output<typeof organizationSchema>;
+
+/** Whether an account of one of its ids may be another organization's, be it one of another pipeline. */
+export function mayShareIds({ identity, sharesIds = false }: Organization): boolean {
+  return sharesIds || hasRawIds(identity);
+}
+
+/** Whether the pipeline itself works with the account of this id. Nextcloud finds accounts in any letter case. */
+export function isActing({ nextcloud, actingAccounts = [] }: Organization, id: string): boolean {
+  return [nextcloud.username, ...actingAccounts].some((name) => name.toLowerCase() === id.toLowerCase());
+}
+
+/** Why nothing is done for a person whose account the pipeline works with. */
+export const OWN_ACCOUNT = "the pipeline works with this account: it is never changed or disabled";
+
+/** Why nothing is done to an account that may be anybody's. */
+export const UNCLAIMED =
+  "unclaimed, still enabled: the person is gone, and the account may be another organization's; disable it by hand if it is not";
 
 /**
  * What a valid document says and what has no effect, one sentence each. Such documents worked until somebody looked closely,

@@ -202,6 +202,15 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
 }
 
 /**
+ * The record as far as it is about this account. With another `identity` a person gets another account: of that one nothing
+ * was applied yet, nobody of us has disabled it, and its memberships are not ours.
+ */
+export function ofAccount(record: SubjectRecord | undefined, accountId: string): SubjectRecord | undefined {
+  if (!record || record.accountId === accountId) return record;
+  return { ...record, accountId, groups: [], disabledByUs: false, goneSince: undefined, applied: undefined };
+}
+
+/**
  * Before the change: the groups that are about to be joined and the lock that is about to be set. A crash in between must not
  * leave a membership or a lock that nobody owns.
  */

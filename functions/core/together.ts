@@ -1,4 +1,4 @@
-import { accountId, groupId, schemeOf } from "./identity.ts";
+import { ANYBODY, accountId, groupId, schemeOf } from "./identity.ts";
 import type { Organization } from "./organization.ts";
 
 /** One document among several: the organization in it, or what is wrong with it. */
@@ -39,6 +39,8 @@ export function together(found: readonly Found[]): Found[] {
       organization: organization && {
         ...organization,
         reservedPrefixes: reservedPrefixes(organization, organizations),
+        sharesIds: neighbours(organization, organizations).some((other) => idsMeet(organization, other)),
+        actingAccounts: neighbours(organization, organizations).map(({ nextcloud }) => nextcloud.username),
       },
     };
   });
@@ -97,9 +99,6 @@ function sharesDirectory({ clavex: first }: Organization, { clavex: second }: Or
   return first.baseUrl === second.baseUrl && first.apiKey !== undefined && second.apiKey !== undefined;
 }
 
-/** Every id is a prefix and a subject, or the hash of that: those of one subject tell for all. */
-const ANYBODY = "00000000-0000-4000-8000-000000000000";
-
 function idsMeet({ identity: first }: Organization, { identity: second }: Organization): boolean {
   const [one, other] = [schemeOf(first).making, schemeOf(second).making];
   // One provider has one set of settings, whatever the two documents say of it.
@@ -116,9 +115,15 @@ function idsMeet({ identity: first }: Organization, { identity: second }: Organi
 function reservedPrefixes(organization: Organization, organizations: readonly Organization[]): string[] {
   const own = namespaces(organization).at(-1);
   if (own === undefined) return [];
-  const others = organizations.filter((other) => other !== organization && sharesNextcloud(organization, other));
-  const reserved = others.flatMap(namespaces).filter((begin) => !own.startsWith(begin));
+  const reserved = neighbours(organization, organizations)
+    .flatMap(namespaces)
+    .filter((begin) => !own.startsWith(begin));
   return [...new Set(reserved)].sort();
+}
+
+/** The other organizations on the same Nextcloud. */
+function neighbours(organization: Organization, organizations: readonly Organization[]): Organization[] {
+  return organizations.filter((other) => other !== organization && sharesNextcloud(organization, other));
 }
 
 /** What an organization's group ids begin with: the identifier, then that with the prefix. None where they are hashed. */

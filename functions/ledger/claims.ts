@@ -18,6 +18,8 @@ export interface Claims {
   groups(origin: string): AsyncGenerator<(GroupClaim & { gid: string })[]>;
   /** Writes a group down as the organization's, unless somebody has it. Returns the claim that holds. */
   claimGroup(origin: string, gid: string, claim: GroupClaim): Promise<{ claim: GroupClaim; written: boolean }>;
+  /** Ends the organization's claim of a group that is gone. */
+  releaseGroup(origin: string, gid: string, owner: string): Promise<void>;
 }
 
 const GROUP = "group#";
@@ -40,6 +42,9 @@ export function createClaims(table: Table): Claims {
     async claimGroup(origin, gid, claim) {
       const { value, written } = await putOnce(table, groupKey(origin, gid), claim, groupClaimSchema);
       return { claim: value, written };
+    },
+    async releaseGroup(origin, gid, owner) {
+      await table.delete(groupKey(origin, gid), { when: "equal", field: "owner", value: owner });
     },
   };
 }

@@ -1,14 +1,32 @@
-import { OcsRefusal } from "./errors.ts";
+import * as z from "zod";
+import { NextcloudMisrouted, OcsRefusal } from "./errors.ts";
 import { groupSegment, type Ocs } from "./ocs.ts";
+
+/** Paths below `cloud/groups/` that are lists, not groups of that name; docs/facts/nextcloud.md 5. */
+const LISTS = new Set(["details", "users"]);
+/** The most that every version takes. */
+const PAGE = 500;
 
 /** Whether a group of this id exists (letter case matters). */
 export async function groupExists(ocs: Ocs, gid: string): Promise<boolean> {
+  if (LISTS.has(gid)) return isListed(ocs, gid);
   try {
     await ocs.call("GET", `cloud/groups/${groupSegment(gid)}`);
     return true;
   } catch (error) {
     if (error instanceof OcsRefusal && error.status === 404) return false;
     throw error;
+  }
+}
+
+/** Looks for a group that cannot be asked for by path among those that a search finds. */
+async function isListed(ocs: Ocs, gid: string): Promise<boolean> {
+  for (let offset = 0; ; offset += PAGE) {
+    const data = await ocs.call("GET", "cloud/groups", { search: gid, limit: String(PAGE), offset: String(offset) });
+    const page = z.object({ groups: z.array(z.unknown()) }).safeParse(data);
+    if (!page.success) throw new NextcloudMisrouted("Nextcloud's list of groups has an unexpected form");
+    if (page.data.groups.includes(gid)) return true;
+    if (page.data.groups.length === 0) return false;
   }
 }
 

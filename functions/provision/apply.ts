@@ -234,7 +234,8 @@ async function joinPrepared(application: Application, group: DesiredGroup): Prom
   if (!(await joinGroup(target.ocs, desired.accountId, group.gid))) {
     // Deleted in Nextcloud, or never made because a worker stopped after claiming it.
     // One that was to be adopted and is not there becomes ours.
-    if (group.source === "clavex") await lookup.claim(organization, target.nextcloudOrigin, group.gid, group.name);
+    if (group.source === "clavex")
+      await lookup.claim(organization, target.nextcloudOrigin, group.gid, group.name, true);
     if (!(await make(application, group))) return;
     if (!(await joinGroup(target.ocs, desired.accountId, group.gid)))
       return void skip(application, group, "Nextcloud does not find it");

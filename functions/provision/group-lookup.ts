@@ -32,15 +32,24 @@ export interface GroupLookup {
   /**
    * Writes a group down as the organization's before it is made or joined.
    *
+   * @param isGone Nextcloud does not have it: what this container knows of it may have ended since
    * @returns `new` when it was nobody's until now, `ours` when the organization had it before, `other` when another has it
    */
-  claim(organization: Organization, origin: string, gid: string, name: string): Promise<"new" | "ours" | "other">;
+  claim(
+    organization: Organization,
+    origin: string,
+    gid: string,
+    name: string,
+    isGone?: boolean,
+  ): Promise<"new" | "ours" | "other">;
 }
 
-/** How long "was there before" is believed; what is owned stays owned. */
+/** How long "was there before" is believed. */
 const LOCAL_MS = 60_000;
+/** How long a claim is: it ends with its group, and somebody may make one of the same id. */
+const OWNED_MS = 10 * 60_000;
 
-/** A lookup with a memory for the life of the container, so that a known group costs no request. */
+/** A lookup with a memory of some minutes, so that a known group costs next to no request. */
 export function createGroupLookup(claims: Pick<Claims, "group" | "claimGroup">, now: () => number): GroupLookup {
   const memory = createMemory(now);
 
@@ -101,9 +110,9 @@ export function createGroupLookup(claims: Pick<Claims, "group" | "claimGroup">, 
         await Promise.all(looks);
       }
     },
-    async claim(organization, origin, gid, name) {
+    async claim(organization, origin, gid, name, isGone = false) {
       const id = memoryKey(organization, origin, gid);
-      if (memory.get(id)?.ownership === "ours") return "ours";
+      if (!isGone && memory.get(id)?.ownership === "ours") return "ours";
       const { claim, written } = await claims.claimGroup(origin, gid, { owner: organization.slug, name });
       const ownership = ownershipOf(organization, claim.owner);
       memory.keep(id, { ownership, name: claim.name });
@@ -144,7 +153,7 @@ function createMemory(now: () => number) {
     },
     keep(id: string, knowledge: GroupKnowledge): GroupKnowledge {
       const owned = knowledge.ownership === "ours" || knowledge.ownership === "other";
-      const longest = owned ? Number.POSITIVE_INFINITY : LOCAL_MS;
+      const longest = owned ? OWNED_MS : LOCAL_MS;
       memory.set(id, { knowledge, until: now() + longest, longest });
       return knowledge;
     },

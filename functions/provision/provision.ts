@@ -6,9 +6,9 @@ import { Failure, isServers, isUndecided, PipelineFailure } from "../core/failur
 import { groupsWantedSince, isStale, isSuperseded, saysDeleted } from "../core/freshness.ts";
 import { accountId, schemeOf } from "../core/identity.ts";
 import type { PersonJob } from "../core/job.ts";
-import type { Organization } from "../core/organization.ts";
+import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
-import { groupsJoinedBy, takesAccess } from "../core/plan.ts";
+import { groupsJoinedBy, type Plan, takesAccess } from "../core/plan.ts";
 import {
   applied,
   departed,
@@ -18,6 +18,7 @@ import {
   isKnown,
   newRecord,
   oddlyAnswered,
+  ofAccount,
   ordered,
   parked,
   type SubjectRecord,
@@ -80,6 +81,8 @@ interface Tools {
   brake: Brake;
   apply: Apply;
   skeletonIsEmpty: SkeletonIsEmpty;
+  /** The accounts that were found to be claimed: claims of accounts do not end. */
+  claimed: Set<string>;
   now: () => number;
 }
 
@@ -95,21 +98,23 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
   const lookup = createGroupLookup(ledger.claims, now);
   const apply = createApply(lookup, guards.identity, createEditWithinLimit(ledger.edits, now));
   const skeletonIsEmpty = createSkeletonIsEmpty(ledger, now);
-  const tools: Tools = { ledger, lookup, apply, skeletonIsEmpty, brake: createBrake(ledger, now), now };
+  const claimed = new Set<string>();
+  const tools: Tools = { ledger, lookup, apply, skeletonIsEmpty, brake: createBrake(ledger, now), claimed, now };
   return async (received) => {
     const { job, sentAt } = received;
     const entered = await guards.enter(job, sentAt);
     const { organization, clients } = entered;
-    const record = await ledger.subjects.get(organization.slug, job.subject);
+    const id = accountId(organization.identity, job.subject);
+    const record = ofAccount(await ledger.subjects.get(organization.slug, job.subject), id);
     if (entered.paused) {
       const outcome = whilePaused(entered);
       // The full run that follows a pause must not take it for waiting.
       if (record?.queued !== undefined) await ledger.subjects.tryPut(organization.slug, dropped(record));
       return outcome;
     }
+    if (isActing(organization, id)) return { result: "ignored", why: OWN_ACCOUNT };
     if (clients.directory.mode === "api" && isSuperseded(record, job, sentAt, now()))
       return { result: "superseded", accountId: record?.accountId };
-    const id = accountId(organization.identity, job.subject);
     return guards.run(entered, (watched) =>
       bringUpToDate(tools, { ...received, ...entered, clients: watched, id, record, startedAt: now() }),
     );
@@ -148,7 +153,7 @@ async function lookAndCarryOut(
       return await carryOut(tools, work, decided.observation, decided.decision, account, progress);
     } catch (error) {
       if (error instanceof AccountAppeared && looks < MOST_LOOKS) {
-        work.record = await ledger.subjects.get(organization.slug, job.subject);
+        work.record = ofAccount(await ledger.subjects.get(organization.slug, job.subject), work.id);
         continue;
       }
       if (error instanceof Failure) return giveUp(tools, work, error, progress);
@@ -251,17 +256,18 @@ async function carryOut(
   tools: Tools,
   work: Work,
   observation: Observation,
-  decision: Decision,
+  decided: Decision,
   account: ActualAccount | undefined,
   progress: Progress,
 ): Promise<Outcome> {
   const { ledger, now } = tools;
   const { organization, clients, record: before } = work;
   const { slug } = organization;
+  const { refusal } = decided.plan;
+  if (refusal && decided.plan.operations.length === 0) throw refusal;
+  const claimed = await requireClaim(tools, work, { plan: decided.plan, account, person: observation.person });
+  const decision = claimed === "claimed" ? decided : withoutWrites(decided);
   const { desired, plan } = decision;
-  const { refusal } = plan;
-  if (refusal && plan.operations.length === 0) throw refusal;
-  if (!isKnown(before) && (account !== undefined || plan.operations.length > 0)) await claim(tools, work);
   const { groupsEmpty } = observation;
   const permitted = await permit(tools.brake, { organization, decision, record: before, groupsEmpty, now: now() });
   const { operations, admitted } = permitted;
@@ -349,11 +355,36 @@ function oddGroups(changes: AppliedChanges, { serverErrors }: SubjectRecord): Fa
   return undefined;
 }
 
-/** The first job that has to do with an account claims it: two organizations on one Nextcloud may compute the same id. */
-async function claim({ ledger }: Tools, { organization, clients, id }: Work): Promise<void> {
-  const owner = await ledger.claims.claimAccount(clients.nextcloudOrigin, id, organization.slug);
-  if (owner !== organization.slug)
-    throw new AccountConflict(`account ${id} belongs to organization ${owner}; nothing was touched`);
+/**
+ * Nothing is written to an account that the organization has not claimed, whatever its entry says: two organizations on one
+ * Nextcloud may compute the same id. Only a person whom the directory knows, in any state, makes a claim where that can be;
+ * somebody else's are gone from this directory, too.
+ *
+ * @throws {AccountConflict} when another organization has it
+ */
+async function requireClaim(
+  { ledger, claimed }: Tools,
+  { organization, clients, id, record }: Work,
+  { plan, account, person }: { plan: Plan; account: ActualAccount | undefined; person: Person | undefined },
+): Promise<"claimed" | "unclaimed"> {
+  const { nextcloudOrigin: origin } = clients;
+  const { slug } = organization;
+  if (plan.operations.length === 0 && (isKnown(record) || !account)) return "claimed";
+  const key = `${slug} ${origin} ${id}`;
+  if (claimed.has(key)) return "claimed";
+  const may = person !== undefined || !mayShareIds(organization);
+  const owner = may ? await ledger.claims.claimAccount(origin, id, slug) : await ledger.claims.account(origin, id);
+  if (owner === undefined) return "unclaimed";
+  if (owner !== slug) throw new AccountConflict(`account ${id} belongs to organization ${owner}; nothing was touched`);
+  claimed.add(key);
+  return "claimed";
+}
+
+/** What is left of a decision about an account that nobody has claimed. */
+function withoutWrites(decision: Decision): Decision {
+  const { plan } = decision;
+  if (plan.operations.length === 0) return decision;
+  return { ...decision, plan: { ...plan, operations: [], notes: [...plan.notes, UNCLAIMED] } };
 }
 
 /** How far a job has come: what was done of it, and whether all was done that takes access away. */

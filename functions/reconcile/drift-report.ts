@@ -1,16 +1,17 @@
 import type { OrganizationClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
 import { allowance, type Braked, type Held, hold, holdLeaves, type RunNumbers } from "../core/brake.ts";
-import { type DesiredAccount, desiredAccount, desiredHash } from "../core/desired.ts";
-import { PipelineFailure } from "../core/failure.ts";
+import { type DesiredAccount, desiredAccount, desiredHash, nextcloudGroup } from "../core/desired.ts";
+import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, identityFingerprint } from "../core/identity.ts";
-import type { Organization } from "../core/organization.ts";
+import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
 import { isKnown, isPostponedDue, type SubjectRecord } from "../core/record.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
+import { groupExists } from "../nextcloud/groups.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
 import { knownIdentity } from "../provision/identity-guard.ts";
 import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
@@ -63,8 +64,19 @@ interface Report<D extends Drift> {
 }
 
 export type LightReport = Report<LightDrift> & { mode: "light" };
-/** `accounts`: how many of the people's accounts Nextcloud has. */
-export type FullReport = Report<FullDrift> & { mode: "full"; accounts: number };
+export type FullReport = Report<FullDrift> & {
+  mode: "full";
+  /** How many of the people's accounts Nextcloud has. */
+  accounts: number;
+  vanished: VanishedGroups;
+};
+
+/** Groups of ours that are gone from the directory and from Nextcloud, and the entries that still know of memberships. */
+export interface VanishedGroups {
+  gids: string[];
+  members: SubjectRecord[];
+}
+
 export type DriftReport = LightReport | FullReport;
 
 export interface DriftReportDependencies {
@@ -99,6 +111,10 @@ interface Look {
   clients: OrganizationClients;
   roster: Roster;
   lookup: GroupLookup;
+  /** The ids of the groups that the organization has claimed; none in a light look. */
+  claimed: string[];
+  /** Who has claimed an account. */
+  claimOf: Claims["account"];
   /** Hundreds of people share a group: whose it is, and whether it exists, is asked once. */
   groups: Map<string, GroupKnowledge>;
   skeletonIsEmpty: boolean;
@@ -190,11 +206,15 @@ async function begin(
   if (made !== undefined && made.fingerprint !== identityFingerprint(organization.identity))
     throw new IdentityChanged(slug);
   const roster = await readRoster({ ledger, directory: directory.directory, now, onProgress }, organization);
-  const claims = mode === "full" ? await claimsReadAhead(ledger.claims, clients.nextcloudOrigin) : ledger.claims;
-  const lookup = createGroupLookup(claims, now);
+  const known =
+    mode === "full" ? await allClaims(ledger.claims, clients.nextcloudOrigin) : new Map<string, GroupClaim>();
+  const claimed = [...known].flatMap(([gid, { owner }]) => (owner === slug ? [gid] : []));
+  const lookup = createGroupLookup(claimsReadAhead(ledger.claims, known), now);
+  const { account: claimOf } = ledger.claims;
   const skeletonIsEmpty = mode === "full" && (await createSkeletonIsEmpty(ledger, now)(organization));
   const notes = unreadableNotes(roster);
-  return { organization, clients, roster, lookup, groups: new Map(), skeletonIsEmpty, notes, enabled: 0, now };
+  const claims = { lookup, claimed, claimOf, groups: new Map() };
+  return { organization, clients, roster, ...claims, skeletonIsEmpty, notes, enabled: 0, now };
 }
 
 /** Who is listed in a form that cannot be read is left as they are. */
@@ -207,18 +227,53 @@ function unreadableNotes({ people, unidentified }: Roster): Report<Drift>["notes
   return notes;
 }
 
-/** All claims at once, as it concerns all people; a group that is claimed stays so, and one that is not is asked about again. */
-async function claimsReadAhead(claims: Claims, origin: string): Promise<Claims> {
+/** All claims at once, as it concerns all people. */
+async function allClaims(claims: Claims, origin: string): Promise<Map<string, GroupClaim>> {
   const known = new Map<string, GroupClaim>();
   for await (const page of claims.groups(origin)) for (const claim of page) known.set(claim.gid, claim);
-  return { ...claims, group: async (of, gid) => known.get(gid) ?? claims.group(of, gid) };
+  return known;
+}
+
+/** A group that is claimed stays so during a look, and one that is not is asked about again. */
+function claimsReadAhead(claims: Claims, known: ReadonlyMap<string, GroupClaim>): Claims {
+  return { ...claims, group: async (origin, gid) => known.get(gid) ?? claims.group(origin, gid) };
+}
+
+/** The most groups that one look asks Nextcloud about because the directory does not have them any more. */
+const MOST_ASKED = 200;
+
+/**
+ * The groups of ours that are gone on both sides. Our claim has ended with them: somebody may make one of the same id. Not
+ * looked for when the directory shows no groups at all.
+ */
+async function vanishedGroups({ organization, clients, roster, claimed }: Look): Promise<VanishedGroups> {
+  const { names, isEmpty } = roster.map;
+  const current = new Set(
+    [...names].flatMap((name) => {
+      const found = nextcloudGroup(organization, name);
+      return "group" in found ? [found.group.gid] : [];
+    }),
+  );
+  const asked = isEmpty ? [] : claimed.filter((gid) => !current.has(gid)).slice(0, MOST_ASKED);
+  const gids: string[] = [];
+  for (const gid of asked) {
+    // An odd answer about one group is left to the next run.
+    const exists = await groupExists(clients.ocs, gid).catch((error) => {
+      if (error instanceof Failure && !isServers(error)) return true;
+      throw error;
+    });
+    if (!exists) gids.push(gid);
+  }
+  const records = gids.length === 0 ? [] : [...roster.people.values()].flatMap(({ record }) => record ?? []);
+  return { gids, members: records.filter(({ groups }) => groups.some((gid) => gids.includes(gid))) };
 }
 
 async function compareAll(
   look: Look,
   onProgress: (phase: string, count: number) => void,
-): Promise<Pick<FullReport, "mode" | "accounts" | "differences">> {
+): Promise<Pick<FullReport, "mode" | "accounts" | "differences" | "vanished">> {
   const { people } = look.roster;
+  const vanished = await vanishedGroups(look);
   const differences: FullDrift[] = [];
   let accounts = 0;
   const compare = async (listed: Listed, actual: ActualAccount | undefined): Promise<void> => {
@@ -244,7 +299,7 @@ async function compareAll(
     if (without % 1_000 === 0) onProgress("people without an account", without);
   }
   // Nextcloud's pages come in the order of ids, which are hashes.
-  return { mode: "full", accounts, differences: differences.sort(byName) };
+  return { mode: "full", accounts, vanished, differences: differences.sort(byName) };
 }
 
 function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
@@ -271,6 +326,10 @@ async function compareWithNextcloud(
   if (!directory) return undefined;
   const { organization, clients, roster, lookup, groups, skeletonIsEmpty, notes, now } = look;
   const { subject, record } = listed;
+  if (isActing(organization, listed.accountId)) {
+    notes.push({ subject, note: OWN_ACCOUNT });
+    return undefined;
+  }
   const decision = await lookup.evaluate(
     { organization, subject, directory, account, record, mayPurge: true, skeletonIsEmpty, now: now() },
     clients,
@@ -278,6 +337,10 @@ async function compareWithNextcloud(
     groups,
   );
   const { desired, plan } = decision;
+  if (plan.operations.length > 0 && (await isUnclaimed(look, listed))) {
+    notes.push({ subject, note: UNCLAIMED });
+    return undefined;
+  }
   for (const note of plan.notes) notes.push({ subject, note });
   // A conflict, or data that Nextcloud cannot hold: reported, and only what takes access away is a difference.
   if (plan.refusal) notes.push({ subject, note: plan.refusal.message });
@@ -294,12 +357,19 @@ async function compareWithNextcloud(
   };
 }
 
+/** Whether the account may be another organization's, as the directory does not know the person and nobody has claimed it. */
+async function isUnclaimed({ organization, clients, claimOf }: Look, { person, accountId }: Listed): Promise<boolean> {
+  if (person || !mayShareIds(organization)) return false;
+  return (await claimOf(clients.nextcloudOrigin, accountId)) !== organization.slug;
+}
+
 /** A light look: whoever is to have something else than what was applied last. */
 function compareWithLedger(look: Look, listed: Listed): LightDrift | undefined {
   const directory = directoryState(look, listed);
   if (!directory) return undefined;
   const { organization } = look;
   const { record } = listed;
+  if (isActing(organization, listed.accountId)) return undefined;
   const desired = desiredAccount(organization, listed.subject, directory);
   const hash = desiredHash(desired);
   // What was taken away only in part is not what was applied, even if that is desired again.

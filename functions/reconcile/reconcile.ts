@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { Clients } from "../clients.ts";
+import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Held } from "../core/brake.ts";
 import { isWithin } from "../core/clock.ts";
 import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
-import { isRefusalHeeded, newRecord, queued, unqueued } from "../core/record.ts";
+import { departed, isRefusalHeeded, newRecord, queued, unqueued } from "../core/record.ts";
 import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
@@ -13,7 +13,15 @@ import { createBrake } from "../provision/brake.ts";
 import type { Sender } from "../queue/queue.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
-import { type Drift, type DriftReport, driftReport, type Mode, onlyLeaves, takesAway } from "./drift-report.ts";
+import {
+  type Drift,
+  type DriftReport,
+  driftReport,
+  type FullReport,
+  type Mode,
+  onlyLeaves,
+  takesAway,
+} from "./drift-report.ts";
 import { recordRun } from "./record-run.ts";
 
 export interface ReconcileDependencies {
@@ -93,6 +101,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         });
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
+        if (report.mode === "full") await releaseClaims(ledger, organization.slug, clients.of(organization), report);
         for (const braked of ["deprovisions", "leaves"] as const)
           if (allowing[braked] > 0) await brake.allow(slug, allowing[braked], braked);
         const run = await sendJobs({ ...dependencies, now }, report, options);
@@ -103,6 +112,20 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
       await release();
     }
   };
+}
+
+/**
+ * The claims of groups that are gone have ended, and with them what the entries know of memberships. When an entry was written
+ * in between, the next run does it.
+ */
+async function releaseClaims(
+  { claims, subjects }: Ledger,
+  slug: string,
+  { nextcloudOrigin }: Pick<OrganizationClients, "nextcloudOrigin">,
+  { vanished: { gids, members } }: FullReport,
+): Promise<void> {
+  for (const record of members) if (!(await subjects.tryPut(slug, departed(record, gids)))) return;
+  for (const gid of gids) await claims.releaseGroup(nextcloudOrigin, gid, slug);
 }
 
 type Sending = Pick<ReconcileDependencies, "ledger" | "queue"> & { now: () => number };

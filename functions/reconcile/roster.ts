@@ -2,7 +2,7 @@ import { Failure } from "../core/failure.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, GroupMap, Person, Traits } from "../core/person.ts";
-import type { SubjectRecord } from "../core/record.ts";
+import { ofAccount, type SubjectRecord } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 
 /** One person of the directory, of the ledger, or of both. */
@@ -55,7 +55,7 @@ export async function readRoster(sources: RosterSources, organization: Organizat
   for await (const page of ledger.subjects.all(organization.slug)) {
     for (const record of page) {
       const listed = listedOf(people, organization, record.subject);
-      listed.record = compactRecord(record, listed, intern);
+      listed.record = compactRecord(ofAccount(record, listed.accountId) ?? record, listed, intern);
       if (record.state === "active") counts.active += 1;
     }
     counts.known = people.size;

@@ -1,4 +1,5 @@
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { parseEnv } from "node:util";
 import { PipelineFailure } from "../core/failure.ts";
 
@@ -44,11 +45,16 @@ export function environmentStore(
     return content === "" ? [] : content.split("\n").filter((line) => !line.startsWith(`${name}=`));
   };
   async function save(lines: string[]): Promise<void> {
-    // Restricted before a secret goes in: writeFile applies its mode only to a new file.
-    await chmod(path, ONLY_OWNER).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    });
-    await writeFile(path, lines.map((line) => `${line}\n`).join(""), { mode: ONLY_OWNER });
+    // Replaced as a whole: whoever reads it meanwhile, or after a crash, finds all of it. A link stays one.
+    const target = await realpath(path).catch(() => path);
+    const fresh = `${target}.${randomUUID()}`;
+    try {
+      await writeFile(fresh, lines.map((line) => `${line}\n`).join(""), { mode: ONLY_OWNER, flag: "wx", flush: true });
+      await rename(fresh, target);
+    } catch (error) {
+      await rm(fresh, { force: true });
+      throw error;
+    }
   }
 
   return {

@@ -492,8 +492,9 @@ describe("a user who is not found (404)", () => {
     expect(server.requests.at(-2)?.path).toBe(`/api/v1/organizations/${ORGANIZATION}/users?limit=1`);
   });
 
-  it("is gone from an organization without users too: an empty list is an answer here", async () => {
-    expect(await (await notFound(jsonAnswer(200, { items: [], has_more: false }))).user(SUBJECT)).toBeUndefined();
+  it("is not gone while no users are listed at all: a superadmin's key with a wrong organization id sees that", async () => {
+    const api = await notFound(jsonAnswer(200, { items: [], has_more: false }));
+    await expect(api.user(SUBJECT)).rejects.toBeInstanceOf(ClavexMisrouted);
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { conflicts } from "../../functions/core/together.ts";
+import { isActing, mayShareIds, type Organization } from "../../functions/core/organization.ts";
+import { conflicts, together } from "../../functions/core/together.ts";
 import { type Choices, IDENTITIES, organizationOf } from "./organization.ts";
 
 const NEXTCLOUD = "https://nextcloud.acme.example";
@@ -76,5 +77,28 @@ describe("organizations on two Nextclouds", () => {
   it("stand together with the same ids", () => {
     expect(conflicts(strangers({ identity: raw }, { identity: raw }, "https://nextcloud.beta.example"))).toEqual([]);
     expect(conflicts(strangers({ identity: raw }, { identity: raw }, `${NEXTCLOUD}/second`))).toEqual([]);
+  });
+});
+
+describe("what an organization learns of the others on its Nextcloud", () => {
+  const found = (organization: Organization) => ({
+    source: `${organization.slug}.json`,
+    slug: organization.slug,
+    organization,
+    problems: [],
+  });
+
+  it("is whether an account may be theirs, and which accounts are the pipeline's own", () => {
+    const [acme, beta] = relatives({ identity: hashed }).map(found);
+    if (!acme || !beta) return expect.fail();
+    const neighbours = together([acme, beta]).map(({ organization }) => organization);
+    expect(neighbours.map((each) => each && mayShareIds(each))).toEqual([true, true]);
+    expect(neighbours.map((each) => each && isActing(each, "PROVISIONER"))).toEqual([true, true]);
+    expect(mayShareIds(acme.organization)).toBe(false);
+  });
+
+  it("is that raw ids may be anybody's, also where it is alone", () => {
+    for (const identity of [raw, database]) expect(mayShareIds(organizationOf({ identity }))).toBe(true);
+    for (const identity of [providerBased, sociallogin]) expect(mayShareIds(organizationOf({ identity }))).toBe(false);
   });
 });

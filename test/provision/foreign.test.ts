@@ -146,6 +146,7 @@ describe("what was there before", () => {
     const tenant = await build({ identity: IDENTITIES.raw });
     tenant.nextcloud.addLocalUser({ id: "service" });
     const ada = tenant.person({}, ["eng"]);
+    tenant.person({ is_active: false });
     await tenant.bring(ada);
     tenant.clavex.deleteUser(tenant.organization.slug, ada.id);
     await tenant.bring(ada);

@@ -1,8 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Tenant, useOrganizations } from "../support/organization.ts";
+import { type Choices, type Tenant, useOrganizations } from "../support/organization.ts";
 
 const { build } = useOrganizations();
+
+/** A 404 is believed only while Clavex lists somebody: there is a person who has no account. */
+const buildWithOthers = async (choices: Choices = {}): Promise<Tenant> => {
+  const tenant = await build(choices);
+  tenant.person({ is_active: false });
+  return tenant;
+};
 
 describe("leavers", () => {
   const leaving: [string, (tenant: Tenant, person: ClavexUser) => void, string][] = [
@@ -18,7 +25,7 @@ describe("leavers", () => {
   ];
 
   it.each(leaving)("a person who is %s is disabled in one call and keeps all else", async (_, leave, state) => {
-    const tenant = await build({ scope: { groups: ["Cloud"] }, quota: { default: "5 GB" } });
+    const tenant = await buildWithOthers({ scope: { groups: ["Cloud"] }, quota: { default: "5 GB" } });
     const ada = tenant.person({}, ["Cloud", "eng"]);
     await tenant.bring(ada);
     const before = tenant.account(ada);
@@ -32,7 +39,7 @@ describe("leavers", () => {
   });
 
   it("a deleted person cannot log in any more", async () => {
-    const tenant = await build();
+    const tenant = await buildWithOthers();
     const ada = tenant.person();
     await tenant.bring(ada);
     tenant.clavex.deleteUser(tenant.organization.slug, ada.id);
@@ -41,7 +48,7 @@ describe("leavers", () => {
   });
 
   it("a deleted person whom we never saw, but who has an account by login, is disabled too", async () => {
-    const tenant = await build();
+    const tenant = await buildWithOthers();
     const ada = tenant.person();
     tenant.nextcloud.simulateLogin({ providerId: 1, sub: ada.id });
     tenant.clavex.deleteUser(tenant.organization.slug, ada.id);
@@ -59,7 +66,7 @@ describe("leavers", () => {
   });
 
   it("a deleted person is only disabled by a webhook where the policy says delete, however long ago", async () => {
-    const tenant = await build({ deprovision: { deleted: "delete", graceDays: 0 } });
+    const tenant = await buildWithOthers({ deprovision: { deleted: "delete", graceDays: 0 } });
     const ada = tenant.person();
     await tenant.bring(ada);
     tenant.clavex.deleteUser(tenant.organization.slug, ada.id);

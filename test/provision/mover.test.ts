@@ -78,6 +78,7 @@ describe("movers", () => {
     const tenant = await build({ quota: { default: "5 GB" } });
     const { slug } = tenant.organization;
     const ada = tenant.person({}, ["eng"]);
+    tenant.person({ is_active: false });
     const changes: (() => void)[] = [
       () => undefined,
       () => tenant.clavex.updateUser(slug, ada.id, { first_name: "Augusta" }),

@@ -456,6 +456,7 @@ describe("what comes of a replay", () => {
   test("a person who was deleted since does not come back", async () => {
     const tenant = await world.build();
     const [ada, grace] = [tenant.person({ last_name: TOO_LONG }), tenant.person()];
+    tenant.person({ is_active: false });
     await tenant.provisionNow(tenant.webhook(ada, "user.created"));
     await tenant.provisionNow(tenant.webhook(grace, "user.created"));
     await bench.giveUp({

@@ -1,6 +1,6 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CLAVEX_TIMEOUTS } from "../../functions/clavex/admin-api.ts";
@@ -461,6 +461,20 @@ describe("the environment file", () => {
     expect(await store.read("webhook")).toBe("new");
     await store.remove("webhook");
     expect(await readFile(environmentFile(), "utf8")).toBe("FIRST=1\n# a comment\n");
+  });
+
+  it("is replaced as a whole: a reader sees the old or the new one, a link stays, and nothing is left beside it", async () => {
+    const real = join(dirname(environmentFile()), "real.env");
+    await writeFile(real, "FIRST=1\n");
+    await symlink(real, environmentFile());
+    const before = (await stat(real)).ino;
+    await environmentStore(environmentFile(), "acme", {}).write("webhook", "new");
+    expect(await readFile(real, "utf8")).toBe("FIRST=1\nACME_WEBHOOK_SECRET=new\n");
+    const { ino, mode } = await stat(real);
+    expect([ino === before, mode & 0o777]).toEqual([false, 0o600]);
+    expect((await lstat(environmentFile())).isSymbolicLink()).toBe(true);
+    const beside = (await readdir(dirname(real))).filter((name) => name.includes("env"));
+    expect(beside.sort()).toEqual([basename(environmentFile()), "real.env"].sort());
   });
 
   it("reads back every secret as it was given", async () => {
