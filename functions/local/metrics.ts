@@ -121,7 +121,10 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     "People who left and whose account Nextcloud refuses to disable; at most five minutes old.",
     perOrganization,
   );
-  const held = gauge("brake_held", "1 while deprovisioning is blocked until an operator allows it.", perOrganization);
+  const held = gauge("brake_held", "1 while these are blocked until an operator allows them: deprovisions or leaves.", [
+    "organization",
+    "braked",
+  ]);
   const paused = gauge("paused", "1 while an operator has paused the organization.", perOrganization);
   const open = gauge("circuit_open", "1 while no jobs are tried: nextcloud, clavex or identity.", [
     "organization",
@@ -137,7 +140,8 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     let letters = 0;
     for await (const page of ledger.deadLetters.all(slug)) letters += page.length;
     dead.set({ organization: slug }, letters);
-    held.set({ organization: slug }, (await ledger.brakes.get(slug))?.state.held ? 1 : 0);
+    for (const braked of ["deprovisions", "leaves"] as const)
+      held.set({ organization: slug, braked }, (await ledger.brakes.get(slug, braked))?.state.held ? 1 : 0);
     paused.set({ organization: slug }, (await ledger.pauses.get(slug))?.paused ? 1 : 0);
     // Without its secrets it is not known which circuits are meant; /readyz says so.
     for (const { kind, failure } of await guards.circuits(slug).catch(none))

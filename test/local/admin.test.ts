@@ -73,7 +73,8 @@ describe("the admin port", () => {
       "clavex_nextcloud_oldest_job_age_seconds 0",
       'clavex_nextcloud_dead_letters{organization="acme"} 0',
       'clavex_nextcloud_leavers_still_enabled{organization="acme"} 0',
-      'clavex_nextcloud_brake_held{organization="acme"} 0',
+      'clavex_nextcloud_brake_held{organization="acme",braked="deprovisions"} 0',
+      'clavex_nextcloud_brake_held{organization="acme",braked="leaves"} 0',
       'clavex_nextcloud_circuit_open{organization="acme",circuit="nextcloud"} 0',
     ])
       expect(lines).toContain(line);
