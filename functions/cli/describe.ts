@@ -38,7 +38,7 @@ function describeOperation(operation: Operation, desired: DesiredAccount, actual
         ...operation.groups.map((group) => `group    + ${printable(group.name)}`),
       ];
     case "edit":
-      return [change(operation.key, undefined, operation.value)];
+      return [describeEdit(operation, desired, actual)];
     case "join":
       return [`group    + ${printable(operation.group.name)}`];
     case "leave":
@@ -50,6 +50,18 @@ function describeOperation(operation: Operation, desired: DesiredAccount, actual
     case "delete":
       return [`account  is deleted with its files (${REASONS[desired.state]}, and the grace days are over)`];
   }
+}
+
+function describeEdit(
+  { key, value }: Extract<Operation, { kind: "edit" }>,
+  desired: DesiredAccount,
+  actual: ActualAccount | undefined,
+): string {
+  const attribute = Object.values(ATTRIBUTES).find((each) => each.key === key);
+  const line = change(attribute?.label ?? key, actual && attribute?.text(actual), value);
+  return attribute === ATTRIBUTES.quota && desired.state === "active"
+    ? `${line} (${printable(desired.quotaRule)})`
+    : line;
 }
 
 /** @param changes the keys of the attributes that change; undefined for all of them */

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { createClients } from "../clients.ts";
+import { durationOfEdits, EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import { type Organization, withoutEffect } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { createAskPaused } from "../ledger/pause.ts";
@@ -82,6 +83,8 @@ function show(
   for (const each of [held, heldLeaves]) if (each) print(`Held: ${each.explanation}\n`);
   const count = (kind: string) => differences.filter((difference) => difference.kind === kind).length;
   const changes = differences.length - count("adopt");
+  const edits = differences.filter(({ operations }) => operations.some(({ kind }) => kind === "edit")).length;
+  for (const line of describeEdits(edits)) print(`${line}\n`);
   print(
     changes === 0
       ? `Nothing to change${count("adopt") > 0 ? `; ${count("adopt")} accounts are taken note of` : ""}.`
@@ -89,8 +92,21 @@ function show(
   );
 }
 
+const HOUR_MS = 60 * 60_000;
+
+/** How long so many edits of accounts take, where that is worth a word. */
+function describeEdits(edits: number): string[] {
+  const milliseconds = durationOfEdits(edits);
+  if (milliseconds === 0) return [];
+  const hours = Math.round(milliseconds / HOUR_MS);
+  const time = hours > 1 ? `${hours} hours` : `${Math.ceil(milliseconds / 60_000)} minutes`;
+  return [
+    `${edits} of the changes are edits of e-mail address or quota, of which Nextcloud takes ${EDITS_AT_ONCE} in ten minutes: they take about ${time}; nothing else waits for them. With an empty skeleton there is no limit: docs/configuration.md.`,
+  ];
+}
+
 /** The report without what only the pipeline needs. */
-function forMachines({ differences, vanished: _, ...rest }: FullReport) {
+function forMachines({ differences, vanished: _, lost: __, filesInNewAccount: ___, ...rest }: FullReport) {
   return {
     ...rest,
     differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => {

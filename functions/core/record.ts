@@ -4,7 +4,8 @@ import type { Braked } from "./brake.ts";
 import { believed } from "./clock.ts";
 import type { DesiredAccount } from "./desired.ts";
 import { desiredHash, groupsHash } from "./desired.ts";
-import type { Plan } from "./plan.ts";
+import type { Organization } from "./organization.ts";
+import type { Operation, Plan } from "./plan.ts";
 
 /** What the ledger remembers of one subject. It changes by the transitions below, and by nothing else. */
 export interface SubjectRecord {
@@ -41,6 +42,8 @@ export interface SubjectRecord {
   failures: number;
   /** How often in a row a server failed to read or write this person although it answered for others. */
   serverErrors: number;
+  /** When we made the account (milliseconds since the epoch); undefined where it was there before, or an older version made it. */
+  madeAt: number | undefined;
   /** Since when an edit of the account has waited for its turn (milliseconds since the epoch); see core/edit-slots.ts. */
   pendingEdit: number | undefined;
   /** Counts the writes, so that two workers with the same subject cannot overwrite each other; 0 before the first. */
@@ -115,6 +118,7 @@ const itemSchema = z.looseObject({
   queuedHash: z.string().optional(),
   queuedAt: z.number().optional(),
   pendingEdit: z.number().optional().catch(undefined),
+  madeAt: z.number().optional().catch(undefined),
   revision: z.number(),
 });
 
@@ -125,7 +129,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...later } = others;
   const { lastSeenEnabled, ineffectiveHash, ineffectiveKeys = [], postponedAt, postponedTimes = 1, ...counts } = later;
   const { failures = 0, serverErrors = 0, admittedAt, admittedFor, ...waiting } = counts;
-  const { queuedHash, queuedAt, pendingEdit, ...foreign } = waiting;
+  const { queuedHash, queuedAt, pendingEdit, madeAt, ...foreign } = waiting;
   const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
   return {
     subject,
@@ -144,6 +148,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     postponed: postponedAt === undefined ? undefined : { at: postponedAt, times: postponedTimes },
     failures,
     serverErrors,
+    madeAt,
     pendingEdit,
     revision,
     foreign,
@@ -195,6 +200,7 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
     postponed: undefined,
     failures: 0,
     serverErrors: 0,
+    madeAt: undefined,
     pendingEdit: undefined,
     revision: 0,
     foreign: {},
@@ -287,6 +293,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     postponed: result.postponed ? { at: now, times: (record.postponed?.times ?? 0) + 1 } : undefined,
     failures: 0,
     serverErrors: 0,
+    madeAt: plan.operations.some(makesAccount) ? now : record.madeAt,
     pendingEdit: editWaits ? (believed(record.pendingEdit, now) ?? now) : undefined,
   };
 }
@@ -330,6 +337,9 @@ export function disabledUnread(
   const disabledByUs = record.disabledByUs || record.lastSeenEnabled === true;
   return { ...after, disabledByUs, lastSeenEnabled: record.lastSeenEnabled };
 }
+
+const makesAccount = ({ kind, effect }: Operation): boolean =>
+  kind === "create" || (kind === "upsert" && effect === "grants");
 
 /** Since when a person has been in the state that they are in: each state begins its own grace period. */
 function goneSince(record: SubjectRecord, state: SubjectState, now: number): number | undefined {
@@ -386,6 +396,42 @@ export function isRefusalHeeded(
   if (refused.unrevoked === "nothing" && !closes) return true;
   // A refusal in the future is one of a clock that was ahead: trying again costs one request.
   return refused.at <= now && now < refused.at + againAfter(refused.times);
+}
+
+/** Whether the person can use the account, as far as the ledger knows: they are active, or what they are now lets them keep it. */
+export function hasAccess(
+  { deprovision }: Pick<Organization, "deprovision">,
+  record: SubjectRecord | undefined,
+): record is SubjectRecord {
+  if (!record || record.state === "new") return false;
+  return record.state === "active" || (deprovision[record.state] === "keep" && !record.disabledByUs);
+}
+
+/**
+ * Whether a person is to lose an account that Nextcloud does not show. That the ledger knows it as theirs means that it may come
+ * to light again, as accounts of user_oidc do when the app is enabled again: the person is not done with.
+ */
+export function isUnseen(
+  organization: Pick<Organization, "deprovision">,
+  record: SubjectRecord | undefined,
+  desired: DesiredAccount,
+  account: object | undefined,
+): record is SubjectRecord {
+  const { state } = desired;
+  if (account !== undefined || state === "active" || organization.deprovision[state] === "keep") return false;
+  return hasAccess(organization, record);
+}
+
+/** A full run saw other accounts and not this one: it is gone, and with it all that was to be taken away. */
+export function vanished(record: SubjectRecord, desired: DesiredAccount, now: number): SubjectRecord {
+  return {
+    ...record,
+    state: desired.state,
+    groups: [],
+    disabledByUs: false,
+    goneSince: goneSince(record, desired.state, now),
+    ...(record.applied === undefined ? {} : { applied: { ...record.applied, desiredHash: desiredHash(desired) } }),
+  };
 }
 
 /** How many people can still use an account that Nextcloud refused to disable. */

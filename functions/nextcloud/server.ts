@@ -104,6 +104,19 @@ export async function readAppVersion(ocs: Ocs, app: string): Promise<string | un
   return info.success ? info.data.version : "unknown";
 }
 
+/**
+ * Upgrades disable apps that do not fit: then the accounts of user_oidc are still there, and nobody sees them.
+ *
+ * @throws {NextcloudMisrouted} when the app user_oidc is not enabled
+ */
+export async function requireUserOidc(ocs: Ocs): Promise<void> {
+  if ((await readAppVersion(ocs, "user_oidc")) !== undefined) return;
+  throw new NextcloudMisrouted(
+    "the app user_oidc is disabled in Nextcloud, so its accounts are invisible",
+    "Enable the app user_oidc in Nextcloud: occ app:enable user_oidc. Nobody is forgotten meanwhile.",
+  );
+}
+
 async function getAnonymously(pool: Dispatcher, path: string, headers: Record<string, string> = {}): Promise<Answer> {
   return send(pool, { method: "GET", path, headers: { accept: "application/json", ...headers } }).catch((error) => {
     throw unreachable(error);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { anotherAccount } from "../core/account.ts";
 import { isWithin } from "../core/clock.ts";
 import { ConfigurationError, PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, IdentityMismatch, identityFingerprint } from "../core/identity.ts";
@@ -6,7 +7,8 @@ import type { Organization } from "../core/organization.ts";
 import { isKnown } from "../core/record.ts";
 import type { IdentityItem } from "../ledger/identity.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { removeFreshAccount } from "../nextcloud/accounts.ts";
+import { getAccount, removeFreshAccount } from "../nextcloud/accounts.ts";
+import type { Ocs } from "../nextcloud/ocs.ts";
 import type { Target } from "./group-lookup.ts";
 
 /** Stops an organization whose account ids are not, or no longer, the ones that Nextcloud computes. */
@@ -84,6 +86,8 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
       confirmed.add(id);
       return;
     }
+    if (isTheSameButForSpelling(made, expected) || (await belongsToCore(target.ocs, made)))
+      throw anotherAccount(expected, made);
     confirmed.delete(id);
     await identities.update(organization.slug, { fingerprint, mismatch: { at: now(), made, expected } });
     const claimed = await ledger.claims.account(target.nextcloudOrigin, made);
@@ -148,6 +152,16 @@ export async function knownIdentity(
   throw new ConfigurationError("slug-changed", [problem], {
     fix: `Put "slug": "${before}" back: under another slug nobody's account is known as ours, and leavers would keep theirs.`,
   });
+}
+
+/** An account that was there before: how ids are computed has nothing to do with it. */
+const isTheSameButForSpelling = (made: string, expected: string): boolean =>
+  made.trim().toLowerCase() === expected.trim().toLowerCase();
+
+/** Core's accounts are found by e-mail address as well: no other id was computed, somebody's account came in between. */
+async function belongsToCore(ocs: Ocs, id: string): Promise<boolean> {
+  const account = await getAccount(ocs, id).catch(() => undefined);
+  return account?.id === id && account.backend === "Database";
 }
 
 /** One identity of one organization. */

@@ -16,6 +16,7 @@ import {
   dropped,
   intended,
   isKnown,
+  isUnseen,
   newRecord,
   oddlyAnswered,
   ofAccount,
@@ -27,6 +28,7 @@ import {
 import { printable } from "../core/text.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
+import { requireUserOidc } from "../nextcloud/server.ts";
 import { UnreadableJob } from "../queue/errors.ts";
 import { AccountAppeared, type AppliedChanges, type Apply, createApply } from "./apply.ts";
 import { type Brake, createBrake } from "./brake.ts";
@@ -71,6 +73,18 @@ class KeepsFailing extends PipelineFailure {
 class EditWaits extends PipelineFailure {
   constructor() {
     super("transient", "edit-waits", "Nextcloud takes no more edits of accounts for now; the rest was done", "subject");
+  }
+}
+
+/** Nextcloud does not show an account that the ledger knows, of somebody who is to lose it. */
+class AccountUnseen extends PipelineFailure {
+  constructor(id: string) {
+    super(
+      "transient",
+      "account-unseen",
+      `Nextcloud does not show the account ${id}, which is to be disabled: it is looked at again until a full run finds it gone`,
+      "subject",
+    );
   }
 }
 
@@ -268,6 +282,7 @@ async function carryOut(
   const claimed = await requireClaim(tools, work, { plan: decided.plan, account, person: observation.person });
   const decision = claimed === "claimed" ? decided : withoutWrites(decided);
   const { desired, plan } = decision;
+  if (isUnseen(organization, before, desired, account)) await requireGone(work);
   const { groupsEmpty } = observation;
   const permitted = await permit(tools.brake, { organization, decision, record: before, groupsEmpty, now: now() });
   const { operations, admitted } = permitted;
@@ -353,6 +368,16 @@ function oddGroups(changes: AppliedChanges, { serverErrors }: SubjectRecord): Fa
   for (const { group, failure } of changes.odd)
     changes.notes.push(`group ${printable(group.name)} is skipped: ${printable(failure.message)}`);
   return undefined;
+}
+
+/**
+ * Somebody is to lose an account that the ledger knows and Nextcloud does not show. It is looked at again until it is seen, or
+ * a full run finds it gone; where there are no full runs, a second look while user_oidc is enabled has to do.
+ */
+async function requireGone({ organization, clients, id }: Work): Promise<void> {
+  const { ocs, directory } = clients;
+  if (schemeOf(organization.identity).making.by === "user_oidc") await requireUserOidc(ocs);
+  if (directory.mode === "api" || (await getAccount(ocs, id)) !== undefined) throw new AccountUnseen(id);
 }
 
 /**

@@ -3,15 +3,16 @@ import type { ActualAccount } from "../core/account.ts";
 import { allowance, type Braked, type Held, hold, holdLeaves, type RunNumbers } from "../core/brake.ts";
 import { type DesiredAccount, desiredAccount, desiredHash, nextcloudGroup } from "../core/desired.ts";
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
-import { IdentityChanged, identityFingerprint } from "../core/identity.ts";
+import { IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
-import { isKnown, isPostponedDue, type SubjectRecord } from "../core/record.ts";
+import { hasAccess, isKnown, isPostponedDue, isUnseen, type SubjectRecord } from "../core/record.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
 import { groupExists } from "../nextcloud/groups.ts";
+import { requireUserOidc } from "../nextcloud/server.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
 import { knownIdentity } from "../provision/identity-guard.ts";
 import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
@@ -69,6 +70,9 @@ export type FullReport = Report<FullDrift> & {
   /** How many of the people's accounts Nextcloud has. */
   accounts: number;
   vanished: VanishedGroups;
+  lost: LostAccount[];
+  /** The document says that new accounts get no files, and one that nobody has logged in to has some. */
+  filesInNewAccount: boolean;
 };
 
 /** Groups of ours that are gone from the directory and from Nextcloud, and the entries that still know of memberships. */
@@ -77,6 +81,11 @@ export interface VanishedGroups {
   members: SubjectRecord[];
 }
 
+/** Somebody who is to lose an account that is gone from Nextcloud, although the ledger knows it. */
+export interface LostAccount {
+  record: SubjectRecord;
+  desired: DesiredAccount;
+}
 export type DriftReport = LightReport | FullReport;
 
 export interface DriftReportDependencies {
@@ -121,6 +130,9 @@ interface Look {
   notes: Report<Drift>["notes"];
   /** How many enabled accounts of the people were seen. */
   enabled: number;
+  lost: LostAccount[];
+  /** Since when Nextcloud's skeleton is said to be empty (milliseconds since the epoch); undefined while it is not. */
+  emptySince: number | undefined;
   now: () => number;
 }
 
@@ -212,9 +224,22 @@ async function begin(
   const lookup = createGroupLookup(claimsReadAhead(ledger.claims, known), now);
   const { account: claimOf } = ledger.claims;
   const skeletonIsEmpty = mode === "full" && (await createSkeletonIsEmpty(ledger, now)(organization));
-  const notes = unreadableNotes(roster);
-  const claims = { lookup, claimed, claimOf, groups: new Map() };
-  return { organization, clients, roster, ...claims, skeletonIsEmpty, notes, enabled: 0, now };
+  const measured = skeletonIsEmpty ? await ledger.skeletons.get(clients.nextcloudOrigin) : undefined;
+  return {
+    organization,
+    clients,
+    roster,
+    lookup,
+    claimed,
+    claimOf,
+    groups: new Map(),
+    skeletonIsEmpty,
+    emptySince: skeletonIsEmpty ? (measured?.at ?? 0) : undefined,
+    notes: unreadableNotes(roster),
+    enabled: 0,
+    lost: [],
+    now,
+  };
 }
 
 /** Who is listed in a form that cannot be read is left as they are. */
@@ -271,11 +296,12 @@ async function vanishedGroups({ organization, clients, roster, claimed }: Look):
 async function compareAll(
   look: Look,
   onProgress: (phase: string, count: number) => void,
-): Promise<Pick<FullReport, "mode" | "accounts" | "differences" | "vanished">> {
-  const { people } = look.roster;
+): Promise<Pick<FullReport, "mode" | "accounts" | "differences" | "vanished" | "lost" | "filesInNewAccount">> {
+  const { people, counts } = look.roster;
   const vanished = await vanishedGroups(look);
   const differences: FullDrift[] = [];
   let accounts = 0;
+  let filesInNewAccount = false;
   const compare = async (listed: Listed, actual: ActualAccount | undefined): Promise<void> => {
     const drift = await compareWithNextcloud(look, listed, actual);
     if (drift) differences.push(drift);
@@ -287,11 +313,16 @@ async function compareAll(
   for await (const page of findAccounts(look.clients.ocs, people, unreadable)) {
     for (const { owner, account } of page) {
       if (account.enabled) look.enabled += 1;
+      filesInNewAccount ||= hasFilesFromSkeleton(look, owner, account);
       await compare(owner, account);
     }
     accounts += page.length;
     onProgress("accounts in Nextcloud", accounts);
   }
+  // Where the backend shows nobody at all, that says nothing of anybody.
+  const { identity } = look.organization;
+  if (accounts === 0 && counts.active > 0 && schemeOf(identity).making.by === "user_oidc")
+    await requireUserOidc(look.clients.ocs);
   let without = 0;
   for (const listed of people.values()) {
     await compare(listed, undefined);
@@ -299,7 +330,15 @@ async function compareAll(
     if (without % 1_000 === 0) onProgress("people without an account", without);
   }
   // Nextcloud's pages come in the order of ids, which are hashes.
-  return { mode: "full", accounts, vanished, differences: differences.sort(byName) };
+  const { lost } = look;
+  return { mode: "full", accounts, vanished, lost, filesInNewAccount, differences: differences.sort(byName) };
+}
+
+/** Whoever has never logged in has no files of their own: those in an account made since then are the skeleton's. */
+function hasFilesFromSkeleton({ emptySince }: Look, { record }: Listed, account: ActualAccount): boolean {
+  const { backend, hasLoggedIn, used = 0 } = account;
+  if (emptySince === undefined || record?.madeAt === undefined || record.madeAt < emptySince) return false;
+  return backend === "user_oidc" && !hasLoggedIn && used > 0;
 }
 
 function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
@@ -337,6 +376,7 @@ async function compareWithNextcloud(
     groups,
   );
   const { desired, plan } = decision;
+  if (isUnseen(organization, record, desired, account)) look.lost.push({ record, desired });
   if (plan.operations.length > 0 && (await isUnclaimed(look, listed))) {
     notes.push({ subject, note: UNCLAIMED });
     return undefined;
@@ -399,12 +439,6 @@ function leavesMoreThanJoins(desired: DesiredAccount, record: SubjectRecord | un
   if (desired.state !== "active" || desired.directoryGroups === "unknown") return false;
   const [before, after] = [new Set(record?.groups), new Set(desired.directoryGroups.map(({ gid }) => gid))];
   return before.difference(after).size > after.difference(before).size;
-}
-
-/** Whether the person can use the account, as far as the ledger knows: they are active, or what they are now lets them keep it. */
-function hasAccess({ deprovision }: Organization, record: SubjectRecord | undefined): boolean {
-  if (!record || record.state === "new") return false;
-  return record.state === "active" || (deprovision[record.state] === "keep" && !record.disabledByUs);
 }
 
 function kindOf(

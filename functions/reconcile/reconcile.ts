@@ -5,7 +5,8 @@ import type { Held } from "../core/brake.ts";
 import { isWithin } from "../core/clock.ts";
 import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
-import { departed, isRefusalHeeded, newRecord, queued, unqueued } from "../core/record.ts";
+import type { Organization } from "../core/organization.ts";
+import { departed, isRefusalHeeded, newRecord, queued, unqueued, vanished } from "../core/record.ts";
 import { LOCK_MS } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
@@ -102,6 +103,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
         if (report.mode === "full") await releaseClaims(ledger, organization.slug, clients.of(organization), report);
+        if (report.mode === "full") await keepProofs({ ledger, now }, organization, report);
         for (const braked of ["deprovisions", "leaves"] as const)
           if (allowing[braked] > 0) await brake.allow(slug, allowing[braked], braked);
         const run = await sendJobs({ ...dependencies, now }, report, options);
@@ -126,6 +128,16 @@ async function releaseClaims(
 ): Promise<void> {
   for (const record of members) if (!(await subjects.tryPut(slug, departed(record, gids)))) return;
   for (const gid of gids) await claims.releaseGroup(nextcloudOrigin, gid, slug);
+}
+
+/** What a full run proves of Nextcloud is written down for the worker, which sees one account at a time. */
+async function keepProofs(
+  { ledger, now }: Pick<Sending, "ledger" | "now">,
+  { slug, nextcloud: { baseUrl } }: Organization,
+  report: FullReport,
+): Promise<void> {
+  for (const { record, desired } of report.lost) await ledger.subjects.tryPut(slug, vanished(record, desired, now()));
+  if (report.filesInNewAccount) await ledger.skeletons.put(baseUrl, { empty: false, at: now() });
 }
 
 type Sending = Pick<ReconcileDependencies, "ledger" | "queue"> & { now: () => number };

@@ -110,6 +110,8 @@ export class NextcloudState {
   readonly flags: LoginFlags;
   /** Whose copy a new home gets, and an old one again with each POST of user_oidc; may be changed. */
   readonly skeleton: Map<string, string>;
+  /** Accounts of a backend are not seen while its app is disabled. */
+  isEnabled: (backend: Backend) => boolean = () => true;
   readonly #accounts = new Map<string, Account>();
   readonly #groups = new Map<string, Group>();
   /** Every e-mail address that was ever set: most look-ups need not search for one. */
@@ -144,7 +146,8 @@ export class NextcloudState {
    * with this e-mail address.
    */
   lookUp(name: string): Account | undefined {
-    const found = this.account(name);
+    const known = this.account(name);
+    const found = known && this.shown(known) ? known : undefined;
     const email = name.toLowerCase();
     if (this.version < 32 || !this.#emails.has(email) || found?.rows.has("Database")) return found;
     return [...this.accounts()].find((account) => account.email === email && account.rows.has("Database")) ?? found;
@@ -158,7 +161,7 @@ export class NextcloudState {
   shown(account: Account): { backend: Backend; row: Row } | undefined {
     const { firstBackend } = this.traits;
     for (const backend of [firstBackend, firstBackend === "Database" ? "user_oidc" : "Database"] as const) {
-      const row = account.rows.get(backend);
+      const row = this.isEnabled(backend) ? account.rows.get(backend) : undefined;
       if (row !== undefined) return { backend, row };
     }
     return undefined;
@@ -170,7 +173,7 @@ export class NextcloudState {
    */
   searchIds({ search, limit, offset }: Page): string[] {
     const found = new Set<string>();
-    for (const backend of ["Database", "user_oidc"] as const) {
+    for (const backend of (["Database", "user_oidc"] as const).filter(this.isEnabled)) {
       const ids = this.#idsOf(backend).filter(
         (id) => search === "" || this.#matches(id, backend, search.toLowerCase()),
       );

@@ -132,6 +132,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     new Map(Object.entries(skeleton)),
   );
   const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map() };
+  state.isEnabled = (backend) => backend === "Database" || settings.apps.has(backend);
   const access = new Access(state, credentials, { now, bruteForce });
   const sessions = new Sessions();
   const switches: Switches = { maintenance: false, refusesAppPasswords: false };

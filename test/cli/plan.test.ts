@@ -85,10 +85,11 @@ describe("plan on an organization of one's own", () => {
     };
     expect(block(`  ~ Grace Hopper  ${mover.id}`)).toEqual([
       "group    - old",
-      'name     "Grace Murray" -> "Grace Hopper"',
-      'quota    "1 GB" -> "50 GB" (group finance)',
       "group    + finance",
+      'quota    "1 GB" -> "50 GB" (group finance)',
     ]);
+    // She has logged in: a name cannot be written over her files, and is no difference.
+    expect(output).toContain(`! ${mover.id}: the changed name cannot be written`);
     expect(block(`  - Linus Pauling  ${suspended.id}`)).toEqual(["account  is disabled (suspended in Clavex)"]);
     expect(block(`  = Barbara Liskov  ${known.id}`)).toEqual(["the account is right; the ledger takes note of it"]);
     expect(block(`  + Ada Lovelace  ${joiner.id}`)).toEqual([
@@ -209,12 +210,31 @@ describe("plan on an organization of one's own", () => {
     expect([nothing.code, JSON.parse(nothing.output)]).toEqual([0, [expect.objectContaining({ differences: [] })]]);
   });
 
+  test("says how long many edits take", async () => {
+    for (let index = 0; index < 301; index += 1) {
+      const person = office.person();
+      office.nextcloud.simulateLogin({
+        providerId: 1,
+        sub: person.id,
+        claims: { name: "Ada Lovelace", email: person.email, quota: "1 GB" },
+      });
+    }
+    const { output } = await office.command("plan");
+    expect(output).toMatch(/301 of the changes are edits .* take about 61 minutes; nothing else waits/);
+  });
+
   test("control characters in names, groups and answers do not reach the terminal", async () => {
     const joiner = office.person({ first_name: "Ada\u001b[2J\u0007", last_name: "Love\u202elace\u009b" }, [
       "eng\u001b]0;owned\u0007",
     ]);
     const mover = office.person();
-    logIn(mover, { name: "Old\u001b[31m name\r", email: mover.email, quota: "5 GB" });
+    await office.administer("POST", "apps/user_oidc/api/v1/user", {
+      providerId: "1",
+      userId: mover.id,
+      displayName: "Old\u001b[31m name\r",
+      email: mover.email,
+      quota: "5 GB",
+    });
     office.clavex.addGroup(office.slug, "free");
     const { code, output } = await office.command("plan");
     expect(code).toBe(2);

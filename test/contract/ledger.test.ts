@@ -462,6 +462,8 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         postponed: undefined,
         failures: 0,
         serverErrors: 2,
+        madeAt: undefined,
+        pendingEdit: undefined,
         revision: 7,
         foreign: {},
       });

@@ -49,6 +49,7 @@ const full = (fields: Partial<SubjectRecord> = {}): SubjectRecord => ({
   postponed: { at: LONG_AGO + 4, times: 1 },
   failures: 3,
   serverErrors: 2,
+  madeAt: LONG_AGO - 1,
   pendingEdit: LONG_AGO + 4,
   revision: 5,
   foreign: { madeBy: "another version" },
@@ -440,6 +441,7 @@ describe("the stored item", () => {
     postponed: optional(fc.record({ at: time, times: fc.nat() })),
     failures: fc.nat(),
     serverErrors: fc.nat(),
+    madeAt: optional(time),
     pendingEdit: optional(time),
     revision: fc.nat(),
     foreign: fc.dictionary(
@@ -499,6 +501,7 @@ describe("the stored item", () => {
       serverErrors: 2,
       queuedHash: "waiting",
       queuedAt: LONG_AGO + 2,
+      madeAt: LONG_AGO - 1,
       pendingEdit: LONG_AGO + 4,
       revision: 5,
       madeBy: "another version",

@@ -11,7 +11,7 @@ let ada: ClavexUser;
 let grace: ClavexUser;
 
 beforeEach(async () => {
-  company = withPipeline(await build({ quota: { default: "5 GB", byGroup: { finance: "50 GB" } } }));
+  company = withPipeline(await build({ skeleton: "empty", quota: { default: "5 GB", byGroup: { finance: "50 GB" } } }));
   ada = company.person({ first_name: "Ada", last_name: "Lovelace" }, ["eng"]);
   grace = company.person({ first_name: "Grace", last_name: "Hopper" }, ["eng", "ops"]);
   await company.settle();
