@@ -23,7 +23,13 @@ export type DesiredAccount = {
   accountId: string;
   /** What could not be honoured, one sentence each. */
   notes: string[];
-} & (DesiredActive | { state: Exclude<SubjectState, "active"> });
+} & (DesiredActive | DesiredInactive);
+
+interface DesiredInactive {
+  state: Exclude<SubjectState, "active">;
+  /** The person was erased, and their name and e-mail address are to go from Nextcloud too. */
+  anonymise?: true;
+}
 
 interface DesiredActive {
   state: "active";
@@ -45,7 +51,16 @@ export function desiredAccount(organization: Organization, subject: string, dire
   const { person, groups } = directory;
   const account = { subject, accountId: accountId(organization.identity, subject) };
   const state = stateOf(organization, directory);
-  if (!person || state !== "active") return { ...account, state: state as Exclude<SubjectState, "active">, notes: [] };
+  if (!person || state !== "active") {
+    const { erased, deleted } = organization.deprovision;
+    const anonymise = person?.erased && erased === "anonymise" && deleted !== "keep";
+    return {
+      ...account,
+      state: state as DesiredInactive["state"],
+      notes: [],
+      ...(anonymise ? { anonymise } : {}),
+    };
+  }
   const { odd = [] } = person;
   const quota = odd.includes("metadata") ? UNKNOWN_QUOTA : desiredQuota(organization, person, groups ?? []);
   const { alwaysGroups, directoryGroups, notes } = desiredGroupsOf(organization, groups);
@@ -211,7 +226,8 @@ export function desiredHash(desired: DesiredAccount): string {
   const gids = desiredGroups(desired)
     .map((group) => group.gid)
     .sort();
-  return hash("sha256", JSON.stringify([id, state, name, email.toLowerCase(), quota ?? null, gids]));
+  const anonymous = desired.state !== "active" && desired.anonymise ? ["anonymise"] : [];
+  return hash("sha256", JSON.stringify([id, state, name, email.toLowerCase(), quota ?? null, gids, ...anonymous]));
 }
 
 const NOTHING: Profile = { displayName: "", email: "", quota: undefined };

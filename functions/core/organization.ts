@@ -112,6 +112,7 @@ export const organizationSchema = z
         suspended: action.default("disable"),
         deleted: action.default("disable"),
         outOfScope: action.default("disable"),
+        erased: z.enum(["disable", "anonymise"]).default("disable"),
         graceDays: z.int().min(0).max(3650).default(30),
       })
       .prefault({}),

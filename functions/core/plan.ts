@@ -148,23 +148,52 @@ function impossibleProfile({ organization, desired }: ActiveInput): ProfileRefus
     : undefined;
 }
 
-/** A person who is not active is only disabled: name, quota and groups stay as they are until they are active again. */
-function deprovision({
-  organization,
-  desired: { state },
-  actual,
-  record,
-  deletable,
-}: PlanInput & { desired: Inactive }): Plan {
+/**
+ * A person who is not active is only disabled: name, quota and groups stay as they are until they are active again. Of somebody who
+ * was erased name and e-mail address go too, where the policy says so.
+ */
+function deprovision(input: PlanInput & { desired: Inactive }): Plan {
+  const { organization, desired, actual, record, deletable } = input;
+  const { state } = desired;
   const nothing: Plan = { operations: [], memberships: record?.groups ?? [], notes: [], refusal: undefined };
   if (actual && !actual.enabled && deletable)
     return { ...nothing, operations: [{ kind: "delete", effect: "deletes" }], memberships: [] };
   // A suspended or deleted person without an account gets none.
-  if (!actual?.enabled) return nothing;
+  if (!actual) return nothing;
+  const anonymous = desired.anonymise ? anonymisingOperations(input, actual) : { operations: [], notes: [] };
+  if (!actual.enabled) return { ...nothing, ...anonymous };
   if (organization.deprovision[state] === "keep") {
     return { ...nothing, notes: [`the account stays as it is: deprovision.${state} is "keep"`] };
   }
-  return { ...nothing, operations: [{ kind: "disable", effect: "revokes" }] };
+  return {
+    ...nothing,
+    operations: [{ kind: "disable", effect: "revokes" }, ...anonymous.operations],
+    notes: anonymous.notes,
+  };
+}
+
+/** What Nextcloud calls somebody who was erased; it takes no empty name. */
+const ERASED = "Erased person";
+
+function anonymisingOperations(
+  { organization, skeletonIsEmpty }: Pick<PlanInput, "organization" | "skeletonIsEmpty">,
+  actual: ActualAccount,
+): Pick<Plan, "operations" | "notes"> {
+  const { making } = schemeOf(organization.identity);
+  const { displayName, email } = ATTRIBUTES;
+  const operations: Operation[] = [];
+  const notes: string[] = [];
+  if (actual.displayName !== ERASED) {
+    const profile: Profile = { displayName: ERASED, email: "", quota: undefined };
+    if (making.by === "user_oidc" && (skeletonIsEmpty || !actual.hasLoggedIn)) {
+      const { providerId } = making;
+      operations.push({ kind: "upsert", effect: "neutral", providerId, profile, changes: [displayName.key] });
+    } else if (actual.backend === "Database")
+      operations.push({ kind: "edit", effect: "neutral", key: displayName.key, value: ERASED });
+    else notes.push(ERASED_NAME_STAYS);
+  }
+  if (actual.email !== "") operations.push({ kind: "edit", effect: "neutral", key: email.key, value: "" });
+  return { operations, notes };
 }
 
 /** The person's Clavex groups that they are in already, and by us: we put them there, or the group is ours. */
@@ -270,6 +299,10 @@ const NAME_STAYS =
   "the changed name cannot be written: the person has logged in, and to write it would put the skeleton's files over theirs; " +
   'empty the skeleton (occ config:system:set skeletondirectory --value="", then nextcloud.skeleton "empty"), or let the ' +
   "login set it (enrich_login_id_token_with_userinfo)";
+
+const ERASED_NAME_STAYS =
+  "the name of the erased person cannot be written: they had logged in, and to write it would put the skeleton's files over theirs; " +
+  'empty the skeleton (occ config:system:set skeletondirectory --value="", then nextcloud.skeleton "empty")';
 
 const nameIsLogins = ({ backend }: ActualAccount): string =>
   `the display name is left to login: the account belongs to backend ${printable(backend)}`;

@@ -25,7 +25,7 @@ const EXAMPLE = {
   scope: { groups: [] },
   groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
   quota: { default: "5 GB", byGroup: { Finance: "50 GB" }, attribute: "nextcloud_quota" },
-  deprovision: { suspended: "disable", deleted: "disable", outOfScope: "disable", graceDays: 30 },
+  deprovision: { suspended: "disable", deleted: "disable", outOfScope: "disable", erased: "disable", graceDays: 30 },
   reconcile: { maxDeprovisions: { count: 10, percent: 5 }, maxLeaves: { count: 50, percent: 10 } },
 };
 
@@ -58,7 +58,13 @@ describe("an organization's document", () => {
       scope: { groups: [] },
       groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
       quota: { byGroup: {}, attribute: "nextcloud_quota" },
-      deprovision: { suspended: "disable", deleted: "disable", outOfScope: "disable", graceDays: 30 },
+      deprovision: {
+        suspended: "disable",
+        deleted: "disable",
+        outOfScope: "disable",
+        erased: "disable",
+        graceDays: 30,
+      },
       reconcile: { maxDeprovisions: { percent: 5 }, maxLeaves: { count: 50, percent: 10 } },
     });
   });
