@@ -65,7 +65,10 @@ describe("on a Nextcloud that behaves as 34 does", () => {
     expect(nextcloud.user("boss")).toEqual(boss);
     expect((await company.look("full")).differences).toEqual([]);
     expect(company.lines.filter(({ level }) => level === "error")).toEqual([]);
-    expect(company.lines.filter(({ fields }) => JSON.stringify(fields).includes("429"))).toEqual([]);
+    const account = company.organization.nextcloud.username;
+    const { slots } = await company.ledger.edits.slots({ origin: nextcloud.url, account, verb: "PATCH" });
+    expect(slots).toMatchObject({ blockedUntil: 0, taken: expect.any(Array) });
+    expect(slots.taken.length).toBeGreaterThan(0);
     for (const person of staff) expect(await company.record(person)).toMatchObject({ pendingEdit: undefined });
   }, 60_000);
 });
