@@ -58,6 +58,7 @@ export async function startWorkers(
       if (counter === "JobsApplied") provisioned += 1;
       if (provisioned === jobs.length) resolve();
     },
+    measure: () => undefined,
     flush: () => undefined,
   };
   const started = performance.now();

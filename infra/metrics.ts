@@ -1,48 +1,32 @@
 import { Duration } from "aws-cdk-lib";
-import { type IMetric, MathExpression, Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
-import { METRIC_NAMESPACE } from "../functions/config/deployment.ts";
-import type { Counter } from "../functions/telemetry/metrics.ts";
-import type { FunctionName } from "./bundling.ts";
+import { type IMetric, Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
+import { METRIC_NAMESPACE, METRIC_SERVICE } from "../functions/config/deployment.ts";
+import type { Counter, Measure } from "../functions/telemetry/metrics.ts";
 
-const PERIOD = Duration.minutes(5);
+/** The period of every alarm and graph. */
+export const PERIOD = Duration.minutes(5);
 
-/** The counts of one stage's functions. */
+/** What one stage's functions count and measure, per five minutes. */
 export interface StageMetrics {
-  /** What one function counts, per five minutes. */
-  counter(service: FunctionName, name: Counter, label?: string): Metric;
-  /** What several functions count together; one that has counted nothing yet is a zero. */
-  counterOf(services: FunctionName[], name: Counter): IMetric;
+  counter(name: Counter, label?: string): IMetric;
+  /** The largest, in seconds. */
+  measure(name: Measure, label?: string): IMetric;
 }
 
 /** The stage is a dimension, so that two stages in one account do not raise each other's alarms. */
 export function stageMetrics(stage: string): StageMetrics {
-  const counter: StageMetrics["counter"] = (service, name, label = name) =>
+  // An alarm on a metric with a label is written as metric math, which it is not.
+  const metric = (metricName: string, statistic: string, label: string | undefined) =>
     new Metric({
       namespace: METRIC_NAMESPACE,
-      metricName: name,
-      dimensionsMap: { service, stage },
-      statistic: Stats.SUM,
+      metricName,
+      dimensionsMap: { service: METRIC_SERVICE, stage },
+      statistic,
       period: PERIOD,
-      label,
+      ...(label === undefined ? {} : { label }),
     });
   return {
-    counter,
-    counterOf: (services, name) =>
-      total(
-        name,
-        services.map((service) => counter(service, name)),
-      ),
+    counter: (name, label) => metric(name, Stats.SUM, label),
+    measure: (name, label) => metric(name, Stats.MAXIMUM, label),
   };
-}
-
-/** The sum of metrics, of which some may be silent. */
-export function total(label: string, metrics: IMetric[]): IMetric {
-  // Ids have to differ within a graph, and begin with a small letter.
-  const named = metrics.map((metric, index): [string, IMetric] => [`${label.toLowerCase()}${index}`, metric]);
-  return new MathExpression({
-    expression: named.map(([id]) => `FILL(${id}, 0)`).join(" + "),
-    usingMetrics: Object.fromEntries(named),
-    period: PERIOD,
-    label,
-  });
 }

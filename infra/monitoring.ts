@@ -1,4 +1,4 @@
-import { ArnFormat, Duration, Stack } from "aws-cdk-lib";
+import { ArnFormat, Stack } from "aws-cdk-lib";
 import type { HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
 import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
@@ -9,45 +9,65 @@ import { Construct } from "constructs";
 import { stackName } from "../functions/config/deployment.ts";
 import type { Functions } from "./functions.ts";
 import type { JobQueue } from "./job-queue.ts";
-import { stageMetrics, total } from "./metrics.ts";
+import { PERIOD, stageMetrics } from "./metrics.ts";
 import type { DeploymentSettings } from "./settings.ts";
 
 export interface MonitoringProps {
   settings: DeploymentSettings;
   api: HttpApi;
+  /** How many deliveries were answered 429. */
+  throttled: IMetric;
   jobs: JobQueue;
   functions: Functions;
 }
 
+/** When an alarm is raised, and when it ends. All alarms look at periods of five minutes. */
 interface AlarmDefinition {
   /** The end of the alarm's name. */
   name: string;
   metric: IMetric;
-  /** Alarms at this value and above. */
+  /** Alarms at this value and above; with `below`, under it. */
   threshold: number;
-  /** For how many of the metric's periods it has to last; default one. */
-  periods?: number;
+  below?: boolean;
+  /** In how many of the periods it has to be so; default one. */
+  datapoints?: number;
+  /**
+   * How many periods are looked at: the alarm goes on as long as enough of them are bad. Longer than what causes it may pause,
+   * so that one waiting job is one mail, and its end another.
+   */
+  of: number;
+  /** Whether nothing at all is bad, too; default not: no traffic is no problem. */
+  silenceIsBad?: boolean;
   /** What is wrong and what to do; it is in the e-mail. */
   description: string;
 }
 
+const PERIOD_MINUTES = PERIOD.toMinutes();
 /** A job that waits longer is not just between two attempts: those are at most twenty minutes apart. */
 const LATE_SECONDS = 30 * 60;
+/** How many periods cover the time between two attempts of a job, and one to spare. */
+const ATTEMPTS = 30 / PERIOD_MINUTES;
+/** An hour, for what happens once: whoever has the same trouble again within it gets no further mail. */
+const HOUR = 60 / PERIOD_MINUTES;
+/** What Nextcloud refuses to take away is tried again daily at least; CloudWatch looks back for a day at most. */
+const DAY = (24 * 60) / PERIOD_MINUTES;
 /** One lost event is three attempts within five seconds. */
 const SIGNATURE_FAILURES = 3;
-
 /** One failed run is made up for by the next. */
 const RECONCILE_FAILURES = 3;
+/** A run that fails is tried again after its interval, but within the hour. */
+const LONGEST_RETRY_MINUTES = 60;
+/** Received three times or not: a job that nobody has taken for so long is not just behind another of its person. */
+const UNTAKEN_SECONDS = 2 * 60 * 60;
 
 /** The alarms, and the topic that they go to. */
 export class Monitoring extends Construct {
   readonly topic: Topic;
   readonly alarms: Alarm[];
 
-  constructor(scope: Construct, id: string, { settings, api, jobs, functions }: MonitoringProps) {
+  constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id);
-    const { stage, alarmEmail } = settings;
-    const { counter, counterOf } = stageMetrics(stage);
+    const { stage, alarmEmail } = props.settings;
     this.topic = new Topic(this, "Topic", {
       displayName: `clavex-nextcloud ${stage}`,
       // Not encrypted with a key of our own: alarms hold no personal data, and CloudWatch cannot use the default one.
@@ -68,108 +88,219 @@ export class Monitoring extends Construct {
     );
     if (alarmEmail !== undefined) this.topic.addSubscription(new EmailSubscription(alarmEmail));
 
-    const cli = (command: string) => `npx clavex-nextcloud ${command} --stage ${stage}`;
-    this.alarms = (
-      [
-        {
-          name: "dead-letters",
-          metric: counter("provision", "JobsParked"),
-          threshold: 1,
-          description: `Nextcloud refused somebody for good. Look: ${cli("dead-letters list")}`,
-        },
-        {
-          name: "dead-letter-queue",
-          metric: jobs.deadLetterQueue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM }),
-          threshold: 1,
-          description: `Messages that no worker could do or read wait in the dead-letter queue. Look: ${cli("dead-letters list")}`,
-        },
-        {
-          name: "late-jobs",
-          metric: jobs.queue.metricApproximateAgeOfOldestMessage({ statistic: Stats.MAXIMUM }),
-          threshold: LATE_SECONDS,
-          description:
-            "A job has waited for more than 30 minutes: is Nextcloud down? The dashboard shows why jobs fail.",
-        },
-        {
-          name: "configuration-errors",
-          metric: counterOf(["receive", "provision", "reconcile"], "ConfigurationErrors"),
-          threshold: 1,
-          description: "Jobs fail until a person acts. The dashboard shows the cause and the fix.",
-        },
-        {
-          name: "receiver-errors",
-          metric: api.metricServerError({ statistic: Stats.SUM }),
-          threshold: 1,
-          description:
-            "The webhook endpoint answered 5xx. Clavex tries again for 2.5 hours, reconciliation finds the rest.",
-        },
-        {
-          name: "signature-failures",
-          metric: counter("receive", "SignatureFailures"),
-          threshold: SIGNATURE_FAILURES,
-          description:
-            "Deliveries with a wrong signature: has the webhook secret in SSM been changed, or the subscription?",
-        },
-        {
-          name: "brake",
-          metric: counterOf(["provision", "reconcile"], "BrakeHeld"),
-          threshold: 1,
-          description: `More people would be deprovisioned than allowed; they wait. Look: ${cli("plan")}`,
-        },
-        {
-          name: "leaves-held",
-          metric: counterOf(["provision", "reconcile"], "LeavesHeld"),
-          threshold: 1,
-          description: `More people would lose a group than allowed, or Clavex shows no groups; they stay. Look: ${cli("plan")}`,
-        },
-        {
-          name: "daily-deprovisions",
-          metric: counter("provision", "DeprovisionsOverDaily"),
-          threshold: 1,
-          description:
-            "More people have lost access within a day than reconcile.maxDeprovisions.daily. Nobody is held by that: is it right?",
-        },
-        {
-          name: "revokes-refused",
-          metric: counter("provision", "RevokesRefused"),
-          threshold: 1,
-          description: `Nextcloud refuses to take access away from somebody, who still has it. Look: ${cli("dead-letters list")}`,
-        },
-        {
-          name: "reconcile-failures",
-          metric: counter("reconcile", "ReconcileFailures").with({ period: Duration.hours(1) }),
-          threshold: RECONCILE_FAILURES,
-          description: "Reconciliation failed several times within an hour: is Clavex or Nextcloud down?",
-        },
-        {
-          name: "function-errors",
-          metric: total(
-            "Errors",
-            functions.all.map(({ handler }) => handler.metricErrors({ statistic: Stats.SUM })),
-          ),
-          threshold: 1,
-          periods: 2,
-          description: "A function crashed or ran out of time, twice in a row. Its log group has the error.",
-        },
-      ] satisfies AlarmDefinition[]
-    ).map((definition) => this.#alarm(stage, definition));
+    this.alarms = alarmsOf(props).map((definition) => this.#alarm(stage, definition));
   }
 
-  #alarm(stage: string, { name, metric, threshold, periods = 1, description }: AlarmDefinition): Alarm {
+  #alarm(stage: string, definition: AlarmDefinition): Alarm {
+    const {
+      name,
+      metric,
+      threshold,
+      below = false,
+      datapoints = 1,
+      of,
+      silenceIsBad = false,
+      description,
+    } = definition;
     const alarm = new Alarm(this, name, {
       alarmName: alarmName(stage, name),
       alarmDescription: description,
       metric,
       threshold,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      evaluationPeriods: periods,
-      // No traffic is no problem.
-      treatMissingData: TreatMissingData.NOT_BREACHING,
+      comparisonOperator: below
+        ? ComparisonOperator.LESS_THAN_THRESHOLD
+        : ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      datapointsToAlarm: datapoints,
+      evaluationPeriods: of,
+      treatMissingData: silenceIsBad ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
     });
     alarm.addAlarmAction(new SnsAction(this.topic));
     alarm.addOkAction(new SnsAction(this.topic));
     return alarm;
   }
+}
+
+function alarmsOf(watched: MonitoringProps): AlarmDefinition[] {
+  return [...ofPeople(watched), ...ofJobs(watched), ...ofDeliveries(watched), ...ofRuns(watched)];
+}
+
+const cli = (stage: string, command: string): string => `npx clavex-nextcloud ${command} --stage ${stage}`;
+
+/** How many periods cover the time between two runs, or two attempts of a job, whichever is longer. */
+function betweenRuns({ lightMinutes }: DeploymentSettings): number {
+  return Math.max(ATTEMPTS, Math.ceil((Math.min(lightMinutes, LONGEST_RETRY_MINUTES) + 10) / PERIOD_MINUTES));
+}
+
+/** What keeps somebody from getting or losing access, until a person acts. */
+function ofPeople({ settings, jobs }: MonitoringProps): AlarmDefinition[] {
+  const { stage } = settings;
+  const { counter } = stageMetrics(stage);
+  const held = betweenRuns(settings);
+  return [
+    {
+      name: "dead-letters",
+      metric: counter("JobsParked"),
+      threshold: 1,
+      of: HOUR,
+      description: `Nextcloud refused somebody for good. Look: ${cli(stage, "dead-letters list")}`,
+    },
+    {
+      name: "dead-letter-queue",
+      metric: jobs.deadLetterQueue.metricApproximateNumberOfMessagesVisible({
+        statistic: Stats.MAXIMUM,
+        period: PERIOD,
+      }),
+      threshold: 1,
+      of: 3,
+      description: `Messages that no worker could do or read wait in the dead-letter queue. Look: ${cli(stage, "dead-letters list")}`,
+    },
+    {
+      name: "revokes-refused",
+      metric: counter("RevokesOutstanding"),
+      threshold: 1,
+      of: DAY,
+      description: `Nextcloud refuses to take access away from somebody; it is tried again daily at least. Look: ${cli(stage, "dead-letters list")}, and disable them there by hand.`,
+    },
+    {
+      name: "brake",
+      metric: counter("BrakeHeld"),
+      threshold: 1,
+      of: held,
+      description: `More people would be deprovisioned than allowed; they wait. Look: ${cli(stage, "plan")}`,
+    },
+    {
+      name: "leaves-held",
+      metric: counter("LeavesHeld"),
+      threshold: 1,
+      of: held,
+      description: `More people would leave groups than allowed; they wait. Look: ${cli(stage, "plan")}`,
+    },
+    {
+      name: "daily-deprovisions",
+      metric: counter("DeprovisionsOverDaily"),
+      threshold: 1,
+      of: HOUR,
+      description: `More people lost access within a day than reconcile.maxDeprovisions.daily. Is that right? Look: ${cli(stage, "plan")}`,
+    },
+  ];
+}
+
+/** What is wrong with jobs, whomever they are about. */
+function ofJobs({ settings, jobs, functions }: MonitoringProps): AlarmDefinition[] {
+  const { stage } = settings;
+  const { counter, measure } = stageMetrics(stage);
+  return [
+    {
+      name: "late-jobs",
+      metric: measure("JobAge"),
+      threshold: LATE_SECONDS,
+      of: ATTEMPTS,
+      description: "A job has failed for more than 30 minutes: is Nextcloud down? The dashboard shows why jobs fail.",
+    },
+    {
+      name: "jobs-not-taken",
+      metric: jobs.queue.metricApproximateAgeOfOldestMessage({ statistic: Stats.MAXIMUM, period: PERIOD }),
+      threshold: UNTAKEN_SECONDS,
+      of: 3,
+      description: `A job has waited for two hours and was hardly tried. Is the queue's trigger of ${stackName(stage)}-provision disabled, or does that function fail to start?`,
+    },
+    {
+      name: "configuration-errors",
+      metric: counter("ConfigurationErrors"),
+      threshold: 1,
+      of: betweenRuns(settings),
+      description: "Jobs fail until a person acts. The dashboard shows the cause and the fix.",
+    },
+    {
+      name: "unexpected-errors",
+      metric: counter("UnexpectedErrors"),
+      threshold: 1,
+      of: ATTEMPTS,
+      description:
+        "Something failed in a way that was not foreseen. The log has it with its stack at level ERROR, code unexpected.",
+    },
+    ...functions.all.map(({ name, handler }) => ({
+      name: `crashes-${name}`,
+      metric: handler.metricErrors({ statistic: Stats.SUM, period: PERIOD }),
+      threshold: 1,
+      datapoints: 2,
+      of: ATTEMPTS,
+      description: `The function ${name} crashed or ran out of time, twice within half an hour. Its log group has the error.`,
+    })),
+  ];
+}
+
+/** What is wrong with what Clavex sends. */
+function ofDeliveries({ settings: { stage }, api, throttled }: MonitoringProps): AlarmDefinition[] {
+  const { counter } = stageMetrics(stage);
+  return [
+    {
+      name: "receiver-errors",
+      metric: api.metricServerError({ statistic: Stats.SUM, period: PERIOD }),
+      threshold: 1,
+      of: ATTEMPTS,
+      description:
+        "The webhook endpoint answered 5xx. Clavex tries again for 2.5 hours, reconciliation finds the rest.",
+    },
+    {
+      name: "throttled-deliveries",
+      metric: throttled,
+      threshold: 1,
+      of: ATTEMPTS,
+      description:
+        "Deliveries were answered 429, because there were more than 50 a second. Reconciliation finds the rest.",
+    },
+    {
+      name: "signature-failures",
+      metric: counter("SignatureFailures"),
+      threshold: SIGNATURE_FAILURES,
+      of: ATTEMPTS,
+      description:
+        "Deliveries with a wrong signature: has the webhook secret in SSM been changed, or the subscription?",
+    },
+    {
+      name: "malformed-deliveries",
+      metric: counter("DeliveriesMalformed"),
+      threshold: 1,
+      of: ATTEMPTS,
+      description: `Clavex signed deliveries that cannot be read, or that are another organization's. Look: ${cli(stage, "doctor")}`,
+    },
+  ];
+}
+
+/** What is wrong with the schedule. */
+function ofRuns({ settings }: MonitoringProps): AlarmDefinition[] {
+  const { stage, lightMinutes } = settings;
+  const { counter, measure } = stageMetrics(stage);
+  const retryMinutes = Math.min(lightMinutes, LONGEST_RETRY_MINUTES);
+  return [
+    {
+      name: "reconcile-failures",
+      metric: counter("ReconcileFailures"),
+      threshold: 1,
+      datapoints: RECONCILE_FAILURES,
+      // Three runs, however far apart they are.
+      of: Math.ceil((RECONCILE_FAILURES * retryMinutes + 10) / PERIOD_MINUTES),
+      description: "Reconciliation failed three times in a row: is Clavex or Nextcloud down?",
+    },
+    {
+      name: "no-reconciliation",
+      metric: measure("ReconcileAge"),
+      threshold: Math.max(3 * lightMinutes, 2 * LONGEST_RETRY_MINUTES) * 60,
+      of: betweenRuns(settings),
+      description: `An organization was not reconciled for long. Look: ${cli(stage, "doctor")}`,
+    },
+    {
+      name: "no-ticks",
+      metric: counter("Ticks"),
+      threshold: 1,
+      below: true,
+      datapoints: 3,
+      of: 3,
+      silenceIsBad: true,
+      description: `Nothing has started reconciliation for 15 minutes: is the schedule ${stackName(stage)}-tick disabled?`,
+    },
+  ];
 }
 
 function alarmName(stage: string, name: string): string {

@@ -25,12 +25,14 @@ export interface PipelineFunctionProps {
 
 /** One of the pipeline's Lambda functions, with a role of its own that can do what is listed and nothing else. */
 export class PipelineFunction extends Construct {
+  readonly name: FunctionName;
   readonly handler: LambdaFunction;
   readonly logGroup: LogGroup;
 
   constructor(scope: Construct, id: string, props: PipelineFunctionProps) {
     super(scope, id);
     const { name, stage, logLevel } = props;
+    this.name = name;
     this.logGroup = new LogGroup(this, "Log", {
       logGroupName: `/clavex-nextcloud/${stage}/${name}`,
       retention: props.logDays,

@@ -57,7 +57,13 @@ export class ClavexNextcloudStack extends Stack {
     const functions = new Functions(this, "Functions", { settings, jobs, ledger });
     const endpoint = new WebhookEndpoint(this, "Endpoint", { settings, receiver: functions.receive.handler });
     new Schedules(this, "Schedules", { settings, reconcile: functions.reconcile.handler });
-    const { topic, alarms } = new Monitoring(this, "Monitoring", { settings, api: endpoint.api, jobs, functions });
+    const { topic, alarms } = new Monitoring(this, "Monitoring", {
+      settings,
+      api: endpoint.api,
+      throttled: endpoint.throttled,
+      jobs,
+      functions,
+    });
     new StatusDashboard(this, "Status", { stage, api: endpoint.api, jobs, functions, alarms });
 
     this.#output(OUTPUTS.queueUrl, jobs.queue.queueUrl, "The job queue");

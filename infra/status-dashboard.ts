@@ -34,7 +34,7 @@ export class StatusDashboard extends Construct {
 
   constructor(scope: Construct, id: string, { stage, api, jobs, functions, alarms }: StatusDashboardProps) {
     super(scope, id);
-    const { counter, counterOf } = stageMetrics(stage);
+    const { counter, measure } = stageMetrics(stage);
     this.dashboard = new Dashboard(this, "Dashboard", {
       dashboardName: stackName(stage),
       defaultInterval: Duration.hours(12),
@@ -47,19 +47,13 @@ export class StatusDashboard extends Construct {
       new GraphWidget({
         title: "Deliveries of Clavex",
         width: HALF,
-        left: [
-          counter("receive", "DeliveriesQueued", "queued"),
-          counter("receive", "DeliveriesIgnored", "do not concern Nextcloud"),
-        ],
+        left: [counter("DeliveriesQueued", "queued"), counter("DeliveriesIgnored", "do not concern Nextcloud")],
         right: [api.metricLatency({ statistic: Stats.percentile(95), label: "answer, 95th percentile (ms)" })],
       }),
       new GraphWidget({
         title: "Jobs done",
         width: HALF,
-        left: [
-          counter("provision", "JobsApplied", "changed something"),
-          counter("provision", "JobsUnchanged", "were right already"),
-        ],
+        left: [counter("JobsApplied", "changed something"), counter("JobsUnchanged", "were right already")],
       }),
     );
     this.#section(
@@ -67,7 +61,13 @@ export class StatusDashboard extends Construct {
       new GraphWidget({
         title: "Age of the oldest job",
         width: HALF,
-        left: [jobs.queue.metricApproximateAgeOfOldestMessage({ statistic: Stats.MAXIMUM, label: "seconds" })],
+        left: [
+          measure("JobAge", "that failed (seconds)"),
+          jobs.queue.metricApproximateAgeOfOldestMessage({
+            statistic: Stats.MAXIMUM,
+            label: "not yet taken (seconds)",
+          }),
+        ],
       }),
       new GraphWidget({
         title: "Jobs in the queue",
@@ -79,7 +79,7 @@ export class StatusDashboard extends Construct {
             label: "at work, or waiting for the next attempt",
           }),
         ],
-        right: [counter("provision", "JobsRetried", "failed for now")],
+        right: [counter("JobsRetried", "failed for now")],
       }),
     );
     this.#section(
@@ -88,8 +88,9 @@ export class StatusDashboard extends Construct {
         title: "Deliveries refused",
         width: HALF,
         left: [
-          counter("receive", "SignatureFailures", "wrong signature"),
-          counter("receive", "DeliveriesMalformed", "malformed"),
+          counter("SignatureFailures", "wrong signature"),
+          counter("DeliveriesUnsigned", "without a signature"),
+          counter("DeliveriesMalformed", "malformed"),
           api.metricServerError({ statistic: Stats.SUM, label: "answered 5xx" }),
         ],
       }),
@@ -97,13 +98,13 @@ export class StatusDashboard extends Construct {
         title: "People refused",
         width: HALF,
         left: [
-          counter("provision", "JobsParked", "parked as dead letters"),
+          counter("JobsParked", "parked as dead letters"),
           jobs.deadLetterQueue.metricApproximateNumberOfMessagesVisible({
             statistic: Stats.MAXIMUM,
             label: "in the dead-letter queue",
           }),
-          counterOf(["receive", "provision", "reconcile"], "ConfigurationErrors"),
-          counterOf(["provision", "reconcile"], "BrakeHeld"),
+          counter("ConfigurationErrors"),
+          counter("BrakeHeld"),
         ],
       }),
       new LogQueryWidget({

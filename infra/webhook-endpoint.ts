@@ -10,10 +10,12 @@ import {
 } from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
+import { type IMetric, Stats } from "aws-cdk-lib/aws-cloudwatch";
 import type { IFunction } from "aws-cdk-lib/aws-lambda";
-import { LogGroup } from "aws-cdk-lib/aws-logs";
+import { FilterPattern, LogGroup, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
-import { stackName } from "../functions/config/deployment.ts";
+import { METRIC_NAMESPACE, stackName } from "../functions/config/deployment.ts";
+import { PERIOD } from "./metrics.ts";
 import type { DeploymentSettings } from "./settings.ts";
 
 export interface WebhookEndpointProps {
@@ -41,6 +43,8 @@ export class WebhookEndpoint extends Construct {
   readonly api: HttpApi;
   /** `https://NAME`, without a slash at the end. */
   readonly url: string;
+  /** How many requests were answered 429, because there were too many at once. */
+  readonly throttled: IMetric;
   /** Where the DNS record of an own domain name has to point. */
   readonly domainTarget: string | undefined;
 
@@ -78,6 +82,14 @@ export class WebhookEndpoint extends Construct {
       retention: settings.logDays,
       removalPolicy: RemovalPolicy.DESTROY,
     });
+    // API Gateway counts what it throttles among all 4xx, the 401 of strangers included.
+    this.throttled = new MetricFilter(this, "Throttled", {
+      logGroup: accessLog,
+      filterPattern: FilterPattern.stringValue("$.status", "=", "429"),
+      metricNamespace: METRIC_NAMESPACE,
+      metricName: `DeliveriesThrottled-${stage}`,
+      metricValue: "1",
+    }).metric({ statistic: Stats.SUM, period: PERIOD });
     new HttpStage(this, "Stage", {
       httpApi: this.api,
       autoDeploy: true,

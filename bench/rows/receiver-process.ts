@@ -72,7 +72,7 @@ async function measureByTurns(receivers: Record<keyof Measured, Receive>): Promi
 
 /** The receiver as its Lambda builds it; only the configuration does not come from SSM. */
 function pipeline(client: SQSClient, queueUrl: string): Receive {
-  const counters = createCounters("receive", "bench");
+  const counters = createCounters("bench");
   const app = createReceiver({
     organizations: fixedOrganizations([ORGANIZATION]),
     secrets: benchSecrets(),

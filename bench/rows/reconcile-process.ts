@@ -110,7 +110,7 @@ function reconcile(place: Place, onProgress: (phase: string, count: number) => v
       ledger,
       queue: { sendAll: async () => undefined },
       log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-      counters: { count: nothing, flush: nothing },
+      counters: { count: nothing, measure: nothing, flush: nothing },
     });
     const completed = await run(organization.slug, "full", { onProgress });
     const report = completed.result === "done" && completed.report.mode === "full" ? completed.report : undefined;

@@ -62,7 +62,7 @@ async function reconcile(options: Options): Promise<void> {
   }
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
-  const counters = { count: () => undefined, flush: () => undefined };
+  const counters = { count: () => undefined, measure: () => undefined, flush: () => undefined };
   const run = createReconcile({ ...connection, clients, log: silent, counters });
   try {
     const slugs = await chosenSlugs(connection.organizations, options.organization);

@@ -32,6 +32,9 @@ export const OUTPUTS = {
 /** Where CloudWatch keeps the counts of all stages: the functions write them, the alarms and the dashboard read them. */
 export const METRIC_NAMESPACE = "ClavexNextcloud";
 
+/** The dimension `service` of all counts: the pipeline is one, however many functions it has. */
+export const METRIC_SERVICE = "pipeline";
+
 /** The name of a stage's stack; the names of its resources begin with it. */
 export function stackName(stage: string): string {
   return `clavex-nextcloud-${stage}`;

@@ -105,6 +105,16 @@ function believedRuns(runs: LastRuns, now: number): LastRuns {
   );
 }
 
+/**
+ * How old what is known of an organization is: when the last light or full run began that came to its end, or when the
+ * organization was resumed since. Undefined before the first one: that it fails is told by itself.
+ */
+export function latestReconciliation(runs: LastRuns, resumedAt: number | undefined, now: number): number | undefined {
+  const { light, full } = believedRuns(runs, now);
+  const ended = [light?.doneAt, full?.doneAt].filter((each) => each !== undefined);
+  return ended.length === 0 ? undefined : Math.max(...ended, believed(resumedAt, now) ?? 0);
+}
+
 /** Without a full run that began before a time, as if there had never been one. */
 function runsSince({ full, ...others }: LastRuns, since = Number.NEGATIVE_INFINITY): LastRuns {
   return full !== undefined && full.beganAt >= since ? { ...others, full } : others;

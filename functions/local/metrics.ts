@@ -80,6 +80,7 @@ export function createMetrics(): Metrics {
         else if (answer) deliveries.inc({ answer });
         else problems.inc({ problem: name.replaceAll(/(?<=.)[A-Z]/g, "_$&").toLowerCase() });
       },
+      measure: () => undefined,
       flush: () => undefined,
     },
     answered(status) {

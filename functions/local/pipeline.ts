@@ -138,6 +138,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     intervals: options.intervals ?? DEFAULT_INTERVALS,
     run: createScheduledRun({ reconcile, watch: createWatch(reading), log, counters }),
     report: createReport({ log, counters }),
+    counters,
   });
   const stopSchedule = startSchedule(tick);
 

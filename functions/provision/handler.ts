@@ -46,7 +46,7 @@ function build(): Worker {
     queue,
     retryDelay: createRetryDelay(),
     log: createLog("provision"),
-    counters: createCounters("provision", stage),
+    counters: createCounters(stage),
     concurrency: CONTAINER_LIMITS.concurrentSubjects,
   });
 }

@@ -74,7 +74,11 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     const held = heldCounter(error);
     if (held) counters.count(held);
     const paused = failure instanceof OrganizationPaused;
-    if (!paused) counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
+    if (!paused) {
+      counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
+      counters.measure("JobAge", Math.max(0, now() - message.sentAt) / 1_000);
+    }
+    if (!failure) counters.count("UnexpectedErrors");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
     log[paused || failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
       // What can be told of a message that may not even be readable.
@@ -170,6 +174,7 @@ function carryOut(
 
 /** Logs and counts how a job ended. A refused revoke is tried again for ever, but raises one alarm only. */
 function report({ log, counters }: WorkerDependencies, outcome: Outcome, fields: Record<string, unknown>): void {
+  if (outcome.result === "parked" && outcome.revoke !== "none") counters.count("RevokesOutstanding");
   if (outcome.result === "parked" && outcome.revoke === "refused-again") {
     log.warn("job", fields);
     return;

@@ -27,6 +27,8 @@ export interface ReceiverDependencies {
 
 /** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
 const SECRET_REFRESH_MS = 60_000;
+/** What Clavex sends; whatever else strangers send as a signature is none that could have become wrong. */
+const SIGNATURE = /^sha256=[0-9a-f]{64}$/i;
 const PAUSE_FRESH_MS = 10_000;
 const RETRY_AFTER_SECONDS = "30";
 
@@ -71,14 +73,16 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
   async function receive(slug: string, c: Context): Promise<Outcome> {
     const signature = c.req.header(SIGNATURE_HEADER);
     // Answered before its body is read, and without looking anything up.
-    if (signature === undefined) return unauthorized();
+    if (signature === undefined) return unauthorized("DeliveriesUnsigned");
     const body = await readBody(c.req.raw);
     if (typeof body === "string") {
       log.debug("body not read", { reason: body });
       return UNREAD[body];
     }
     const organization = await organizations.get(slug);
-    if (!organization || !(await verify(organization, body, signature))) return unauthorized();
+    if (!organization) return unauthorized("DeliveriesUnsigned");
+    if (!(await verify(organization, body, signature)))
+      return unauthorized(SIGNATURE.test(signature) ? "SignatureFailures" : "DeliveriesUnsigned");
     let hint: Hint;
     try {
       hint = parseDelivery(body, organization.organizationId);
@@ -103,8 +107,8 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     return (await isPaused(organization)) ? { reason: "the organization is paused" } : decision;
   }
 
-  function unauthorized(): Outcome {
-    counters.count("SignatureFailures");
+  function unauthorized(counter: "DeliveriesUnsigned" | "SignatureFailures"): Outcome {
+    counters.count(counter);
     log.debug("signature or organization refused");
     return { status: 401, body: { error: "unauthorized" }, unauthenticated: true };
   }

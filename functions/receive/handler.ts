@@ -18,7 +18,7 @@ function build() {
   const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
   const organizations = organizationsFromParameters(ssm, stage);
-  const counters = createCounters("receive", stage);
+  const counters = createCounters(stage);
   const app = createReceiver({
     organizations,
     secrets: parameterSecrets(ssm, stage),

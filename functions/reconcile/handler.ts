@@ -42,7 +42,7 @@ function build() {
   const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
   const log = createLog("reconcile");
-  const counters = createCounters("reconcile", stage);
+  const counters = createCounters(stage);
   const handed = new Map<string, string>();
   const organizations = withDocuments(organizationsFromParameters(ssm, stage), handed);
   const dependencies = {
@@ -96,9 +96,19 @@ export async function handler(
       .catch((error) => report(new NotInvoked(error), kind, slug));
   };
   try {
-    if (parsed.mode === "tick")
-      await createTick({ organizations, ledger, queue, startsPaused, intervals: parsed, run: invoke, report })();
-    else if (parsed.organization !== undefined) {
+    if (parsed.mode === "tick") {
+      counters.count("Ticks");
+      await createTick({
+        organizations,
+        ledger,
+        queue,
+        startsPaused,
+        intervals: parsed,
+        run: invoke,
+        report,
+        counters,
+      })();
+    } else if (parsed.organization !== undefined) {
       if (parsed.document !== undefined) handed.set(parsed.organization, parsed.document);
       await run(parsed.organization, parsed.mode, deadlineOf(context));
     } else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);

@@ -1,7 +1,15 @@
 import type { Organizations } from "../config/organizations.ts";
 import { Failure } from "../core/failure.ts";
 import { resumedAt } from "../core/pause.ts";
-import { begun, DEADLINE_MS, due, ended, type Intervals, type RunKind } from "../core/schedule.ts";
+import {
+  begun,
+  DEADLINE_MS,
+  due,
+  ended,
+  type Intervals,
+  latestReconciliation,
+  type RunKind,
+} from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type AskPaused, createAskPaused } from "../ledger/pause.ts";
 import type { Sender } from "../queue/queue.ts";
@@ -46,6 +54,7 @@ export function createReport({ log, counters }: Pick<RunDependencies, "log" | "c
   return (error, mode, slug) => {
     const problem = problemOf(error);
     const reconciles = problem.class === "configuration" ? "ConfigurationErrors" : "ReconcileFailures";
+    if (!(error instanceof Failure)) counters.count("UnexpectedErrors");
     // The watch comes again within a minute, and a light run meets whatever lasts.
     counters.count(mode === "watch" ? "WatchFailures" : reconciles);
     log[mode === "watch" ? "warn" : "error"]("reconcile failed", { organization: slug, mode, ...problem });
@@ -62,6 +71,7 @@ export interface TickDependencies {
   /** Carries out what is due: here, or by an invocation for each. */
   run: (slug: string, kind: RunKind) => Promise<void>;
   report: Report;
+  counters: Pick<Counters, "measure">;
   now?: () => number;
 }
 
@@ -87,7 +97,7 @@ export function createTick(dependencies: TickDependencies): () => Promise<void> 
 }
 
 async function tickOne(dependencies: TickDependencies & { isPaused: AskPaused }, slug: string): Promise<void> {
-  const { organizations, ledger, intervals, run, report, isPaused, now = Date.now } = dependencies;
+  const { organizations, ledger, intervals, run, report, counters, isPaused, now = Date.now } = dependencies;
   const [last, said] = await Promise.all([ledger.runs.of(slug), ledger.pauses.get(slug)]);
   if (said?.paused) return;
   await sendWaitingEdits(slug, dependencies).catch((error) => report(error, "tick", slug));
@@ -97,6 +107,8 @@ async function tickOne(dependencies: TickDependencies & { isPaused: AskPaused },
     const organization = await organizations.get(slug);
     // Without an API key there is nothing to compare with.
     if (organization?.clavex.apiKey === undefined || (await isPaused(organization))) return;
+    const read = latestReconciliation(last, resumedAt(said), now());
+    if (read !== undefined) counters.measure("ReconcileAge", Math.max(0, now() - read) / 1_000);
   } catch (error) {
     // A broken document is told as often as a light run would meet it, and not by every tick.
     const [kind] = kinds;

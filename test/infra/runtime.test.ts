@@ -184,7 +184,7 @@ function watched(): string[] {
     return metrics
       .filter(({ Namespace }) => Namespace === "ClavexNextcloud")
       .map(({ Namespace, MetricName, Dimensions }) => {
-        const dimensions = Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]));
+        const dimensions = Object.fromEntries((Dimensions ?? []).map(({ Name, Value }) => [Name, Value]));
         return `${Namespace}/${MetricName} ${JSON.stringify(dimensions)}`;
       });
   });
@@ -334,6 +334,11 @@ describe("the bundled reconciliation, in a Node process of its own", () => {
       (await reconcile.invoke({ mode: "tick", watchSeconds: 60, lightMinutes: 10, fullHours: 24 })).error,
     ).toBeUndefined();
     expect(reconcile.invoked().slice(before).sort()).toEqual(["full", "watch"].map(run));
+  });
+
+  it("counts its ticks where the alarm looks", () => {
+    const [tick = "nothing"] = metricsIn(reconcile.log()).filter((each) => each.includes("Ticks"));
+    expect(watched()).toContain(tick);
   });
 
   it("remembers the groups when it watches them, and then has nothing due but a full run", async () => {

@@ -382,49 +382,33 @@ describe("monitoring", () => {
   };
 
   it.each([
-    ["dead letters", "dead-letters", 1, ["ClavexNextcloud/JobsParked provision test"]],
+    ["dead letters", "dead-letters", 1, "ClavexNextcloud/JobsParked pipeline test"],
     [
       "messages in the dead-letter queue",
       "dead-letter-queue",
       1,
-      ["AWS/SQS/ApproximateNumberOfMessagesVisible <JobsDeadLetters.QueueName>"],
+      "AWS/SQS/ApproximateNumberOfMessagesVisible <JobsDeadLetters.QueueName>",
     ],
-    ["a job older than 30 minutes", "late-jobs", 1800, ["AWS/SQS/ApproximateAgeOfOldestMessage <JobsQueue.QueueName>"]],
-    [
-      "configuration errors",
-      "configuration-errors",
-      1,
-      [
-        "ClavexNextcloud/ConfigurationErrors receive test",
-        "ClavexNextcloud/ConfigurationErrors provision test",
-        "ClavexNextcloud/ConfigurationErrors reconcile test",
-      ],
-    ],
-    ["5xx answers", "receiver-errors", 1, ["AWS/ApiGateway/5xx <EndpointApi>"]],
-    ["wrong signatures", "signature-failures", 3, ["ClavexNextcloud/SignatureFailures receive test"]],
-    ["the brake", "brake", 1, ["ClavexNextcloud/BrakeHeld provision test", "ClavexNextcloud/BrakeHeld reconcile test"]],
-    [
-      "people who stay in groups",
-      "leaves-held",
-      1,
-      ["ClavexNextcloud/LeavesHeld provision test", "ClavexNextcloud/LeavesHeld reconcile test"],
-    ],
-    ["many departures within a day", "daily-deprovisions", 1, ["ClavexNextcloud/DeprovisionsOverDaily provision test"]],
-    ["access that cannot be taken away", "revokes-refused", 1, ["ClavexNextcloud/RevokesRefused provision test"]],
-    ["failing reconciliation", "reconcile-failures", 3, ["ClavexNextcloud/ReconcileFailures reconcile test"]],
-    [
-      "crashing functions",
-      "function-errors",
-      1,
-      [
-        "AWS/Lambda/Errors <FunctionsReceiveFunction>",
-        "AWS/Lambda/Errors <FunctionsProvisionFunction>",
-        "AWS/Lambda/Errors <FunctionsReconcileFunction>",
-        "AWS/Lambda/Errors <FunctionsReplayFunction>",
-      ],
-    ],
-  ])("raises an alarm for %s", (_what, name, threshold, metrics) => {
-    expect(watched(name)).toEqual(metrics);
+    ["a job that fails for 30 minutes", "late-jobs", 1800, "ClavexNextcloud/JobAge pipeline test"],
+    ["a job that nobody takes", "jobs-not-taken", 7200, "AWS/SQS/ApproximateAgeOfOldestMessage <JobsQueue.QueueName>"],
+    ["configuration errors", "configuration-errors", 1, "ClavexNextcloud/ConfigurationErrors pipeline test"],
+    ["unexpected errors", "unexpected-errors", 1, "ClavexNextcloud/UnexpectedErrors pipeline test"],
+    ["5xx answers", "receiver-errors", 1, "AWS/ApiGateway/5xx <EndpointApi>"],
+    ["429 answers", "throttled-deliveries", 1, "ClavexNextcloud/DeliveriesThrottled-test"],
+    ["wrong signatures", "signature-failures", 3, "ClavexNextcloud/SignatureFailures pipeline test"],
+    ["malformed deliveries", "malformed-deliveries", 1, "ClavexNextcloud/DeliveriesMalformed pipeline test"],
+    ["the brake", "brake", 1, "ClavexNextcloud/BrakeHeld pipeline test"],
+    ["people who stay in groups", "leaves-held", 1, "ClavexNextcloud/LeavesHeld pipeline test"],
+    ["many departures within a day", "daily-deprovisions", 1, "ClavexNextcloud/DeprovisionsOverDaily pipeline test"],
+    ["access that cannot be taken away", "revokes-refused", 1, "ClavexNextcloud/RevokesOutstanding pipeline test"],
+    ["failing reconciliation", "reconcile-failures", 1, "ClavexNextcloud/ReconcileFailures pipeline test"],
+    ["no reconciliation", "no-reconciliation", 7200, "ClavexNextcloud/ReconcileAge pipeline test"],
+    ["a crashing receiver", "crashes-receive", 1, "AWS/Lambda/Errors <FunctionsReceiveFunction>"],
+    ["a crashing worker", "crashes-provision", 1, "AWS/Lambda/Errors <FunctionsProvisionFunction>"],
+    ["a crashing reconciliation", "crashes-reconcile", 1, "AWS/Lambda/Errors <FunctionsReconcileFunction>"],
+    ["a crashing replay", "crashes-replay", 1, "AWS/Lambda/Errors <FunctionsReplayFunction>"],
+  ])("raises an alarm for %s", (_what, name, threshold, metric) => {
+    expect(watched(name)).toEqual([metric]);
     expect(alarm(name)).toMatchObject({
       Threshold: threshold,
       ComparisonOperator: "GreaterThanOrEqualToThreshold",
@@ -432,10 +416,28 @@ describe("monitoring", () => {
     });
   });
 
+  it("raises an alarm when the schedule does not come, which is silence", () => {
+    expect(watched("no-ticks")).toEqual(["ClavexNextcloud/Ticks pipeline test"]);
+    expect(alarm("no-ticks")).toMatchObject({
+      Threshold: 1,
+      ComparisonOperator: "LessThanThreshold",
+      TreatMissingData: "breaching",
+    });
+  });
+
+  it("counts the deliveries that are answered 429 by the access log", () => {
+    template.hasResourceProperties("AWS::Logs::MetricFilter", {
+      FilterPattern: '{ $.status = "429" }',
+      MetricTransformations: [
+        { MetricNamespace: "ClavexNextcloud", MetricName: "DeliveriesThrottled-test", MetricValue: "1" },
+      ],
+    });
+  });
+
   it("sends every alarm, and its end, to the topic, with a sentence on what to do", () => {
     const [topic] = Object.entries(resources(template)).find(([, { Type }]) => Type === "AWS::SNS::Topic") ?? [];
     const alarms = ofType("AWS::CloudWatch::Alarm");
-    expect(alarms).toHaveLength(12);
+    expect(alarms).toHaveLength(21);
     for (const { Properties } of alarms) {
       expect(Properties.AlarmActions).toEqual([{ Ref: topic }]);
       expect(Properties.OKActions).toEqual([{ Ref: topic }]);

@@ -39,7 +39,7 @@ test("while the disk is full deliveries are answered with 503; once there is roo
     queue,
     isPaused: async () => false,
     log: silent,
-    counters: { count: () => undefined, flush: () => undefined },
+    counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
   });
   const accepted: string[] = [];
   async function post(): Promise<Response> {

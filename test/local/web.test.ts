@@ -57,7 +57,7 @@ async function start({ requestTimeout = NEVER, queue = state.queue, watch = (req
     queue,
     isPaused: async () => false,
     log: jsonLog("test", (line) => lines.push(line), "info"),
-    counters: { count: () => undefined, flush: () => undefined },
+    counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
   });
   const fetch: WebOptions["fetch"] = (request, env) => {
     const answer = Promise.resolve(receiver.fetch(watch(request, (env as HttpBindings).incoming)));

@@ -95,7 +95,7 @@ function workerOf(tenant: Tenant) {
     queue: { setVisibility: async () => undefined, send: async () => undefined },
     retryDelay: () => 30,
     log: terminalLog((line) => terminal.push(line), "debug"),
-    counters: { count: () => undefined, flush: () => undefined },
+    counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
     concurrency: 1,
   });
   return async (job: PersonJob): Promise<Outcome> => {

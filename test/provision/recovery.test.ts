@@ -65,7 +65,7 @@ async function start(waiting: (queue: Releasable) => Waiting): Promise<Running> 
     queue,
     retryDelay,
     log: silent,
-    counters: { count: () => undefined, flush: () => undefined },
+    counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
     concurrency: 4,
     now,
   });

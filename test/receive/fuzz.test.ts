@@ -49,7 +49,7 @@ beforeAll(async () => {
     queue: createSqsQueue(embedded.clients.sqs, embedded.endpoints.queueUrl),
     isPaused: async () => false,
     log: terminalLog((line) => lines.push(line), "debug"),
-    counters: { count: () => undefined, flush: () => undefined },
+    counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
   });
 });
 afterAll(() => embedded.stop());

@@ -92,6 +92,7 @@ describe("a pause", () => {
     await company.attempt();
     expect([await company.queued(), company.account(ada), company.nextcloud.requests]).toEqual([1, undefined, []]);
     expect(company.counted.filter((each) => each !== "DeliveriesQueued")).toEqual([]);
+    expect(company.measured).toEqual([]);
     expect(company.lines.filter(({ level }) => level === "error")).toEqual([]);
     await say(company, false);
     company.clock.now += 20 * MINUTE;

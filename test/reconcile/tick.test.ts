@@ -156,6 +156,34 @@ describe("a tick", () => {
   });
 });
 
+describe("a tick, for the alarms", () => {
+  const ages = ({ measured }: Company) => measured.filter(([name]) => name === "ReconcileAge").map(([, age]) => age);
+
+  test("says how long ago a reconciliation began that came to its end", async () => {
+    const company = withPipeline(await build());
+    const { tick } = scheduleOf(company);
+    await tick();
+    expect(ages(company)).toEqual([]);
+    await ticking(company, tick, 5 * MINUTE);
+    expect(ages(company)).toEqual([60, 120, 180, 240, 300]);
+    company.clavex.faults.add({ kind: "status", status: 503 });
+    await ticking(company, tick, 2 * HOUR);
+    expect(Math.max(...ages(company))).toBeGreaterThanOrEqual(2 * 60 * 60);
+  });
+
+  test("says nothing of an organization that is paused, or was resumed just now", async () => {
+    const company = withPipeline(await build());
+    const { tick } = scheduleOf(company);
+    await tick();
+    await company.ledger.pauses.put(company.slug, { paused: true, at: company.clock.now });
+    await ticking(company, tick, 3 * HOUR);
+    expect(ages(company)).toEqual([]);
+    await company.ledger.pauses.put(company.slug, { paused: false, at: company.clock.now });
+    await ticking(company, tick, MINUTE);
+    expect(Math.max(...ages(company))).toBeLessThanOrEqual(60);
+  });
+});
+
 describe("failures", () => {
   test("of a run are logged and counted; it is tried again, and light runs go on", async () => {
     const company = withPipeline(await build());

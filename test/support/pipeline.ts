@@ -18,7 +18,7 @@ import {
   type ReconcileDependencies,
 } from "../../functions/reconcile/reconcile.ts";
 import type { Fields, Log } from "../../functions/telemetry/log.ts";
-import type { Counter, Counters } from "../../functions/telemetry/metrics.ts";
+import type { Counter, Counters, Measure } from "../../functions/telemetry/metrics.ts";
 import type { Tenant } from "./organization.ts";
 import { signed } from "./requests.ts";
 
@@ -34,6 +34,7 @@ export interface Pipeline {
   /** What they logged and counted, in order. */
   readonly lines: Line[];
   readonly counted: Counter[];
+  readonly measured: [Measure, number][];
   /** The jobs that were sent so far; empty it with `sent.length = 0`. */
   readonly sent: Job[];
   /** Replaces what happens when reconciliation sends jobs; `send` is the real thing. */
@@ -81,7 +82,12 @@ export function withPipeline(tenant: Tenant, startsPaused = false): Company {
   const sent: Job[] = [];
   const asked: string[] = [];
   const log = recordingLog(lines);
-  const counters: Counters = { count: (counter) => void counted.push(counter), flush: () => undefined };
+  const measured: [Measure, number][] = [];
+  const counters: Counters = {
+    count: (counter) => void counted.push(counter),
+    measure: (measure, seconds) => void measured.push([measure, seconds]),
+    flush: () => undefined,
+  };
 
   const database = openDatabase(undefined);
   tenant.atEnd(database.close);
@@ -166,6 +172,7 @@ export function withPipeline(tenant: Tenant, startsPaused = false): Company {
   const company: Company = Object.assign(tenant, {
     lines,
     counted,
+    measured,
     sent,
     asked,
     onSend: (_jobs: Job[], send: () => Promise<void>) => send(),
