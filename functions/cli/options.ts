@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { speakOfStage } from "./report.ts";
 
 /** Where a local pipeline keeps its configuration and state; named as for `npm start`. */
 export interface LocalOptions {
@@ -24,6 +25,7 @@ export interface ConnectOptions extends LocalOptions {
 export function withConnection(command: Command): Command {
   return command
     .option("--stage <name>", "work on this stage on AWS, instead of on the pipeline on this machine")
+    .hook("preAction", (_command, action) => speakOfStage(action.opts<{ stage?: string }>().stage))
     .addOption(organizationsOption())
     .addOption(stateOption());
 }

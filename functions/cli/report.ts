@@ -7,10 +7,23 @@ export class CommandError extends Error {
   override name = "CommandError";
 }
 
+let stage: string | undefined;
+
+/** From now on what is said works on this stage. */
+export function speakOfStage(name: string | undefined): void {
+  stage = name;
+}
+
+/** A text whose commands can be copied: those of this program name the stage that the operator works on. */
+export function forStage(text: string): string {
+  if (stage === undefined || text.includes("--stage")) return text;
+  return text.replaceAll(/\bclavex-nextcloud ((?:dead-letters )?[a-z][a-z-]*)/g, `clavex-nextcloud $1 --stage ${stage}`);
+}
+
 /** Prints an error on stderr so that a person can act on it, and sets exit code 1. Only bugs get a stack trace. */
 export function report(error: unknown): void {
   process.exitCode = 1;
-  for (const line of describe(error)) console.error(line);
+  for (const line of describe(error)) console.error(forStage(line));
 }
 
 /** What happens when nobody reads the output any more. */

@@ -20,7 +20,7 @@ import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./docto
 import { withConnection } from "./options.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
-import { CommandError } from "./report.ts";
+import { CommandError, forStage } from "./report.ts";
 import {
   APP_PASSWORD,
   ask,
@@ -86,7 +86,7 @@ async function setup(options: SetupOptions): Promise<void> {
     }
     await confirm("Do this now?", options.yes);
     await applySetup(steps, ({ title, state, lines }) => show(state, title, lines));
-    print("\nNext: clavex-nextcloud doctor");
+    print(forStage("\nNext: clavex-nextcloud doctor"));
   } finally {
     for (const close of closers.toReversed()) await close();
   }

@@ -14,14 +14,20 @@ import type { SecretStore } from "../setup/store.ts";
 import type { OpenPipeline } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import type { Sources } from "./sources.ts";
-import { type StackOutputs, stackOutputs } from "./stack.ts";
+import { NoStack, type StackOutputs, stackOutputs } from "./stack.ts";
 
 /*
  * A stage on AWS. Commands load this only with --stage: one machine needs nothing of the AWS SDK.
  */
 
-/** The organizations and secrets of a stage. */
-export function stageSources(stage: string): Sources {
+/**
+ * The organizations and secrets of a stage.
+ *
+ * @throws {CommandError} when nothing is deployed there, or it cannot be read
+ */
+export async function stageSources(stage: string): Promise<Sources> {
+  // A stage that there is none of has no organizations either: that must not look like nothing to do.
+  await stackOutputs(stage);
   const ssm = new SSMClient();
   return {
     organizations: organizationsFromParameters(ssm, stage),
@@ -51,7 +57,8 @@ export async function openStage(stage: string): Promise<OpenPipeline> {
   try {
     outputs = await stackOutputs(stage);
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
+    // Before the first deployment setup has enough to do; without credentials nothing has.
+    if (!(error instanceof NoStack)) throw error;
     const finding = { cause: error.message, fix: "See docs/deploy.md." };
     return { stopped: { error, finding }, parts: undefined, close: async () => undefined };
   }

@@ -106,6 +106,40 @@ describe("clavex-nextcloud --stage", () => {
     expect(code).toBe(1);
   });
 
+  test.each([
+    ["doctor", "--stage", "nope"],
+    ["plan", "--stage", "nope"],
+    ["resume", "--stage", "nope", "--yes"],
+    ["send", "user.created", "--organization", "acme", "--stage", "nope"],
+  ])("%s of a stage that there is none of says so, and is a failure", async (...args) => {
+    const { code, output } = await command(args);
+    expect(output).toMatch(/^there is no stack clavex-nextcloud-nope .*\n$/);
+    expect(code).toBe(1);
+  });
+
+  test.each([
+    ["doctor", "--stage", "dev"],
+    ["send", "user.created", "--organization", "acme", "--stage", "dev"],
+    ["setup", "--stage", "dev", "--organization", "acme"],
+  ])("%s without credentials, or without a region, says that in one sentence", async (...args) => {
+    const { AWS_ACCESS_KEY_ID: _id, AWS_SECRET_ACCESS_KEY: _secret, ...anonymous } = environment;
+    const nobody = { ...anonymous, AWS_EC2_METADATA_DISABLED: "true", HOME: "/nonexistent" };
+    expect(await command(args, nobody)).toEqual({
+      code: 1,
+      output: expect.stringMatching(/^there are no AWS credentials: [^\n]*\n$/),
+    });
+    const { AWS_REGION: _region, ...nowhere } = environment;
+    expect(await command(args, { ...nowhere, HOME: "/nonexistent" })).toEqual({
+      code: 1,
+      output: expect.stringMatching(/^there is no AWS region: [^\n]*\n$/),
+    });
+  });
+
+  test("doctor's fixes name the stage", async () => {
+    const { output } = await command(["doctor", "--stage", "dev"]);
+    expect(output).toContain("clavex-nextcloud dead-letters list --stage dev --organization acme");
+  });
+
   test("says that there are no credentials, or no region", async () => {
     const { AWS_ACCESS_KEY_ID: _id, AWS_SECRET_ACCESS_KEY: _secret, ...anonymous } = environment;
     const nobody = { ...anonymous, AWS_EC2_METADATA_DISABLED: "true", HOME: "/nonexistent" };
