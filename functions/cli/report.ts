@@ -17,7 +17,10 @@ export function speakOfStage(name: string | undefined): void {
 /** A text whose commands can be copied: those of this program name the stage that the operator works on. */
 export function forStage(text: string): string {
   if (stage === undefined || text.includes("--stage")) return text;
-  return text.replaceAll(/\bclavex-nextcloud ((?:dead-letters )?[a-z][a-z-]*)/g, `clavex-nextcloud $1 --stage ${stage}`);
+  return text.replaceAll(
+    /\bclavex-nextcloud ((?:dead-letters )?[a-z][a-z-]*)/g,
+    `clavex-nextcloud $1 --stage ${stage}`,
+  );
 }
 
 /** Prints an error on stderr so that a person can act on it, and sets exit code 1. Only bugs get a stack trace. */

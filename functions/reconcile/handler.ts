@@ -85,7 +85,7 @@ export async function handler(
   context: Pick<Context, "functionName" | "getRemainingTimeInMillis">,
 ): Promise<void> {
   built ??= build();
-  const { organizations, handed, ledger, queue, startsPaused, run, report, counters, lambda } = built;
+  const { organizations, handed, run, report, counters, lambda } = built;
   const parsed = eventSchema.parse(event);
   handed.clear();
 
@@ -98,16 +98,7 @@ export async function handler(
   try {
     if (parsed.mode === "tick") {
       counters.count("Ticks");
-      await createTick({
-        organizations,
-        ledger,
-        queue,
-        startsPaused,
-        intervals: parsed,
-        run: invoke,
-        report,
-        counters,
-      })();
+      await createTick({ ...built, intervals: parsed, run: invoke })();
     } else if (parsed.organization !== undefined) {
       if (parsed.document !== undefined) handed.set(parsed.organization, parsed.document);
       await run(parsed.organization, parsed.mode, deadlineOf(context));
