@@ -32,7 +32,7 @@ export interface Checkout {
 /** @param environment what the programs find in their environment, beside PATH and a home of their own */
 export function makeCheckout(bin: string, environment: Record<string, string>): Checkout {
   const folder = mkdtempSync(join(tmpdir(), "clavex-nextcloud-deploy-"));
-  for (const name of ["node_modules", "functions", "infra", "test", "package.json"])
+  for (const name of ["node_modules", "bin", "functions", "infra", "test", "package.json"])
     symlinkSync(join(ROOT, name), join(folder, name));
   copyFileSync(join(ROOT, "cdk.json"), join(folder, "cdk.json"));
   mkdirSync(join(folder, "organizations"));
