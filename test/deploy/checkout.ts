@@ -70,11 +70,12 @@ export function makeCheckout(bin: string, environment: Record<string, string>): 
   };
 }
 
-/** The emulator's account, the stack without what it cannot create, and nobody who answers CDK's questions. */
+/** The emulator's account, the stack without what it cannot create, and nobody who answers questions. */
 function forEmulator(line: string): string {
   return line
     .replaceAll("123456789012", ACCOUNT)
     .replaceAll(/npx cdk (?:bootstrap|diff)/g, (command) => `${command} ${APP}`)
     .replaceAll("npx cdk deploy", `npx cdk deploy ${APP} --require-approval never`)
+    .replaceAll(/npx clavex-nextcloud resume .*/g, (command) => `${command} --yes`)
     .replaceAll("npx cdk destroy", `npx cdk destroy ${APP} --force`);
 }

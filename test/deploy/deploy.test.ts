@@ -52,7 +52,7 @@ if ("missing" in tools) {
   console.log(`The stack is not deployed into an emulator of AWS here: that takes ${tools.missing}.`);
 }
 
-describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS", { timeout: 120_000 }, () => {
+describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS", { timeout: 300_000 }, () => {
   const bin = "bin" in tools ? tools.bin : "";
   const state = mkdtempSync(join(tmpdir(), "clavex-nextcloud-emulator-"));
   let clavex: SimulatedClavex;
