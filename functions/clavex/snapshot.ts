@@ -16,6 +16,7 @@ export function snapshotOf(data: unknown, attribute: string): Record<string, unk
     id: user.subject,
     org_id: user.organizationId,
     email: user.email,
+    is_email_verified: user.emailVerified,
     first_name: user.firstName,
     last_name: user.lastName,
     is_active: user.active,

@@ -37,6 +37,7 @@ export const userSchema = neededSchema.transform((user): ClavexUser => {
     subject: user.id,
     organizationId: user.org_id,
     email,
+    emailVerified: user.is_email_verified === true,
     firstName,
     lastName,
     active: user.is_active,

@@ -42,15 +42,25 @@ interface DesiredActive {
   alwaysGroups: DesiredGroup[];
 }
 
+const UNVERIFIED = "no account is made: the e-mail address is not verified in Clavex (scope.verifiedEmailOnly)";
+
 /**
  * What Nextcloud should hold for one person: the whole policy of an organization, as a pure function of the directory.
  *
  * @param directory the person now; for a person who is gone only the state is desired
+ * @param hasAccount whether there is an account, as far as is known: one that is there is never closed because of its address
  */
-export function desiredAccount(organization: Organization, subject: string, directory: DirectoryState): DesiredAccount {
+export function desiredAccount(
+  organization: Organization,
+  subject: string,
+  directory: DirectoryState,
+  hasAccount = true,
+): DesiredAccount {
   const { person, groups } = directory;
   const account = { subject, accountId: accountId(organization.identity, subject) };
   const state = stateOf(organization, directory);
+  const waits = organization.scope.verifiedEmailOnly && !hasAccount && person?.emailVerified === false;
+  if (waits && state === "active") return { ...account, state: "outOfScope", notes: [UNVERIFIED] };
   if (!person || state !== "active") {
     const { erased, deleted } = organization.deprovision;
     const anonymise = person?.erased && erased === "anonymise" && deleted !== "keep";

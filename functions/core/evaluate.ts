@@ -46,7 +46,7 @@ export type Decision = Exclude<Evaluation, { result: "unknown-groups" }>;
  */
 export function evaluate(input: EvaluationInput): Evaluation {
   const { organization, subject, directory, account, record, groups, mayPurge, skeletonIsEmpty, now } = input;
-  const desired = desiredAccount(organization, subject, directory);
+  const desired = desiredAccount(organization, subject, directory, account !== undefined);
   const questions = groupQuestions(desired, account, groups);
   if (questions.length > 0) return { result: "unknown-groups", desired, questions };
   const deletable = mayPurge && isDeletable(organization, desired.state, record, now);

@@ -88,7 +88,7 @@ export const organizationSchema = z
       skeleton: z.enum(["default", "empty"]).default("default"),
     }),
     identity,
-    scope: z.strictObject({ groups: patterns.default([]) }).prefault({}),
+    scope: z.strictObject({ groups: patterns.default([]), verifiedEmailOnly: z.boolean().default(false) }).prefault({}),
     groups: z
       .strictObject({
         managed: patterns.default(["*"]),

@@ -3,6 +3,8 @@ export interface Person {
   /** The id that the directory gives to Nextcloud at login (the `sub` claim): a UUID in lower case. */
   subject: string;
   email: string;
+  /** Whether the directory itself has verified that the address is the person's. */
+  emailVerified: boolean;
   /** Empty where the directory has none. */
   firstName: string;
   lastName: string;

@@ -154,8 +154,8 @@ function impossibleProfile({ organization, desired }: ActiveInput): ProfileRefus
  */
 function deprovision(input: PlanInput & { desired: Inactive }): Plan {
   const { organization, desired, actual, record, deletable } = input;
-  const { state } = desired;
-  const nothing: Plan = { operations: [], memberships: record?.groups ?? [], notes: [], refusal: undefined };
+  const { state, notes } = desired;
+  const nothing: Plan = { operations: [], memberships: record?.groups ?? [], notes, refusal: undefined };
   if (actual && !actual.enabled && deletable)
     return { ...nothing, operations: [{ kind: "delete", effect: "deletes" }], memberships: [] };
   // A suspended or deleted person without an account gets none.

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { SubjectState } from "./account.ts";
 import type { Braked } from "./brake.ts";
-import { believed } from "./clock.ts";
+import { believed, isWithin } from "./clock.ts";
 import type { DesiredAccount } from "./desired.ts";
 import { desiredHash, groupsHash } from "./desired.ts";
 import type { Organization } from "./organization.ts";
@@ -38,6 +38,11 @@ export interface SubjectRecord {
   ineffective: Ineffective | undefined;
   /** Set while a group is skipped that may be joined some other time: since when, and how often in a row. */
   postponed: Postponed | undefined;
+  /**
+   * When a write that gives access was not answered (milliseconds since the epoch): it may take effect later, when the person
+   * is to have none any more. Set until somebody has looked again afterwards.
+   */
+  unanswered: number | undefined;
   /** How often in a row a job of the person was tried in vain: what doubles the wait. */
   failures: number;
   /** How often in a row a server failed to read or write this person although it answered for others. */
@@ -114,6 +119,7 @@ const itemSchema = z.looseObject({
   failures: z.number().optional(),
   serverErrors: z.number().optional(),
   admittedAt: z.number().optional(),
+  unansweredAt: z.number().optional(),
   admittedFor: z.enum(["deprovisions", "leaves"]).optional().catch(undefined),
   queuedHash: z.string().optional(),
   queuedAt: z.number().optional(),
@@ -128,7 +134,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
   const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
   const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...later } = others;
   const { lastSeenEnabled, ineffectiveHash, ineffectiveKeys = [], postponedAt, postponedTimes = 1, ...counts } = later;
-  const { failures = 0, serverErrors = 0, admittedAt, admittedFor, ...waiting } = counts;
+  const { failures = 0, serverErrors = 0, admittedAt, admittedFor, unansweredAt, ...waiting } = counts;
   const { queuedHash, queuedAt, pendingEdit, madeAt, ...foreign } = waiting;
   const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
   return {
@@ -142,6 +148,7 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
     applied: hash === undefined ? undefined : { desiredHash: hash, groupsHash: ofGroups, readAt, userReadAt },
     queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: queuedAt ?? 0 },
     refused: parked ? { hash: refusedHash, unrevoked, at: refusedAt, times: refusedTimes } : undefined,
+    unanswered: unansweredAt,
     admitted: admittedAt === undefined ? undefined : { braked: admittedFor ?? "deprovisions", at: admittedAt },
     lastSeenEnabled,
     ineffective: ineffectiveHash === undefined ? undefined : { hash: ineffectiveHash, keys: ineffectiveKeys },
@@ -157,8 +164,8 @@ export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
 
 /** The stored item of a record, without the keys of its table. Undefined fields are not stored. */
 export function subjectItem(record: SubjectRecord): Record<string, unknown> {
-  const { applied, queued, refused, admitted, ineffective, postponed, failures, serverErrors, foreign, ...fields } =
-    record;
+  const { applied, queued, refused, admitted, unanswered, ineffective, postponed, ...others } = record;
+  const { failures, serverErrors, foreign, ...fields } = others;
   return {
     ...foreign,
     ...fields,
@@ -174,6 +181,7 @@ export function subjectItem(record: SubjectRecord): Record<string, unknown> {
     ineffectiveKeys: ineffective?.keys,
     postponedAt: postponed?.at,
     postponedTimes: postponed?.times,
+    unansweredAt: unanswered,
     failures: failures > 0 ? failures : undefined,
     serverErrors: serverErrors > 0 ? serverErrors : undefined,
     queuedHash: queued?.hash,
@@ -198,6 +206,7 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
     lastSeenEnabled: undefined,
     ineffective: undefined,
     postponed: undefined,
+    unanswered: undefined,
     failures: 0,
     serverErrors: 0,
     madeAt: undefined,
@@ -213,7 +222,8 @@ export function newRecord(subject: string, accountId: string): SubjectRecord {
  */
 export function ofAccount(record: SubjectRecord | undefined, accountId: string): SubjectRecord | undefined {
   if (!record || record.accountId === accountId) return record;
-  return { ...record, accountId, groups: [], disabledByUs: false, goneSince: undefined, applied: undefined };
+  const nothing = { goneSince: undefined, applied: undefined, lastSeenEnabled: undefined, unanswered: undefined };
+  return { ...record, accountId, groups: [], disabledByUs: false, ...nothing };
 }
 
 /**
@@ -291,6 +301,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     lastSeenEnabled: enabledAfter(plan, wasEnabled),
     ineffective: ineffectiveAfter(record, hash, result.ineffective),
     postponed: result.postponed ? { at: now, times: (record.postponed?.times ?? 0) + 1 } : undefined,
+    unanswered: mayStillHappen(record, reading.readAt) ? record.unanswered : undefined,
     failures: 0,
     serverErrors: 0,
     madeAt: plan.operations.some(makesAccount) ? now : record.madeAt,
@@ -340,6 +351,24 @@ export function disabledUnread(
 
 const makesAccount = ({ kind, effect }: Operation): boolean =>
   kind === "create" || (kind === "upsert" && effect === "grants");
+
+/** Longer than any request is waited for, by us or by a proxy. */
+const UNANSWERED_MS = 5 * 60_000;
+
+/** A write that gives access was not answered. */
+export function leftUnanswered(record: SubjectRecord, now: number): SubjectRecord {
+  return { ...record, unanswered: now };
+}
+
+/** Whether a write that was not answered may still take effect. */
+export function mayStillHappen({ unanswered }: Pick<SubjectRecord, "unanswered">, now: number): boolean {
+  return isWithin(unanswered, UNANSWERED_MS, now);
+}
+
+/** Whether the account has to be looked at because a write that was not answered may have taken effect since. */
+export function hasToBeLookedAt(record: SubjectRecord | undefined, now: number): boolean {
+  return record?.unanswered !== undefined && !mayStillHappen(record, now);
+}
 
 /** Since when a person has been in the state that they are in: each state begins its own grace period. */
 function goneSince(record: SubjectRecord, state: SubjectState, now: number): number | undefined {

@@ -45,6 +45,8 @@ export interface AppliedChanges {
   odd: { group: DesiredGroup; failure: Failure }[];
   /** Whether all was done that takes access away. */
   revoked: boolean;
+  /** Whether a write that gives access may have happened, or may yet, although it failed. */
+  unanswered: boolean;
   /** Why the rest was not done; undefined when all was. */
   failure: Failure | undefined;
 }
@@ -94,6 +96,7 @@ export function createApply(lookup: GroupLookup, identity: IdentityGuard, edit: 
       postponed: false,
       odd: [],
       revoked: false,
+      unanswered: false,
       failure: undefined,
     };
     const application = { organization, target, desired, lookup, identity, edit, changes };
@@ -111,7 +114,12 @@ export function createApply(lookup: GroupLookup, identity: IdentityGuard, edit: 
     try {
       await attemptEach(revokes, attempt);
       changes.revoked = true;
-      for (const operation of others) await attempt(operation);
+      for (const operation of others) {
+        await attempt(operation).catch((error) => {
+          changes.unanswered ||= operation.effect === "grants" && mayHaveHappened(error);
+          throw error;
+        });
+      }
       if (edits.length > 0 && !hasTime()) throw new JobOverTime();
       await editTogether(application, edits);
     } catch (error) {
@@ -120,6 +128,11 @@ export function createApply(lookup: GroupLookup, identity: IdentityGuard, edit: 
     }
     return changes;
   };
+}
+
+/** A timeout, a broken connection, or a gateway's answer says nothing of what the server does with the request. */
+function mayHaveHappened(error: unknown): boolean {
+  return error instanceof Failure && error.origin === "nextcloud" && error.failureClass !== "permanent";
 }
 
 /**
@@ -226,6 +239,7 @@ async function join(application: Application, group: DesiredGroup): Promise<void
     // What is odd about one group keeps nobody from the rest.
     if (!(error instanceof Failure && isUndecided(error))) throw error;
     changes.odd.push({ group, failure: error });
+    changes.unanswered = true;
   }
 }
 

@@ -17,6 +17,8 @@ import {
   intended,
   isKnown,
   isUnseen,
+  leftUnanswered,
+  mayStillHappen,
   newRecord,
   oddlyAnswered,
   ofAccount,
@@ -85,6 +87,14 @@ class AccountUnseen extends PipelineFailure {
       `Nextcloud does not show the account ${id}, which is to be disabled: it is looked at again until a full run finds it gone`,
       "subject",
     );
+  }
+}
+
+/** A write that gave access was not answered before: without an API key only this message can look again later. */
+class MayStillHappen extends PipelineFailure {
+  constructor() {
+    const message = "an earlier write was not answered and may take effect yet: the account is looked at again";
+    super("transient", "write-unanswered", message, "subject", { retryAfterSeconds: 5 * 60 });
   }
 }
 
@@ -309,8 +319,9 @@ async function carryOut(
   const unkept = editWaits && clients.directory.mode === "snapshots" ? new EditWaits() : undefined;
   const failure = changes.failure ?? permitted.held ?? refusal ?? oddGroups(changes, record) ?? unkept;
   if (failure) {
-    if (record.groups.some((gid) => changes.left.includes(gid)))
-      await ledger.subjects.put(slug, departed(record, changes.left));
+    const left = departed(record, changes.left);
+    if (changes.unanswered) await ledger.subjects.put(slug, leftUnanswered(left, now()));
+    else if (left.groups.length < record.groups.length) await ledger.subjects.put(slug, left);
     progress.doing = "write";
     [progress.done, progress.revoked] = [changes.done, changes.revoked];
     throw failure;
@@ -336,6 +347,7 @@ async function carryOut(
   // Whoever waits is written down before the entry says so, and struck out after it says so no longer.
   if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
   await ledger.subjects.put(slug, after);
+  if (clients.directory.mode === "snapshots" && mayStillHappen(after, now())) throw new MayStillHappen();
   if (!editWaits && before?.pendingEdit !== undefined) await ledger.edits.done(slug, desired.subject);
   const { unread } = progress;
   return {

@@ -7,7 +7,7 @@ import { IdentityChanged, identityFingerprint, schemeOf } from "../core/identity
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
-import { hasAccess, isKnown, isPostponedDue, isUnseen, type SubjectRecord } from "../core/record.ts";
+import { hasAccess, hasToBeLookedAt, isKnown, isPostponedDue, isUnseen, type SubjectRecord } from "../core/record.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
@@ -410,11 +410,11 @@ function compareWithLedger(look: Look, listed: Listed): LightDrift | undefined {
   const { organization } = look;
   const { record } = listed;
   if (isActing(organization, listed.accountId)) return undefined;
-  const desired = desiredAccount(organization, listed.subject, directory);
+  const desired = desiredAccount(organization, listed.subject, directory, mayHaveAccount(record));
   const hash = desiredHash(desired);
   // What was taken away only in part is not what was applied, even if that is desired again.
   const partial = record?.refused !== undefined && record.refused.unrevoked !== "nothing";
-  const due = partial || isPostponedDue(record, look.now());
+  const due = partial || isPostponedDue(record, look.now()) || hasToBeLookedAt(record, look.now());
   if ((record?.applied?.desiredHash === hash && !due) || (!record && desired.state !== "active")) return undefined;
   const drift = { ...drifted(listed, desired, undefined, hash), losesGroup: leavesMoreThanJoins(desired, record) };
   if (desired.state === "active") return { ...drift, kind: isKnown(record) ? "update" : "create" };
@@ -439,6 +439,12 @@ function leavesMoreThanJoins(desired: DesiredAccount, record: SubjectRecord | un
   if (desired.state !== "active" || desired.directoryGroups === "unknown") return false;
   const [before, after] = [new Set(record?.groups), new Set(desired.directoryGroups.map(({ gid }) => gid))];
   return before.difference(after).size > after.difference(before).size;
+}
+
+/** Whether there may be an account, as far as the ledger knows: somebody who is out of scope, and never had one, has none. */
+function mayHaveAccount(record: SubjectRecord | undefined): boolean {
+  if (!record || record.state === "new") return false;
+  return record.state !== "outOfScope" || record.disabledByUs || record.groups.length > 0;
 }
 
 function kindOf(

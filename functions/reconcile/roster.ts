@@ -135,8 +135,8 @@ function compactPerson(person: Person, organization: Organization): Traits {
   const { attribute } = organization.quota;
   const value = Object.hasOwn(person.attributes, attribute) ? person.attributes[attribute] : undefined;
   const attributes = value === undefined ? NO_ATTRIBUTES : { [attribute]: value };
-  const { email, firstName, lastName, active, erased, odd } = person;
-  return { email, firstName, lastName, active, erased, attributes, ...(odd ? { odd } : {}) };
+  const { email, emailVerified, firstName, lastName, active, erased, odd } = person;
+  return { email, emailVerified, firstName, lastName, active, erased, attributes, ...(odd ? { odd } : {}) };
 }
 
 function compactRecord(record: SubjectRecord, listed: Listed, intern: (text: string) => string): SubjectRecord {

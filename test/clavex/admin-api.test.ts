@@ -91,6 +91,7 @@ describe("Clavex's directory", () => {
       lastName: "",
       active: true,
       erased: false,
+      emailVerified: true,
       attributes: { nextcloud_quota: "10 GB" },
       updatedAt: "2026-07-23T08:15:30.120100000Z",
     } satisfies ClavexUser);

@@ -28,6 +28,7 @@ describe("a snapshot", () => {
       email: "ada@acme.eu",
       first_name: "Ada",
       last_name: "Lovelace",
+      is_email_verified: true,
       is_active: true,
       updated_at: "2026-07-23T08:15:30.120100000Z",
       metadata: { nextcloud_quota: "10 GB" },
@@ -44,6 +45,7 @@ describe("a snapshot", () => {
       lastName: "Lovelace",
       active: true,
       erased: false,
+      emailVerified: true,
       attributes: { nextcloud_quota: "10 GB" },
       updatedAt: "2026-07-23T08:15:30.120100000Z",
     });

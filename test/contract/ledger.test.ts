@@ -457,6 +457,7 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         queued: { hash: "queued", at: 1_785_000_000_003 },
         refused: { hash: "refused", unrevoked: "nothing", at: 0, times: 0 },
         admitted: undefined,
+        unanswered: undefined,
         lastSeenEnabled: undefined,
         ineffective: undefined,
         postponed: undefined,

@@ -17,6 +17,7 @@ const traits = (fields: Partial<Traits> = {}): Traits => ({
   lastName: "Lovelace",
   active: true,
   erased: false,
+  emailVerified: true,
   attributes: {},
   ...fields,
 });

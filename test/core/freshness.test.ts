@@ -103,6 +103,7 @@ describe("without an API key a snapshot is stale", () => {
     lastName: "",
     active: true,
     erased: false,
+    emailVerified: true,
     attributes: {},
     updatedAt,
   });

@@ -27,6 +27,7 @@ const profile = (rest: Partial<Traits> = {}): Traits => ({
   lastName: "Lovelace",
   active: true,
   erased: false,
+  emailVerified: true,
   attributes: {},
   ...rest,
 });

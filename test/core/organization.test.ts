@@ -22,7 +22,7 @@ const EXAMPLE = {
   clavex: { ...REQUIRED.clavex, apiKey: "ssm:clavex-api-key" },
   nextcloud: { ...REQUIRED.nextcloud, skeleton: "default" },
   identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
-  scope: { groups: [] },
+  scope: { groups: [], verifiedEmailOnly: false },
   groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
   quota: { default: "5 GB", byGroup: { Finance: "50 GB" }, attribute: "nextcloud_quota" },
   deprovision: { suspended: "disable", deleted: "disable", outOfScope: "disable", erased: "disable", graceDays: 30 },
@@ -55,7 +55,7 @@ describe("an organization's document", () => {
       ...REQUIRED,
       nextcloud: { ...REQUIRED.nextcloud, skeleton: "default" },
       identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false },
-      scope: { groups: [] },
+      scope: { groups: [], verifiedEmailOnly: false },
       groups: { managed: ["*"], never: [], always: [], prefix: "", adopt: [] },
       quota: { byGroup: {}, attribute: "nextcloud_quota" },
       deprovision: {
