@@ -7,10 +7,10 @@ import {
   type Profile,
   ProfileRefused,
 } from "./account.ts";
-import { type DesiredAccount, type DesiredGroup, desiredGroups, isManaged } from "./desired.ts";
+import { type DesiredAccount, type DesiredGroup, desiredGroups, desiredHash, isManaged } from "./desired.ts";
 import { schemeOf } from "./identity.ts";
 import type { Organization } from "./organization.ts";
-import type { SubjectRecord } from "./record.ts";
+import { type SubjectRecord, withoutEffectFor } from "./record.ts";
 import { printable } from "./text.ts";
 
 /**
@@ -121,8 +121,9 @@ function provision(input: ActiveInput): Plan {
   const memberships = membershipsToKeep(input);
   const refusal = impossibleProfile(input);
   if (refusal) return { operations: leaves, memberships, notes: input.desired.notes, refusal };
-  const joins = groupsToJoin(input);
-  const profile = profileOperations(input, joins.groups);
+  const futile = withoutEffectFor(input.record, desiredHash(input.desired));
+  const joins = groupsToJoin(input, futile);
+  const profile = profileOperations(input, joins.groups, futile);
   const enabling = enablingOperations(input);
   const joined = profile.made?.kind === "create" ? [] : joins.groups;
   return {
@@ -134,7 +135,7 @@ function provision(input: ActiveInput): Plan {
       ...profile.edits,
     ],
     memberships,
-    notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...enabling.notes],
+    notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...futileNotes(input, futile), ...enabling.notes],
     ...(joins.postponed ? { postponed: true } : {}),
     refusal: undefined,
   };
@@ -218,7 +219,28 @@ function groupsToLeave({ organization, desired, actual, record, groups }: Active
   });
 }
 
-function groupsToJoin({ organization, desired, actual, groups }: ActiveInput): {
+/** What Nextcloud took twice and did not keep, as far as it still differs. */
+function futileNotes({ desired, actual }: ActiveInput, futile: ReadonlySet<string>): string[] {
+  if (!actual) return [];
+  const attributes = differingAttributes(desired.profile, actual).filter(({ key }) => futile.has(key));
+  const groups = desiredGroups(desired).filter(({ gid }) => futile.has(joinKey(gid)) && !actual.groups.includes(gid));
+  return [
+    ...attributes.map(({ label }) => `the ${label} is left as it is: Nextcloud took it twice and keeps another`),
+    ...groups.map(
+      ({ name }) => `group ${printable(name)} is skipped: Nextcloud took the membership twice and keeps none`,
+    ),
+  ];
+}
+
+/** By what a membership that has no effect is remembered. */
+export function joinKey(gid: string): string {
+  return `join ${gid}`;
+}
+
+function groupsToJoin(
+  { organization, desired, actual, groups }: ActiveInput,
+  futile: ReadonlySet<string>,
+): {
   groups: DesiredGroup[];
   notes: string[];
   postponed: boolean;
@@ -226,7 +248,7 @@ function groupsToJoin({ organization, desired, actual, groups }: ActiveInput): {
   const member = new Set(actual?.groups);
   const result: ReturnType<typeof groupsToJoin> = { groups: [], notes: [], postponed: false };
   for (const group of desiredGroups(desired)) {
-    if (member.has(group.gid)) continue;
+    if (member.has(group.gid) || (actual && futile.has(joinKey(group.gid)))) continue;
     const ownership = groups.get(group.gid)?.ownership;
     const problem = whyNotJoined(organization, group, ownership);
     result.postponed ||= ownership === "unknown";
@@ -265,6 +287,7 @@ interface ProfileOperations {
 function profileOperations(
   { organization, desired: { profile }, actual, skeletonIsEmpty }: ActiveInput,
   joins: DesiredGroup[],
+  futile: ReadonlySet<string>,
 ): ProfileOperations {
   const { making } = schemeOf(organization.identity);
   const byPost = making.by === "user_oidc" && (actual === undefined || skeletonIsEmpty || !actual.hasLoggedIn);
@@ -274,7 +297,7 @@ function profileOperations(
       : { kind: "create", effect: "grants", profile, groups: joins };
     return { made, edits: [], notes: [] };
   }
-  const changes = differingAttributes(profile, actual);
+  const changes = differingAttributes(profile, actual).filter(({ key }) => !futile.has(key));
   if (changes.length === 0) return { made: undefined, edits: [], notes: [] };
   if (byPost) {
     const keys = changes.map(({ key }) => key);

@@ -1,4 +1,4 @@
-import { AccountConflict, type ActualAccount, type SubjectState } from "../core/account.ts";
+import { AccountConflict, type ActualAccount, differingAttributes, type SubjectState } from "../core/account.ts";
 import { desiredHash } from "../core/desired.ts";
 import { EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import type { Decision } from "../core/evaluate.ts";
@@ -8,7 +8,7 @@ import { accountId, schemeOf } from "../core/identity.ts";
 import type { PersonJob } from "../core/job.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
-import { groupsJoinedBy, type Plan, takesAccess } from "../core/plan.ts";
+import { groupsJoinedBy, joinKey, type Plan, takesAccess } from "../core/plan.ts";
 import {
   applied,
   departed,
@@ -339,6 +339,7 @@ async function carryOut(
       readAt: observation.readAt,
       userReadAt: observation.userReadAt,
     },
+    ineffective: await withoutEffect(work, decision, changes),
     postponed: changes.postponed || plan.postponed === true,
   };
   const after = progress.unread
@@ -363,6 +364,32 @@ async function carryOut(
     ],
     ...(permitted.overDaily ? { overDaily: true } : {}),
   };
+}
+
+/**
+ * What was written for the second time for one and the same desired state and still is not there: an LDAP group that takes
+ * members without a word, a name that is stored without its emoji.
+ *
+ * @returns the keys of what has no effect, which is not written any more for that state
+ */
+async function withoutEffect(
+  { clients, record, id }: Work,
+  { desired, plan }: Decision,
+  { joined, waiting }: AppliedChanges,
+): Promise<string[]> {
+  if (desired.state !== "active" || record?.applied?.desiredHash !== desiredHash(desired)) return [];
+  const written = plan.operations.flatMap((operation) => {
+    if (operation.kind === "edit") return waiting.length > 0 ? [] : [operation.key];
+    if (operation.kind === "join") return joined.includes(operation.group.gid) ? [joinKey(operation.group.gid)] : [];
+    return operation.kind === "upsert" && operation.effect === "neutral" ? operation.changes : [];
+  });
+  if (written.length === 0) return [];
+  // Whoever cannot be looked at now is written once more some other time.
+  const actual = await getAccount(clients.ocs, id).catch(() => undefined);
+  if (actual === undefined) return [];
+  const differing = new Set(differingAttributes(desired.profile, actual).map(({ key }) => key));
+  const member = new Set(actual.groups.map(joinKey));
+  return written.filter((key) => (key.startsWith("join ") ? !member.has(key) : differing.has(key)));
 }
 
 const waitingNote = (edits: readonly Edit[]): string =>
