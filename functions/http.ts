@@ -28,7 +28,8 @@ export class InvalidHeader extends Error {
 }
 
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-const LONGEST_REQUEST_MS = 120_000;
+/** The longest that a request may take, however slowly its answer comes: longer than connecting, waiting and reading together. */
+export const LONGEST_REQUEST_MS = 110_000;
 const LARGEST_ANSWER = 64 * 1024 * 1024;
 
 /**
@@ -54,7 +55,14 @@ export function createPool(baseUrl: string, connections: number, timeouts: Timeo
  */
 export async function send(
   pool: Dispatcher,
-  request: { method: Dispatcher.HttpMethod; path: string; headers: Record<string, string>; body?: string },
+  request: {
+    method: Dispatcher.HttpMethod;
+    path: string;
+    headers: Record<string, string>;
+    body?: string;
+    /** How long to wait for the answer's beginning, in milliseconds, if not as long as the pool does. */
+    headersTimeout?: number;
+  },
 ): Promise<Answer> {
   // undici would refuse it too, but loses a connection of the pool with each such request.
   for (const [name, value] of Object.entries(request.headers))

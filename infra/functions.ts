@@ -14,8 +14,8 @@ export interface FunctionsProps {
 }
 
 /**
- * How long one batch may take; the queue's visibility timeout follows from it. A job begins nothing new after a minute, and
- * waits for one answer of up to 90 seconds then: three rounds of four people fit in, however slow their Nextcloud is.
+ * How long one batch may take; the queue's visibility timeout follows from it. No job begins when less is left
+ * than a job takes at the most (functions/provision/limits.ts), however slow Nextcloud is.
  */
 export const WORKER_TIMEOUT = Duration.minutes(10);
 /** Clavex waits ten seconds for its answer; after that nobody is interested in it. */

@@ -46,6 +46,10 @@ export interface AdminApiOptions {
 /** Clavex answers from a database in milliseconds; a page of 200 users or a large group may take longer. */
 export const CLAVEX_TIMEOUTS: Timeouts = { connect: 5_000, headers: 15_000, body: 15_000 };
 const PAGE = 200;
+/** One user is read in milliseconds: who takes longer hangs, and nobody else's job may wait for it for long. */
+const USER_MS = 5_000;
+/** A million items: a list that goes on is that of a server that pages for ever. */
+const MOST_PAGES = 5_000;
 
 const pageSchema = <T>(item: z.ZodType<T>) =>
   z.object({
@@ -146,7 +150,8 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
     `${baseUrl}/api/v1/organizations/${organizationId}${path.replace(/^(\/[a-z]+).*$/s, "$1")}`;
   return async (path) => {
     const headers = { accept: "application/json", "x-api-key": await apiKey() };
-    const answer = await send(pool, { method: "GET", path: `${root}${path}`, headers }).catch((error) => {
+    const ofOne = /^\/users\/[^/]+$/.test(path) ? { headersTimeout: USER_MS } : {};
+    const answer = await send(pool, { method: "GET", path: `${root}${path}`, headers, ...ofOne }).catch((error) => {
       throw error instanceof InvalidHeader
         ? new ClavexKeyRefused("the API key has characters that no key has")
         : unreachable(error);
@@ -217,6 +222,7 @@ async function* pages<T>(
     if (cursor === true && last === undefined) return;
     const next = typeof cursor === "string" && cursor !== "" ? cursor : last && idOf(last);
     if (!next) throw new ClavexMisrouted(`Clavex says that there are more ${what}, but not how to read them`);
+    if (seen.size >= MOST_PAGES) throw new ClavexMisrouted(`Clavex's list of ${what} does not end`);
     if (seen.has(next)) throw new ClavexMisrouted(`Clavex's paging of ${what} does not advance`);
     seen.add(next);
     after = next;

@@ -2,11 +2,14 @@ import { coalesced } from "../coalesced.ts";
 import type { GroupMap, Reading } from "../core/person.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { AdminApi } from "./admin-api.ts";
+import { CLAVEX_UNDECIDED, ClavexUnavailable } from "./errors.ts";
 
 /** Reads the map, or shares a reading that began at `notBefore` (milliseconds since the epoch) or later. */
 export type ReadGroupMap = (notBefore: number) => Promise<Reading<GroupMap>>;
 
 const CONCURRENT_MEMBER_READS = 4;
+/** How long a reading may take before it begins no further request. */
+export const LONGEST_MAP_MS = 90_000;
 
 /**
  * The group map of one organization: Clavex has no way to ask for one user's groups, so it is built from all groups and
@@ -23,7 +26,12 @@ export function createGroupMap(
     const names = new Set<string>();
     let isEmpty = true;
     const waiting: { id: string; name: string }[] = [];
+    const endsAt = now() + LONGEST_MAP_MS;
+    const checkTime = (): void => {
+      if (now() > endsAt) throw new ClavexUnavailable("reading all groups takes too long", CLAVEX_UNDECIDED);
+    };
     for await (const page of api.groups()) {
+      checkTime();
       for (const group of page) {
         isEmpty = false;
         if (!relevant(group.name)) continue;
@@ -33,6 +41,7 @@ export function createGroupMap(
     }
     const groupsOf = new Map<string, string[]>();
     await sideBySide(waiting, CONCURRENT_MEMBER_READS, async (group) => {
+      checkTime();
       for (const subject of await api.members(group.id)) {
         const groups = groupsOf.get(subject);
         if (groups) groups.push(group.name);

@@ -354,6 +354,9 @@ export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promi
   return accounts;
 }
 
+/** A list that goes on is that of a server that shows the same page for ever. */
+const MOST_ACCOUNTS = 1_000_000;
+
 type Page = Record<string, unknown> | unknown[];
 
 /** Walks a list that Nextcloud pages per backend: the offset advances by the limit, and only an empty page is the end. */
@@ -361,6 +364,7 @@ async function* pages(ocs: Ocs, path: string, limit: number): AsyncGenerator<Pag
   for (let offset = 0; ; offset += limit) {
     const page = await readPage(ocs, path, limit, offset);
     if (Object.keys(page).length === 0) return;
+    if (offset > MOST_ACCOUNTS) throw new NextcloudMisrouted("Nextcloud's list of accounts does not end");
     yield page;
   }
 }

@@ -6,8 +6,9 @@ export interface AdaptiveLimit {
    * Makes a call when it may begin; calls begin in the order in which they come.
    *
    * @param kind calls of one kind cost the same and are compared with each other; undefined for one whose cost says nothing
+   * @param mayBegin called when it is the call's turn; what it throws ends the call
    */
-  run(call: () => Promise<Answer>, kind: string | undefined): Promise<Answer>;
+  run(call: () => Promise<Answer>, kind: string | undefined, mayBegin?: () => void): Promise<Answer>;
 }
 
 /** How many answers are looked at before the limit changes. */
@@ -91,11 +92,18 @@ export function createAdaptiveLimit(most: number): AdaptiveLimit {
   };
 
   return {
-    async run(call, kind) {
+    async run(call, kind, mayBegin = () => undefined) {
       await new Promise<void>((resolve) => {
         waiting.push(resolve);
         begin();
       });
+      try {
+        mayBegin();
+      } catch (error) {
+        underWay -= 1;
+        begin();
+        throw error;
+      }
       const started = now();
       let status = 0;
       try {

@@ -1,5 +1,6 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
+import { Failure } from "../core/failure.ts";
 import { type Answer, answeredBy, pathPrefix, retryAfter, send, type Timeouts } from "../http.ts";
 import type { AdaptiveLimit } from "./adaptive-limit.ts";
 import {
@@ -28,9 +29,15 @@ export interface Ocs {
    *
    * @param path below `/ocs/v2.php/`, with ids already encoded (see `userSegment` and `groupSegment`)
    * @param parameters sent in the query for GET and DELETE, else as a form
+   * @param mayBegin called when the request is about to be sent, which may be long after the call; what it throws ends the call
    * @throws {OcsRefusal} when Nextcloud says no with an OCS code, and the other errors of this module
    */
-  call(method: Dispatcher.HttpMethod, path: string, parameters?: OcsParameters): Promise<unknown>;
+  call(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    parameters?: OcsParameters,
+    mayBegin?: () => void,
+  ): Promise<unknown>;
 }
 
 export interface OcsOptions {
@@ -46,6 +53,9 @@ export interface OcsOptions {
 
 /** A PHP server under load takes its time: making a core account took up to two seconds with eight at once. */
 export const NEXTCLOUD_TIMEOUTS: Timeouts = { connect: 10_000, headers: 60_000, body: 30_000 };
+
+/** One account is read in tens of milliseconds, in a second where the server is busy: who takes longer hangs. */
+const ACCOUNT_MS = 8_000;
 
 /** A user id as a segment of a path. Measured: it is decoded once, and ids have no `%` or `+` that would show otherwise. */
 export function userSegment(id: string): string {
@@ -63,7 +73,7 @@ export function createOcs(options: OcsOptions): Ocs {
   const session = new Session();
 
   return {
-    async call(method, path, parameters = {}) {
+    async call(method, path, parameters = {}, mayBegin = () => undefined) {
       const form = encode(parameters);
       const inQuery = method === "GET" || method === "DELETE";
       const credentials = Buffer.from(`${options.username}:${await options.password()}`).toString("base64");
@@ -81,13 +91,15 @@ export function createOcs(options: OcsOptions): Ocs {
         path: `${root}${path}?format=json${query}`,
         headers,
         ...(inQuery ? {} : { body: form }),
+        ...(method === "GET" && kindOf(method, path) !== undefined ? { headersTimeout: ACCOUNT_MS } : {}),
       };
       const make = () => send(options.pool, request);
       let answer: Answer;
       try {
-        answer = await (options.limit?.run(make, kindOf(method, path)) ?? make());
+        if (!options.limit) mayBegin();
+        answer = await (options.limit?.run(make, kindOf(method, path), mayBegin) ?? make());
       } catch (error) {
-        throw unreachable(error);
+        throw error instanceof Failure ? error : unreachable(error);
       }
       session.update(answer.headers["set-cookie"]);
       const place = path.split("/").slice(0, 2).join("/");

@@ -16,8 +16,14 @@ export interface Blame {
    * The same clients, whose failures are decided: what stays undecided is the fault of whom the call was about.
    *
    * @param guarded the servers of the organization
+   * @param mayBegin called when a request is about to be sent; what it throws ends the call
    */
-  watch(organization: Organization, clients: OrganizationClients, guarded: readonly Guarded[]): OrganizationClients;
+  watch(
+    organization: Organization,
+    clients: OrganizationClients,
+    guarded: readonly Guarded[],
+    mayBegin: () => void,
+  ): OrganizationClients;
 }
 
 /** Where calls are watched: one server with its credentials. */
@@ -68,34 +74,43 @@ export function createBlame(now: () => number): Blame {
     }
   }
 
-  const watchOcs = (place: Place, ocs: Ocs, { nextcloud }: Organization): Ocs => ({
-    ...ocs,
-    call(method, path, parameters = {}) {
+  const watchOcs = (place: Place, unlimited: Ocs, { nextcloud }: Organization, mayBegin: () => void): Ocs => {
+    const ocs: Ocs = {
+      ...unlimited,
+      call: (method, path, parameters) => unlimited.call(method, path, parameters, mayBegin),
+    };
+    return { ...ocs, call: watchedCall(place, ocs, nextcloud.username) };
+  };
+
+  const watchedCall =
+    (place: Place, ocs: Ocs, username: string): Ocs["call"] =>
+    (method, path, parameters = {}) => {
       const reads = method === "GET";
       const described = describe(method, path, parameters);
       const call: Call = {
         ...described,
         isDecisive: DECISIVE.has(described.kind),
-        probe: () => probe(ocs, reads ? "reads" : "writes", nextcloud.username),
+        probe: () => probe(ocs, reads ? "reads" : "writes", username),
       };
       return decided(place, call, () => ocs.call(method, path, parameters));
-    },
-  });
+    };
 
-  const watchDirectory = (place: Place, directory: Directory): Directory => ({
+  const watchDirectory = (place: Place, directory: Directory, mayBegin: () => void): Directory => ({
     ...directory,
-    person(subject) {
+    async person(subject) {
+      mayBegin();
       const call: Call = { kind: "GET user", about: [subject], isDecisive: true, probe: directory.probe };
       return decided(place, call, () => directory.person(subject));
     },
-    groups(notBefore) {
+    async groups(notBefore) {
+      mayBegin();
       const call: Call = { kind: "GET groups", about: [], isDecisive: true, probe: directory.probe };
       return decided(place, call, () => directory.groups(notBefore));
     },
   });
 
   return {
-    watch(organization, clients, guarded) {
+    watch(organization, clients, guarded, mayBegin) {
       const place = (server: Server): Place => {
         const { name = "", credentials = "" } = guarded.find(({ kind }) => kind === server) ?? {};
         return { server, name: `${name} ${credentials}` };
@@ -103,9 +118,11 @@ export function createBlame(now: () => number): Blame {
       const { directory: access } = clients;
       return {
         ...clients,
-        ocs: watchOcs(place("nextcloud"), clients.ocs, organization),
+        ocs: watchOcs(place("nextcloud"), clients.ocs, organization, mayBegin),
         directory:
-          access.mode === "api" ? { ...access, directory: watchDirectory(place("clavex"), access.directory) } : access,
+          access.mode === "api"
+            ? { ...access, directory: watchDirectory(place("clavex"), access.directory, mayBegin) }
+            : access,
       };
     },
   };

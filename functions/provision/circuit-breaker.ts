@@ -26,6 +26,12 @@ export interface CircuitBreaker {
    * @throws {CircuitOpen} without having tried
    */
   run<T>(guarded: Guarded[], work: () => Promise<T>): Promise<T>;
+  /**
+   * For work that is under way, before it asks a server again: another job may have found out meanwhile that it is away.
+   *
+   * @throws {CircuitOpen} when one of the circuits is open
+   */
+  check(guarded: readonly Guarded[]): void;
   /** Why the circuit is not closed; undefined while it is. */
   failureOf(guarded: Guarded): Failure | undefined;
 }
@@ -65,11 +71,12 @@ export function createCircuitBreaker(
 
   function leave(guarded: Guarded, failure: Failure | undefined): void {
     const circuit = circuits.get(key(guarded));
-    if (failure && stops(failure, guarded)) {
+    // One that was open already when a job wanted to go on has told this job nothing new.
+    if (failure && !(failure instanceof CircuitOpen) && stops(failure, guarded)) {
       const milliseconds = isHarmful(failure) ? HARMFUL_MS : delay(failure.retryAfterSeconds) * 1000;
       const openedAt = circuit?.openedAt ?? now();
       circuits.set(key(guarded), { failure, openedAt, openUntil: now() + milliseconds, halfOpen: false });
-    } else if (failure && failure.origin !== guarded.kind) {
+    } else if (failure && (failure instanceof CircuitOpen || failure.origin !== guarded.kind)) {
       // Something else went wrong: that says nothing about this server, and the next job may be the probe.
       if (circuit) circuit.halfOpen = false;
     } else if (circuits.delete(key(guarded))) onClose(guarded);
@@ -77,6 +84,13 @@ export function createCircuitBreaker(
 
   return {
     failureOf: (guarded) => circuits.get(key(guarded))?.failure,
+    check(guarded) {
+      for (const each of guarded) {
+        const circuit = circuits.get(key(each));
+        if (circuit && circuit.openUntil > now())
+          throw new CircuitOpen(circuit.failure, Math.max(0, now() - circuit.openedAt));
+      }
+    },
     async run(guarded, work) {
       const entered: Guarded[] = [];
       let failure: Failure | undefined;

@@ -32,10 +32,11 @@ export interface Guards {
    * Does work that needs the organization's servers, unless the circuit of one of them is open. With the clients that it gets, a
    * failure that stays undecided is the fault of whom the call was about.
    *
+   * @param mayBegin called before each request; what it throws ends the call
    * @throws {CircuitOpen}
    * @throws {IdentityMismatch} when Nextcloud was lately found to make accounts under other ids
    */
-  run<T>(entered: Entered, work: (clients: OrganizationClients) => Promise<T>): Promise<T>;
+  run<T>(entered: Entered, work: (clients: OrganizationClients) => Promise<T>, mayBegin?: () => void): Promise<T>;
   identity: IdentityGuard;
   /**
    * The circuits of an organization as they are in this process; none when there is no such organization.
@@ -86,11 +87,15 @@ export function createGuards({
       if (!paused) await identity.require(organization);
       return { organization, clients: clients.of(organization), paused };
     },
-    async run({ organization, clients: unwatched }, work) {
+    async run({ organization, clients: unwatched }, work, mayBegin = () => undefined) {
       const guarded = await unwatched.guarded();
       return breaker.run(guarded, async () => {
         identity.requireMatch(organization);
-        return work(blame.watch(organization, unwatched, guarded));
+        const mayAsk = (): void => {
+          mayBegin();
+          breaker.check(guarded);
+        };
+        return work(blame.watch(organization, unwatched, guarded, mayAsk));
       });
     },
     identity,

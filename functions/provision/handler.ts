@@ -14,14 +14,12 @@ import { stamped } from "../queue/stamped.ts";
 import { createFollowGroups } from "../reconcile/group-hints.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { loggingUnexpected } from "../telemetry/unexpected.ts";
 import { createCountFailure } from "./attempts.ts";
 import { createGuards } from "./guards.ts";
-import { CONTAINER_LIMITS } from "./limits.ts";
+import { CONTAINER_LIMITS, LONGEST_JOB_MS } from "./limits.ts";
 import { createProvision } from "./provision.ts";
 import { createWorker, type Worker } from "./worker.ts";
-
-/** The longest that a job which has begun may still take; none begins with less time left. */
-const RESERVE_MS = 150_000;
 
 function build(): Worker {
   const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
@@ -45,12 +43,13 @@ function build(): Worker {
     countFailure: createCountFailure(organizations, ledger),
     queue,
     retryDelay: createRetryDelay(),
-    log: createLog("provision"),
+    log,
     counters: createCounters(stage),
     concurrency: CONTAINER_LIMITS.concurrentSubjects,
   });
 }
 
+const log = createLog("provision");
 let worker: Worker | undefined;
 
 /** The Lambda that consumes the job queue. */
@@ -58,8 +57,12 @@ export async function handler(
   event: SQSEvent,
   context: Pick<Context, "getRemainingTimeInMillis">,
 ): Promise<SQSBatchResponse> {
+  return loggingUnexpected(log, () => work(event, context));
+}
+
+async function work(event: SQSEvent, context: Pick<Context, "getRemainingTimeInMillis">): Promise<SQSBatchResponse> {
   worker ??= build();
-  const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
+  const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - LONGEST_JOB_MS));
   const stayed = await worker(event.Records.map(receivedByLambda), deadline);
   return { batchItemFailures: stayed.map(({ id }) => ({ itemIdentifier: id })) };
 }

@@ -1,6 +1,21 @@
+import { LONGEST_MAP_MS } from "../clavex/group-map.ts";
+import { LONGEST_REQUEST_MS } from "../http.ts";
+
 /** What one container of the worker does at the same time. */
 export const CONTAINER_LIMITS = {
   /** One connection to each Nextcloud: the function's concurrency is what limits the load on it. */
   nextcloudConnections: 1,
   concurrentSubjects: 4,
 } as const;
+
+/** After this time a job begins no further request, and none of its requests that wait for their turn is sent any more. */
+export const JOB_MS = 60_000;
+
+/** For what is written to ledger and queue at the end of a job and of a batch. */
+const WRITING_MS = 15_000;
+
+/**
+ * The longest that a job which has begun may still take, however slow the servers are: the last thing it begins is a reading of
+ * all groups, or a request, and both have an end. None begins with less time left.
+ */
+export const LONGEST_JOB_MS = JOB_MS + LONGEST_MAP_MS + LONGEST_REQUEST_MS + WRITING_MS;

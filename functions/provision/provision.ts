@@ -32,11 +32,12 @@ import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { requireUserOidc } from "../nextcloud/server.ts";
 import { UnreadableJob } from "../queue/errors.ts";
-import { AccountAppeared, type AppliedChanges, type Apply, createApply } from "./apply.ts";
+import { AccountAppeared, type AppliedChanges, type Apply, createApply, JobOverTime } from "./apply.ts";
 import { type Brake, createBrake } from "./brake.ts";
 import { createEditWithinLimit, type Edit } from "./edits.ts";
 import { createGroupLookup, type GroupLookup } from "./group-lookup.ts";
 import type { Entered, Guards } from "./guards.ts";
+import { JOB_MS } from "./limits.ts";
 import { createObserve, type Observation } from "./observe.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import { whilePaused } from "./pause.ts";
@@ -56,8 +57,6 @@ export interface ProvisionDependencies {
  */
 export type Provision = (received: ReceivedJob<PersonJob>) => Promise<Outcome>;
 
-/** After this time a job begins no further operation; the queue's visibility timeout is many times that. */
-const JOB_MS = 60_000;
 /** How often an account may appear between the read and the create. */
 const MOST_LOOKS = 3;
 /** After so many failures in a row that were this person's alone, it is their data, and waiting does not help. */
@@ -139,8 +138,14 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
     if (isActing(organization, id)) return { result: "ignored", why: OWN_ACCOUNT };
     if (clients.directory.mode === "api" && isSuperseded(record, job, sentAt, now()))
       return { result: "superseded", accountId: record?.accountId };
-    return guards.run(entered, (watched) =>
-      bringUpToDate(tools, { ...received, ...entered, clients: watched, id, record, startedAt: now() }),
+    const startedAt = now();
+    const mayBegin = (): void => {
+      if (now() >= startedAt + JOB_MS) throw new JobOverTime();
+    };
+    return guards.run(
+      entered,
+      (watched) => bringUpToDate(tools, { ...received, ...entered, clients: watched, id, record, startedAt }),
+      mayBegin,
     );
   };
 }

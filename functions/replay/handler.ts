@@ -10,6 +10,7 @@ import { createLedger } from "../ledger/ledger.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
 import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
+import { loggingUnexpected } from "../telemetry/unexpected.ts";
 import { createDeadLetters, type DeadLetters, filterSchema, type Summary } from "./dead-letters.ts";
 
 const eventSchema = z.strictObject({ filter: filterSchema.default({}), dryRun: z.boolean().default(false) });
@@ -27,7 +28,6 @@ function build() {
   const organizations = organizationsFromParameters(createSsmClient(), stage);
   const sqs = new SQSClient();
   return {
-    log: createLog("replay"),
     deadLetters: createDeadLetters({
       ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
       queue: stamped(createSqsQueue(sqs, queueUrl), configurationsOf(organizations)),
@@ -37,15 +37,20 @@ function build() {
   };
 }
 
-let replay: { deadLetters: DeadLetters; log: ReturnType<typeof createLog> } | undefined;
+const log = createLog("replay");
+let replay: { deadLetters: DeadLetters } | undefined;
 
 /**
  * The Lambda that sends dead letters back to the queue: `{"filter": {...}, "dryRun": true}`, both optional; a dry run answers
  * what would be done. When its time is over it answers `stopped: true`; invoking it again goes on.
  */
 export async function handler(event: unknown, context: Pick<Context, "getRemainingTimeInMillis">): Promise<Summary> {
+  return loggingUnexpected(log, () => work(event, context));
+}
+
+async function work(event: unknown, context: Pick<Context, "getRemainingTimeInMillis">): Promise<Summary> {
   replay ??= build();
-  const { deadLetters, log } = replay;
+  const { deadLetters } = replay;
   const { filter, dryRun } = eventSchema.parse(event ?? {});
   const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
   const summary = await deadLetters.replay(filter, { dryRun, deadline });
