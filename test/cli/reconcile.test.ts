@@ -7,7 +7,7 @@ describe("reconcile, against a running pipeline", () => {
   let pipeline: OfficePipeline;
 
   beforeEach(async () => {
-    office = await openOffice();
+    office = await openOffice({}, { skeleton: "empty" });
     pipeline = await office.start();
   });
   afterEach(() => office.close());

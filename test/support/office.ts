@@ -43,14 +43,17 @@ const SLUG = "acme";
 /** The last line of what a start finds when it looks at both servers; its requests are not what a test is about. */
 const CHECKED = / organization=acme(?: check=.*)?$/m;
 
-/** Opens an office; `choices` are those of `configure`. */
-export async function openOffice(choices: Record<string, unknown> = {}): Promise<Office> {
+/** Opens an office; `choices` are those of `configure`. With an empty skeleton all that differs can be written. */
+export async function openOffice(
+  choices: Record<string, unknown> = {},
+  { skeleton = "default" }: { skeleton?: "default" | "empty" } = {},
+): Promise<Office> {
   const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
   const organizationId = randomUUID();
   const clavex = await startSimulatedClavex({
     organizations: [{ id: organizationId, slug: SLUG, apiKey: apiKeyOf(SLUG) }],
   });
-  const nextcloud = await startSimulatedNextcloud();
+  const nextcloud = await startSimulatedNextcloud(skeleton === "empty" ? { skeleton: {} } : {});
   const servers = { clavex, nextcloud };
   const { identity } = organizationOf();
   const environment = environmentOf(nextcloud.password, SLUG);
@@ -74,7 +77,8 @@ export async function openOffice(choices: Record<string, unknown> = {}): Promise
     nextcloud,
     stateFolder,
     ...createPeople({ slug: SLUG, clavex, nextcloud, identity: () => identity }),
-    configure: (changed) => write(SLUG, { ...documentOf({ slug: SLUG, organizationId }, servers), ...changed }),
+    configure: (changed) =>
+      write(SLUG, { ...documentOf({ slug: SLUG, organizationId, skeleton }, servers), ...changed }),
     // Two organizations may have one provider only with an API key each.
     addFile: (slug, document) =>
       write(slug, {
