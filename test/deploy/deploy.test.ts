@@ -208,7 +208,7 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
 
   test("comes into being by the commands and files of the page, leaves people alone until resume, and provisions them then", async () => {
     const ran = await follow("From nothing to the first person", async (line) => {
-      if (line.includes(" resume ")) expect(nextcloud.users()).toEqual([]);
+      if (line.includes(" resume ")) expect(there.filter(account)).toEqual([]);
     });
     expect(ran.find(({ line }) => line.includes(" plan "))?.stdout).toContain(`${SLUG} is paused`);
     outputs = await readOutputs();
