@@ -10,6 +10,7 @@ import type { Directory, Person } from "./core/person.ts";
 import { createPool, type Timeouts } from "./http.ts";
 import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-limit.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
+import { Session } from "./nextcloud/session.ts";
 
 /**
  * How an organization's people are known. `api`: the directory can be asked, and `everyGroup` reads those groups too that the
@@ -56,6 +57,8 @@ export function createClients(options: ClientsOptions): Clients {
   const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
   const pools = new Map<string, Pool>();
   const limits = new Map<Pool, AdaptiveLimit>();
+  // They outlive changes of the configuration: see Session.
+  const sessions = new Map<string, Session>();
   const made = new Map<string, { organization: Organization; clients: OrganizationClients }>();
 
   const pool = (kind: "clavex" | "nextcloud", baseUrl: string, connections: number, limits: Timeouts): Pool => {
@@ -77,7 +80,9 @@ export function createClients(options: ClientsOptions): Clients {
     const limit = limits.get(connections) ?? createAdaptiveLimit(nextcloudConnections);
     limits.set(connections, limit);
     const { baseUrl, username } = nextcloud;
-    return createOcs({ baseUrl, username, password, pool: connections, limit });
+    const session = sessions.get(`${username} ${baseUrl}`) ?? new Session();
+    sessions.set(`${username} ${baseUrl}`, session);
+    return createOcs({ baseUrl, username, password, pool: connections, limit, session, now });
   };
 
   const directoryOf = (organization: Organization, apiKey: () => Promise<string>): DirectoryAccess => {

@@ -174,7 +174,7 @@ function showResult({ nextcloud, organization }: DemoSystems, expectations: Expe
       right ? "as it should be" : "WRONG",
     ]);
   }
-  const accounts = nextcloud.users().filter((account) => account.backend === "user_oidc").length;
+  const accounts = nextcloud.users().filter(({ id }) => id !== nextcloud.username).length;
   if (accounts !== expectations.length) wrong.push(`${accounts} accounts were made for ${expectations.length} people`);
 
   print("\nWhat Nextcloud holds now:\n");

@@ -16,6 +16,7 @@ import { print, printJson } from "./terminal.ts";
 interface Options extends ConnectOptions {
   organization?: string;
   webhookUrl?: string;
+  writeChecks?: boolean;
   json?: boolean;
 }
 
@@ -25,6 +26,7 @@ export function doctorCommand(): Command {
     .description("Checks Clavex, Nextcloud and the pipeline between them. Only reads. Exit code 1 when a check fails.")
     .option("--organization <slug>", "only this organization")
     .option("--webhook-url <url>", "where Clavex posts to, when this cannot know it")
+    .option("--write-checks", "also make a throwaway account in Nextcloud, look what is copied into it, and delete it")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -63,7 +65,10 @@ async function examineOrganizations(
   const failures = await eachOrganization(chosen, organizations, async (organization) => {
     const others = await usableOrganizations(organizations, organization.slug);
     const given = await doctorOptions(organization, others, secrets, pipeline, options.webhookUrl);
-    examined.push({ organization: organization.slug, results: await examine(given) });
+    examined.push({
+      organization: organization.slug,
+      results: await examine({ ...given, writeChecks: options.writeChecks ?? false }),
+    });
   });
   return { examined, failures };
 }

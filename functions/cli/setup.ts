@@ -85,8 +85,8 @@ async function setup(options: SetupOptions): Promise<void> {
       print("Without local login nobody gets in while Clavex is away, but at /login?direct=1 with a local account.\n");
     }
     await confirm("Do this now?", options.yes);
-    await applySetup(steps, ({ title, state, lines }) => show(state, title, lines));
-    print(forStage("\nNext: clavex-nextcloud doctor"));
+    const complete = await applySetup(steps, ({ title, state, lines }) => show(state, title, lines));
+    print(forStage(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again"));
   } finally {
     for (const close of closers.toReversed()) await close();
   }

@@ -38,9 +38,16 @@ export function hasRawIds(identity: Identity): boolean {
 /** Every id is a prefix and a subject, or the hash of that: those of one subject tell for all. */
 export const ANYBODY = "00000000-0000-4000-8000-000000000000";
 
-/** The id of the Nextcloud group for a group name (already with the organization's prefix); see `groupProblem`. */
+/** The longest id of a group, in characters. */
+const LONGEST_GROUP_ID = 64;
+
+/**
+ * The id of the Nextcloud group for a group name (already with the organization's prefix); see `groupProblem`. One that would
+ * be too long is hashed, as Nextcloud does itself from 32 on (docs/facts/nextcloud.md 5).
+ */
 export function groupId(identity: Identity, name: string): string {
-  return (SCHEMES[identity.scheme] as Scheme<Identity>).groupId(identity, name);
+  const id = (SCHEMES[identity.scheme] as Scheme<Identity>).groupId(identity, name);
+  return [...id].length > LONGEST_GROUP_ID ? hash("sha256", id) : id;
 }
 
 /**
@@ -55,15 +62,14 @@ export function identityFingerprint(identity: Identity): string {
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /**
- * Why Nextcloud cannot hold this group, as a sentence, or undefined when it can. Measured limits: ids of up to 64
- * characters, not empty and not `0`; `.` and `..` cannot be addressed by path.
+ * Why Nextcloud cannot hold this group, as a sentence, or undefined when it can. Measured limits: ids not empty
+ * and not `0`; `.` and `..` cannot be addressed by path.
  */
 export function groupProblem(gid: string, displayName: string): string | undefined {
   if (gid.trim() === "" || gid === "0") return "Nextcloud refuses a group with this id";
   if (displayName.trim() === "" || displayName === "0") return "Nextcloud refuses a group with this name";
   if (gid === "." || gid === "..") return "a path to this group cannot be written";
   if (CONTROL.test(gid) || CONTROL.test(displayName)) return "the name has control characters";
-  if ([...gid].length > 64) return "the group id would be longer than Nextcloud's 64 characters";
   if ([...displayName].length > 255) return "the name is longer than Nextcloud's 255 characters";
   return undefined;
 }

@@ -18,6 +18,8 @@ export interface Check {
   docs: string;
   /** Checks that must not have failed or been skipped: without them this one could only repeat their failure. */
   needs?: readonly string[];
+  /** It looks at what `occ` changes, which reaches the web server some seconds later: a complaint is looked at again. */
+  settles?: true;
   run(context: DoctorContext): Promise<Finding>;
 }
 
@@ -35,6 +37,8 @@ export const skipped = (cause: string, fix?: string): Finding => ({
   cause,
   ...(fix === undefined ? {} : { fix }),
 });
+
+export const complains = ({ status }: Finding): boolean => status === "warn" || status === "fail";
 
 export const hasFailures = (results: readonly Result[]): boolean => results.some(({ status }) => status === "fail");
 

@@ -21,7 +21,7 @@ import type { Organization } from "../core/organization.ts";
 import type { Directory, Person } from "../core/person.ts";
 import { type Answer, createPool } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { NEXTCLOUD_SERVER, NextcloudUnavailable } from "../nextcloud/errors.ts";
+import { NextcloudBlocked } from "../nextcloud/errors.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../nextcloud/ocs.ts";
 import { listProviders, type OidcProvider, readProviderFromConfig } from "../nextcloud/providers.ts";
 import {
@@ -59,6 +59,10 @@ export interface DoctorOptions {
   /** Whether this process was given authorities of its own (NODE_EXTRA_CA_CERTS). */
   ownAuthorities: boolean;
   pipeline: PipelineView;
+  /** Whether checks may make a throwaway account in Nextcloud. */
+  writeChecks?: boolean;
+  /** How long what `occ` writes takes to reach the web server, in milliseconds. */
+  settleMs?: number;
   now?: () => number;
 }
 
@@ -129,7 +133,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
   const bruteForceDelay = once(() => readBruteForceDelay(nextcloudPool, nextcloud.baseUrl));
   const account = once(async () => {
     if (((await bruteForceDelay()) ?? 0) >= LONGEST_DELAY_MS) {
-      throw new NextcloudUnavailable("Nextcloud's brute-force protection refuses requests from here", NEXTCLOUD_SERVER);
+      throw new NextcloudBlocked();
     }
     return readOwnAccount(ocs);
   });

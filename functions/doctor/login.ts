@@ -72,11 +72,13 @@ export function withUserinfo(
  * What user_oidc does with the claims of a login (docs/facts/nextcloud.md 1 and 7).
  *
  * @param accounts the ids of accounts that are there already: one with the raw subject is adopted, whatever the settings
+ * @param hashesLongGroups whether this Nextcloud can hold groups over 64 characters, as it does from 32 on
  */
 export function loginAccount(
   provider: OidcProvider,
   claims: Record<string, unknown>,
   accounts: ReadonlySet<string>,
+  hashesLongGroups: boolean,
 ): LoginAccount | LoginRefusal {
   const { settings } = provider;
   const uid = text(claims[settings.mappingUid || "sub"]);
@@ -94,10 +96,9 @@ export function loginAccount(
       return { refused: `the quota claim ${JSON.stringify(quotaClaim)} cannot be read: HTTP 500` };
     }
   }
-  const groups = settings.groupProvisioning
-    ? groupIds(provider, claims[settings.mappingGroups || "groups"])
-    : undefined;
-  const tooLong = groups?.find((gid) => [...gid].length > 64);
+  const named = settings.groupProvisioning ? groupIds(provider, claims[settings.mappingGroups || "groups"]) : undefined;
+  const groups = hashesLongGroups ? named?.map((gid) => (isTooLong(gid) ? sha256(gid) : gid)).sort() : named;
+  const tooLong = groups?.find(isTooLong);
   if (tooLong !== undefined) return { refused: `the group id ${tooLong} is longer than 64 characters: HTTP 500` };
   return {
     id,
@@ -129,6 +130,8 @@ function groupIds(provider: OidcProvider, claim: unknown): string[] {
   const allowed = whitelist === "" ? names : names.filter((name) => new RegExp(bare(whitelist)).test(name));
   return allowed.map((name) => localId(provider, name)).sort();
 }
+
+const isTooLong = (gid: string): boolean => [...gid].length > 64;
 
 /** PHP writes a regular expression between delimiters. */
 function bare(expression: string): string {

@@ -1,18 +1,20 @@
-import type { ActualAccount } from "../core/account.ts";
 import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
+import { parseQuota } from "../core/quota.ts";
 import { listAccounts } from "../nextcloud/accounts.ts";
-import { confirmPassword } from "../nextcloud/server.ts";
+import { credentialKind, KINDS } from "../nextcloud/credentials.ts";
+import { BRUTE_FORCE_FIX } from "../nextcloud/errors.ts";
+import { readAppConfig } from "../nextcloud/providers.ts";
+import { refusalOfWrites } from "../nextcloud/server.ts";
+import { EMPTY_SKELETON, measureSkeleton } from "../nextcloud/throwaway.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";
 import { type DoctorContext, LONGEST_DELAY_MS } from "./context.ts";
 
 /** The Nextcloud versions that docs/connect.md is written for. */
 const KNOWN_VERSIONS = { first: 27, last: 34 };
-/** Nextcloud writes a password login down at most once a minute. */
-const RECENT_LOGIN_MS = 90_000;
 
 /** Nextcloud itself: reachable, allowed in, and set up so that a login finds the pre-provisioned account. */
 export const nextcloudChecks: Check[] = [
@@ -59,13 +61,12 @@ export const nextcloudChecks: Check[] = [
   {
     id: "nextcloud.brute-force",
     title: "Nextcloud's brute-force protection does not hold us back",
-    docs: "docs/connect.md#app-password",
+    docs: "docs/connect.md#credentials",
     needs: ["nextcloud.maintenance"],
     async run(context) {
       const delay = (await context.bruteForceDelay()) ?? 0;
       if (delay === 0) return ok();
-      const fix =
-        "Allow this machine's address: occ config:app:set bruteForce whitelist_1 --value=ADDRESS/32. To forget the failures: occ security:bruteforce:reset ADDRESS";
+      const fix = BRUTE_FORCE_FIX;
       const cause = `failed logins from this address delay every request by ${delay / 1000} s`;
       return delay >= LONGEST_DELAY_MS ? fail(`${cause}, and good ones are refused`, fix) : warn(cause, fix);
     },
@@ -73,29 +74,14 @@ export const nextcloudChecks: Check[] = [
   {
     id: "nextcloud.app-password",
     title: "Nextcloud accepts the app password",
-    docs: "docs/connect.md#app-password",
+    docs: "docs/connect.md#credentials",
     needs: ["nextcloud.brute-force"],
     run: async (context) => ok(`as ${(await context.account()).id}`),
   },
   {
-    id: "nextcloud.app-password-kind",
-    title: "It is an app password, not the login password",
-    docs: "docs/connect.md#app-password",
-    needs: ["nextcloud.app-password"],
-    async run(context) {
-      // Only a login with the account's own password changes its last login, and makes each request 200 to 400 ms slower.
-      const { lastLogin } = await context.account();
-      if (context.now() - lastLogin > RECENT_LOGIN_MS) return ok();
-      return warn(
-        "the account logged in with its own password just now; if nobody did so in a browser, nextcloud.password is the login password",
-        "Make an app password (Settings, Security, or: occ user:auth-tokens:add USERNAME) and put it where nextcloud.password points.",
-      );
-    },
-  },
-  {
     id: "nextcloud.admin",
     title: "The account is an administrator",
-    docs: "docs/connect.md#app-password",
+    docs: "docs/connect.md#credentials",
     needs: ["nextcloud.app-password"],
     async run(context) {
       const { id, groups } = await context.account();
@@ -103,14 +89,18 @@ export const nextcloudChecks: Check[] = [
     },
   },
   {
-    id: "nextcloud.password-confirmation",
-    title: "Writes pass password confirmation",
-    docs: "docs/connect.md#app-password",
+    id: "nextcloud.credentials",
+    title: "Nextcloud takes writes with these credentials",
+    docs: "docs/connect.md#credentials",
     needs: ["nextcloud.admin"],
-    async run(context) {
-      await confirmPassword(context.ocs, (await context.account()).id);
-      return ok();
-    },
+    run: credentials,
+  },
+  {
+    id: "nextcloud.skeleton",
+    title: "Nothing is copied over people's files",
+    docs: "docs/connect.md#skeleton",
+    needs: ["nextcloud.admin"],
+    run: skeleton,
   },
   {
     id: "nextcloud.rate-limit",
@@ -118,7 +108,7 @@ export const nextcloudChecks: Check[] = [
     docs: "docs/configuration.md#identity",
     run: async ({ organization: { identity } }) =>
       identity.scheme === "user_oidc"
-        ? ok("the limited call is not used with identity.scheme user_oidc")
+        ? ok("accounts are made by a call without one")
         : warn(
             `with identity.scheme ${identity.scheme} Nextcloud allows 50 changes of existing accounts in ten minutes`,
             "Let user_oidc make the accounts (identity.scheme user_oidc), or expect the first full run to take long.",
@@ -129,6 +119,7 @@ export const nextcloudChecks: Check[] = [
     title: "The login app is enabled",
     docs: "docs/connect.md#user_oidc",
     needs: ["nextcloud.admin"],
+    settles: true,
     run: loginApp,
   },
   {
@@ -136,6 +127,7 @@ export const nextcloudChecks: Check[] = [
     title: "The login provider exists",
     docs: "docs/connect.md#provider",
     needs: ["nextcloud.login-app"],
+    settles: true,
     run: providerExists,
   },
   {
@@ -143,6 +135,7 @@ export const nextcloudChecks: Check[] = [
     title: "identity gives the ids that user_oidc computes",
     docs: "docs/configuration.md#identity",
     needs: ["nextcloud.provider"],
+    settles: true,
     run: identityMatches,
   },
   {
@@ -150,6 +143,7 @@ export const nextcloudChecks: Check[] = [
     title: "People are recognised by the claim sub",
     docs: "docs/connect.md#provider",
     needs: ["nextcloud.provider"],
+    settles: true,
     async run(context) {
       const provider = await context.provider();
       if (provider === undefined) return notSeen(context);
@@ -166,6 +160,7 @@ export const nextcloudChecks: Check[] = [
     title: "A login leaves groups alone",
     docs: "docs/connect.md#groups",
     needs: ["nextcloud.provider"],
+    settles: true,
     run: groupProvisioning,
   },
   {
@@ -173,6 +168,7 @@ export const nextcloudChecks: Check[] = [
     title: "The picture comes with the first login",
     docs: "docs/connect.md#provider",
     needs: ["nextcloud.provider"],
+    settles: true,
     async run(context) {
       const provider = await context.provider();
       if (provider === undefined) return notSeen(context);
@@ -180,6 +176,37 @@ export const nextcloudChecks: Check[] = [
         ? ok()
         : warn("the provider maps no avatar", providerCommand(context, "--mapping-avatar=picture"));
     },
+  },
+  {
+    id: "nextcloud.login-groups",
+    title: "A login needs no group",
+    docs: "docs/connect.md#groups",
+    needs: ["nextcloud.provider"],
+    settles: true,
+    async run(context) {
+      const provider = await context.provider();
+      if (provider === undefined) return notSeen(context);
+      if (!provider.settings.restrictLoginToGroups) return ok();
+      return warn(
+        "the provider lets nobody in who is in no group (of its whitelist): their login ends with HTTP 403",
+        `occ config:app:set user_oidc provider-${provider.id}-restrictLoginToGroups --value=0`,
+      );
+    },
+  },
+  {
+    id: "nextcloud.enrichment",
+    title: "No attribute overwrites a quota at login",
+    docs: "docs/connect.md#quota",
+    needs: ["clavex.api-key"],
+    run: enrichment,
+  },
+  {
+    id: "nextcloud.sharing",
+    title: "New colleagues are found in the share dialog",
+    docs: "docs/connect.md#sharing",
+    needs: ["nextcloud.admin"],
+    settles: true,
+    run: sharing,
   },
   {
     id: "nextcloud.config-flags",
@@ -203,13 +230,99 @@ export const nextcloudChecks: Check[] = [
   },
 ];
 
+/** Says which kind the credentials are, and whether core takes writes with them on this server. */
+async function credentials(context: DoctorContext): Promise<Finding> {
+  const { organization, secrets, ocs } = context;
+  const { id, backend } = await context.account();
+  const kind = KINDS[credentialKind(backend, await secrets.api(organization, organization.nextcloud.password))];
+  const refusal = await refusalOfWrites(ocs, id);
+  if (refusal === undefined) return ok(kind);
+  return fail(`core takes no writes with ${kind}: ${refusal.message}`, refusal.fix ?? "Run clavex-nextcloud setup.");
+}
+
+/** Measured with `writeChecks`; else what the organization's file says, unless the pipeline has seen that it is not so. */
+async function skeleton({ organization, writeChecks, ocs, pipeline, now }: DoctorContext): Promise<Finding> {
+  const { identity, nextcloud } = organization;
+  if (identity.scheme !== "user_oidc") return ok("core accounts get it once, at their first login");
+  const skeletons = pipeline.ledger?.skeletons;
+  const said = nextcloud.skeleton === "empty";
+  let isEmpty = said && ((await skeletons?.get(nextcloud.baseUrl))?.empty ?? true);
+  let what = "a new account was seen to have files";
+  if (writeChecks) {
+    const used = await measureSkeleton(ocs, identity.providerId);
+    what = `a new account gets ${used} bytes of files`;
+    isEmpty = used === 0;
+    await skeletons?.put(nextcloud.baseUrl, { empty: isEmpty, at: now() });
+  }
+  if (said && !isEmpty) {
+    return fail(
+      `nextcloud.skeleton says "empty", but ${what}: they would be copied over people's own`,
+      `${EMPTY_SKELETON}, then: clavex-nextcloud doctor --write-checks; or set nextcloud.skeleton to "default".`,
+    );
+  }
+  if (said) return ok();
+  if (isEmpty) return warn("the skeleton is empty", 'Set nextcloud.skeleton to "empty": then nothing is held back.');
+  return warn(
+    "the skeleton goes to new accounts: of people who have logged in no name is changed, quotas and e-mail addresses 50 in ten minutes, and a login while it is copied ends with HTTP 500",
+    `${EMPTY_SKELETON}; new accounts are then made five times faster, and get no example files. Then set nextcloud.skeleton to "empty".`,
+  );
+}
+
+/** With enrichment in config.php, which no API shows, attributes come along as claims; `quota` is one that counts. */
+async function enrichment(context: DoctorContext): Promise<Finding> {
+  const { quota, identity } = context.organization;
+  if (identity.scheme === "sociallogin") return ok("sociallogin maps no quota");
+  if (quota.attribute === "quota") return ok("the attribute quota is the one that the pipeline goes by");
+  const have = (await context.users()).flatMap((user) => {
+    const value = Object.hasOwn(user.attributes, "quota") ? user.attributes.quota : undefined;
+    return value === undefined ? [] : [{ subject: user.subject, value }];
+  });
+  if (have.length === 0) return ok();
+  const unreadable = have.filter(({ value }) => !isQuota(value)).map(({ subject }) => subject);
+  const worse =
+    unreadable.length === 0
+      ? ""
+      : `; of ${unreadable.join(", ")} it cannot be read, and every login ends with HTTP 500`;
+  return warn(
+    `${have.length} people have an attribute quota in Clavex: if enrich_login_id_token_with_userinfo is on, it overwrites the pipeline's quota at every login${worse}`,
+    "Set send_userinfo_claims=false at the client in Clavex, rename the attribute, or switch enrichment off.",
+  );
+}
+
+function isQuota(text: string): boolean {
+  try {
+    parseQuota(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function sharing({ ocs }: DoctorContext): Promise<Finding> {
+  const enumeration = await readAppConfig(ocs, "core", "shareapi_allow_share_dialog_user_enumeration");
+  const toGroup = await readAppConfig(ocs, "core", "shareapi_restrict_user_enumeration_to_group");
+  if (enumeration === "no") {
+    return warn(
+      "the share dialog lists nobody: a new colleague is found by the whole name or e-mail address only",
+      "occ config:app:set core shareapi_allow_share_dialog_user_enumeration --value=yes",
+    );
+  }
+  if (toGroup === "yes") {
+    return warn(
+      "the share dialog lists members of one's own groups only: a new colleague in none of them is not found",
+      "occ config:app:set core shareapi_restrict_user_enumeration_to_group --value=no",
+    );
+  }
+  return ok();
+}
+
 async function loginApp(context: DoctorContext): Promise<Finding> {
   const social = context.organization.identity.scheme === "sociallogin";
   const app = social ? "sociallogin" : "user_oidc";
   const version = await context.appVersion();
   if (version === undefined) {
     return fail(
-      `${app} is not enabled, so there is no login button`,
+      `${app} is not enabled: there is no login button, and the accounts it made are not visible, so nobody can be suspended`,
       `occ app:install ${app}, or: occ app:enable ${app}`,
     );
   }
@@ -271,9 +384,10 @@ async function identityMatches(context: DoctorContext): Promise<Finding> {
       : []),
   ];
   if (differences.length === 0) return ok();
+  const providerBased = `occ config:app:set user_oidc provider-${identity.providerId}-providerBasedId --value=${identity.providerBasedIds ? 1 : 0}`;
   return fail(
     `${differences.join("; ")}: everybody would get a second, empty account`,
-    "Change identity in the organization's file to what Nextcloud has. Do not change the provider once people have logged in.",
+    `Change identity in the organization's file to what Nextcloud has. Do not change the provider once people have logged in; before that provider-based ids are set by: ${providerBased}`,
   );
 }
 
@@ -327,13 +441,27 @@ async function localAccounts(context: DoctorContext): Promise<Finding> {
   const { identity } = context.organization;
   if (identity.scheme !== "user_oidc") return ok("core accounts are meant to be local ones");
   const ids = new Map<string, Person>();
-  for (const user of await context.users()) if (!user.erased) ids.set(accountId(identity, user.subject), user);
-  const accounts = await listAccounts(context.ocs, new Set(ids.keys()));
-  const local = [...accounts.values()].filter((account: ActualAccount) => account.backend === "Database");
-  if (local.length === 0) return ok(`${accounts.size} of ${ids.size} people have their account`);
+  const bare = new Set<string>();
+  for (const user of await context.users()) {
+    if (user.erased) continue;
+    const id = accountId(identity, user.subject);
+    ids.set(id, user);
+    if (id !== user.subject) bare.add(user.subject);
+  }
+  const accounts = await listAccounts(context.ocs, new Set([...ids.keys(), ...bare]));
+  const local = [...accounts].filter(([id, account]) => ids.has(id) && account.backend === "Database");
+  // user_oidc looks for an account of the bare subject before it computes an id (docs/facts/nextcloud.md 2 B).
+  const taken = [...accounts.keys()].filter((id) => bare.has(id));
+  const found = [...accounts.keys()].filter((id) => ids.has(id)).length;
+  if (local.length === 0 && taken.length === 0) return ok(`${found} of ${ids.size} people have their account`);
   return fail(
-    `local accounts have people's ids: ${local.map(({ id }) => id).join(", ")}`,
-    "Rename or delete them if nobody needs them (occ user:delete ID): until then these people are not provisioned.",
+    [
+      ...(local.length === 0 ? [] : [`local accounts have people's ids: ${local.map(([id]) => id).join(", ")}`]),
+      ...(taken.length === 0
+        ? []
+        : [`a login lands in the account with the bare subject instead: ${taken.join(", ")}`]),
+    ].join("; "),
+    "Rename or delete them if nobody needs them (occ user:delete ID): until then these people are not provisioned, or not where they log in.",
   );
 }
 

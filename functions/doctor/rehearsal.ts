@@ -125,7 +125,8 @@ async function expectedLogin(
   const claims = claimsOf(person, groups, await context.mappers());
   const raw = await getAccount(context.ocs, person.subject);
   const accounts = new Set([accountId, ...(raw?.id === person.subject ? [raw.id] : [])]);
-  return loginAccount(provider, userinfo ? withUserinfo(claims, person, groups) : claims, accounts);
+  const hashesLongGroups = Number((await context.status()).version.split(".")[0]) >= 32;
+  return loginAccount(provider, userinfo ? withUserinfo(claims, person, groups) : claims, accounts, hashesLongGroups);
 }
 
 function compare(login: LoginAccount, accountId: string, profile: Profile, groups: DesiredGroup[]): Comparison[] {

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { type ActualAccount, ATTRIBUTES, anotherAccount, type Profile } from "../core/account.ts";
 import { isUndecided } from "../core/failure.ts";
 import { quotaFromAnswer } from "../core/quota.ts";
+import { CODES } from "./codes.ts";
 import {
   AccountVanished,
   MethodNotAllowed,
@@ -89,7 +90,7 @@ export async function upsertOidcAccount(
       ...parametersOf(profile),
     });
   } catch (error) {
-    if (isRefusal(error, 404, 998) || error instanceof UnknownRoute) {
+    if (isRefusal(error, ...CODES.missing) || error instanceof UnknownRoute) {
       throw new NextcloudMisrouted(
         "Nextcloud has no user_oidc pre-provisioning endpoint",
         "Enable the app user_oidc in Nextcloud, or choose another identity.scheme.",
@@ -161,9 +162,9 @@ export async function createCoreAccount(
     });
     return "made";
   } catch (error) {
-    if (isRefusal(error, 104)) return "group-missing";
-    // 101 and 102 mean "bad request" as well as "exists already": only looking tells.
-    if (isRefusal(error, 101, 102) && (await getAccount(ocs, id))) return "exists";
+    if (isRefusal(error, CODES.groupMissing)) return "group-missing";
+    // "Bad request" as well as "exists already": only looking tells.
+    if (isRefusal(error, ...CODES.refused) && (await getAccount(ocs, id))) return "exists";
     throw error;
   }
 }
@@ -250,7 +251,7 @@ export async function deleteAccount(ocs: Ocs, id: string): Promise<void> {
   try {
     await ocs.call("DELETE", `cloud/users/${userSegment(id)}`);
   } catch (error) {
-    if (!isRefusal(error, 998, 404)) throw error;
+    if (!isRefusal(error, ...CODES.missing)) throw error;
   }
 }
 

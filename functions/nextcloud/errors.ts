@@ -54,6 +54,26 @@ export class NextcloudRateLimited extends NextcloudFailure {
   }
 }
 
+export const BRUTE_FORCE_FIX =
+  "On the Nextcloud server: occ security:bruteforce:reset ADDRESS; and so that it does not come again: occ config:app:set bruteForce whitelist_1 --value=ADDRESS/32. ADDRESS is the one that Nextcloud sees this pipeline at.";
+
+/**
+ * HTTP 429 "Reached maximum delay": brute-force protection refuses every fresh login from our address, with good credentials
+ * too, after 11 failed ones in half an hour, be they somebody else's (docs/facts/nextcloud.md 4). It is no rate limit: no
+ * further request with credentials gets through.
+ */
+export class NextcloudBlocked extends NextcloudFailure {
+  constructor() {
+    super(
+      "configuration",
+      "nextcloud-blocked",
+      "Nextcloud's brute-force protection refuses every login from this address (HTTP 429, Reached maximum delay)",
+      NEXTCLOUD_SERVER,
+      { fix: BRUTE_FORCE_FIX },
+    );
+  }
+}
+
 /** Wrong user name or app password. Every further attempt makes brute-force protection slow down good requests too. */
 export class NextcloudUnauthorized extends NextcloudFailure {
   constructor() {
@@ -63,7 +83,7 @@ export class NextcloudUnauthorized extends NextcloudFailure {
       "Nextcloud refuses the user name or app password (HTTP 401)",
       { server: "nextcloud", harmful: true },
       {
-        fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points.",
+        fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points. If it is a service account of user_oidc, see first that the app is enabled: occ app:enable user_oidc",
       },
     );
   }
@@ -80,7 +100,7 @@ export class NextcloudForbidden extends NextcloudFailure {
       "subject",
       {
         fix: confirmation
-          ? "This Nextcloud refuses app passwords where it wants a password confirmed; update Nextcloud to a version that accepts them."
+          ? "From 34 on, core takes no writes with app passwords of ordinary administrators. Run clavex-nextcloud setup, which makes a service account that belongs to user_oidc, or use an administrator's login password."
           : "Make nextcloud.username a member of Nextcloud's admin group.",
       },
     );

@@ -7,6 +7,7 @@ import {
   MethodNotAllowed,
   NEXTCLOUD_SERVER,
   NEXTCLOUD_UNDECIDED,
+  NextcloudBlocked,
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudRateLimited,
@@ -49,6 +50,9 @@ export interface OcsOptions {
   pool: Dispatcher;
   /** How many calls may be under way there; without one, as many as there are connections. */
   limit?: AdaptiveLimit;
+  /** The session of this user there; without one, a new one. */
+  session?: Session;
+  now?: () => number;
 }
 
 /** A PHP server under load takes its time: making a core account took up to two seconds with eight at once. */
@@ -70,43 +74,75 @@ export function groupSegment(gid: string): string {
 /** A client for one server and one acting user, with one session. */
 export function createOcs(options: OcsOptions): Ocs {
   const root = `${pathPrefix(options.baseUrl)}/ocs/v2.php/`;
-  const session = new Session();
+  const { session = new Session(), now = Date.now } = options;
 
   return {
     async call(method, path, parameters = {}, mayBegin = () => undefined) {
       const form = encode(parameters);
       const inQuery = method === "GET" || method === "DELETE";
       const credentials = Buffer.from(`${options.username}:${await options.password()}`).toString("base64");
-      const cookie = session.header();
-      const headers: Record<string, string> = {
-        authorization: `Basic ${credentials}`,
-        "ocs-apirequest": "true",
-        accept: "application/json",
-        ...(cookie === undefined ? {} : { cookie }),
-        ...(inQuery || form === "" ? {} : { "content-type": "application/x-www-form-urlencoded" }),
-      };
       const query = inQuery && form !== "" ? `&${form}` : "";
-      const request = {
-        method,
-        path: `${root}${path}?format=json${query}`,
-        headers,
-        ...(inQuery ? {} : { body: form }),
-        ...(method === "GET" && kindOf(method, path) !== undefined ? { headersTimeout: ACCOUNT_MS } : {}),
+      const attempt = async (cookie: string | undefined): Promise<Answer> => {
+        const request = {
+          method,
+          path: `${root}${path}?format=json${query}`,
+          headers: {
+            authorization: `Basic ${credentials}`,
+            "ocs-apirequest": "true",
+            accept: "application/json",
+            ...(cookie === undefined ? {} : { cookie }),
+            ...(inQuery || form === "" ? {} : { "content-type": "application/x-www-form-urlencoded" }),
+          },
+          ...(inQuery ? {} : { body: form }),
+          ...(method === "GET" && kindOf(method, path) !== undefined ? { headersTimeout: ACCOUNT_MS } : {}),
+        };
+        const make = () => send(options.pool, request);
+        try {
+          if (!options.limit) mayBegin();
+          const answer = await (options.limit?.run(make, kindOf(method, path), mayBegin) ?? make());
+          // The cookies of a refusal are those of a session that nobody is logged in to.
+          if (answer.status !== 401 && answer.status !== 429) session.update(answer.headers["set-cookie"]);
+          return answer;
+        } catch (error) {
+          throw error instanceof Failure ? error : unreachable(error);
+        }
       };
-      const make = () => send(options.pool, request);
-      let answer: Answer;
-      try {
-        if (!options.limit) mayBegin();
-        answer = await (options.limit?.run(make, kindOf(method, path), mayBegin) ?? make());
-      } catch (error) {
-        throw error instanceof Failure ? error : unreachable(error);
-      }
-      session.update(answer.headers["set-cookie"]);
+      const answer = await renewing(session, now, attempt);
       const place = path.split("/").slice(0, 2).join("/");
       return interpret(answer, `${method} ${place}`, `${options.baseUrl}/ocs/v2.php/${place}`);
     },
   };
 }
+
+/**
+ * Makes a call in the kept session. Half an hour after its login a session with a login password takes no core writes any more;
+ * then the call is made once more with a fresh login, unless brute-force protection refuses those: then the old session,
+ * which still passes, is kept (docs/facts/nextcloud.md 4).
+ */
+async function renewing(
+  session: Session,
+  now: () => number,
+  attempt: (cookie: string | undefined) => Promise<Answer>,
+): Promise<Answer> {
+  const cookie = session.header();
+  const answer = await attempt(cookie);
+  if (isBlocked(answer)) session.noteBlocked(now());
+  if (cookie === undefined || !wantsPassword(answer)) return answer;
+  if (session.isBlocked(now())) throw new NextcloudBlocked();
+  const takeBack = session.drop(cookie);
+  const again = await attempt(session.header());
+  if (!isBlocked(again)) return again;
+  session.noteBlocked(now());
+  takeBack();
+  return again;
+}
+
+const wantsPassword = ({ status, body }: Answer): boolean =>
+  status === 403 && /password confirmation/i.test(readOcs(body)?.message ?? "");
+
+/** Brute-force protection says so in words; the rate limit of one call has no body. */
+const isBlocked = ({ status, body }: Answer): boolean =>
+  status === 429 && /maximum delay/i.test(readOcs(body)?.message ?? "");
 
 /** The calls that cost the same whomever they are about; making an account or listing some does not. */
 function kindOf(method: Dispatcher.HttpMethod, path: string): string | undefined {
@@ -133,6 +169,7 @@ function interpret(answer: Answer, call: string, url: string): unknown {
   if (answer.headers["x-nextcloud-maintenance-mode"] === "1") {
     throw new NextcloudUnavailable("Nextcloud is in maintenance mode", NEXTCLOUD_SERVER, wait);
   }
+  if (isBlocked(answer)) throw new NextcloudBlocked();
   if (status === 429) throw new NextcloudRateLimited(wait);
   if (status === 405) throw new MethodNotAllowed(call);
   const empty = answer.body === "";

@@ -7,6 +7,8 @@ export interface ProviderSettings {
   uniqueUid: boolean;
   providerBasedId: boolean;
   groupProvisioning: boolean;
+  /** A login without a group that the whitelist lets through ends with HTTP 403. */
+  restrictLoginToGroups: boolean;
   groupWhitelistRegex: string;
   mappingUid: string;
   mappingDisplayName: string;
@@ -26,7 +28,10 @@ export interface OidcProvider {
   settings: ProviderSettings;
 }
 
-/** What makes or changes a provider; settings that are left out stay as they are. */
+/**
+ * What makes or changes a provider; settings that are left out stay as they are, but a scope that is left out becomes
+ * `openid email profile`, so it is always sent (docs/facts/nextcloud.md 8).
+ */
 export interface ProviderChange {
   identifier: string;
   clientId: string;
@@ -36,7 +41,12 @@ export interface ProviderChange {
   settings: Partial<ProviderSettings>;
 }
 
-const BOOLEANS = { uniqueUid: true, providerBasedId: false, groupProvisioning: false } as const;
+const BOOLEANS = {
+  uniqueUid: true,
+  providerBasedId: false,
+  groupProvisioning: false,
+  restrictLoginToGroups: false,
+} as const;
 const TEXTS = [
   "groupWhitelistRegex",
   "mappingUid",
@@ -60,6 +70,7 @@ const providerSchema = z
       uniqueUid: z.boolean(),
       providerBasedId: z.boolean(),
       groupProvisioning: z.boolean(),
+      restrictLoginToGroups: z.boolean().default(false),
       groupWhitelistRegex: mapping,
       mappingUid: mapping,
       mappingDisplayName: mapping,

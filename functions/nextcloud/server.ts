@@ -48,16 +48,16 @@ export async function readBruteForceDelay(pool: Dispatcher, baseUrl: string): Pr
   return "value" in read ? read.value.ocs.data.capabilities.bruteforce.delay : undefined;
 }
 
-/** The account that the app password belongs to. `lastLogin` is in milliseconds; app passwords do not change it. */
+/** The acting account; its backend is `Database` or, for a service account, another. */
 export interface OwnAccount {
   id: string;
   groups: string[];
-  lastLogin: number;
+  backend: string;
 }
 
 /** The acting account. */
 export async function readOwnAccount(ocs: Ocs): Promise<OwnAccount> {
-  const schema = z.object({ id: z.string(), groups: z.array(z.string()), lastLogin: z.number().default(0) });
+  const schema = z.object({ id: z.string(), groups: z.array(z.string()), backend: z.string() });
   const parsed = schema.safeParse(await ocs.call("GET", "cloud/user"));
   if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's answer for our own account has an unexpected form");
   return parsed.data;
@@ -90,6 +90,17 @@ export async function probe(ocs: Ocs, kind: "reads" | "writes", username: string
   } catch (error) {
     const answered = error instanceof OcsRefusal || error instanceof NextcloudForbidden;
     if (!answered && !(error instanceof NextcloudRateLimited)) throw error;
+  }
+}
+
+/** Why core takes no writes from the acting account; undefined where it does. Other failures are thrown. */
+export async function refusalOfWrites(ocs: Ocs, ownId: string): Promise<NextcloudForbidden | undefined> {
+  try {
+    await confirmPassword(ocs, ownId);
+    return undefined;
+  } catch (error) {
+    if (error instanceof NextcloudForbidden) return error;
+    throw error;
   }
 }
 

@@ -1,11 +1,17 @@
 import { getSetCookies, Headers } from "undici";
 
+/** How long after brute-force protection refused a fresh login none is tried that the kept session can do without. */
+const BLOCKED_MS = 5 * 60_000;
+
 /**
  * The cookies of one Nextcloud session. Sent back beside Basic authentication they spare the server a new session and a
- * token check for every request; expired or broken ones do no harm. One session serves parallel requests.
+ * token check for every request; expired or broken ones do no harm. One session serves parallel requests. It also passes while
+ * brute-force protection refuses every fresh login from our address, so it is kept for as long as the process lives
+ * (docs/facts/nextcloud.md 4).
  */
 export class Session {
-  readonly #cookies = new Map<string, string>();
+  #cookies = new Map<string, string>();
+  #blockedUntil = 0;
 
   /** Takes over the cookies that an answer sets, and drops those it deletes. */
   update(setCookie: string | string[] | undefined): void {
@@ -24,5 +30,30 @@ export class Session {
   header(): string | undefined {
     if (this.#cookies.size === 0) return undefined;
     return Array.from(this.#cookies, ([name, value]) => `${name}=${value}`).join("; ");
+  }
+
+  /** Notes that a fresh login was refused at this time, in milliseconds since 1970. */
+  noteBlocked(now: number): void {
+    this.#blockedUntil = now + BLOCKED_MS;
+  }
+
+  /** Whether a fresh login was refused so lately that the next one would be too. */
+  isBlocked(now: number): boolean {
+    return now < this.#blockedUntil;
+  }
+
+  /**
+   * Drops the cookies, so that the next request logs in anew; unless another request has done so since these were sent.
+   *
+   * @param sent the header that was sent
+   * @returns takes the dropped cookies back
+   */
+  drop(sent: string): () => void {
+    if (this.header() !== sent) return () => undefined;
+    const dropped = this.#cookies;
+    this.#cookies = new Map();
+    return () => {
+      this.#cookies = dropped;
+    };
   }
 }

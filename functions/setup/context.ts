@@ -40,7 +40,7 @@ export interface SetupContext {
   /** Runs doctor on the organization in its current state. */
   doctor: () => Promise<Result[]>;
   /** What a step passes on to later ones. */
-  passing: { clientSecret?: string; providerId?: number };
+  passing: { clientSecret?: string; providerId?: number; skeleton?: "default" | "empty" };
 }
 
 /** Stores a secret where its reference says, and records that setup did so. */

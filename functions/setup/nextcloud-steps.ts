@@ -13,7 +13,8 @@ import {
   updateProvider,
   writeAppConfig,
 } from "../nextcloud/providers.ts";
-import { readAppVersion, readOwnAccount } from "../nextcloud/server.ts";
+import { readAppVersion, readOwnAccount, refusalOfWrites } from "../nextcloud/server.ts";
+import { createServiceAccount, EMPTY_SKELETON, measureSkeleton } from "../nextcloud/throwaway.ts";
 import { SCOPES } from "../nextcloud/user-oidc.ts";
 import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
 import { byHand, done, type Inspection, type Step, toDo } from "./step.ts";
@@ -21,28 +22,58 @@ import { byHand, done, type Inspection, type Step, toDo } from "./step.ts";
 /** The name of the provider that setup creates. */
 const IDENTIFIER = "clavex";
 
-/** The app password: tried once, then stored. It must belong to an administrator. */
-export function appPasswordStep(context: SetupContext): Step {
-  const { ocs, store, answers } = context;
+/**
+ * The credentials: tried once, then stored. They must be an administrator's, and core must take writes with them. Where it takes
+ * none, which is so for ordinary administrators' app passwords from Nextcloud 34 on, a service account that belongs to
+ * user_oidc is made, and two lines for occ are left to a person.
+ */
+export function credentialsStep(context: SetupContext): Step {
+  const { ocs, store, answers, record } = context;
+  const takesWrites = async (id: string): Promise<boolean> => (await refusalOfWrites(ocs, id)) === undefined;
+
   return {
-    title: "Nextcloud: app password",
+    title: "Nextcloud: credentials",
+    first: true,
     async inspect() {
       const { id, groups } = await readOwnAccount(ocs);
       if (!groups.includes("admin")) {
         return byHand(`${id} is no administrator: occ group:adduser admin ${id}`, "Then run setup again.");
       }
+      if (!(await takesWrites(id))) {
+        const { serviceAccount } = await record.read();
+        if (serviceAccount !== undefined) return byHand(...serviceAccountLines(serviceAccount));
+        if ((await readAppVersion(ocs, "user_oidc")) === undefined) {
+          return byHand("user_oidc is not enabled: occ app:install user_oidc (or: occ app:enable user_oidc)", AGAIN);
+        }
+        return toDo(
+          `core takes no writes with the app password of ${id}: make a service account that belongs to user_oidc`,
+        );
+      }
       if (await isKept()) return done(`of ${answers.username}, kept in ${store.place("appPassword")}`);
-      return toDo(`keep it in ${store.place("appPassword")}`);
+      return toDo(`keep them in ${store.place("appPassword")}`);
     },
     async apply() {
+      if (!(await takesWrites((await readOwnAccount(ocs)).id))) {
+        const id = await createServiceAccount(ocs, answers.providerId ?? FIRST_PROVIDER);
+        await record.write({ serviceAccount: id });
+        return serviceAccountLines(id);
+      }
       await keepSecret(context, "appPassword", context.givenAppPassword ?? "");
       return [];
     },
     async undo() {
-      const { secrets = [] } = await context.record.read();
-      if (!secrets.includes("appPassword")) return undefined;
-      await forgetSecret(context, "appPassword");
-      return `removed from ${store.place("appPassword")}; revoke it in Nextcloud`;
+      const { secrets = [], serviceAccount } = await record.read();
+      const undone: string[] = [];
+      if (secrets.includes("appPassword")) {
+        await forgetSecret(context, "appPassword");
+        undone.push(`removed from ${store.place("appPassword")}; revoke it in Nextcloud`);
+      }
+      if (serviceAccount !== undefined) {
+        // Nobody can delete the account that they act as.
+        undone.push(`the service account stays: occ user:delete ${serviceAccount}`);
+        await record.write({ serviceAccount: undefined });
+      }
+      return undone.length === 0 ? undefined : undone.join("; ");
     },
   };
 
@@ -51,6 +82,48 @@ export function appPasswordStep(context: SetupContext): Step {
     return kept !== undefined && (context.givenAppPassword === undefined || kept === context.givenAppPassword);
   }
 }
+
+const AGAIN = "Then run setup again.";
+/** Where nothing is known of the providers yet: the subject is one that none of them issues. */
+const FIRST_PROVIDER = 1;
+
+function serviceAccountLines(id: string): string[] {
+  return [
+    "The service account is there. On the Nextcloud server:",
+    `  occ group:adduser admin ${id}`,
+    `  occ user:auth-tokens:add ${id} --name=clavex-nextcloud   # prints its app password`,
+    `Then run setup again with --username ${id} and that app password.`,
+  ];
+}
+
+/** Whether new accounts get files is measured once, for `nextcloud.skeleton` in the organization's file. */
+export function skeletonStep(context: SetupContext): Step {
+  const { ocs, configured, passing, record } = context;
+  const providerId = async (): Promise<number | undefined> =>
+    (await findProvider(context))?.id ?? context.answers.providerId;
+  return {
+    title: "Nextcloud: skeleton",
+    async inspect() {
+      const known = passing.skeleton ?? configured?.nextcloud.skeleton ?? (await record.read()).skeleton;
+      if (known !== undefined) return done(known === "empty" ? "empty" : `not empty. ${TO_EMPTY}`);
+      return toDo("measure it with a throwaway account, which is deleted again");
+    },
+    async apply() {
+      const id = await providerId();
+      if (id === undefined)
+        return ["It is measured when the provider's id is known: run setup again with --provider-id ID."];
+      passing.skeleton = (await measureSkeleton(ocs, id)) === 0 ? "empty" : "default";
+      await record.write({ skeleton: passing.skeleton });
+      return passing.skeleton === "empty" ? [] : ["New accounts get files.", TO_EMPTY];
+    },
+    async undo() {
+      await record.write({ skeleton: undefined });
+      return undefined;
+    },
+  };
+}
+
+const TO_EMPTY = `Better without: ${EMPTY_SKELETON} (nothing is copied over people's files, accounts are made five times faster), then "skeleton": "empty" in the organization's file, and doctor --write-checks`;
 
 /** The provider that people log in with: by its id, or the one that points at this organization. */
 export async function findProvider({ ocs, answers, configured }: SetupContext): Promise<OidcProvider | undefined> {

@@ -50,6 +50,7 @@ export function organizationStep(context: SetupContext): Step {
           baseUrl: answers.nextcloudUrl,
           username: answers.username,
           password: store.reference("appPassword"),
+          ...(context.passing.skeleton === undefined ? {} : { skeleton: context.passing.skeleton }),
         },
         identity,
       };

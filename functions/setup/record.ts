@@ -13,6 +13,9 @@ const recordSchema = z.object({
   mappers: z.array(z.string()).optional(),
   mappersOf: z.string().optional(),
   provider: z.number().optional(),
+  serviceAccount: z.string().optional(),
+  /** What was measured; no more than that. */
+  skeleton: z.enum(["default", "empty"]).optional(),
   secrets: z.array(z.enum(["webhook", "apiKey", "appPassword", "clientSecret"])).optional(),
   organizationFile: z.literal(true).optional(),
   localLogin: z.literal(true).optional(),

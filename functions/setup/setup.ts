@@ -2,7 +2,7 @@ import type { OidcClient } from "../clavex/management-api.ts";
 import { clientsFor, firstReadable } from "../doctor/client.ts";
 import { apiKeyStep, auditSinkStep, clientStep, mappersStep, permissionsStep, webhookStep } from "./clavex-steps.ts";
 import type { SetupContext } from "./context.ts";
-import { appPasswordStep, findProvider, localLoginStep, providerStep } from "./nextcloud-steps.ts";
+import { credentialsStep, findProvider, localLoginStep, providerStep, skeletonStep } from "./nextcloud-steps.ts";
 import { organizationStep } from "./organization-step.ts";
 import type { Inspection, Step } from "./step.ts";
 
@@ -23,7 +23,7 @@ export interface Outcome {
 export function setupSteps(context: SetupContext): Step[] {
   const client = () => findClient(context);
   return [
-    appPasswordStep(context),
+    credentialsStep(context),
     permissionsStep(context),
     apiKeyStep(context),
     webhookStep(context),
@@ -31,6 +31,7 @@ export function setupSteps(context: SetupContext): Step[] {
     clientStep(context, client),
     mappersStep(context, client),
     providerStep(context, client),
+    skeletonStep(context),
     organizationStep(context),
     localLoginStep(context),
   ];
@@ -60,12 +61,16 @@ export async function planSetup(steps: Step[]): Promise<Planned[]> {
  * Applies the steps in order. Each inspects again first, because earlier steps may have changed what it finds.
  *
  * @param onOutcome called after each step
+ * @returns whether all were come to; not where a first step waits for a person
  */
-export async function applySetup(steps: Step[], onOutcome: (outcome: Outcome) => void): Promise<void> {
+export async function applySetup(steps: Step[], onOutcome: (outcome: Outcome) => void): Promise<boolean> {
   for (const step of steps) {
     const inspection = await step.inspect();
-    onOutcome(await applyOne(step, inspection));
+    const outcome = await applyOne(step, inspection);
+    onOutcome(outcome);
+    if (step.first && outcome.state === "by hand") return false;
   }
+  return true;
 }
 
 async function applyOne(step: Step, inspection: Inspection): Promise<Outcome> {

@@ -7,6 +7,8 @@ export type Inspection =
 /** One thing that setup does. */
 export interface Step {
   title: string;
+  /** What is left to do by hand has to be done before any other step can be. */
+  first?: true;
   /** Looks, without changing anything. */
   inspect(): Promise<Inspection>;
   /** Does what `inspect` found to do. Returns what is left to do by hand, if anything. */

@@ -33,7 +33,7 @@ export function demoOrganization(clavexUrl: string, nextcloudUrl: string): Organ
     slug: DEMO_SLUG,
     organizationId: DEMO_ORGANIZATION_ID,
     clavex: { baseUrl: clavexUrl, webhookSecrets: ["env:WEBHOOK_SECRET"], apiKey: "env:API_KEY" },
-    nextcloud: { baseUrl: nextcloudUrl, username: "provisioner", password: "env:APP_PASSWORD" },
+    nextcloud: { baseUrl: nextcloudUrl, username: "provisioner", password: "env:APP_PASSWORD", skeleton: "empty" },
     identity: { scheme: "user_oidc", providerId: 1, uniqueUserIds: true },
     quota: { default: "5 GB", byGroup: { Finance: "50 GB" } },
   });
@@ -53,8 +53,7 @@ export async function startDemoSystems(): Promise<DemoSystems> {
     // The demo's pipeline has started with this secret before anybody subscribes it.
     webhookSecret: DEMO_WEBHOOK_SECRET,
   });
-  // A user_oidc whose providers can be set up over its API, for "setup".
-  const nextcloud = await startSimulatedNextcloud({ apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" } });
+  const nextcloud = await startSimulatedNextcloud({ skeleton: {} });
   const people = Object.entries(DEMO_PEOPLE).map(([name, { group, ...person }]) => {
     const user = clavex.addUser(DEMO_SLUG, person);
     const existing = clavex.groupByName(DEMO_SLUG, group) ?? clavex.addGroup(DEMO_SLUG, group);

@@ -9,7 +9,12 @@ export interface NextcloudSettings {
   config: Map<string, string>;
 }
 
-const BOOLEANS = { uniqueUid: true, providerBasedId: false, groupProvisioning: false } as const;
+const BOOLEANS = {
+  uniqueUid: true,
+  providerBasedId: false,
+  groupProvisioning: false,
+  restrictLoginToGroups: false,
+} as const;
 const TEXTS = [
   "groupWhitelistRegex",
   "mappingUid",
@@ -108,9 +113,10 @@ function providerOf({ state, captured }: Call): Provider {
 function change(provider: Provider, parameters: Map<string, unknown>): void {
   const discovery = String(parameters.get("discoveryEndpoint") ?? "");
   if (!URL.canParse(discovery)) throw new OcsError(400, "", { message: "The discovery endpoint is not reachable." });
-  for (const field of ["identifier", "clientId", "discoveryEndpoint", "scope"] as const) {
+  for (const field of ["identifier", "clientId", "discoveryEndpoint"] as const) {
     if (parameters.has(field)) provider[field] = String(parameters.get(field));
   }
+  provider.scope = String(parameters.get("scope") ?? "openid email profile");
   const secret = parameters.get("clientSecret");
   if (typeof secret === "string" && secret !== "") provider.clientSecret = secret;
   const settings = parameters.get("settings");

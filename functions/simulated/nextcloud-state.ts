@@ -12,6 +12,7 @@ export interface Provider {
   uniqueUid: boolean;
   providerBasedId: boolean;
   groupProvisioning?: boolean;
+  restrictLoginToGroups?: boolean;
   groupWhitelistRegex?: string;
   clientId?: string;
   clientSecret?: string;
@@ -460,7 +461,7 @@ export class NextcloudState {
 
   createGroup(name: string, displayName = name): void {
     if (name === "" || name === "0") throw new OcsError(101, "Invalid group name");
-    const gid = this.traits.longGroupNames && [...name].length > 64 ? sha256(name) : name;
+    const gid = this.#storedGroupId(name);
     // The look-up is by the long name, which no group has as its id; making it again then fails.
     if (gid !== name && this.#groups.has(gid)) throw new OcsError(103, "Not supported by backend");
     if (this.#groups.has(gid)) throw new OcsError(102, "group exists");
@@ -496,9 +497,13 @@ export class NextcloudState {
     return Buffer.byteLength(id) > 64 ? sha256(id) : id;
   }
 
-  /** user_oidc's group id of a name in the `groups` claim: the same, but never shortened. */
+  /** user_oidc's group id of a name in the `groups` claim: the same, but shortened only by core, from 32 on. */
   groupIdOf(providerId: number, name: string): string {
-    return this.#localId(providerId, name);
+    return this.#storedGroupId(this.#localId(providerId, name));
+  }
+
+  #storedGroupId(name: string): string {
+    return this.traits.longGroupNames && [...name].length > 64 ? sha256(name) : name;
   }
 
   /** A provider that does not exist has the default settings, so its ids are hashed. */

@@ -41,7 +41,7 @@ export type { AccountView, GroupView, LocalUser } from "./nextcloud-view.ts";
 
 export interface SimulatedNextcloudOptions {
   port?: number;
-  /** Default: 27. */
+  /** Default: 34. */
   version?: NextcloudVersion;
   /** Default: one admin, `provisioner` with `DEFAULT_APP_PASSWORD`; on 34 it belongs to user_oidc, else core takes no writes. */
   credentials?: Credentials[];
@@ -69,8 +69,6 @@ export interface SimulatedNextcloud extends SimulatedServer {
   readonly password: string;
   /** Maintenance mode: while true every call gets 503. */
   maintenance: boolean;
-  /** Like some versions of Nextcloud 34: app passwords do not pass password confirmation. */
-  refusesAppPasswords: boolean;
   /** The enabled apps with their versions; may be changed. */
   readonly apps: Map<string, string>;
   /** The app config, `app/key` -> value, apart from what belongs to providers. */
@@ -114,7 +112,7 @@ export const DEFAULT_APP_PASSWORD = "simulated-app-password-0123456789";
  */
 export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions = {}): Promise<SimulatedNextcloud> {
   const {
-    version = 27,
+    version = 34,
     credentials = [
       { username: "provisioner", password: DEFAULT_APP_PASSWORD, backend: version < 34 ? "Database" : "user_oidc" },
     ],
@@ -135,7 +133,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
   state.isEnabled = (backend) => backend === "Database" || settings.apps.has(backend);
   const access = new Access(state, credentials, { now, bruteForce });
   const sessions = new Sessions();
-  const switches: Switches = { maintenance: false, refusesAppPasswords: false };
+  const switches: Switches = { maintenance: false };
 
   const server = await startServer({
     answer: requestHandler({ state, settings, access, sessions, switches, now }),
@@ -155,12 +153,6 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     },
     set maintenance(on: boolean) {
       switches.maintenance = on;
-    },
-    get refusesAppPasswords() {
-      return switches.refusesAppPasswords;
-    },
-    set refusesAppPasswords(on: boolean) {
-      switches.refusesAppPasswords = on;
     },
     apps: settings.apps,
     appConfig: settings.config,
@@ -203,7 +195,6 @@ function behindTheApi(state: NextcloudState, now: () => number) {
 /** What tests switch on and off. */
 interface Switches {
   maintenance: boolean;
-  refusesAppPasswords: boolean;
 }
 
 interface Parts {
@@ -271,7 +262,7 @@ function requestHandler({
     if (matching.length === 0) return unknownRoute(form);
     if (route === undefined)
       return { status: 405, headers: { "content-type": traits.jsonErrors ? JSON_TYPE : XML_TYPE } };
-    const loggedIn = permit(route, actor, switches.refusesAppPasswords);
+    const loggedIn = permit(route, actor);
     if (request.headers["ocs-apirequest"] === undefined) return csrfCheckFailed;
     if (route.rateLimited && !access.withinRateLimit(loggedIn.id, route.method)) {
       return emptyPage(429);
@@ -305,14 +296,13 @@ function outsideOcs(path: string, traits: Traits, maintenance: boolean): Answer 
 }
 
 /** The account that may use the route. */
-function permit(route: Route, actor: Actor | undefined, refusesAppPasswords: boolean): Actor {
+function permit(route: Route, actor: Actor | undefined): Actor {
   if (actor === undefined) throw new OcsError(997, "Current user is not logged in");
   if (!actor.isAdmin && route.needs === "admin") throw new OcsError(403, "Logged in user must be an admin");
   if (!actor.isAdmin && route.needs === "subadmin") {
     throw new OcsError(403, "Logged in user must be at least a sub admin");
   }
-  const confirms = actor.confirmed && !(refusesAppPasswords && actor.kind === "app password");
-  if (route.confirmsPassword && !confirms) throw new OcsError(403, "Password confirmation is required");
+  if (route.confirmsPassword && !actor.confirmed) throw new OcsError(403, "Password confirmation is required");
   return actor;
 }
 

@@ -48,7 +48,7 @@ describe("clavex-nextcloud setup and doctor, with the running demo", () => {
     expect(results).toContainEqual({
       id: "nextcloud.app-password",
       title: "Nextcloud accepts the app password",
-      docs: "docs/connect.md#app-password",
+      docs: "docs/connect.md#credentials",
       status: "ok",
       cause: "as provisioner",
     });

@@ -31,9 +31,9 @@ beforeEach(async () => {
     adminToken: TOKEN,
   });
   nextcloud = await startSimulatedNextcloud({
-    credentials: [{ username: "provisioner", password: APP_PASSWORD }],
+    credentials: [{ username: "provisioner", password: APP_PASSWORD, backend: "user_oidc" }],
     providers: [],
-    apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" },
+    skeleton: {},
   });
   port = await freePort();
 });

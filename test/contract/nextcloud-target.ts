@@ -124,7 +124,7 @@ export async function run(scenario: Scenario): Promise<void> {
 /** The simulator as the scenarios use it: its admin is called `admin`, as on the recorded server. */
 export function startTarget(options: SimulatedNextcloudOptions = {}): Promise<SimulatedNextcloud> {
   const credentials = [{ username: "admin", password: APP_PASSWORD, loginPassword: LOGIN_PASSWORD }];
-  return startSimulatedNextcloud({ credentials, ...options });
+  return startSimulatedNextcloud({ version: 27, credentials, ...options });
 }
 
 async function open(scenario: Scenario) {

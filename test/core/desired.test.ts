@@ -313,7 +313,7 @@ describe("a group in another organization's namespace", () => {
 describe("a group that Nextcloud cannot hold", () => {
   it.each([
     ["0"],
-    ["g".repeat(65)],
+    ["g".repeat(256)],
     ["a\nb"],
     ["   "],
     [".."],
@@ -329,14 +329,11 @@ describe("a group that Nextcloud cannot hold", () => {
     for (const control of ["\n", "\u001b"]) expect(shown).not.toContain(control);
   });
 
-  it("may be one only for its prefix", () => {
-    const groups = { prefix: "a-long-prefix-" };
-    expect(names(desire({ ...RAW, groups }, userOf(), ["g".repeat(51), "eng"]))).toEqual(["eng"]);
-    expect(names(desire({ ...RAW, groups }, userOf(), ["g".repeat(50), "eng"]))).toEqual(["g".repeat(50), "eng"]);
-  });
-
-  it("is none for a long name where ids are hashed", () => {
-    expect(names(desire({}, userOf(), ["g".repeat(200)]))).toHaveLength(1);
+  it("is none for a long name, with hashed ids and without: its id is a hash", () => {
+    for (const changes of [{}, RAW]) {
+      const { groups } = desire(changes, userOf(), ["g".repeat(200)]);
+      expect(groups).toMatchObject([{ gid: expect.stringMatching(/^[0-9a-f]{64}$/), displayName: "g".repeat(200) }]);
+    }
   });
 });
 

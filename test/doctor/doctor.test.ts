@@ -14,7 +14,7 @@ import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import type { SimulatedMapper, SimulatedWebhook } from "../../functions/simulated/clavex-management.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { personJob } from "../support/jobs.ts";
-import { CLERK_PASSWORD, healthyScene, LOGIN_PASSWORD, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
+import { CLERK_PASSWORD, healthyScene, ORDINARY, ORGANIZATION_ID, type Scene, SLUG } from "./scene.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -98,7 +98,16 @@ describe("doctor", () => {
     expect(scene.nextcloud.users().map(({ id, enabled }) => [id, enabled])).toEqual([
       ["provisioner", true],
       ["clerk", true],
+      ["boss", true],
     ]);
+  });
+
+  it("with --write-checks leaves Nextcloud as it was, and writes down what it measured", async () => {
+    scene.options.writeChecks = true;
+    const before = scene.nextcloud.users();
+    expect(complaints(await examine(scene.options))).toEqual([]);
+    expect(scene.nextcloud.users()).toEqual(before);
+    expect(await scene.ledger.skeletons.get(scene.organization.nextcloud.baseUrl)).toMatchObject({ empty: true });
   });
 
   it("prints no secret", async () => {
@@ -203,13 +212,6 @@ const broken: Broken[] = [
   },
   {
     id: "nextcloud.brute-force",
-    status: "warn",
-    what: "a login failed lately",
-    break: () => failedLogins(2),
-    fix: /bruteForce whitelist_1/,
-  },
-  {
-    id: "nextcloud.brute-force",
     status: "fail",
     what: "too many logins failed",
     break: () => failedLogins(12),
@@ -225,15 +227,6 @@ const broken: Broken[] = [
     fix: /new app password/,
   },
   {
-    id: "nextcloud.app-password-kind",
-    status: "warn",
-    what: "it is the login password",
-    break: () => {
-      scene.environment.APP_PASSWORD = LOGIN_PASSWORD;
-    },
-    fix: /Make an app password/,
-  },
-  {
     id: "nextcloud.admin",
     status: "fail",
     what: "the account is no administrator",
@@ -244,13 +237,80 @@ const broken: Broken[] = [
     fix: /occ group:adduser admin clerk/,
   },
   {
-    id: "nextcloud.password-confirmation",
+    id: "nextcloud.credentials",
     status: "fail",
-    what: "Nextcloud refuses app passwords where it wants a password confirmed",
+    what: "34 refuses an ordinary administrator's app password for writes",
     break: () => {
-      scene.nextcloud.refusesAppPasswords = true;
+      reconfigure({ nextcloud: { ...scene.options.organization.nextcloud, username: ORDINARY.username } });
+      scene.environment.APP_PASSWORD = ORDINARY.password;
     },
-    fix: /update Nextcloud/,
+    fix: /clavex-nextcloud setup.*service account/,
+  },
+  {
+    id: "nextcloud.skeleton",
+    status: "warn",
+    what: "the skeleton goes to new accounts",
+    break: () => reconfigure({ nextcloud: { ...scene.options.organization.nextcloud, skeleton: "default" } }),
+    fix: /occ config:system:set skeletondirectory --value=''/,
+  },
+  {
+    id: "nextcloud.skeleton",
+    status: "fail",
+    what: "the skeleton is said to be empty and is not",
+    break: () => {
+      scene.options.writeChecks = true;
+      scene.nextcloud.skeleton.set("Readme.md", "Welcome");
+    },
+    fix: /skeletondirectory --value=''/,
+  },
+  {
+    id: "nextcloud.skeleton",
+    status: "fail",
+    what: "the pipeline has seen files in a new account",
+    break: () => {
+      scene.options.pipeline.ledger = {
+        ...scene.ledger,
+        skeletons: { ...scene.ledger.skeletons, get: async () => ({ empty: false, at: Date.now() }) },
+      };
+    },
+    fix: /doctor --write-checks/,
+  },
+  {
+    id: "nextcloud.login-groups",
+    status: "warn",
+    what: "nobody without a group may log in",
+    break: () => {
+      provider().restrictLoginToGroups = true;
+    },
+    fix: /provider-1-restrictLoginToGroups --value=0/,
+  },
+  {
+    id: "nextcloud.enrichment",
+    status: "warn",
+    what: "somebody has an attribute quota that is not the pipeline's",
+    break: () => scene.clavex.setAttributes(SLUG, scene.ada.id, { quota: "5 GiB" }),
+    fix: /send_userinfo_claims=false/,
+  },
+  {
+    id: "nextcloud.sharing",
+    status: "warn",
+    what: "the share dialog lists nobody",
+    break: () => scene.nextcloud.appConfig.set("core/shareapi_allow_share_dialog_user_enumeration", "no"),
+    fix: /enumeration --value=yes/,
+  },
+  {
+    id: "nextcloud.sharing",
+    status: "warn",
+    what: "the share dialog lists one's own groups only",
+    break: () => scene.nextcloud.appConfig.set("core/shareapi_restrict_user_enumeration_to_group", "yes"),
+    fix: /to_group --value=no/,
+  },
+  {
+    id: "nextcloud.local-accounts",
+    status: "fail",
+    what: "an account has the bare subject, in which the login lands instead",
+    break: () => scene.nextcloud.addLocalUser({ id: scene.ada.id }),
+    fix: /occ user:delete/,
   },
   {
     id: "nextcloud.rate-limit",
@@ -260,9 +320,9 @@ const broken: Broken[] = [
     fix: /identity\.scheme user_oidc/,
   },
   {
-    id: "nextcloud.login-app",
+    id: "nextcloud.app-password",
     status: "fail",
-    what: "user_oidc is disabled",
+    what: "user_oidc is disabled, and the service account with it",
     break: () => scene.nextcloud.apps.delete("user_oidc"),
     fix: /occ app:enable user_oidc/,
   },

@@ -177,34 +177,40 @@ describe("what a login makes, computed and simulated", () => {
     { uniqueUid: false, providerBasedId: true, identifier: "a-very-long-provider-identifier-".repeat(2), sub: SUBJECT },
   ])("is the same for $uniqueUid, $providerBasedId, $identifier, $sub", async ({ sub, identifier, ...ids }) => {
     const claims = { name: "Ada", email: "ada@acme.example", quota: "5 GB", groups: ["eng", "ops"] };
-    const nextcloud = await startSimulatedNextcloud({
-      providers: [{ id: 3, identifier, groupProvisioning: true, ...ids }],
-    });
-    try {
-      const result = nextcloud.simulateLogin({ providerId: 3, sub, claims });
-      const made = loginAccount(
-        { id: 3, identifier, settings: { ...settings, ...ids } } as OidcProvider,
-        { sub, ...claims },
-        new Set(),
-      );
-      // A provider's name that makes group ids too long ends the login of the real one with 500.
-      if ("refused" in made) return expect(result.status).toBe(500);
-      const account = nextcloud.user(result.userId ?? "");
-      expect(made).toEqual({
-        id: account?.id,
-        displayName: account?.displayName,
-        email: account?.email,
-        quota: account?.quota,
-        groups: account?.groups,
-      } as LoginAccount);
-    } finally {
-      await nextcloud.close();
+    for (const version of [27, 34] as const) await compare(version);
+
+    async function compare(version: 27 | 34): Promise<void> {
+      const nextcloud = await startSimulatedNextcloud({
+        version,
+        providers: [{ id: 3, identifier, groupProvisioning: true, ...ids }],
+      });
+      try {
+        const result = nextcloud.simulateLogin({ providerId: 3, sub, claims });
+        const made = loginAccount(
+          { id: 3, identifier, settings: { ...settings, ...ids } } as OidcProvider,
+          { sub, ...claims },
+          new Set(),
+          version >= 32,
+        );
+        // A provider's name that makes group ids too long ends the login of 27 with 500.
+        if ("refused" in made) return expect(result.status).toBe(500);
+        const account = nextcloud.user(result.userId ?? "");
+        expect(made).toEqual({
+          id: account?.id,
+          displayName: account?.displayName,
+          email: account?.email,
+          quota: account?.quota,
+          groups: account?.groups,
+        } as LoginAccount);
+      } finally {
+        await nextcloud.close();
+      }
     }
   });
 
   it("adopts an account of the raw subject", () => {
     const hashed = { id: 1, settings: { ...settings, uniqueUid: true, providerBasedId: false } } as OidcProvider;
-    expect(loginAccount(hashed, { sub: SUBJECT }, new Set([SUBJECT]))).toMatchObject({ id: SUBJECT });
+    expect(loginAccount(hashed, { sub: SUBJECT }, new Set([SUBJECT]), true)).toMatchObject({ id: SUBJECT });
   });
 
   it("knows the ids of sociallogin", () => {

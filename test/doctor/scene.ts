@@ -15,8 +15,8 @@ import { createPeople } from "../support/people.ts";
 export const SLUG = "acme";
 export const ORGANIZATION_ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
 export const WEBHOOK_URL = "http://127.0.0.1:8787/webhooks/clavex/acme";
-/** The login password of the simulated Nextcloud's administrator, beside the app password. */
-export const LOGIN_PASSWORD = "the-login-password-of-the-administrator";
+/** An app password of an ordinary administrator. */
+export const ORDINARY = { username: "boss", password: "x".repeat(72) };
 /** The app password of an account that is no administrator. */
 export const CLERK_PASSWORD = "simulated-app-password-of-a-clerk";
 
@@ -40,16 +40,17 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
   const clavex = await startSimulatedClavex({
     organizations: [{ id: ORGANIZATION_ID, slug: SLUG, apiKey, permissions: ["users:read", "groups:read"] }],
   });
-  // Its user_oidc has routes for providers.
   const nextcloud = await startSimulatedNextcloud({
     bruteForce: true,
-    apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" },
+    skeleton: {},
     credentials: [
-      { username: "provisioner", password: "simulated-app-password-0123456789", loginPassword: LOGIN_PASSWORD },
+      { username: "provisioner", password: "simulated-app-password-0123456789", backend: "user_oidc" },
       { username: "clerk", password: CLERK_PASSWORD, admin: false },
+      ORDINARY,
     ],
   });
-  const organization = organizationOf({ slug: SLUG, organizationId: ORGANIZATION_ID }, { clavex, nextcloud });
+  const settings = organizationOf({ slug: SLUG, organizationId: ORGANIZATION_ID }, { clavex, nextcloud });
+  const organization: Organization = { ...settings, nextcloud: { ...settings.nextcloud, skeleton: "empty" } };
   const { person } = createPeople({ slug: SLUG, clavex, nextcloud, identity: () => organization.identity });
   const ada = person({ email: "ada@acme.example" }, ["Engineering"]);
 
@@ -138,6 +139,7 @@ export async function healthyScene(embedded: Embedded): Promise<Scene> {
       adminToken: clavex.adminToken,
       webhookUrl: WEBHOOK_URL,
       ownAuthorities: false,
+      settleMs: 0,
       pipeline: {
         deliverTo: `${receiver.url}/webhooks/clavex`,
         ledger,

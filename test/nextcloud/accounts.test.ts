@@ -38,7 +38,7 @@ let closers: (() => Promise<unknown>)[];
 beforeEach(async () => {
   nextcloud = await startSimulatedNextcloud({
     credentials: [
-      { username: "provisioner", password: "admins-app-password" },
+      { username: "provisioner", password: "admins-app-password", backend: "user_oidc" },
       { username: "nobody", password: "nobodys-app-password", admin: false },
     ],
   });
@@ -546,7 +546,7 @@ describe("editing an account", () => {
 
   it("with an e-mail address that Nextcloud refuses is a refusal", async () => {
     nextcloud.addLocalUser({ id: "ada" });
-    await expect(editAccount(ocs, "ada", "email", "no address")).rejects.toMatchObject({ status: 102 });
+    await expect(editAccount(ocs, "ada", "email", "no address")).rejects.toMatchObject({ status: 101 });
   });
 });
 

@@ -389,11 +389,15 @@ describe("a server in trouble", () => {
     expect(error.retryAfterSeconds).toBe(300);
   });
 
-  it("that blocks our address after too many wrong passwords is waited for", async () => {
-    const { nextcloud, ocs } = await nextcloudWith({ bruteForce: true });
+  it.each([
+    [27, { failureClass: "transient", code: "nextcloud-server-error" }],
+    [32, { failureClass: "configuration", code: "nextcloud-blocked" }],
+    [34, { failureClass: "configuration", code: "nextcloud-blocked" }],
+  ] as const)("that blocks our address after too many wrong passwords is waited for, on %d", async (version, failure) => {
+    const { nextcloud, ocs } = await nextcloudWith({ version, bruteForce: true });
     const wrong = clientOf(nextcloud.url, { password: "wrong" });
     for (let attempt = 0; attempt < 11; attempt += 1) await failureOf(wrong.call("GET", "cloud/groups"));
-    expect(await failureOf(ocs.call("GET", "cloud/groups"))).toMatchObject({ failureClass: "transient" });
+    expect(await failureOf(ocs.call("GET", "cloud/groups"))).toMatchObject(failure);
   });
 
   it.each([

@@ -48,7 +48,7 @@ describe("the scheme database", () => {
   });
 
   it("only what differs is edited; a leaver is disabled, a returner enabled", async () => {
-    const tenant = await build({ identity, quota: { default: "5 GB" } });
+    const tenant = await build({ version: 27, identity, quota: { default: "5 GB" } });
     const { slug } = tenant.organization;
     const ada = tenant.person({}, ["eng"]);
     await tenant.bring(ada);

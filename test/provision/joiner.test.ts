@@ -144,10 +144,22 @@ describe("joiners", () => {
 
   it("a person whose group Nextcloud cannot hold is provisioned with the rest, and it is reported", async () => {
     const tenant = await build({ identity: IDENTITIES.raw });
-    const ada = tenant.person({}, ["0", "g".repeat(65), "eng"]);
+    const ada = tenant.person({}, ["0", "g".repeat(256), "eng"]);
     const outcome = await tenant.bring(ada);
     expect(outcome).toMatchObject({ result: "applied", notes: [expect.any(String), expect.any(String)] });
     expect(tenant.account(ada)?.groups).toEqual(["eng"]);
+  });
+
+  it.each([
+    27, 32, 34,
+  ] as const)("a group of more than 64 characters is made by the hash of its name, on %d", async (version) => {
+    const tenant = await build({ version, identity: IDENTITIES.raw });
+    const name = "g".repeat(65);
+    const ada = tenant.person({}, [name, "eng"]);
+    expect(await tenant.bring(ada)).toMatchObject({ result: "applied", notes: [] });
+    expect(tenant.account(ada)?.groups).toEqual([sha256(name), "eng"].sort());
+    expect(tenant.nextcloud.group(sha256(name))?.displayName).toBe(name);
+    expect(await tenant.bring(ada)).toMatchObject({ result: "unchanged" });
   });
 
   it("a person whose group Nextcloud refuses to make is provisioned with the rest, and it is reported", async () => {

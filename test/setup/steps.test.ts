@@ -28,10 +28,7 @@ let pools: Pool[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
   clavex = await startSimulatedClavex({ organizations: [{ id: ID, slug: "acme", apiKey: "clv_other" }] });
-  nextcloud = await startSimulatedNextcloud({
-    providers: [],
-    apps: { provisioning_api: "1.22.0", user_oidc: "8.10.1" },
-  });
+  nextcloud = await startSimulatedNextcloud({ providers: [] });
   pools = [createPool(clavex.url, 2, CLAVEX_TIMEOUTS), createPool(nextcloud.url, 2, CLAVEX_TIMEOUTS)];
 });
 afterEach(async () => {
@@ -365,6 +362,9 @@ describe("setup steps", () => {
     const without = await apply(withoutToken());
     expect(without.get("Clavex: API key")?.lines.join()).toMatch(/users:read and groups:read/);
     expect(management().apiKeys).toEqual([]);
+    // An account of user_oidc could not log in without the app.
+    nextcloud.addLocalUser({ id: "boss", password: "Correct-horse-battery-9", groups: ["admin"] });
+    Object.assign(nextcloud, { username: "boss", password: "Correct-horse-battery-9" });
     nextcloud.apps.delete("user_oidc");
     const [provider] = (await planSetup(setupSteps(context()))).filter(({ step }) => step.title.includes("provider"));
     expect(provider?.inspection).toMatchObject({
