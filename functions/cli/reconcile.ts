@@ -18,6 +18,8 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
+/** Exit code when people were held: by a brake, or because the directory showed too little to take anything away. */
+const HELD = 3;
 const WHY_NOTHING: Record<Exclude<Run["result"], "done">, string> = {
   busy: "another reconciliation is under way",
   unreadable: "it has no clavex.apiKey to read the directory with",
@@ -80,14 +82,11 @@ async function reconcile(options: Options): Promise<void> {
     if (options.json) printJson([...runs, ...failures]);
     if (runs.some((each) => each.sent > 0)) connection.sayIfItWaits();
     const asked = options.organization !== undefined;
-    if (
-      runs.some(
-        ({ held, heldLeaves, result }) =>
-          held || heldLeaves || result === "busy" || result === "paused" || (asked && result === "unreadable"),
-      )
-    ) {
-      process.exitCode = 1;
-    }
+    const failed = runs.some(
+      ({ result }) => result === "busy" || result === "paused" || (asked && result === "unreadable"),
+    );
+    if (failed || failures.length > 0) process.exitCode = 1;
+    else if (runs.some(({ held, heldLeaves }) => held || heldLeaves)) process.exitCode = HELD;
   } finally {
     await clients.close();
     await connection.close();

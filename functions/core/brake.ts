@@ -229,14 +229,20 @@ export interface RunNumbers {
   known: number;
   /** How many have an account that is enabled: as the ledger knows, or as the run has seen, whichever is more. */
   enabled: number;
-  /** How many more than the limit an operator has allowed. */
-  allowed: Readonly<Record<Braked, number>>;
+  /** How many of those who would lose something were let pass before: the brake does not count them again. */
+  admitted: Readonly<Record<Braked, number>>;
+  /** The brakes as the run's jobs will find them, with what an operator has just allowed. */
+  brakes: Readonly<Record<Braked, BrakeState>>;
   /** Whether the directory shows no groups at all. */
   groupsEmpty: boolean;
 }
 
-/** Whether a run must deprovision nobody, and why. */
-export function hold(organization: Organization, run: RunNumbers): Held | undefined {
+/**
+ * Whether a run must deprovision nobody, and why.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function hold(organization: Organization, run: RunNumbers, now: number): Held | undefined {
   const people = run.losing.deprovisions;
   if (!run.complete) {
     return {
@@ -253,30 +259,47 @@ export function hold(organization: Organization, run: RunNumbers): Held | undefi
       explanation: `Clavex shows no people, but the ledger knows ${run.known}: nobody is deprovisioned`,
     };
   }
-  if (run.groupsEmpty && organization.scope.groups.length > 0 && people > run.allowed.leaves)
+  if (run.groupsEmpty && organization.scope.groups.length > 0 && people > allowance(run.brakes.leaves, now))
     return emptyGroups(organization, people);
-  const limit = hourlyLimit(organization, "deprovisions", run.enabled);
-  if (people <= limit + run.allowed.deprovisions) return undefined;
+  const excess = excessOf(organization, "deprovisions", run, now);
+  if (excess === undefined) return undefined;
   return {
     reason: "brake",
     people,
-    explanation: `${people} people would lose access, more than the ${limit} that may at once: nobody is deprovisioned. If that is right: ${releaseCommand(organization.slug, "deprovisions", people)}`,
+    explanation: `${people} people would lose access, ${excess}: nobody is deprovisioned. If that is right: ${releaseCommand(organization.slug, "deprovisions", people)}`,
   };
 }
 
-/** Whether a run must take nobody out of a group, and why. */
-export function holdLeaves(organization: Organization, run: RunNumbers): Held | undefined {
+/**
+ * Whether a run must take nobody out of a group, and why.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function holdLeaves(organization: Organization, run: RunNumbers, now: number): Held | undefined {
   const people = run.losing.leaves;
-  const { leaves: allowed } = run.allowed;
   if (people === 0) return undefined;
-  if (run.groupsEmpty && people > allowed) return emptyGroups(organization, people);
-  const limit = hourlyLimit(organization, "leaves", run.enabled);
-  if (people <= limit + allowed) return undefined;
+  if (run.groupsEmpty && people > allowance(run.brakes.leaves, now)) return emptyGroups(organization, people);
+  const excess = excessOf(organization, "leaves", run, now);
+  if (excess === undefined) return undefined;
   return {
     reason: "leaves",
     people,
-    explanation: `${people} people would lose a group, more than the ${limit} that may at once: nobody leaves one. If that is right: ${releaseCommand(organization.slug, "leaves", people)}`,
+    explanation: `${people} people would lose a group, ${excess}: nobody leaves one. If that is right: ${releaseCommand(organization.slug, "leaves", people)}`,
   };
+}
+
+/** Why the brake would hold some of the people whose jobs the run sends, as half a sentence; undefined where all would pass. */
+function excessOf(organization: Organization, braked: Braked, run: RunNumbers, now: number): string | undefined {
+  const brake = run.brakes[braked];
+  const passed = passedWithin(brake, "hour", now);
+  // Of the people who were there before this hour's departures, as the worker counts.
+  const limit = hourlyLimit(organization, braked, run.enabled + passed);
+  const left = brake.held ? 0 : Math.max(0, limit - passed);
+  const people = run.losing[braked];
+  if (people - run.admitted[braked] <= left + allowance(brake, now)) return undefined;
+  if (people > limit) return `more than the ${limit} that may at once`;
+  if (brake.held) return "while others are held already";
+  return `and ${passed} have within the last hour, more than the ${limit} that may`;
 }
 
 function emptyGroups({ slug }: Organization, people: number): Held {

@@ -1,13 +1,30 @@
 import type { OrganizationClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
-import { allowance, type Braked, type Held, hold, holdLeaves, type RunNumbers } from "../core/brake.ts";
+import {
+  allow,
+  type Braked,
+  type BrakeState,
+  type Held,
+  hold,
+  holdLeaves,
+  newBrake,
+  type RunNumbers,
+} from "../core/brake.ts";
 import { type DesiredAccount, desiredAccount, desiredHash, nextcloudGroup } from "../core/desired.ts";
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
-import { hasAccess, hasToBeLookedAt, isKnown, isPostponedDue, isUnseen, type SubjectRecord } from "../core/record.ts";
+import {
+  hasAccess,
+  hasToBeLookedAt,
+  isAdmitted,
+  isKnown,
+  isPostponedDue,
+  isUnseen,
+  type SubjectRecord,
+} from "../core/record.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
@@ -166,19 +183,23 @@ export async function driftReport(
   const look = await begin(organization, mode, { ...dependencies, now, onProgress });
   const found = mode === "full" ? await compareAll(look, onProgress) : compareLightly(look);
   const { counts, complete, map } = look.roster;
-  const allowed = async (braked: Braked) =>
-    allowance((await ledger.brakes.get(organization.slug, braked))?.state, now()) +
-    (dependencies.allowing?.[braked] ?? 0);
+  const brakeOf = async (braked: Braked): Promise<BrakeState> => {
+    const state = (await ledger.brakes.get(organization.slug, braked))?.state ?? newBrake();
+    const allowing = dependencies.allowing?.[braked] ?? 0;
+    return allowing > 0 ? allow(state, allowing, now()) : state;
+  };
+  const admitted = (braked: Braked, losing: readonly Drift[]): number =>
+    losing.filter(({ record }) => isAdmitted(record, braked, now())).length;
+  const deprovisioned = found.differences.filter(takesAway);
+  const leaving = found.differences.filter(({ losesGroup }) => losesGroup);
   const run: RunNumbers = {
     ...counts,
     complete,
     groupsEmpty: map.isEmpty,
     enabled: Math.max(counts.active, look.enabled),
-    losing: {
-      deprovisions: found.differences.filter(takesAway).length,
-      leaves: found.differences.filter(({ losesGroup }) => losesGroup).length,
-    },
-    allowed: { deprovisions: await allowed("deprovisions"), leaves: await allowed("leaves") },
+    losing: { deprovisions: deprovisioned.length, leaves: leaving.length },
+    admitted: { deprovisions: admitted("deprovisions", deprovisioned), leaves: admitted("leaves", leaving) },
+    brakes: { deprovisions: await brakeOf("deprovisions"), leaves: await brakeOf("leaves") },
   };
   return {
     ...found,
@@ -186,8 +207,8 @@ export async function driftReport(
     people: counts.users,
     known: counts.known,
     notes: look.notes,
-    held: hold(organization, run),
-    heldLeaves: holdLeaves(organization, run),
+    held: hold(organization, run, now()),
+    heldLeaves: holdLeaves(organization, run, now()),
   };
 }
 

@@ -62,11 +62,11 @@ describe("reconcile, against a running pipeline", () => {
     expect((await reconcile("--light")).output).toMatch(/sent 0 jobs; 1 wait already/);
   });
 
-  test("the brake holds a wave: exit code 1 and a sentence; an operator has to say yes, and lets it go", async () => {
+  test("the brake holds a wave: exit code 3 and a sentence; an operator has to say yes, and lets it go", async () => {
     const persons = await departures(12, 11);
     const joiner = office.person();
     const held = await reconcile();
-    expect(held.code).toBe(1);
+    expect(held.code).toBe(3);
     expect(held.lines).toEqual([
       "acme: looked at 13 people, sent 1 jobs; 0 wait already, 0 were refused before.",
       "acme: held: 11 people would lose access, more than the 6 that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
@@ -80,7 +80,7 @@ describe("reconcile, against a running pipeline", () => {
       code: 1,
       output: "Let 11 more people of acme lose access than the brake does? Say so with --yes.\n",
     });
-    expect((await reconcile()).code, "not having said yes has allowed nothing").toBe(1);
+    expect((await reconcile()).code, "not having said yes has allowed nothing").toBe(3);
 
     const allowed = await reconcile("--organization", "acme", "--allow-deprovisions", "11", "--yes");
     expect(allowed).toMatchObject({ code: 0, output: expect.stringMatching(/sent 11 jobs/) });
@@ -89,10 +89,32 @@ describe("reconcile, against a running pipeline", () => {
     expect((await reconcile()).code).toBe(0);
   });
 
+  test("counts what the hour has seen: whom its brake would hold gets no job, and that is exit code 3", async () => {
+    const persons = await departures(14, 6);
+    expect(await reconcile()).toMatchObject({ code: 0, output: expect.stringMatching(/sent 6 jobs/) });
+    await applied(persons.slice(0, 6), '"disable"');
+    for (const { id } of persons.slice(6, 9)) office.clavex.suspend(office.slug, id);
+    const held = await reconcile();
+    expect([held.code, held.lines[0], held.lines[1]]).toEqual([
+      3,
+      "acme: looked at 14 people, sent 0 jobs; 0 wait already, 0 were refused before.",
+      expect.stringMatching(
+        /^acme: held: 3 people would lose access, and 6 have within the last hour, more than the 7/,
+      ),
+    ]);
+    const allowed = await reconcile("--organization", "acme", "--allow-deprovisions", "2", "--yes");
+    expect(allowed, "one has been left by the hour").toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/sent 3 jobs/),
+    });
+    await applied(persons.slice(6, 9), '"disable"');
+    expect(enabled(persons)).toBe(5);
+  });
+
   test("--json prints JSON and nothing else, held or not", async () => {
     await departures(11, 11);
     const held = await reconcile("--json");
-    expect(held.code).toBe(1);
+    expect(held.code).toBe(3);
     expect(JSON.parse(held.output)).toEqual([
       {
         organization: "acme",
@@ -114,7 +136,7 @@ describe("reconcile, against a running pipeline", () => {
     const persons = await departures(2, 0);
     for (const { id } of persons) office.clavex.deleteUser(office.slug, id);
     const { code, lines } = await reconcile("--organization", "acme", "--allow-deprovisions", "2", "--yes");
-    expect(code).toBe(1);
+    expect(code).toBe(3);
     expect(lines[1]).toBe("acme: held: Clavex shows no people, but the ledger knows 2: nobody is deprovisioned");
     expect(enabled(persons)).toBe(2);
   });

@@ -282,18 +282,35 @@ describe("a person who is held", () => {
 
 describe("a run", () => {
   const acme = organizationOf({ reconcile: { maxDeprovisions: { count: 10, percent: 5 } } });
-  type Fields = Partial<Omit<RunNumbers, "losing" | "allowed">> & {
+  type Fields = Partial<Omit<RunNumbers, "losing" | "admitted" | "brakes">> & {
     losing?: number;
     allowed?: number;
     leaves?: number;
+    /** How many passed the brakes, and how many minutes ago; how many of them come again; whether others are held. */
+    passed?: number;
+    minutesAgo?: number;
+    admitted?: number;
+    isHeld?: boolean;
   };
-  const runOf = ({ losing = 5, allowed = 0, leaves = 0, ...fields }: Fields = {}): RunNumbers => ({
+  const brakeOf = ({ allowed = 0, passed = 0, minutesAgo = 20, isHeld = false }: Fields): BrakeState => ({
+    ...newBrake(),
+    buckets: [{ at: NOW - minutesAgo * 60_000, people: passed }],
+    held: isHeld,
+    allowed,
+    allowedUntil: NOW + 60_000,
+  });
+  const runOf = (fields: Fields = {}): RunNumbers => numbersOf(fields, brakeOf(fields));
+  const numbersOf = (
+    { losing = 5, leaves = 0, admitted = 0, allowed: _, passed: __, minutesAgo: ___, isHeld: ____, ...fields }: Fields,
+    brake: BrakeState,
+  ): RunNumbers => ({
     losing: { deprovisions: losing, leaves },
     users: 300,
     complete: true,
     known: 310,
     enabled: 300,
-    allowed: { deprovisions: allowed, leaves: allowed },
+    admitted: { deprovisions: admitted, leaves: admitted },
+    brakes: { deprovisions: brake, leaves: brake },
     groupsEmpty: false,
     ...fields,
   });
@@ -317,27 +334,51 @@ describe("a run", () => {
       { losing: 0, complete: false },
       "partial-read",
     ],
+    ["may take access from as many as the hour has left", { losing: 7, passed: 8 }, undefined],
+    ["that takes access from one more than the hour has left is held", { losing: 8, passed: 8 }, "brake"],
+    ["takes no account of what passed more than an hour ago", { losing: 8, passed: 8, minutesAgo: 61 }, undefined],
+    [
+      "may take access from those the hour has left and those allowed",
+      { losing: 10, passed: 8, allowed: 3 },
+      undefined,
+    ],
+    ["that takes access from more than both is held", { losing: 11, passed: 8, allowed: 3 }, "brake"],
+    ["does not count twice whom the brake has let pass before", { losing: 15, passed: 8, admitted: 8 }, undefined],
+    ["counts the others beside them", { losing: 16, passed: 8, admitted: 8 }, "brake"],
+    ["is held while others are held, however few lose access", { losing: 1, isHeld: true }, "brake"],
+    ["that an operator has allowed goes on all the same", { losing: 1, isHeld: true, allowed: 1 }, undefined],
+    [
+      "takes the percentage of those who were there before the hour's departures",
+      { losing: 5, enabled: 290, passed: 10 },
+      undefined,
+    ],
     ["that sees no groups goes on where no group decides who has an account", { groupsEmpty: true }, undefined],
   ];
   it.each(cases)("%s", (_name, fields, reason) => {
     const run = runOf(fields);
-    const held = hold(acme, run);
+    const held = hold(acme, run, NOW);
     expect(held?.reason).toBe(reason);
     if (held) expect(held.people).toBe(run.losing.deprovisions);
   });
 
   it("says in one sentence what an operator may do", () => {
-    expect(hold(acme, runOf({ losing: 16 }))?.explanation).toBe(
+    expect(hold(acme, runOf({ losing: 16 }), NOW)?.explanation).toBe(
       "16 people would lose access, more than the 15 that may at once: nobody is deprovisioned. " +
         "If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 16",
     );
-    expect(hold(acme, runOf({ users: 0 }))?.explanation).toContain("the ledger knows 310");
+    expect(hold(acme, runOf({ losing: 8, passed: 10 }), NOW)?.explanation).toMatch(
+      /^8 people would lose access, and 10 have within the last hour, more than the 15 that may: nobody is deprovisioned/,
+    );
+    expect(hold(acme, runOf({ losing: 8, isHeld: true }), NOW)?.explanation).toMatch(
+      /^8 people would lose access, while others are held already: nobody is deprovisioned/,
+    );
+    expect(hold(acme, runOf({ users: 0 }), NOW)?.explanation).toContain("the ledger knows 310");
   });
 
   it("that sees no groups, where groups decide who has an account, is held unless an operator allows it", () => {
     const scoped = organizationOf({ scope: { groups: ["staff"] } });
-    expect(hold(scoped, runOf({ losing: 1, groupsEmpty: true }))?.reason).toBe("empty-groups");
-    expect(hold(scoped, runOf({ losing: 1, groupsEmpty: true, allowed: 1 }))).toBeUndefined();
+    expect(hold(scoped, runOf({ losing: 1, groupsEmpty: true }), NOW)?.reason).toBe("empty-groups");
+    expect(hold(scoped, runOf({ losing: 1, groupsEmpty: true, allowed: 1 }), NOW)).toBeUndefined();
   });
 
   const ofLeaves: [string, Fields, string | undefined][] = [
@@ -347,10 +388,18 @@ describe("a run", () => {
     ["that an operator has allowed so many more", { leaves: 60, allowed: 10 }, undefined],
     ["that sees no groups at all", { leaves: 1, groupsEmpty: true }, "empty-groups"],
     ["that sees no groups at all, as an operator has said", { leaves: 7, groupsEmpty: true, allowed: 7 }, undefined],
+    ["that takes a group from as many as the hour has left", { leaves: 20, passed: 30 }, undefined],
+    ["that takes a group from one more than the hour has left", { leaves: 21, passed: 30 }, "leaves"],
+    [
+      "that takes a group from those whom the brake let pass before",
+      { leaves: 21, passed: 30, admitted: 1 },
+      undefined,
+    ],
+    ["that takes a group from somebody while others are held", { leaves: 1, isHeld: true }, "leaves"],
     ["that takes a group from ten per cent of many", { leaves: 60, enabled: 600 }, undefined],
   ];
   it.each(ofLeaves)("%s is held, of the leaves: %s", (_name, fields, reason) => {
-    const held = holdLeaves(organizationOf(), runOf(fields));
+    const held = holdLeaves(organizationOf(), runOf(fields), NOW);
     expect(held?.reason).toBe(reason);
     if (held) expect(held.explanation).toMatch(/--allow-leaves/);
   });

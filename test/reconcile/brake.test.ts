@@ -215,11 +215,12 @@ describe.each(MODES)("a %s run", (mode) => {
   ])("fails and sends nothing when %s, and the next run is whole again", async (_what, path, status, failureClass, code) => {
     const { company, people } = await settled(3);
     suspend(company, people.slice(0, 1));
+    const itself = code !== "clavex-misrouted";
     company.clavex.faults.add({
       kind: "status",
       status,
-      headers: { "content-type": "text/html" },
-      body: "<html>not here</html>",
+      headers: { "content-type": itself ? "application/json" : "text/html" },
+      body: itself ? '{"error":"Refused","message":"not now"}' : "<html>not here</html>",
       match: (request) => path.test(request.path),
     });
     await expect(company[mode]()).rejects.toMatchObject({ failureClass, code });
@@ -376,17 +377,27 @@ describe("an operator who allows a real departure wave", () => {
     expect(await company.light()).toMatchObject({ sent: 6, held: undefined });
     await company.work();
     suspend(company, people.slice(6, 12));
-    expect(await company.light()).toMatchObject({ sent: 6, held: undefined });
+    expect(await company.light(), "a run counts what the hour has seen").toMatchObject({
+      sent: 0,
+      held: { people: 6 },
+    });
+    for (const { id } of people.slice(6, 12)) {
+      const suspended = company.clavex.suspend(company.slug, id);
+      await company.deliver(company.clavex.delivery("user.updated", suspended));
+    }
+    company.clock.now += 61_000;
     await company.attempt();
     expect(enabled(company, people)).toBe(10);
     expect(company.counted.filter((counter) => counter === "BrakeHeld").length).toBeGreaterThan(0);
     company.clock.now += 3 * HOUR;
     await company.attempt();
     expect(enabled(company, people), "a new hour releases nobody").toBe(10);
+    suspend(company, people.slice(12, 13));
+    expect(await company.light(), "nor anybody else").toMatchObject({ sent: 0, held: { people: 3 } });
 
-    await company.light({ allowDeprovisions: 2 });
+    await company.light({ allowDeprovisions: 3 });
     await company.work();
-    expect(enabled(company, people)).toBe(8);
+    expect(enabled(company, people)).toBe(7);
     expect(await company.queued()).toBe(0);
   });
 });
