@@ -126,7 +126,8 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     async members(groupId) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
       // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
-      if (answer.status === 404) throw new ClavexUnavailable("a group vanished while its members were read", "subject");
+      if (answer.status === 404)
+        throw new ClavexUnavailable("a group vanished while its members were read", CLAVEX_UNDECIDED);
       return (parse(answer, membersSchema, "a group's members") ?? []).map((member) => member.id);
     },
     async probe(not) {

@@ -1,4 +1,5 @@
 import { coalesced } from "../coalesced.ts";
+import { Failure, isSilent, isUndecided } from "../core/failure.ts";
 import type { GroupMap, Reading } from "../core/person.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { AdminApi } from "./admin-api.ts";
@@ -10,10 +11,13 @@ export type ReadGroupMap = (notBefore: number) => Promise<Reading<GroupMap>>;
 const CONCURRENT_MEMBER_READS = 4;
 /** How long a reading may take before it begins no further request. */
 export const LONGEST_MAP_MS = 90_000;
+/** So many groups that fail one after the other are no odd groups: the server is in trouble. Fewer where no answer comes at all. */
+const MOST_IN_A_ROW = { answered: 8, silent: 2 };
 
 /**
  * The group map of one organization: Clavex has no way to ask for one user's groups, so it is built from all groups and
- * their members, and shared.
+ * their members, and shared. A group whose members cannot be read, not even at a second attempt, is unknown and stops nobody;
+ * when all fail, the server does.
  *
  * @param relevant whether a group of this name matters to the organization; others are not read
  */
@@ -40,7 +44,7 @@ export function createGroupMap(
       }
     }
     const groupsOf = new Map<string, string[]>();
-    await sideBySide(waiting, CONCURRENT_MEMBER_READS, async (group) => {
+    const unread = await readEach(waiting, async (group) => {
       checkTime();
       for (const subject of await api.members(group.id)) {
         const groups = groupsOf.get(subject);
@@ -51,6 +55,39 @@ export function createGroupMap(
     // Copies: an array that has grown holds room for more.
     for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
     const none: string[] = [];
-    return { names, isEmpty, of: (subject) => groupsOf.get(subject) ?? none };
+    const unreadNames = new Set(unread.map(({ name }) => name));
+    return { names, unread: unreadNames, isEmpty, of: (subject) => groupsOf.get(subject) ?? none };
   }, now);
+}
+
+/**
+ * Reads groups, and those that fail once more at the end.
+ *
+ * @returns those that failed twice
+ * @throws {Failure} when the failures are not those of single groups
+ */
+async function readEach<Group>(groups: Group[], readOne: (group: Group) => Promise<void>): Promise<Group[]> {
+  let [inARow, anyRead] = [0, false];
+  const failures: Failure[] = [];
+  const attempt = async (each: Group[]): Promise<Group[]> => {
+    const failed: Group[] = [];
+    await sideBySide(each, CONCURRENT_MEMBER_READS, async (group) => {
+      try {
+        await readOne(group);
+        [inARow, anyRead] = [0, true];
+      } catch (error) {
+        if (!(error instanceof Failure && isUndecided(error))) throw error;
+        inARow += 1;
+        if (inARow >= (isSilent(error) ? MOST_IN_A_ROW.silent : MOST_IN_A_ROW.answered)) throw error;
+        failures.push(error);
+        failed.push(group);
+      }
+    });
+    return failed;
+  };
+  const once = await attempt(groups);
+  inARow = 0;
+  const twice = once.length === 0 ? [] : await attempt(once);
+  if (twice.length > 1 && !anyRead) throw failures[0];
+  return twice;
 }

@@ -72,7 +72,7 @@ async function explain(options: Options): Promise<void> {
       {
         organization,
         subject,
-        directory: { person, groups: names },
+        directory: { person, groups: names, unread: map.unread },
         account,
         record,
         mayPurge: true,

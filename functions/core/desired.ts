@@ -38,6 +38,8 @@ interface DesiredActive {
   quotaRule: string;
   /** The groups of the directory, or `unknown` when nobody could read them: then none is left. */
   directoryGroups: DesiredGroup[] | "unknown";
+  /** The ids of the directory's groups whose members nobody could read: neither joined nor left. */
+  unreadGroups: string[];
   /** The groups of the policy that everybody is in. */
   alwaysGroups: DesiredGroup[];
 }
@@ -72,8 +74,9 @@ export function desiredAccount(
     };
   }
   const { odd = [] } = person;
-  const quota = odd.includes("metadata") ? UNKNOWN_QUOTA : desiredQuota(organization, person, groups ?? []);
+  const quota = odd.includes("metadata") ? UNKNOWN_QUOTA : desiredQuota(organization, person, directory);
   const { alwaysGroups, directoryGroups, notes } = desiredGroupsOf(organization, groups);
+  const unreadGroups = [...(directory.unread ?? [])].flatMap((name) => managedGid(organization, name) ?? []);
   return {
     ...account,
     state,
@@ -84,6 +87,7 @@ export function desiredAccount(
     },
     quotaRule: quota.rule,
     directoryGroups,
+    unreadGroups,
     alwaysGroups,
     notes: [...oddNotes(odd), ...quota.notes, ...notes],
   };
@@ -108,11 +112,28 @@ export function desiredGroups(desired: DesiredAccount): DesiredGroup[] {
   return directoryGroups === "unknown" ? alwaysGroups : [...directoryGroups, ...alwaysGroups];
 }
 
-function stateOf(organization: Organization, { person, groups = [] }: DirectoryState): SubjectState {
+function stateOf(organization: Organization, { person, groups = [], unread = NONE }: DirectoryState): SubjectState {
   if (!person || person.erased) return "deleted";
   if (!person.active) return "suspended";
   const { groups: scope } = organization.scope;
-  return scope.length === 0 || groups.some((name) => matchesAny(scope, name)) ? "active" : "outOfScope";
+  const inScope = [...groups, ...unread].some((name) => matchesAny(scope, name));
+  return scope.length === 0 || inScope ? "active" : "outOfScope";
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/**
+ * Whether nobody can tell if somebody who is not in scope so far is to have an account: a group that would decide it could not
+ * be read. Whoever is in scope stays there until all such groups have been read.
+ */
+export function isScopeUnknown(
+  { scope }: Organization,
+  { person, groups = [], unread = NONE }: DirectoryState,
+  before: SubjectState | "new" | undefined,
+): boolean {
+  if (!person?.active || person.erased || before === "active" || scope.groups.length === 0) return false;
+  const inScope = (name: string): boolean => matchesAny(scope.groups, name);
+  return !groups.some(inScope) && [...unread].some(inScope);
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -141,7 +162,7 @@ function displayName({ firstName, lastName, email }: Traits): string {
 function desiredQuota(
   organization: Organization,
   { attributes }: Traits,
-  names: readonly string[],
+  { groups = [], unread = NONE }: DirectoryState,
 ): { quota: Quota | undefined; rule: string; notes: string[] } {
   const { attribute, byGroup, default: fallback } = organization.quota;
   const own = Object.hasOwn(attributes, attribute) ? attributes[attribute]?.trim() : undefined;
@@ -155,11 +176,15 @@ function desiredQuota(
     }
   }
   let best: { quota: Quota; rule: string } | undefined;
-  for (const name of names) {
+  const better = (name: string): Quota | undefined => {
     const quota = Object.hasOwn(byGroup, name) ? byGroup[name] : undefined;
-    if (quota === undefined || (best && largerQuota(best.quota, quota) === best.quota)) continue;
-    best = { quota, rule: `group ${name}` };
+    return quota === undefined || (best && largerQuota(best.quota, quota) === best.quota) ? undefined : quota;
+  };
+  for (const name of groups) {
+    const quota = better(name);
+    if (quota !== undefined) best = { quota, rule: `group ${name}` };
   }
+  if ([...unread].some((name) => better(name) !== undefined)) return { ...UNKNOWN_QUOTA, notes };
   if (best) return { ...best, notes };
   return { quota: fallback, rule: fallback === undefined ? "none" : "default", notes };
 }
@@ -176,6 +201,12 @@ export function isRelevant(organization: Organization, name: string): boolean {
     matchesAny(organization.scope.groups, name) ||
     Object.hasOwn(organization.quota.byGroup, name)
   );
+}
+
+function managedGid(organization: Organization, name: string): string | undefined {
+  if (!isManaged(organization, name)) return undefined;
+  const result = nextcloudGroup(organization, name);
+  return "group" in result ? result.group.gid : undefined;
 }
 
 /** The Nextcloud group of a managed Clavex group, or why there can be none. */

@@ -29,6 +29,8 @@ export type Traits = Omit<Person, "subject" | "updatedAt">;
 export interface DirectoryState {
   person: Traits | undefined;
   groups: readonly string[] | undefined;
+  /** The names of groups whose members nobody could read: the person may be in them. None when left out. */
+  unread?: ReadonlySet<string>;
 }
 
 /** A value, and when its reading began (milliseconds since the epoch): it may miss what happened after that. */
@@ -41,6 +43,8 @@ export interface Reading<T> {
 export interface GroupMap {
   /** The names of every group that matters, empty ones included. */
   names: ReadonlySet<string>;
+  /** The names of those whose members could not be read: nobody's membership in them is known. */
+  unread: ReadonlySet<string>;
   /** Whether the directory shows no groups at all, not even ones that do not matter. */
   isEmpty: boolean;
   /** The names of a person's groups, sorted. */

@@ -43,7 +43,7 @@ export interface Plan {
   memberships: string[];
   /** What stays different although it is not as desired, and why; one sentence each. */
   notes: string[];
-  /** Set when a group was left out that may be joined some other time. */
+  /** Set when a group was left out that may be joined or left some other time. */
   postponed?: true;
   /** Why no more than these operations can be done; they only take access away, and are done all the same. */
   refusal: AccountConflict | ProfileRefused | undefined;
@@ -126,6 +126,7 @@ function provision(input: ActiveInput): Plan {
   const profile = profileOperations(input, joins.groups, futile);
   const enabling = enablingOperations(input);
   const joined = profile.made?.kind === "create" ? [] : joins.groups;
+  const unread = unreadNotes(input);
   return {
     operations: [
       ...leaves,
@@ -135,8 +136,15 @@ function provision(input: ActiveInput): Plan {
       ...profile.edits,
     ],
     memberships,
-    notes: [...input.desired.notes, ...joins.notes, ...profile.notes, ...futileNotes(input, futile), ...enabling.notes],
-    ...(joins.postponed ? { postponed: true } : {}),
+    notes: [
+      ...input.desired.notes,
+      ...unread,
+      ...joins.notes,
+      ...profile.notes,
+      ...futileNotes(input, futile),
+      ...enabling.notes,
+    ],
+    ...(joins.postponed || unread.length > 0 ? { postponed: true } : {}),
     refusal: undefined,
   };
 }
@@ -201,15 +209,17 @@ function anonymisingOperations(
 function membershipsToKeep({ desired, actual, record, groups }: ActiveInput): string[] {
   if (desired.directoryGroups === "unknown") return record?.groups ?? [];
   const wanted = new Set(desired.directoryGroups.map((group) => group.gid));
-  return (actual?.groups ?? []).filter(
+  const kept = (actual?.groups ?? []).filter(
     (gid) => wanted.has(gid) && (groups.get(gid)?.ownership === "ours" || record?.groups.includes(gid)),
   );
+  const unread = (record?.groups ?? []).filter((gid) => desired.unreadGroups.includes(gid));
+  return [...new Set([...kept, ...unread])];
 }
 
 /** Memberships that are ours (we made them, or the group is ours) and that the person no longer holds. */
 function groupsToLeave({ organization, desired, actual, record, groups }: ActiveInput): Operation[] {
   if (desired.directoryGroups === "unknown") return [];
-  const kept = new Set(desiredGroups(desired).map((group) => group.gid));
+  const kept = new Set([...desiredGroups(desired).map(({ gid }) => gid), ...desired.unreadGroups]);
   return (actual?.groups ?? []).flatMap((gid): Operation[] => {
     const known = groups.get(gid);
     const ours = known?.ownership === "ours" || (known?.ownership !== "other" && record?.groups.includes(gid));
@@ -217,6 +227,14 @@ function groupsToLeave({ organization, desired, actual, record, groups }: Active
     if (kept.has(gid) || !ours || released) return [];
     return [{ kind: "leave", effect: "revokes", gid, name: known?.name ?? gid }];
   });
+}
+
+/** Memberships that may have ended: nobody could read who is in the group. */
+function unreadNotes({ desired, actual, record }: ActiveInput): string[] {
+  const mine = new Set([...(actual?.groups ?? []), ...(record?.groups ?? [])]);
+  return desired.unreadGroups
+    .filter((gid) => mine.has(gid))
+    .map((gid) => `group ${printable(gid)} is left as it is: the directory's answer about its members cannot be read`);
 }
 
 /** What Nextcloud took twice and did not keep, as far as it still differs. */

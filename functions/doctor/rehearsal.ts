@@ -70,7 +70,7 @@ export async function rehearse(context: DoctorContext, options: RehearsalOptions
   const { organization, ocs, pipeline } = context;
   const { person, map } = options;
   const { subject } = person;
-  const directory = { person, groups: map.of(subject) };
+  const directory = { person, groups: map.of(subject), unread: map.unread };
   const decision = await createGroupLookup(pipeline.ledger?.claims ?? NO_CLAIMS, Date.now).evaluate(
     {
       organization,

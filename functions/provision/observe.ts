@@ -10,6 +10,8 @@ export interface Observation {
   groups: readonly string[] | undefined;
   /** The names of all groups that matter; undefined when they were not read. */
   names: ReadonlySet<string> | undefined;
+  /** The names of those whose members could not be read; undefined when none were to be read. */
+  unread: ReadonlySet<string> | undefined;
   /** Whether the directory shows no groups at all; false when they were not read. */
   groupsEmpty: boolean;
   /** The earlier of the two readings, the person's, and the groups' (undefined when they were not read). */
@@ -30,7 +32,8 @@ export function createObserve(
   person: Person | undefined,
   readAt: number,
 ): (groupsNotBefore: number) => Promise<Observation> {
-  const base = { person, readAt, userReadAt: readAt, names: undefined, groupsEmpty: false, groupsReadAt: undefined };
+  const none = { names: undefined, unread: undefined, groupsEmpty: false, groupsReadAt: undefined };
+  const base = { person, readAt, userReadAt: readAt, ...none };
   return async (groupsNotBefore) => {
     if (access.mode === "snapshots") return { ...base, groups: undefined };
     if (!person?.active || !readsGroups(organization)) return { ...base, groups: [] };
@@ -39,6 +42,7 @@ export function createObserve(
       ...base,
       groups: map.value.of(person.subject),
       names: map.value.names,
+      unread: map.value.unread,
       groupsEmpty: map.value.isEmpty,
       groupsReadAt: map.readAt,
       readAt: Math.min(readAt, map.readAt),

@@ -1,5 +1,5 @@
 import { AccountConflict, type ActualAccount, differingAttributes, type SubjectState } from "../core/account.ts";
-import { desiredHash } from "../core/desired.ts";
+import { desiredHash, isScopeUnknown } from "../core/desired.ts";
 import { EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import type { Decision } from "../core/evaluate.ts";
 import { Failure, isServers, isUndecided, PipelineFailure } from "../core/failure.ts";
@@ -7,7 +7,7 @@ import { groupsWantedSince, isStale, isSuperseded, saysDeleted } from "../core/f
 import { accountId, schemeOf } from "../core/identity.ts";
 import type { PersonJob } from "../core/job.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
-import type { Person } from "../core/person.ts";
+import type { DirectoryState, Person } from "../core/person.ts";
 import { groupsJoinedBy, joinKey, type Plan, takesAccess } from "../core/plan.ts";
 import {
   applied,
@@ -74,6 +74,18 @@ class KeepsFailing extends PipelineFailure {
 class EditWaits extends PipelineFailure {
   constructor() {
     super("transient", "edit-waits", "Nextcloud takes no more edits of accounts for now; the rest was done", "subject");
+  }
+}
+
+/** Whether the person is to have an account depends on a group that cannot be read. */
+class ScopeUnknown extends PipelineFailure {
+  constructor() {
+    super(
+      "transient",
+      "scope-unknown",
+      "whether this person is in scope depends on a group whose members Clavex cannot show: nothing is done until it can",
+      "subject",
+    );
   }
 }
 
@@ -253,13 +265,15 @@ async function decide(
 ): Promise<{ observation: Observation; decision: Decision }> {
   const observe = createObserve(organization, clients.directory, person, readAt);
   const empty = await skeletonIsEmpty(organization);
-  const evaluate = (observation: Observation): Promise<Decision> => {
-    const { person: traits, groups, names } = observation;
+  const evaluate = async (observation: Observation): Promise<Decision> => {
+    const { person: traits, groups, names, unread } = observation;
+    const directory: DirectoryState = { person: traits, groups, ...(unread && { unread }) };
+    if (isScopeUnknown(organization, directory, record?.state)) throw new ScopeUnknown();
     return lookup.evaluate(
       {
         organization,
         subject: job.subject,
-        directory: { person: traits, groups },
+        directory,
         account,
         record,
         mayPurge: job.kind === "purge",

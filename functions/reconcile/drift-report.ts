@@ -10,7 +10,7 @@ import {
   newBrake,
   type RunNumbers,
 } from "../core/brake.ts";
-import { type DesiredAccount, desiredAccount, desiredHash, nextcloudGroup } from "../core/desired.ts";
+import { type DesiredAccount, desiredAccount, desiredHash, isScopeUnknown, nextcloudGroup } from "../core/desired.ts";
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import { IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
@@ -25,6 +25,7 @@ import {
   isUnseen,
   type SubjectRecord,
 } from "../core/record.ts";
+import { printable } from "../core/text.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { findAccounts } from "../nextcloud/accounts.ts";
@@ -77,6 +78,8 @@ interface Report<D extends Drift> {
   held: Held | undefined;
   /** The same for groups: nobody must be taken out of one. */
   heldLeaves: Held | undefined;
+  /** The names of Clavex groups whose members could not be read. */
+  unreadGroups: string[];
   /** What stays as it is although it is not as desired, and why. */
   notes: { subject: string; note: string }[];
 }
@@ -206,6 +209,7 @@ export async function driftReport(
     organization: organization.slug,
     people: counts.users,
     known: counts.known,
+    unreadGroups: [...map.unread],
     notes: look.notes,
     held: hold(organization, run, now()),
     heldLeaves: holdLeaves(organization, run, now()),
@@ -264,12 +268,17 @@ async function begin(
 }
 
 /** Who is listed in a form that cannot be read is left as they are. */
-function unreadableNotes({ people, unidentified }: Roster): Report<Drift>["notes"] {
+function unreadableNotes({ people, unidentified, map }: Roster): Report<Drift>["notes"] {
   const unreadable = [...people.values()].filter(({ isUnreadable }) => isUnreadable);
   const note = "Clavex lists this person in a form that cannot be read; nothing of them is compared";
   const notes = unreadable.map(({ subject }) => ({ subject, note }));
   if (unidentified > 0)
     notes.push({ subject: "unknown", note: `Clavex lists ${unidentified} people without a readable id` });
+  for (const name of map.unread)
+    notes.push({
+      subject: "everybody",
+      note: `Clavex cannot show who is in group ${printable(name)}: memberships of it stay as they are`,
+    });
   return notes;
 }
 
@@ -371,10 +380,12 @@ function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
   return { mode: "light", differences: differences.sort(byName) };
 }
 
-/** What the directory says of somebody; undefined where an incomplete listing says nothing. */
-function directoryState({ roster }: Look, { subject, person, isUnreadable }: Listed): DirectoryState | undefined {
+/** What the directory says of somebody; undefined where an incomplete listing, or a group that decides, says nothing. */
+function directoryState({ roster, organization }: Look, listed: Listed): DirectoryState | undefined {
+  const { subject, person, isUnreadable, record } = listed;
   if (isUnreadable || (!person && !roster.complete)) return undefined;
-  return { person, groups: person ? roster.map.of(subject) : [] };
+  const directory = { person, groups: person ? roster.map.of(subject) : [], unread: roster.map.unread };
+  return isScopeUnknown(organization, directory, record?.state) ? undefined : directory;
 }
 
 async function compareWithNextcloud(
@@ -458,7 +469,9 @@ function drifted(
 /** The same as `losesGroup`, as far as the ledger knows the memberships. */
 function leavesMoreThanJoins(desired: DesiredAccount, record: SubjectRecord | undefined): boolean {
   if (desired.state !== "active" || desired.directoryGroups === "unknown") return false;
-  const [before, after] = [new Set(record?.groups), new Set(desired.directoryGroups.map(({ gid }) => gid))];
+  const unread = new Set(desired.unreadGroups);
+  const before = new Set(record?.groups).difference(unread);
+  const after = new Set(desired.directoryGroups.map(({ gid }) => gid));
   return before.difference(after).size > after.difference(before).size;
 }
 

@@ -247,6 +247,11 @@ function logRun({ log, counters }: ReconcileDependencies, run: CompletedRun, org
     const { reason, people, explanation: problem } = heldLeaves;
     log.error("leaves held", { organization, reason, people, problem });
   }
+  const groups = report.unreadGroups;
+  if (groups.length > 0) {
+    const problem = "Clavex cannot show their members: memberships of these groups stay as they are";
+    log.warn("groups unreadable", { organization, groups, problem });
+  }
   log.info("reconcile", {
     organization,
     mode: report.mode,

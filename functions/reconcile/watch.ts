@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { isRelevant } from "../core/desired.ts";
-import { Failure, PipelineFailure, unknownOrganization } from "../core/failure.ts";
+import { Failure, isServers, PipelineFailure, unknownOrganization } from "../core/failure.ts";
 import { joinedOrLeft, lookAt, type WatchedGroup } from "../core/group-watch.ts";
 import { type Job, membershipJob } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
@@ -155,7 +155,7 @@ interface MembersReading {
  * Reads members, of as many groups as time and memory allow: the others are left to the next look, and so is a group that
  * cannot be read, or has no members although it is said to have some.
  *
- * @throws {Failure} when not a single group could be read
+ * @throws {Failure} when not one of several groups could be read, or the server does not answer at all
  */
 async function readMembers(
   { ledger, directory, organization, now, deadline }: Watching,
@@ -180,7 +180,8 @@ async function readMembers(
       unread += 1;
     }
   });
-  if (readings.length === 0 && failures[0]) throw failures[0];
+  const [first, ...others] = failures;
+  if (readings.length === 0 && first && (others.length > 0 || isServers(first))) throw first;
   return { readings, unread };
 }
 

@@ -42,6 +42,7 @@ function desiredOf({
     profile: { displayName: "Ada Lovelace", email: "ada@acme.example", quota: 5 * GB, ...profile },
     quotaRule: "default",
     directoryGroups: groupsKnown ? directoryGroups : "unknown",
+    unreadGroups: [],
     alwaysGroups: groups.filter(({ source }) => source === "always"),
   };
 }

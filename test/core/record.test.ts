@@ -95,6 +95,7 @@ const active: DesiredAccount = {
   profile: { displayName: "Ada Lovelace", email: "ada@acme.example", quota: undefined },
   quotaRule: "none",
   directoryGroups: [],
+  unreadGroups: [],
   alwaysGroups: [],
 };
 const inactive = (state: Exclude<SubjectState, "active">): DesiredAccount => ({ ...person, state });
