@@ -7,8 +7,10 @@ import { environmentSecrets, type Secrets } from "../../functions/config/secrets
 import type { PersonJob } from "../../functions/core/job.ts";
 import type { Organization } from "../../functions/core/organization.ts";
 import type { SubjectRecord } from "../../functions/core/record.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
+import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { createGuards } from "../../functions/provision/guards.ts";
 import type { Outcome } from "../../functions/provision/outcome.ts";
 import { createProvision } from "../../functions/provision/provision.ts";
@@ -90,14 +92,18 @@ export interface Builder {
   readonly ledger: Ledger;
   readonly embedded: Embedded;
   /** A new organization with its own servers and a fresh corner of the ledger. */
-  build(choices?: Choices & { version?: NextcloudVersion }): Promise<Tenant>;
+  build(choices?: BuildChoices): Promise<Tenant>;
 }
+
+type BuildChoices = Choices & { version?: NextcloudVersion };
 
 /** How long a container's circuits stay open after a failure that every job would meet. */
 export const OPEN_SECONDS = 30;
 
 /** The most organizations that one simulated Clavex has. */
 const ORGANIZATIONS = 3;
+/** How many there are so far: each has a corner of its own in a shared ledger. */
+let count = 0;
 
 /**
  * Starts an embedded ledger for a test file. Every organization that is built gets simulated servers of its own, which cost
@@ -106,7 +112,6 @@ const ORGANIZATIONS = 3;
 export function useOrganizations(): Builder {
   const closers: (() => unknown)[] = [];
   let started: { embedded: Embedded; ledger: Ledger } | undefined;
-  let count = 0;
 
   beforeAll(async () => {
     const embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
@@ -122,7 +127,6 @@ export function useOrganizations(): Builder {
     if (started === undefined) throw new Error("nothing can be built before the tests have begun");
     return started;
   };
-  const atEnd = (close: () => unknown) => void closers.unshift(close);
   const builder: Builder = {
     get ledger() {
       return running().ledger;
@@ -130,40 +134,61 @@ export function useOrganizations(): Builder {
     get embedded() {
       return running().embedded;
     },
-    async build({ version, ...choices } = {}) {
-      const clock: Clock = { now: Date.UTC(2026, 6, 23, 8) };
-      const now = () => clock.now;
-      const spare = Array.from({ length: ORGANIZATIONS }, () => {
-        count += 1;
-        const slug = `organization-${count}`;
-        return { id: randomUUID(), slug, apiKey: apiKeyOf(slug) };
-      });
-      const clavex = await startSimulatedClavex({ organizations: [...spare], now });
-      closers.push(clavex.close);
-      const nextcloud = await startSimulatedNextcloud({
-        providers: PROVIDERS,
-        now,
-        ...(version === undefined ? {} : { version }),
-        ...(choices.skeleton === "empty" ? { skeleton: {} } : {}),
-      });
-      closers.push(nextcloud.close);
-      const secrets = environmentSecrets(environmentOf(nextcloud.password, ...spare.map(({ slug }) => slug)));
-      const newClients = (): Clients => {
-        const clients = createClients({ secrets, nextcloudConnections: 4, now });
-        atEnd(clients.close);
-        return clients;
-      };
-      const next = (chosen: Choices): Tenant => {
-        const organization = spare.shift();
-        if (organization === undefined) throw new Error(`a Clavex has only ${ORGANIZATIONS} organizations here`);
-        const { ledger } = builder;
-        const shared = { clavex, nextcloud, ledger, clock, secrets, newClients, atEnd, next };
-        return tenantOf({ organization, choices: chosen, ...shared });
-      };
-      return next(choices);
+    async build(choices = {}) {
+      return buildTenant(choices, builder.ledger, closers);
     },
   };
   return builder;
+}
+
+/**
+ * One organization with a ledger of its own in memory, for properties of many runs.
+ *
+ * @returns it, and what closes all of it
+ */
+export async function buildInMemory(choices?: BuildChoices): Promise<{ tenant: Tenant; close: () => Promise<void> }> {
+  const closers: (() => unknown)[] = [];
+  const database = openDatabase(undefined);
+  closers.push(database.close);
+  const tenant = await buildTenant(choices, createLedger(sqliteTable(database)), closers);
+  return { tenant, close: async () => void (await Promise.all(closers.map((close) => close()))) };
+}
+
+async function buildTenant(
+  { version, ...choices }: BuildChoices = {},
+  ledger: Ledger,
+  closers: (() => unknown)[],
+): Promise<Tenant> {
+  const atEnd = (close: () => unknown) => void closers.unshift(close);
+  const clock: Clock = { now: Date.UTC(2026, 6, 23, 8) };
+  const now = () => clock.now;
+  const spare = Array.from({ length: ORGANIZATIONS }, () => {
+    count += 1;
+    const slug = `organization-${count}`;
+    return { id: randomUUID(), slug, apiKey: apiKeyOf(slug) };
+  });
+  const clavex = await startSimulatedClavex({ organizations: [...spare], now });
+  closers.push(clavex.close);
+  const nextcloud = await startSimulatedNextcloud({
+    providers: PROVIDERS,
+    now,
+    ...(version === undefined ? {} : { version }),
+    ...(choices.skeleton === "empty" ? { skeleton: {} } : {}),
+  });
+  closers.push(nextcloud.close);
+  const secrets = environmentSecrets(environmentOf(nextcloud.password, ...spare.map(({ slug }) => slug)));
+  const newClients = (): Clients => {
+    const clients = createClients({ secrets, nextcloudConnections: 4, now });
+    atEnd(clients.close);
+    return clients;
+  };
+  const next = (chosen: Choices): Tenant => {
+    const organization = spare.shift();
+    if (organization === undefined) throw new Error(`a Clavex has only ${ORGANIZATIONS} organizations here`);
+    const shared = { clavex, nextcloud, ledger, clock, secrets, newClients, atEnd, next };
+    return tenantOf({ organization, choices: chosen, ...shared });
+  };
+  return next(choices);
 }
 
 interface TenantParts {
