@@ -7,7 +7,7 @@ export const peopleChecks: Check[] = [
     id: "people.own-account",
     title: "The account that the pipeline works with is nobody's of the directory",
     docs: "docs/connect.md",
-    needs: ["nextcloud.app-password"],
+    needs: ["nextcloud.app-password", "clavex.api-key"],
     async run({ organization, directory, users, account }) {
       if (!directory) return skipped("without clavex.apiKey nobody can be listed");
       const own = (await account()).id.toLowerCase();

@@ -65,6 +65,7 @@ describe("the Lambda function behind the schedules", () => {
       AWS_ENDPOINT_URL_LAMBDA: lambda.url,
       STAGE,
       QUEUE_URL: embedded.endpoints.queueUrl,
+      STARTS_PAUSED: "false",
       TABLE_NAME: embedded.endpoints.tableName,
     };
   });
