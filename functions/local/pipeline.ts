@@ -7,7 +7,7 @@ import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import { createCountFailure } from "../provision/attempts.ts";
-import { createGuards } from "../provision/guards.ts";
+import { createGuards, type GuardsDependencies } from "../provision/guards.ts";
 import { createProvision } from "../provision/provision.ts";
 import { createWorker } from "../provision/worker.ts";
 import type { Queue, Releasable } from "../queue/queue.ts";
@@ -45,6 +45,7 @@ export interface PipelineOptions {
   intervals?: Intervals;
   visibilitySeconds?: number;
   timeouts?: ClientsOptions["timeouts"];
+  silence?: GuardsDependencies["silence"];
 }
 
 /** The whole pipeline, running in this process. */
@@ -94,6 +95,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     ledger,
     breakerDelay: options.probeDelay ?? localProbeDelay(),
     onCircuitClose: releaseOnRecovery(queue, log),
+    ...(options.silence ? { silence: options.silence } : {}),
   });
   const readinessOf = { organizations, secrets, ledger, guards, probe: state.probe };
   const admin = createAdmin({

@@ -6,6 +6,7 @@ import type { Directory } from "../core/person.ts";
 import { describe } from "../nextcloud/calls.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
 import { probe } from "../nextcloud/server.ts";
+import type { Silence } from "./silence.ts";
 
 /**
  * Finds out whose fault a call is that was answered with 5xx, not in the server's own form, or not at all: the server's, or that
@@ -44,7 +45,8 @@ interface Call {
 /** Groups of odd names are often several, and a group that is skipped stops nobody. */
 const DECISIVE = new Set(["GET cloud/users/*", "GET cloud/groups/*", "POST cloud/groups"]);
 
-export function createBlame(now: () => number): Blame {
+/** @param silence what keeps a silent server from holding all jobs */
+export function createBlame(now: () => number, silence: Silence): Blame {
   const memories = new Map<string, CallMemory>();
 
   async function decided<T>(place: Place, call: Call, work: () => Promise<T>): Promise<T> {
@@ -79,11 +81,11 @@ export function createBlame(now: () => number): Blame {
       ...unlimited,
       call: (method, path, parameters) => unlimited.call(method, path, parameters, mayBegin),
     };
-    return { ...ocs, call: watchedCall(place, ocs, nextcloud.username) };
+    return { ...ocs, call: watchedCall(place, ocs, nextcloud) };
   };
 
   const watchedCall =
-    (place: Place, ocs: Ocs, username: string): Ocs["call"] =>
+    (place: Place, ocs: Ocs, { baseUrl, username }: Organization["nextcloud"]): Ocs["call"] =>
     (method, path, parameters = {}) => {
       const reads = method === "GET";
       const described = describe(method, path, parameters);
@@ -92,20 +94,27 @@ export function createBlame(now: () => number): Blame {
         isDecisive: DECISIVE.has(described.kind),
         probe: () => probe(ocs, reads ? "reads" : "writes", username),
       };
-      return decided(place, call, () => ocs.call(method, path, parameters));
+      const work = () => decided(place, call, () => ocs.call(method, path, parameters));
+      // Nobody knows what becomes of a write that is given up.
+      return reads ? silence.wait({ server: "nextcloud", baseUrl }, work) : work();
     };
 
-  const watchDirectory = (place: Place, directory: Directory, mayBegin: () => void): Directory => ({
+  const watchDirectory = (
+    place: Place,
+    directory: Directory,
+    { clavex: { baseUrl } }: Organization,
+    mayBegin: () => void,
+  ): Directory => ({
     ...directory,
     async person(subject) {
       mayBegin();
       const call: Call = { kind: "GET user", about: [subject], isDecisive: true, probe: directory.probe };
-      return decided(place, call, () => directory.person(subject));
+      return silence.wait({ server: "clavex", baseUrl }, () => decided(place, call, () => directory.person(subject)));
     },
     async groups(notBefore) {
       mayBegin();
       const call: Call = { kind: "GET groups", about: [], isDecisive: true, probe: directory.probe };
-      return decided(place, call, () => directory.groups(notBefore));
+      return silence.wait({ server: "clavex", baseUrl }, () => decided(place, call, () => directory.groups(notBefore)));
     },
   });
 
@@ -121,7 +130,7 @@ export function createBlame(now: () => number): Blame {
         ocs: watchOcs(place("nextcloud"), clients.ocs, organization, mayBegin),
         directory:
           access.mode === "api"
-            ? { ...access, directory: watchDirectory(place("clavex"), access.directory, mayBegin) }
+            ? { ...access, directory: watchDirectory(place("clavex"), access.directory, organization, mayBegin) }
             : access,
       };
     },

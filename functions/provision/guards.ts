@@ -9,6 +9,8 @@ import { createAskPaused } from "../ledger/pause.ts";
 import { createBlame } from "./blame.ts";
 import { createCircuitBreaker, type OnClose } from "./circuit-breaker.ts";
 import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
+import { SILENCE_LIMITS } from "./limits.ts";
+import { createSilence, type SilenceLimits } from "./silence.ts";
 
 /** An organization whose jobs may be worked on, with its clients. */
 export interface Entered {
@@ -61,6 +63,8 @@ export interface GuardsDependencies {
   /** How long a circuit stays open after a failure that every job would meet. */
   breakerDelay: ProbeDelay;
   onCircuitClose?: OnClose;
+  /** What a server may hold that takes requests and does not answer. */
+  silence?: SilenceLimits;
   now?: () => number;
 }
 
@@ -71,12 +75,13 @@ export function createGuards({
   startsPaused = false,
   breakerDelay,
   onCircuitClose,
+  silence = SILENCE_LIMITS,
   now = Date.now,
 }: GuardsDependencies): Guards {
   const breaker = createCircuitBreaker(breakerDelay, now, onCircuitClose);
   const identity = createIdentityGuard(ledger, now);
   const isPaused = createAskPaused(ledger, startsPaused);
-  const blame = createBlame(now);
+  const blame = createBlame(now, createSilence(silence));
   return {
     async enter({ organization: slug, configuration }, sentAt) {
       const planned = configuration === undefined ? undefined : { configuration, at: sentAt };

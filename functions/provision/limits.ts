@@ -11,6 +11,12 @@ export const CONTAINER_LIMITS = {
 /** After this time a job begins no further request, and none of its requests that wait for their turn is sent any more. */
 export const JOB_MS = 60_000;
 
+/**
+ * What one silent server may hold. Fewer than the subjects of one batch, and than the batches of one machine, which end when
+ * their last job does: no server holds more than half of either.
+ */
+export const SILENCE_LIMITS = { most: CONTAINER_LIMITS.concurrentSubjects / 2, afterMs: 3_000 } as const;
+
 /** For what is written to ledger and queue at the end of a job and of a batch. */
 const WRITING_MS = 15_000;
 
