@@ -13,7 +13,7 @@ export interface Replacement {
 export type Marks = readonly string[];
 
 /** A fault that replaces one field of every answer that matches, by a value of another JSON type. */
-export function oddField(replacement: Replacement, match: (request: RecordedRequest) => boolean): Fault {
+export function oddField(replacement: Replacement, match: (request: RecordedRequest) => boolean = () => true): Fault {
   return { kind: "changed", match, change: (answer) => changed(answer, (body) => replaceIn(body, replacement)) };
 }
 
