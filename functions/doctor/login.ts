@@ -118,6 +118,19 @@ export function socialLoginAccount(providerName: string, subject: string): Login
   return { id, displayName: undefined, email: undefined, quota: undefined, groups: undefined };
 }
 
+/**
+ * The groups that a login takes the person out of: all that are not in the claim, `admin` and local ones included. Spared are
+ * those whose id, as Nextcloud has it, the whitelist does not match (docs/facts/nextcloud.md 7).
+ *
+ * @param current the ids of the groups that the person is in before
+ */
+export function groupsTakenAway(provider: OidcProvider, login: LoginAccount, current: readonly string[]): string[] {
+  if (login.groups === undefined) return [];
+  const kept = new Set(login.groups);
+  const whitelist = whitelistOf(provider);
+  return current.filter((gid) => !kept.has(gid) && (whitelist?.test(gid) ?? true)).sort();
+}
+
 /** The whitelist is matched against the names of the claim; an absent claim is an empty one. */
 function groupIds(provider: OidcProvider, claim: unknown): string[] {
   const names =
@@ -126,16 +139,18 @@ function groupIds(provider: OidcProvider, claim: unknown): string[] {
       : Array.isArray(claim)
         ? claim.filter((each) => typeof each === "string")
         : [];
-  const { groupWhitelistRegex: whitelist } = provider.settings;
-  const allowed = whitelist === "" ? names : names.filter((name) => new RegExp(bare(whitelist)).test(name));
+  const whitelist = whitelistOf(provider);
+  const allowed = names.filter((name) => whitelist?.test(name) ?? true);
   return allowed.map((name) => localId(provider, name)).sort();
 }
 
 const isTooLong = (gid: string): boolean => [...gid].length > 64;
 
-/** PHP writes a regular expression between delimiters. */
-function bare(expression: string): string {
-  return /^\/(.*)\/[a-z]*$/.exec(expression)?.[1] ?? expression;
+/** Which groups the provider deals with; undefined: all. PHP writes a regular expression between delimiters. */
+function whitelistOf({ settings: { groupWhitelistRegex: expression } }: OidcProvider): RegExp | undefined {
+  if (expression === "") return undefined;
+  const [, inner = expression, flags = ""] = /^\/(.*)\/([a-z]*)$/s.exec(expression) ?? [];
+  return new RegExp(inner, flags.replace(/[^imsu]/g, ""));
 }
 
 function localId(provider: OidcProvider, value: string): string {

@@ -11,6 +11,7 @@ import { createGroupLookup } from "../provision/group-lookup.ts";
 import type { DoctorContext } from "./context.ts";
 import {
   claimsOf,
+  groupsTakenAway,
   type LoginAccount,
   type LoginRefusal,
   loginAccount,
@@ -92,7 +93,19 @@ export async function rehearse(context: DoctorContext, options: RehearsalOptions
   const login = await expectedLogin(context, options, desired.accountId, notes);
   if ("refused" in login) return { ...rehearsal, refused: login.refused };
   const joined = groupsJoinedBy(plan.operations);
-  return { ...rehearsal, comparisons: compare(login, desired.accountId, desired.profile, joined) };
+  const takenAway = await takenAwayBy(context, login, login.id === desired.accountId ? joined : []);
+  return { ...rehearsal, comparisons: compare(login, desired.accountId, desired.profile, joined, takenAway) };
+}
+
+/** The groups that the login takes away, of those that the account is in and those that the pipeline puts it in. */
+async function takenAwayBy(context: DoctorContext, login: LoginAccount, joined: DesiredGroup[]): Promise<string[]> {
+  const provider = login.groups === undefined ? undefined : await context.provider();
+  if (provider === undefined) return [];
+  const account = await getAccount(context.ocs, login.id);
+  const current = new Set(joined.map(({ gid }) => gid));
+  // Nextcloud also finds accounts by their e-mail address.
+  if (account?.id === login.id) for (const gid of account.groups) current.add(gid);
+  return groupsTakenAway(provider, login, [...current]);
 }
 
 /** Where the ledger is not open nothing is known of who claimed what. */
@@ -129,7 +142,13 @@ async function expectedLogin(
   return loginAccount(provider, userinfo ? withUserinfo(claims, person, groups) : claims, accounts, hashesLongGroups);
 }
 
-function compare(login: LoginAccount, accountId: string, profile: Profile, groups: DesiredGroup[]): Comparison[] {
+function compare(
+  login: LoginAccount,
+  accountId: string,
+  profile: Profile,
+  groups: DesiredGroup[],
+  takenAway: readonly string[],
+): Comparison[] {
   const row = (property: string, theirs: string | undefined, ours: string, same = theirs === ours): Comparison => ({
     property,
     login: theirs,
@@ -137,15 +156,18 @@ function compare(login: LoginAccount, accountId: string, profile: Profile, group
     differs: theirs !== undefined && !same,
   });
   const names = new Map(groups.map(({ gid, displayName }) => [gid, displayName]));
-  // By name for people; a group that only the login would join is shown by its id.
-  const shown = (gids: readonly string[]): string => gids.map((gid) => names.get(gid) ?? gid).join("\n") || "none";
+  // By name for people; a group that only the login would join, or that is not the pipeline's, is shown by its id.
+  const named = (gids: readonly string[]): string[] => gids.map((gid) => names.get(gid) ?? gid);
+  const shown = (gids: readonly string[]): string => named(gids).join("\n") || "none";
+  const afterwards = login.groups && [shown(login.groups), ...named(takenAway).map((name) => `taken away: ${name}`)];
   const gids = [...names.keys()].sort();
+  const sameGroups = login.groups?.join("\n") === gids.join("\n");
   const quota = ATTRIBUTES.quota.text(profile) ?? "left alone";
   return [
     row("account id", login.id, accountId),
     row("name", login.displayName, profile.displayName),
     row("e-mail", login.email, profile.email, login.email?.toLowerCase() === profile.email.toLowerCase()),
     row("quota", login.quota === undefined ? undefined : quotaText(login.quota), quota),
-    row("groups", login.groups && shown(login.groups), shown(gids), login.groups?.join("\n") === gids.join("\n")),
+    row("groups", afterwards?.join("\n"), shown(gids), sameGroups && takenAway.length === 0),
   ];
 }

@@ -283,12 +283,14 @@ export interface FoundAccount<Owner> {
  * @param sought those who are looked for, by account id in lower case; whoever's account is found is taken out, so that in
  *   the end only those without one are left
  * @param unreadable called for whoever has an account that cannot be read, and is taken out as well
+ * @param other called with the id of each account that is not sought
  * @returns the accounts, as many at a time as Nextcloud shows; each person's once
  */
 export async function* findAccounts<Owner extends Sought>(
   ocs: Ocs,
   sought: Map<string, Owner>,
   unreadable: (owner: Owner) => void = () => undefined,
+  other: (id: string) => void = () => undefined,
 ): AsyncGenerator<FoundAccount<Owner>[]> {
   const take = (account: ActualAccount | undefined): FoundAccount<Owner>[] => {
     const key = account?.id.toLowerCase();
@@ -297,7 +299,7 @@ export async function* findAccounts<Owner extends Sought>(
     sought.delete(key);
     return [{ owner, account }];
   };
-  const { total, listed } = await listIds(ocs, sought);
+  const { total, listed } = await listIds(ocs, sought, other);
   if (listed * GETS_PER_DETAIL >= total) {
     for await (const page of detailsPages(ocs, total)) {
       yield Object.entries(page).flatMap(([id, details]) => {
@@ -322,7 +324,11 @@ export async function* findAccounts<Owner extends Sought>(
 }
 
 /** Lists the ids of all accounts, and notes for those who are sought that theirs is there. Returns how many there are. */
-async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>): Promise<{ total: number; listed: number }> {
+async function listIds(
+  ocs: Ocs,
+  sought: ReadonlyMap<string, Sought>,
+  other: (id: string) => void,
+): Promise<{ total: number; listed: number }> {
   let [total, listed] = [0, 0];
   for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
     const ids = Object.values(page);
@@ -331,7 +337,11 @@ async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>): Promise<{
       // Foreign accounts are not read: what is no id is nobody who is sought.
       const { data: id } = idSchema.safeParse(each);
       const owner = id === undefined ? undefined : sought.get(id.toLowerCase());
-      if (!owner || id === undefined) continue;
+      if (id === undefined) continue;
+      if (!owner) {
+        other(id);
+        continue;
+      }
       listed += 1;
       // The text of the page would be held for as long as the person is.
       owner.listedAs = id === owner.accountId ? owner.accountId : id;

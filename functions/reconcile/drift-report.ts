@@ -12,7 +12,7 @@ import {
 } from "../core/brake.ts";
 import { type DesiredAccount, desiredAccount, desiredHash, isScopeUnknown, nextcloudGroup } from "../core/desired.ts";
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
-import { IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
+import { accountId, IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
 import type { DirectoryState } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
@@ -340,7 +340,8 @@ async function compareAll(
     accounts += 1;
     look.notes.push({ subject, note: "Nextcloud's answer for the account cannot be read; nothing of it is compared" });
   };
-  for await (const page of findAccounts(look.clients.ocs, people, unreadable)) {
+  const noteTaken = createTakenNotes(look);
+  for await (const page of findAccounts(look.clients.ocs, people, unreadable, noteTaken)) {
     for (const { owner, account } of page) {
       if (account.enabled) look.enabled += 1;
       filesInNewAccount ||= hasFilesFromSkeleton(look, owner, account);
@@ -362,6 +363,27 @@ async function compareAll(
   // Nextcloud's pages come in the order of ids, which are hashes.
   const { lost } = look;
   return { mode: "full", accounts, vanished, lost, filesInNewAccount, differences: differences.sort(byName) };
+}
+
+const TAKEN =
+  "an account has the bare subject as its id: a login opens that one instead of the one that was made ahead. Delete or rename it if nobody needs it";
+
+/**
+ * Notes the people of whose bare subject there is an account: user_oidc looks for one before it computes an id
+ * (docs/facts/nextcloud.md 2 B).
+ */
+function createTakenNotes({ organization, roster, notes }: Look): (id: string) => void {
+  if (schemeOf(organization.identity).making.by !== "user_oidc") return () => undefined;
+  const noted = new Set<string>();
+  return (id) => {
+    const subject = id.toLowerCase();
+    if (noted.has(subject)) return;
+    const listed = roster.people.get(accountId(organization.identity, subject).toLowerCase());
+    // Where the bare subject is the account's id, the account is sought, and does not come here.
+    if (listed?.person === undefined || listed.subject !== subject) return;
+    noted.add(subject);
+    notes.push({ subject, note: TAKEN });
+  };
 }
 
 /** Whoever has never logged in has no files of their own: those in an account made since then are the skeleton's. */

@@ -102,6 +102,24 @@ describe("plan on an organization of one's own", () => {
     expect(office.nextcloud.requests.every(({ method }) => method === "GET")).toBe(true);
   });
 
+  test("says of whom a login opens an account that has the bare subject as its id, and asks no more for it", async () => {
+    const persons = [office.person(), office.person()];
+    for (const person of persons) logIn(person, { name: "Ada Lovelace", email: person.email, quota: "5 GB" });
+    const asked = async (): Promise<[unknown, number, string[]]> => {
+      office.nextcloud.requests.length = 0;
+      const { code, lines } = await office.command("plan");
+      return [code, office.nextcloud.requests.length, lines.filter((line) => line.includes("bare subject"))];
+    };
+    const [, before] = await asked();
+    const [ada = expect.fail()] = persons;
+    office.nextcloud.addLocalUser({ id: ada.id });
+    expect(await asked()).toEqual([
+      0,
+      before,
+      [expect.stringMatching(new RegExp(`^  ! ${ada.id}: an account has the bare subject as its id: a login opens`))],
+    ]);
+  });
+
   test("lists apart what is left as it is, and does not count it", async () => {
     const conflict = office.person();
     office.nextcloud.addLocalUser({ id: office.accountId(conflict) });
@@ -136,7 +154,10 @@ describe("plan on an organization of one's own", () => {
   });
 
   test("works while the pipeline does not run, with what it wrote down: who was disabled by us, and is to be deleted", async () => {
-    await office.configure({ deprovision: { deleted: "delete", graceDays: 0 } });
+    await office.configure({
+      deprovision: { deleted: "delete", graceDays: 0 },
+      reconcile: { maxDeprovisions: { count: 10 } },
+    });
     const [back, gone, locked] = [office.person(), office.person(), office.person()];
     const pipeline = await office.start();
     await office.command("reconcile");

@@ -116,6 +116,77 @@ describe("rehearse", () => {
     expect(rehearsal.comparisons.at(-1)).toMatchObject({ login: "Engineering", pipeline: "Engineering" });
   });
 
+  describe("with group provisioning", () => {
+    /** Ada's account, in these local groups beside the pipeline's own. */
+    function inGroups(uniqueUid: boolean, ...local: string[]): void {
+      Object.assign(provider(), { uniqueUid, groupProvisioning: true });
+      if (!uniqueUid) identity({ scheme: "user_oidc", providerId: 1, uniqueUserIds: false });
+      const { userId = "" } = scene.nextcloud.simulateLogin({
+        providerId: 1,
+        sub: scene.ada.id,
+        claims: { groups: ["Engineering"] },
+      });
+      for (const gid of local) {
+        if (!scene.nextcloud.groups().some((group) => group.gid === gid)) scene.nextcloud.addGroup(gid);
+        scene.nextcloud.addMember(gid, userId);
+      }
+    }
+    const groupsRow = ({ comparisons }: Rehearsal) => comparisons.find(({ property }) => property === "groups");
+
+    it.each([
+      [true, "Engineering"],
+      // Somebody else's group of this id is not joined by the pipeline.
+      [false, "none"],
+    ])("shows every group that a login takes away, local ones and admin (unique ids %s)", async (ids, ours) => {
+      inGroups(ids, "board", "admin");
+      const rehearsal = await rehearseAda();
+      expect(groupsRow(rehearsal)).toMatchObject({
+        login: "Engineering\ntaken away: admin\ntaken away: board",
+        pipeline: ours,
+        differs: true,
+      });
+    });
+
+    it("shows that an absent claim takes the pipeline's own away too, before there is an account and after", async () => {
+      provider().groupProvisioning = true;
+      Object.assign(mapper("nc-groups") ?? {}, { add_to_access_token: false });
+      expect(groupsRow(await rehearseAda())).toMatchObject({ login: "none\ntaken away: Engineering", differs: true });
+      inGroups(true, "board");
+      expect(
+        groupsRow(await rehearseAda())
+          ?.login?.split("\n")
+          .sort(),
+      ).toEqual(["none", "taken away: Engineering", "taken away: board"]);
+    });
+
+    it("shows none of those that the whitelist spares by their local id", async () => {
+      inGroups(true, "board", "local-chess");
+      provider().groupWhitelistRegex = "^(Eng|local-)";
+      expect(groupsRow(await rehearseAda())?.login).toBe("Engineering\ntaken away: local-chess");
+      provider().groupWhitelistRegex = "/^(eng|LOCAL-)/i";
+      expect(groupsRow(await rehearseAda())?.login).toBe("Engineering\ntaken away: local-chess");
+      provider().groupWhitelistRegex = "/^Engineering$/";
+      expect(groupsRow(await rehearseAda())).toMatchObject({ login: "Engineering", differs: false });
+    });
+
+    it.each(["", "^(Eng|local-)", "^Sales"])("shows what a login then does (whitelist %j)", async (whitelist) => {
+      inGroups(true, "board", "local-chess");
+      provider().groupWhitelistRegex = whitelist;
+      const shown = groupsRow(await rehearseAda())?.login?.match(/(?<=^taken away: ).+$/gm) ?? [];
+      const claims = { groups: ["Engineering"] };
+      const before = scene.nextcloud.users().find(({ groups }) => groups.includes("board"));
+      const { userId = "" } = scene.nextcloud.simulateLogin({ providerId: 1, sub: scene.ada.id, claims });
+      const after = scene.nextcloud.user(userId);
+      expect(before?.groups.filter((gid) => !after?.groups.includes(gid))).toEqual(shown);
+    });
+
+    it("leaves the local groups out where group provisioning is off", async () => {
+      inGroups(true, "board");
+      provider().groupProvisioning = false;
+      expect(groupsRow(await rehearseAda())).toMatchObject({ login: undefined, differs: false });
+    });
+  });
+
   it("says when the login would be refused", async () => {
     scene.clavex.setAttributes(SLUG, scene.ada.id, { nextcloud_quota: "much" });
     expect((await rehearseAda()).refused).toMatch(/quota claim "much".*HTTP 500/);

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { aboutWhom } from "../../functions/core/job.ts";
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
-import { type Choices, useOrganizations } from "../support/organization.ts";
+import { type Choices, IDENTITIES, useOrganizations } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const GB = 1024 ** 3;
@@ -574,6 +574,35 @@ test("with the default policy nobody's account is ever deleted", async () => {
   expect(company.account(ada)).toMatchObject({ enabled: false });
 });
 
+describe("an account that has a person's bare subject as its id", () => {
+  test.each([
+    ["hashed ids", IDENTITIES.hashed, true],
+    ["provider-based ids", IDENTITIES.providerBased, true],
+    ["raw ids, where it is the person's own", IDENTITIES.raw, false],
+  ])("is reported with %s: %s", async (_ids, identity, reported) => {
+    const company = withPipeline(await build({ identity }));
+    const [ada, grace] = company.people(2);
+    await company.settle();
+    if (!ada || !grace) return expect.fail();
+    if (reported) for (const id of [ada.id, randomUUID(), "somebody"]) company.nextcloud.addLocalUser({ id });
+    const { notes, differences } = await company.look("full");
+    expect({ notes, differences }).toEqual({
+      notes: reported ? [{ subject: ada.id, note: expect.stringMatching(/bare subject/) }] : [],
+      differences: [],
+    });
+  });
+
+  test("is reported of nobody who is gone from Clavex", async () => {
+    const company = withPipeline(await build({ identity: IDENTITIES.providerBased }));
+    const [ada] = company.people(2);
+    await company.settle();
+    if (!ada) return expect.fail();
+    company.nextcloud.addLocalUser({ id: ada.id });
+    company.clavex.deleteUser(company.slug, ada.id);
+    expect((await company.look("full")).notes).toEqual([]);
+  });
+});
+
 describe("what a full run reports and leaves as it is, without counting it as a difference", () => {
   test("an account that a Nextcloud administrator disabled", async () => {
     const { company, ada } = await one();
@@ -597,7 +626,7 @@ describe("what a full run reports and leaves as it is, without counting it as a 
     const run = await company.full();
     expect(run).toMatchObject({ sent: 0, report: { differences: [] } });
     expect(run.report.notes).toEqual([
-      { subject: person.id, note: expect.stringMatching(/belongs to Nextcloud's backend Database|other letter case/) },
+      { subject: person.id, note: expect.stringMatching(/belongs to Nextcloud's backend Database|was asked for/) },
     ]);
     expect(company.account(person)).toMatchObject({ displayName: "Local", enabled: true, backends: ["Database"] });
   });
