@@ -1,5 +1,6 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
+import { Failure, isSilent, isUndecided } from "../core/failure.ts";
 import type { DirectoryGroup } from "../core/person.ts";
 import {
   type Answer,
@@ -169,8 +170,7 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
     const seconds = retryAfter(answer.headers);
     const wait = seconds === undefined ? {} : { retryAfterSeconds: seconds };
     if (status === 429) throw new ClavexUnavailable(`Clavex answers HTTP ${status}`, "subject", wait);
-    if (status >= 300 && status < 400)
-      throw new ClavexMisrouted(`Clavex answers HTTP ${status}, a redirect that is not followed`);
+    if (status >= 300 && status < 400) throw new ClavexRedirects(status);
     const foreign = answeredBy(place(path), answer);
     if (status < 500) throw new ClavexMisrouted(foreign);
     throw own
@@ -199,7 +199,11 @@ function parseUser(answer: Answer, subject: string): ClavexUser {
   throw new ClavexUnavailable(problem, CLAVEX_UNDECIDED, {}, "clavex-user-unreadable");
 }
 
-/** @param idOf an item's id, where it can be read: Clavex's cursors are ids */
+/**
+ * A page that fails is read in smaller parts, one item first: one that Clavex cannot show keeps few others out.
+ *
+ * @param idOf an item's id, where it can be read: Clavex's cursors are ids
+ */
 async function* pages<T>(
   get: Get,
   path: string,
@@ -210,12 +214,19 @@ async function* pages<T>(
   const seen = new Set<string>();
   const what = path.slice(1);
   let after: string | undefined;
+  let size = PAGE;
   for (;;) {
     // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may come only once.
     const from = after === undefined ? "" : `&after=${encodeURIComponent(after)}`;
-    const answer = await get(`${path}?limit=${PAGE}${query}${from}`);
-    if (answer.status === 404) throw new ClavexMisrouted(`Clavex does not know this organization's ${what} (HTTP 404)`);
-    const page = parse(answer, pageSchema(item), what);
+    const page = await readPage(get, `${path}?limit=${size}${query}${from}`, item, what).catch((error: unknown) => {
+      if (size === 1 || !isOdd(error)) throw error;
+      return undefined;
+    });
+    if (page === undefined) {
+      size = 1;
+      continue;
+    }
+    size = Math.min(2 * size, PAGE);
     yield page.items;
     const { next_cursor: cursor, has_more: more, items } = page;
     if (!cursor && !more) return;
@@ -228,6 +239,25 @@ async function* pages<T>(
     seen.add(next);
     after = next;
   }
+}
+
+async function readPage<T>(get: Get, path: string, item: z.ZodType<T>, what: string) {
+  const answer = await get(path);
+  if (answer.status === 404) throw new ClavexMisrouted(`Clavex does not know this organization's ${what} (HTTP 404)`);
+  return parse(answer, pageSchema(item), what);
+}
+
+/** The address is not the one at which Clavex answers: that is no matter of what is asked for. */
+class ClavexRedirects extends ClavexMisrouted {
+  constructor(status: number) {
+    super(`Clavex answers HTTP ${status}, a redirect that is not followed`);
+  }
+}
+
+/** Whether a failure may be that of one item of a page. One that hangs is not asked again: it would take as long. */
+function isOdd(error: unknown): boolean {
+  if (error instanceof ClavexRedirects) return false;
+  return error instanceof Failure && isUndecided(error) && !isSilent(error);
 }
 
 function isOwnError(answer: Answer): boolean {

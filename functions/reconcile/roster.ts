@@ -1,9 +1,10 @@
-import { Failure } from "../core/failure.ts";
+import { Failure, isUndecided } from "../core/failure.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, GroupMap, Person, Traits } from "../core/person.ts";
 import { ofAccount, type SubjectRecord } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { sideBySide } from "../side-by-side.ts";
 
 /** One person of the directory, of the ledger, or of both. */
 export interface Listed {
@@ -43,9 +44,10 @@ const MOST_LISTINGS = 3;
 /**
  * Reads an organization's people from the ledger, and from the directory with their groups. The ledger comes first: whoever
  * joins during the reading must not be in it and look as if they were gone from the directory. A listing that breaks off, as
- * when the one at the page's end was deleted meanwhile, is begun again; after three the last one's part is used.
+ * when the one at the page's end was deleted meanwhile, is begun again; after three the last one's part is used, and those whom
+ * the ledger knows beyond it are read one by one.
  *
- * @throws {Failure} when the ledger or the groups cannot be read, or not a single page of people
+ * @throws {Failure} when the ledger or the groups cannot be read, or not a single person
  */
 export async function readRoster(sources: RosterSources, organization: Organization): Promise<Roster> {
   const { ledger, directory, now, onProgress } = sources;
@@ -80,14 +82,60 @@ export async function readRoster(sources: RosterSources, organization: Organizat
       }
       return { people, counts, map, unidentified, complete: true };
     } catch (error) {
-      if (!(error instanceof Failure && error.failureClass === "transient" && error.origin !== "pipeline")) throw error;
-      if (listing === MOST_LISTINGS && counts.users === 0) throw error;
-      if (listing === MOST_LISTINGS) return { people, counts, map, unidentified: 0, complete: false };
+      if (!(error instanceof Failure && mayPass(error))) throw error;
+      if (listing === MOST_LISTINGS) {
+        counts.users += await readOneByOne(directory, people, organization);
+        if (counts.users === 0) throw error;
+        return { people, counts, map, unidentified: 0, complete: false };
+      }
       forgetPeople(people);
       counts.users = 0;
     }
   }
 }
+
+function mayPass(failure: Failure): boolean {
+  return failure.origin !== "pipeline" && (failure.failureClass === "transient" || isUndecided(failure));
+}
+
+/** How many of those who are missing from a listing that broke off are looked at, and how many at a time. */
+const MOST_READ_ONE_BY_ONE = 2_000;
+const CONCURRENT_READS = 4;
+
+/**
+ * Reads people whom the ledger has as active and the listing does not show. Who is gone is left alone, as the listing cannot
+ * confirm it; their own job asks again.
+ *
+ * @returns how many were read
+ */
+async function readOneByOne(
+  directory: Directory,
+  people: ReadonlyMap<string, Listed>,
+  organization: Organization,
+): Promise<number> {
+  const missing = [...people.values()].filter(({ person, isUnreadable, record }) => {
+    return !person && !isUnreadable && record?.state === "active";
+  });
+  let read = 0;
+  let failedInARow = 0;
+  await sideBySide(missing.slice(0, MOST_READ_ONE_BY_ONE), CONCURRENT_READS, async (listed) => {
+    if (failedInARow >= MOST_FAILED_IN_A_ROW) return;
+    try {
+      const person = await directory.person(listed.subject);
+      failedInARow = 0;
+      if (!person) return;
+      listed.person = compactPerson(person, organization);
+      read += 1;
+    } catch (error) {
+      if (!(error instanceof Failure && mayPass(error))) throw error;
+      failedInARow += 1;
+    }
+  });
+  return read;
+}
+
+/** Then it is the server: whoever is left is looked at by the next run. */
+const MOST_FAILED_IN_A_ROW = 8;
 
 function listedOf(people: Map<string, Listed>, { identity }: Organization, subject: string): Listed {
   const id = accountId(identity, subject);
