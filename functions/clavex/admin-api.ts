@@ -29,8 +29,12 @@ export interface AdminApi {
   users(search?: string, unreadable?: (subject: string | undefined) => void): AsyncGenerator<ClavexUser[]>;
   /** All groups, page by page, sorted by name. */
   groups(): AsyncGenerator<DirectoryGroup[]>;
-  /** The subjects of a group's direct members. */
-  members(groupId: string): Promise<string[]>;
+  /**
+   * The subjects of a group's direct members.
+   *
+   * @param partly called when not all of them can be read; where it is left out that is a failure
+   */
+  members(groupId: string, partly?: () => void): Promise<string[]>;
   /** See `Directory`. */
   probe(not: readonly string[]): Promise<void>;
 }
@@ -63,7 +67,9 @@ const groupSchema = z
   .object({ id: uuidSchema, name: z.string(), member_count: z.number().nullish().catch(undefined) })
   .transform((group): DirectoryGroup => ({ id: group.id, name: group.name, memberCount: group.member_count ?? 1 }));
 // The members' list shows partial users: only who is a member may be trusted.
-const membersSchema = z.array(z.object({ id: uuidSchema })).nullable();
+const membersSchema = z
+  .array(z.object({ id: uuidSchema.optional().catch(undefined) }).catch({ id: undefined }))
+  .nullable();
 
 /** A client for one organization's Admin API. */
 export function createAdminApi(options: AdminApiOptions): AdminApi {
@@ -124,12 +130,18 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       for await (const page of pages(get, "/users", listedUserSchema, idOf, query)) yield ownUsers(page, unreadable);
     },
     groups: () => pages(get, "/groups", groupSchema, ({ id }) => id),
-    async members(groupId) {
+    async members(groupId, partly) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
       // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
       if (answer.status === 404)
         throw new ClavexUnavailable("a group vanished while its members were read", CLAVEX_UNDECIDED);
-      return (parse(answer, membersSchema, "a group's members") ?? []).map((member) => member.id);
+      const members = parse(answer, membersSchema, "a group's members") ?? [];
+      const readable = members.flatMap(({ id }) => id ?? []);
+      if (readable.length === members.length) return readable;
+      if (!partly || readable.length === 0)
+        throw new ClavexMisrouted("Clavex's answer for a group's members has an unexpected form");
+      partly();
+      return readable;
     },
     async probe(not) {
       const list = await get(`/users?limit=${not.length + 1}`);

@@ -44,9 +44,11 @@ export function createGroupMap(
       }
     }
     const groupsOf = new Map<string, string[]>();
+    // Who is not among the members that can be read may be the one who cannot.
+    const unreadNames = new Set<string>();
     const unread = await readEach(waiting, async (group) => {
       checkTime();
-      for (const subject of await api.members(group.id)) {
+      for (const subject of await api.members(group.id, () => unreadNames.add(group.name))) {
         const groups = groupsOf.get(subject);
         if (groups) groups.push(group.name);
         else groupsOf.set(subject, [group.name]);
@@ -55,7 +57,7 @@ export function createGroupMap(
     // Copies: an array that has grown holds room for more.
     for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
     const none: string[] = [];
-    const unreadNames = new Set(unread.map(({ name }) => name));
+    for (const { name } of unread) unreadNames.add(name);
     return { names, unread: unreadNames, isEmpty, of: (subject) => groupsOf.get(subject) ?? none };
   }, now);
 }
