@@ -18,6 +18,7 @@ import { report, watchOutput } from "./report.ts";
 import { sendCommand } from "./send.ts";
 import { setupCommand } from "./setup.ts";
 import { startCommand } from "./start.ts";
+import { unknownCommand } from "./unknown.ts";
 
 watchOutput();
 const program = new Command("clavex-nextcloud")
@@ -34,6 +35,7 @@ const program = new Command("clavex-nextcloud")
   .addCommand(explainCommand())
   .addCommand(provisionCommand())
   .addCommand(deadLettersCommand())
+  .addCommand(unknownCommand())
   .addCommand(acceptIdentityCommand())
   .addCommand(setupCommand())
   .addCommand(doctorCommand())

@@ -5,11 +5,13 @@ import { type Organization, withoutEffect } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
+import { type UnknownAccounts, unknownAccounts } from "../reconcile/unknown.ts";
 import { describeDrift, desiredForMachines, MARKS } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
 import { openForReading } from "./pipeline.ts";
 import { print, printJson } from "./terminal.ts";
+import { describeUnknown, unknownLine } from "./unknown.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
@@ -37,7 +39,8 @@ async function plan(options: Options): Promise<void> {
   const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
     const slugs = await chosenSlugs(organizations, options.organization);
-    const reports: FullReport[] = [];
+    const reports: (FullReport & { unknown?: UnknownAccounts })[] = [];
+    const looked = new Set<string>();
     const failures = await eachOrganization(slugs, organizations, async (organization) => {
       const { slug, clavex } = organization;
       if (clavex.apiKey === undefined && options.organization === undefined) {
@@ -49,9 +52,16 @@ async function plan(options: Options): Promise<void> {
         clients: clients.of(organization),
         onProgress: reading(slug),
       });
-      reports.push(found);
+      // Once per Nextcloud, whichever organization on it comes first.
+      const first = !looked.has(organization.nextcloud.baseUrl);
+      looked.add(organization.nextcloud.baseUrl);
+      const unknown = first
+        ? await unknownAccounts({ organizations, clients, ledger }, organization, found.foreign)
+        : undefined;
+      reports.push({ ...found, ...(unknown ? { unknown } : {}) });
       if (options.json) return;
       show(organization, found);
+      if (unknown) showUnknown(unknown);
       if (await isPaused(organization)) print(`${slug} is paused: nothing of this is done until resume.\n`);
     });
     if (options.json) printJson([...reports.map(forMachines), ...failures]);
@@ -92,6 +102,15 @@ function show(
   );
 }
 
+/** Not a difference: whose these accounts are only an operator can say. */
+function showUnknown(unknown: UnknownAccounts): void {
+  const lines = describeUnknown(unknown);
+  if (lines.length === 0) return;
+  print();
+  for (const line of lines) print(line);
+  if (unknown.listed) for (const account of unknown.accounts) print(`  ? ${unknownLine(account)}`);
+}
+
 const HOUR_MS = 60 * 60_000;
 
 /** How long so many edits of accounts take, where that is worth a word. */
@@ -106,7 +125,14 @@ function describeEdits(edits: number): string[] {
 }
 
 /** The report without what only the pipeline needs. */
-function forMachines({ differences, vanished: _, lost: __, filesInNewAccount: ___, ...rest }: FullReport) {
+function forMachines({
+  differences,
+  vanished: _,
+  lost: __,
+  filesInNewAccount: ___,
+  foreign: ____,
+  ...rest
+}: FullReport) {
   return {
     ...rest,
     differences: differences.map(({ subject, accountId, kind, desired, actual, operations }) => {

@@ -7,6 +7,7 @@ import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
 import { print, printJson } from "./terminal.ts";
+import { describeUnknown } from "./unknown.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
@@ -103,4 +104,5 @@ function show(slug: string, run: Run): void {
     `${slug}: looked at ${run.report.people} people, sent ${run.sent} jobs; ${run.waiting} wait already, ${run.refused} were refused before.`,
   );
   for (const held of [run.held, run.heldLeaves]) if (held) print(`${slug}: held: ${held.explanation}`);
+  if (run.unknown) for (const line of describeUnknown(run.unknown)) print(`${slug}: ${line}`);
 }

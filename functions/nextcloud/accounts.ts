@@ -56,18 +56,53 @@ const isRefusal = (error: unknown, ...codes: number[]): boolean =>
 
 /** The account with this id, or undefined. The look-up ignores letter case: compare the answer's `id`. */
 export async function getAccount(ocs: Ocs, id: string): Promise<ActualAccount | undefined> {
-  let data: unknown;
+  const data = await askForAccount(ocs, id);
+  if (data === undefined) return undefined;
+  const account = accountSchema.safeParse(data);
+  if (!account.success) throw new NextcloudMisrouted("Nextcloud's answer for an account has an unexpected form");
+  return account.data;
+}
+
+async function askForAccount(ocs: Ocs, id: string): Promise<unknown> {
   try {
-    data = await ocs.call("GET", `cloud/users/${userSegment(id)}`);
+    return await ocs.call("GET", `cloud/users/${userSegment(id)}`);
   } catch (error) {
     if (isRefusal(error, 404)) return undefined;
     // An account that is not an administrator's sees other people as 998, the same as "not found" elsewhere.
     if (isRefusal(error, 998)) throw new NextcloudForbidden("other people's accounts cannot be read");
     throw error;
   }
-  const account = accountSchema.safeParse(data);
-  if (!account.success) throw new NextcloudMisrouted("Nextcloud's answer for an account has an unexpected form");
-  return account.data;
+}
+
+const foreignSchema = z.object({
+  id: idSchema,
+  enabled: z.boolean(),
+  backend: z.string(),
+  displayname: textSchema,
+  lastLogin: z.number().optional().catch(undefined),
+});
+
+/** What is shown of an account that is nobody's whom the pipeline knows. */
+export interface ForeignAccount {
+  /** As Nextcloud writes it. */
+  accountId: string;
+  displayName: string;
+  enabled: boolean;
+  backend: string;
+  /** In milliseconds since the epoch, 0 for never (docs/facts/nextcloud.md 3); undefined where it is not told. */
+  lastLogin: number | undefined;
+}
+
+/**
+ * An account that nobody is known to have; undefined when there is none, or its answer cannot be read.
+ *
+ * @throws {Failure} when Nextcloud does not answer as it should
+ */
+export async function getForeignAccount(ocs: Ocs, id: string): Promise<ForeignAccount | undefined> {
+  const { data } = foreignSchema.safeParse(await askForAccount(ocs, id));
+  if (!data || data.id.toLowerCase() !== id.toLowerCase()) return undefined;
+  const { id: accountId, displayname: displayName, enabled, backend, lastLogin } = data;
+  return { accountId, displayName, enabled, backend, lastLogin };
 }
 
 /**
@@ -276,6 +311,16 @@ export interface FoundAccount<Owner> {
   account: ActualAccount;
 }
 
+/** Is told of the accounts that nobody seeks. Their answers may have any form. */
+export interface ForeignListener {
+  /** Nextcloud lists this id. */
+  listed(id: string): void;
+  /** What a page of details shows of an account, where one is read anyhow; also of those who were sought. */
+  detailed(id: string, details: unknown): void;
+}
+
+const NOBODY: ForeignListener = { listed: () => undefined, detailed: () => undefined };
+
 /**
  * Looks for accounts, in the cheaper of two ways: all accounts' details page by page, or, where only a few of many are sought,
  * one GET each. As in a look-up, letter case is ignored: compare the account's own `id`.
@@ -283,14 +328,14 @@ export interface FoundAccount<Owner> {
  * @param sought those who are looked for, by account id in lower case; whoever's account is found is taken out, so that in
  *   the end only those without one are left
  * @param unreadable called for whoever has an account that cannot be read, and is taken out as well
- * @param other called with the id of each account that is not sought
+ * @param foreign told of the accounts that are nobody's who is sought
  * @returns the accounts, as many at a time as Nextcloud shows; each person's once
  */
 export async function* findAccounts<Owner extends Sought>(
   ocs: Ocs,
   sought: Map<string, Owner>,
   unreadable: (owner: Owner) => void = () => undefined,
-  other: (id: string) => void = () => undefined,
+  foreign: ForeignListener = NOBODY,
 ): AsyncGenerator<FoundAccount<Owner>[]> {
   const take = (account: ActualAccount | undefined): FoundAccount<Owner>[] => {
     const key = account?.id.toLowerCase();
@@ -299,10 +344,11 @@ export async function* findAccounts<Owner extends Sought>(
     sought.delete(key);
     return [{ owner, account }];
   };
-  const { total, listed } = await listIds(ocs, sought, other);
+  const { total, listed } = await listIds(ocs, sought, foreign);
   if (listed * GETS_PER_DETAIL >= total) {
     for await (const page of detailsPages(ocs, total)) {
       yield Object.entries(page).flatMap(([id, details]) => {
+        foreign.detailed(id, details);
         const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
         return take(account?.data);
       });
@@ -327,7 +373,7 @@ export async function* findAccounts<Owner extends Sought>(
 async function listIds(
   ocs: Ocs,
   sought: ReadonlyMap<string, Sought>,
-  other: (id: string) => void,
+  foreign: ForeignListener,
 ): Promise<{ total: number; listed: number }> {
   let [total, listed] = [0, 0];
   for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
@@ -336,10 +382,10 @@ async function listIds(
     for (const each of ids) {
       // Foreign accounts are not read: what is no id is nobody who is sought.
       const { data: id } = idSchema.safeParse(each);
-      const owner = id === undefined ? undefined : sought.get(id.toLowerCase());
       if (id === undefined) continue;
+      const owner = sought.get(id.toLowerCase());
       if (!owner) {
-        other(id);
+        foreign.listed(id);
         continue;
       }
       listed += 1;
@@ -348,6 +394,11 @@ async function listIds(
     }
   }
   return { total, listed };
+}
+
+/** Tells of every account that Nextcloud has. */
+export async function listForeignAccounts(ocs: Ocs, foreign: ForeignListener): Promise<void> {
+  await listIds(ocs, new Map(), foreign);
 }
 
 /**

@@ -28,13 +28,14 @@ import {
 import { printable } from "../core/text.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { findAccounts } from "../nextcloud/accounts.ts";
+import { type ForeignListener, findAccounts } from "../nextcloud/accounts.ts";
 import { groupExists } from "../nextcloud/groups.ts";
 import { requireUserOidc } from "../nextcloud/server.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
 import { knownIdentity } from "../provision/identity-guard.ts";
 import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
 import { type Listed, type Roster, readRoster } from "./roster.ts";
+import { Candidates } from "./unknown.ts";
 
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
 export type Mode = "light" | "full";
@@ -93,6 +94,8 @@ export type FullReport = Report<FullDrift> & {
   lost: LostAccount[];
   /** The document says that new accounts get no files, and one that nobody has logged in to has some. */
   filesInNewAccount: boolean;
+  /** The accounts that are nobody's of the organization: some may be unknown. */
+  foreign: Candidates;
 };
 
 /** Groups of ours that are gone from the directory and from Nextcloud, and the entries that still know of memberships. */
@@ -326,7 +329,9 @@ async function vanishedGroups({ organization, clients, roster, claimed }: Look):
 async function compareAll(
   look: Look,
   onProgress: (phase: string, count: number) => void,
-): Promise<Pick<FullReport, "mode" | "accounts" | "differences" | "vanished" | "lost" | "filesInNewAccount">> {
+): Promise<
+  Pick<FullReport, "mode" | "accounts" | "differences" | "vanished" | "lost" | "filesInNewAccount" | "foreign">
+> {
   const { people, counts } = look.roster;
   const vanished = await vanishedGroups(look);
   const differences: FullDrift[] = [];
@@ -340,8 +345,16 @@ async function compareAll(
     accounts += 1;
     look.notes.push({ subject, note: "Nextcloud's answer for the account cannot be read; nothing of it is compared" });
   };
+  const foreign = new Candidates();
   const noteTaken = createTakenNotes(look);
-  for await (const page of findAccounts(look.clients.ocs, people, unreadable, noteTaken)) {
+  const listener: ForeignListener = {
+    listed(id) {
+      noteTaken(id);
+      foreign.listed(id);
+    },
+    detailed: (id, details) => foreign.detailed(id, details),
+  };
+  for await (const page of findAccounts(look.clients.ocs, people, unreadable, listener)) {
     for (const { owner, account } of page) {
       if (account.enabled) look.enabled += 1;
       filesInNewAccount ||= hasFilesFromSkeleton(look, owner, account);
@@ -362,7 +375,7 @@ async function compareAll(
   }
   // Nextcloud's pages come in the order of ids, which are hashes.
   const { lost } = look;
-  return { mode: "full", accounts, vanished, lost, filesInNewAccount, differences: differences.sort(byName) };
+  return { mode: "full", accounts, vanished, lost, filesInNewAccount, foreign, differences: differences.sort(byName) };
 }
 
 const TAKEN =

@@ -24,6 +24,7 @@ import {
   takesAway,
 } from "./drift-report.ts";
 import { recordRun } from "./record-run.ts";
+import { type UnknownAccounts, unknownOfRun } from "./unknown.ts";
 
 export interface ReconcileDependencies {
   organizations: Organizations;
@@ -64,6 +65,8 @@ export interface CompletedRun {
   held: Held | undefined;
   /** Why nobody was taken out of a group, if so. */
   heldLeaves: Held | undefined;
+  /** What a full run found of accounts that nobody is known to have; undefined where another organization's run lists them. */
+  unknown?: UnknownAccounts;
 }
 
 /** Finds what is out of sync in one organization, and sends a job for each person. Writes nothing to Nextcloud. */
@@ -82,6 +85,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
   const { organizations, clients, ledger, startsPaused = false, now = Date.now } = dependencies;
   const brake = createBrake(ledger, now);
   const isPaused = createAskPaused(ledger, startsPaused);
+  const isLeftOut = async (other: Organization) => other.clavex.apiKey === undefined || isPaused(other);
   return async (slug, mode, options = {}) => {
     const organization = await organizations.get(slug);
     if (!organization) throw unknownOrganization(slug);
@@ -89,8 +93,9 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (await isPaused(organization)) return { result: "paused" };
     const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS[mode]);
     if (!release) return { result: "busy" };
+    let run: CompletedRun;
     try {
-      return await recordRun({ ledger, now }, slug, mode, async () => {
+      run = await recordRun({ ledger, now }, slug, mode, async () => {
         const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, ...rest } = options;
         const allowing = { deprovisions, leaves };
         const report = await driftReport(organization, mode, {
@@ -113,7 +118,28 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     } finally {
       await release();
     }
+    // Last of all: other organizations' directories are read for it, and none may hold up this one.
+    const { report } = run;
+    if (report.mode !== "full") return run;
+    const { deadline } = options;
+    const unknown = await unknownOfRun({ ...dependencies, deadline }, organization, report.foreign, isLeftOut);
+    if (!unknown) return run;
+    logUnknown(dependencies, slug, unknown);
+    return { ...run, unknown };
   };
+}
+
+function logUnknown({ log, counters }: ReconcileDependencies, organization: string, unknown: UnknownAccounts): void {
+  if (!unknown.listed) {
+    log.info("unknown accounts not looked for", { organization, problem: unknown.reason });
+    return;
+  }
+  const { accounts, unread } = unknown;
+  if (accounts.length === 0) return;
+  counters.count("UnknownAccounts");
+  const problem =
+    "enabled accounts of user_oidc that no organization computes or claims; see: clavex-nextcloud unknown list";
+  log.warn("unknown accounts", { organization, accounts: accounts.length, unread, problem });
 }
 
 /**

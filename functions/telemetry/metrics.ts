@@ -26,6 +26,8 @@ export type Counter =
   | "ReconcileFailures"
   | "ReconcileBusy"
   | "WatchFailures"
+  /** A full run found enabled accounts that are nobody's whom the pipeline knows. */
+  | "UnknownAccounts"
   /** The schedule has come. */
   | "Ticks";
 

@@ -1,0 +1,173 @@
+import { randomUUID } from "node:crypto";
+import { beforeEach, describe, expect, test } from "vitest";
+import { fixedOrganizations } from "../../functions/config/organizations.ts";
+import { ConfigurationError } from "../../functions/core/failure.ts";
+import { openDatabase } from "../../functions/database.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { sqliteTable } from "../../functions/ledger/sqlite.ts";
+import { createReconcile } from "../../functions/reconcile/reconcile.ts";
+import { judgeNamed } from "../../functions/reconcile/unknown.ts";
+import type { Tenant } from "../support/organization.ts";
+import { IDENTITIES, useOrganizations } from "../support/organization.ts";
+import { type Company, withPipeline } from "../support/pipeline.ts";
+
+const { build } = useOrganizations();
+
+let company: Company;
+
+beforeEach(async () => {
+  company = withPipeline(await build());
+});
+
+/** Full runs with an empty ledger, over these organizations. */
+function withoutMemory(...tenants: Tenant[]) {
+  const database = openDatabase(undefined);
+  company.atEnd(database.close);
+  const ledger = createLedger(sqliteTable(database));
+  const organizations = fixedOrganizations(tenants.map(({ organization }) => organization));
+  const dependencies = { ...company.dependencies, organizations, ledger };
+  const reconcile = createReconcile(dependencies);
+  const full = async (tenant: Tenant = company) => {
+    const run = await reconcile(tenant.slug, "full");
+    return run.result === "done" ? run.unknown : expect.fail(run.result);
+  };
+  return { dependencies, ledger, full };
+}
+
+/** Somebody who had an account, was deleted in Clavex, and whom nothing remembers. */
+async function forgotten(tenant: Company | Tenant, logsIn = true) {
+  const person = tenant.person({ first_name: "Grace", last_name: "Hopper" });
+  await tenant.bring(person);
+  if (logsIn) tenant.logIn(person);
+  tenant.clavex.deleteUser(tenant.slug, person.id);
+  return person;
+}
+
+describe("after the ledger was lost, a full run lists unknown accounts", () => {
+  test("those of people who left meanwhile, with their last login, and nobody else's", async () => {
+    const ada = company.person();
+    const joiner = company.person();
+    const grace = await forgotten(company);
+    const lastLogin = Math.floor(company.clock.now / 1000) * 1000;
+    const linus = await forgotten(company, false);
+    await company.bring(ada);
+    company.logIn(joiner);
+    await company.administer("POST", "cloud/users", { userid: "local", password: "a-long-passw0rd" });
+    const { full } = withoutMemory(company);
+    const mark = company.mark();
+    const unknown = await full();
+    expect(unknown).toMatchObject({ listed: true, unread: 0 });
+    expect(
+      unknown?.listed && unknown.accounts.toSorted((a, b) => (b.lastLogin ?? 0) - (a.lastLogin ?? 0)),
+    ).toMatchObject([
+      {
+        accountId: company.accountId(grace),
+        displayName: "Grace Hopper",
+        lastLogin,
+      },
+      { accountId: company.accountId(linus), lastLogin: 0 },
+    ]);
+    expect(company.writesSince(mark), "they are listed, and nothing is done").toEqual([]);
+    expect(company.counted.filter((counter) => counter === "UnknownAccounts")).toHaveLength(1);
+    const line = company.lines.find(({ message }) => message === "unknown accounts");
+    expect(line).toMatchObject({
+      level: "warn",
+      fields: { accounts: 2, problem: expect.stringContaining("unknown list") },
+    });
+  });
+
+  test("not those that are disabled, and with the ledger in place none", async () => {
+    company.person();
+    const grace = await forgotten(company);
+    expect((await company.full()).unknown).toEqual({ listed: true, accounts: [], unread: 0 });
+    await company.work();
+    expect(company.account(grace)?.enabled).toBe(false);
+    expect(await withoutMemory(company).full()).toMatchObject({ listed: true, accounts: [] });
+  });
+
+  test("not one that a configured organization has claimed, nor one that the pipeline works with", async () => {
+    company.person();
+    const [grace, acting] = [await forgotten(company), await forgotten(company)];
+    const { full, ledger } = withoutMemory(company);
+    await ledger.claims.claimAccount(company.nextcloud.url, company.accountId(grace), company.slug);
+    await ledger.claims.claimAccount(company.nextcloud.url, company.accountId(acting), "gone");
+    const unknown = await full();
+    expect(unknown).toMatchObject({ listed: true, accounts: [{ accountId: company.accountId(acting) }] });
+  });
+
+  test("an odd answer about a foreign account is counted and stops nothing", async () => {
+    company.person();
+    await forgotten(company);
+    const grace = await forgotten(company);
+    company.nextcloud.faults.add({
+      kind: "status",
+      status: 500,
+      match: ({ path }) => path.split("?")[0]?.endsWith(`cloud/users/${company.accountId(grace)}`) ?? false,
+    });
+    expect(await withoutMemory(company).full()).toMatchObject({ listed: true, accounts: [{}], unread: 1 });
+  });
+
+  test("for no more than a hundred of them a request is sent, and the rest is counted", async () => {
+    company.person();
+    for (let index = 0; index < 103; index += 1)
+      company.nextcloud.simulateLogin({ providerId: 1, sub: randomUUID(), claims: {} });
+    const mark = company.mark();
+    const unknown = await withoutMemory(company).full();
+    expect(unknown).toMatchObject({ listed: true, unread: 3 });
+    expect(company.requestsSince(mark).filter(({ name }) => name === "GET user")).toHaveLength(100);
+    expect(unknown?.listed && unknown.accounts).toHaveLength(100);
+  });
+});
+
+describe("several organizations on one Nextcloud", () => {
+  test("list the unknown accounts in one run, and only when each directory was read to its end", async () => {
+    const other = company.neighbour({ identity: { ...IDENTITIES.raw } });
+    const theirs = other.person();
+    await other.bring(theirs);
+    const [grace, barbara] = [await forgotten(company), await forgotten(other)];
+    company.person();
+    const { full, dependencies } = withoutMemory(company, other);
+    const first = await full(company);
+    expect(first?.listed && first.accounts.map(({ accountId }) => accountId).toSorted()).toEqual(
+      [company.accountId(grace), other.accountId(barbara)].toSorted(),
+    );
+    expect(await full(other), "the first one's run has listed them").toBeUndefined();
+    expect(
+      await judgeNamed(dependencies, company.organization, [
+        other.accountId(theirs),
+        other.accountId(barbara),
+        company.organization.nextcloud.username,
+        "nobody",
+      ]),
+    ).toMatchObject([
+      { refusal: `it is of ${other.slug}, whose reconciliation decides about it` },
+      { refusal: undefined },
+      { refusal: "the pipeline works with this account" },
+      { refusal: "Nextcloud has no account of exactly this id" },
+    ]);
+    for (const { id } of [theirs]) company.clavex.deleteUser(other.slug, id);
+    expect(await full(company)).toEqual({ listed: false, reason: `the directory of ${other.slug} shows nobody` });
+    expect(await judgeNamed(dependencies, company.organization, [company.accountId(grace)])).toEqual({
+      listed: false,
+      reason: `the directory of ${other.slug} shows nobody`,
+    });
+  });
+
+  test("one without an API key, or with a wrong document, makes the list impossible and nothing else", async () => {
+    company.person();
+    await forgotten(company);
+    const other = company.neighbour({ identity: IDENTITIES.raw, apiKey: false });
+    expect(await withoutMemory(company, other).full()).toEqual({
+      listed: false,
+      reason: `${other.slug} has no clavex.apiKey to read its people with`,
+    });
+    const error = new ConfigurationError("organization-invalid", ["other.json: slug: is missing"]);
+    const { dependencies } = withoutMemory(company);
+    const organizations = fixedOrganizations([company.organization], [{ slug: "other", error }]);
+    expect(await createReconcile({ ...dependencies, organizations })(company.slug, "full")).toMatchObject({
+      result: "done",
+      sent: 0,
+      unknown: { listed: false, reason: "the configuration of other cannot be read" },
+    });
+  });
+});
