@@ -9,7 +9,7 @@ export const PERIOD = Duration.minutes(5);
 /** What one stage's functions count and measure, per five minutes. */
 export interface StageMetrics {
   counter(name: Counter, label?: string): IMetric;
-  /** The largest, in seconds. */
+  /** The largest. */
   measure(name: Measure, label?: string): IMetric;
 }
 

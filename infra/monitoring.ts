@@ -133,8 +133,8 @@ function betweenRuns({ lightMinutes }: DeploymentSettings): number {
 
 /** What keeps somebody from getting or losing access, until a person acts. */
 function ofPeople({ settings, jobs }: MonitoringProps): AlarmDefinition[] {
-  const { stage } = settings;
-  const { counter } = stageMetrics(stage);
+  const { stage, lightMinutes } = settings;
+  const { counter, measure } = stageMetrics(stage);
   const held = betweenRuns(settings);
   return [
     {
@@ -160,6 +160,14 @@ function ofPeople({ settings, jobs }: MonitoringProps): AlarmDefinition[] {
       threshold: 1,
       of: DAY,
       description: `Nextcloud refuses to take access away from somebody; it is tried again daily at least. Look: ${cli(stage, "dead-letters list")}, and disable them there by hand.`,
+    },
+    {
+      name: "leavers-still-enabled",
+      metric: measure("LeaversStillEnabled"),
+      threshold: 1,
+      // Every run tells it again.
+      of: Math.min(DAY, Math.ceil((lightMinutes + 10) / PERIOD_MINUTES)),
+      description: `People left and can still use their account, because Nextcloud refuses to disable it. Look: ${cli(stage, "dead-letters list")}, and disable them there by hand.`,
     },
     {
       name: "brake",

@@ -122,7 +122,8 @@ function runsSince({ full, ...others }: LastRuns, since = Number.NEGATIVE_INFINI
 
 /** A run begins: it is under way until it ends, or its lock does. */
 export function begun(last: LastRun | undefined, now: number): LastRun {
-  return { beganAt: now, doneAt: last?.doneAt };
+  // What a newer version has written beside it is kept.
+  return { ...last, beganAt: now, endedAt: undefined, result: undefined };
 }
 
 /**

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { jobSchema } from "../core/job.ts";
-import { ABSENT, ALWAYS, type Condition, getItem, queryItems, type Table } from "./table.ts";
+import { ABSENT, ALWAYS, type Condition, foreignFields, getItem, queryItems, read, type Table } from "./table.ts";
 
 const parkedJobSchema = z.object({
   organization: z.string(),
@@ -46,8 +46,13 @@ export function createParkedJobs(table: Table): ParkedJobs {
     async park(letter) {
       const key = keyOf(letter.organization, letter.subject);
       for (;;) {
-        const before = await get(letter.organization, letter.subject);
-        const item = { ...letter, firstAt: before?.firstAt ?? letter.lastAt };
+        const stored = await table.get(key);
+        const before = stored && read(parkedJobSchema, key, stored);
+        const item = {
+          ...foreignFields(parkedJobSchema, stored),
+          ...letter,
+          firstAt: before?.firstAt ?? letter.lastAt,
+        };
         if (await table.put(key, item, before ? unchanged(before) : ABSENT)) return;
       }
     },
@@ -57,7 +62,8 @@ export function createParkedJobs(table: Table): ParkedJobs {
     },
     async markReplayed(letter, at) {
       const key = keyOf(letter.organization, letter.subject);
-      await table.put(key, { ...letter, replayedAt: at }, unchanged(letter));
+      const foreign = foreignFields(parkedJobSchema, await table.get(key));
+      await table.put(key, { ...foreign, ...letter, replayedAt: at }, unchanged(letter));
     },
     async drop(organization, subject, notAfter) {
       const condition: Condition =

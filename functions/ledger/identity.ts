@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { ABSENT, ALWAYS, getItem, putOnce, type Table } from "./table.ts";
+import { ABSENT, ALWAYS, foreignFields, getItem, putOnce, type Table } from "./table.ts";
 
 const identitySchema = z.object({
   /** See `identityFingerprint`. */
@@ -39,15 +39,17 @@ export function createIdentities(table: Table): Identities {
   const slugKey = (organizationId: string) => ({ partition: `organization#${organizationId}`, sort: "slug" });
   const slugOf: Identities["slugOf"] = async (organizationId) =>
     (await getItem(table, slugKey(organizationId), slugSchema))?.slug;
+  const foreign = async (organization: string) => foreignFields(identitySchema, await table.get(keyOf(organization)));
   return {
     get: (organization) => getItem(table, keyOf(organization), identitySchema),
     ensure: async (organization, fingerprint) =>
       (await putOnce<IdentityItem>(table, keyOf(organization), { fingerprint }, identitySchema)).value,
     async update(organization, identity, before = identity.fingerprint) {
-      await table.put(keyOf(organization), identity, { when: "equal", field: "fingerprint", value: before });
+      const item = { ...(await foreign(organization)), ...identity };
+      await table.put(keyOf(organization), item, { when: "equal", field: "fingerprint", value: before });
     },
     async accept(organization, fingerprint) {
-      await table.put(keyOf(organization), { fingerprint }, ALWAYS);
+      await table.put(keyOf(organization), { ...(await foreign(organization)), fingerprint }, ALWAYS);
     },
     slugOf,
     async rememberSlug(organizationId, slug) {

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Organization } from "../core/organization.ts";
 import { isPaused, type Pause } from "../core/pause.ts";
 import type { Identities } from "./identity.ts";
-import { ALWAYS, getItem, type Table } from "./table.ts";
+import { ALWAYS, foreignFields, getItem, type Table } from "./table.ts";
 
 const pauseSchema = z.object({ paused: z.boolean(), at: z.number() });
 
@@ -18,7 +18,8 @@ export function createPauses(table: Table): Pauses {
   return {
     get: (organization) => getItem(table, keyOf(organization), pauseSchema),
     async put(organization, said) {
-      await table.put(keyOf(organization), { ...said }, ALWAYS);
+      const foreign = foreignFields(pauseSchema, await table.get(keyOf(organization)));
+      await table.put(keyOf(organization), { ...foreign, ...said }, ALWAYS);
     },
   };
 }

@@ -2,7 +2,8 @@ import * as z from "zod";
 import type { LastRun, LastRuns, RunKind } from "../core/schedule.ts";
 import { ALWAYS, queryItems, type Table } from "./table.ts";
 
-const runSchema = z.object({
+/** Fields of newer versions go from one run to the next. */
+const runSchema: z.ZodType<LastRun> = z.looseObject({
   beganAt: z.number(),
   endedAt: z.number().optional(),
   result: z.string().optional(),

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { ALWAYS, getItem, type Table } from "./table.ts";
+import { ALWAYS, foreignFields, getItem, type Table } from "./table.ts";
 
 const skeletonSchema = z.object({ empty: z.boolean(), at: z.number() });
 
@@ -18,7 +18,8 @@ export function createSkeletons(table: Table): Skeletons {
   return {
     get: (origin) => getItem(table, keyOf(origin), skeletonSchema),
     async put(origin, skeleton) {
-      await table.put(keyOf(origin), { ...skeleton }, ALWAYS);
+      const foreign = foreignFields(skeletonSchema, await table.get(keyOf(origin)));
+      await table.put(keyOf(origin), { ...foreign, ...skeleton }, ALWAYS);
     },
   };
 }

@@ -58,6 +58,15 @@ export async function getItem<T>(table: Table, key: Key, schema: z.ZodType<T>): 
   return item === undefined ? undefined : read(schema, key, item);
 }
 
+/**
+ * The fields of an item that this version has no name for: a newer one wrote them, and they outlive a rewrite.
+ *
+ * @param schema of what this version knows
+ */
+export function foreignFields(schema: z.ZodObject, item: Item = {}): Item {
+  return Object.fromEntries(Object.entries(item).filter(([name]) => !Object.hasOwn(schema.shape, name)));
+}
+
 /** Reads the items below a prefix, page by page. */
 export async function* queryItems<T>(
   table: Table,

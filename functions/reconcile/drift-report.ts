@@ -74,6 +74,8 @@ interface Report<D extends Drift> {
   /** People in Clavex, and people in the ledger. */
   people: number;
   known: number;
+  /** People who left and whose account Nextcloud refuses to disable, as far as the ledger knows. */
+  leaversStillEnabled: number;
   differences: D[];
   /** Set when deprovisioning must not go ahead; the differences still list who it would be. */
   held: Held | undefined;
@@ -213,6 +215,7 @@ export async function driftReport(
     people: counts.users,
     known: counts.known,
     unreadGroups: [...map.unread],
+    leaversStillEnabled: counts.leavers,
     notes: look.notes,
     held: hold(organization, run, now()),
     heldLeaves: holdLeaves(organization, run, now()),

@@ -278,11 +278,13 @@ function logRun({ log, counters }: ReconcileDependencies, run: CompletedRun, org
     const problem = "Clavex cannot show their members: memberships of these groups stay as they are";
     log.warn("groups unreadable", { organization, groups, problem });
   }
+  if (report.leaversStillEnabled > 0) counters.measure("LeaversStillEnabled", report.leaversStillEnabled);
   log.info("reconcile", {
     organization,
     mode: report.mode,
     people: report.people,
     known: report.known,
+    leaversStillEnabled: report.leaversStillEnabled > 0 ? report.leaversStillEnabled : undefined,
     accounts: report.mode === "full" ? report.accounts : undefined,
     differences: report.differences.length,
     sent,

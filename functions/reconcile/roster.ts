@@ -2,7 +2,7 @@ import { Failure, isUndecided } from "../core/failure.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, GroupMap, Person, Traits } from "../core/person.ts";
-import { ofAccount, type SubjectRecord } from "../core/record.ts";
+import { leaversStillEnabled, ofAccount, type SubjectRecord } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { sideBySide } from "../side-by-side.ts";
 
@@ -22,8 +22,8 @@ export interface Listed {
 export interface Roster {
   /** By account id, in lower case. */
   people: Map<string, Listed>;
-  /** How many people the directory has, how many are in the ledger, and how many of those the ledger has as active. */
-  counts: { users: number; known: number; active: number };
+  /** How many people the directory has, how many are in the ledger, and how many of those it has as active, or as gone and still enabled. */
+  counts: { users: number; known: number; active: number; leavers: number };
   map: GroupMap;
   /** How many more are listed of whom not even the subject can be read. */
   unidentified: number;
@@ -52,9 +52,10 @@ const MOST_LISTINGS = 3;
 export async function readRoster(sources: RosterSources, organization: Organization): Promise<Roster> {
   const { ledger, directory, now, onProgress } = sources;
   const people = new Map<string, Listed>();
-  const counts = { users: 0, known: 0, active: 0 };
+  const counts = { users: 0, known: 0, active: 0, leavers: 0 };
   const intern = createInterner();
   for await (const page of ledger.subjects.all(organization.slug)) {
+    counts.leavers += leaversStillEnabled(page);
     for (const record of page) {
       const listed = listedOf(people, organization, record.subject);
       listed.record = compactRecord(ofAccount(record, listed.accountId) ?? record, listed, intern);

@@ -31,17 +31,25 @@ export type Counter =
   /** The schedule has come. */
   | "Ticks";
 
-/** What the pipeline measures, in seconds; the largest of an invocation is written. */
+/** What the pipeline measures; the largest of an invocation is written. */
 export type Measure =
-  /** How long ago a job was sent that has just failed, of an organization that is not paused. */
+  /** How many seconds ago a job was sent that has just failed, of an organization that is not paused. */
   | "JobAge"
-  /** How long ago a reconciliation began that came to its end, of an organization that is not paused. */
-  | "ReconcileAge";
+  /** How many seconds ago a reconciliation began that came to its end, of an organization that is not paused. */
+  | "ReconcileAge"
+  /** How many people of an organization left and have an account that Nextcloud refuses to disable; written while there are any. */
+  | "LeaversStillEnabled";
+
+const UNITS: Record<Measure, (typeof MetricUnit)[keyof typeof MetricUnit]> = {
+  JobAge: MetricUnit.Seconds,
+  ReconcileAge: MetricUnit.Seconds,
+  LeaversStillEnabled: MetricUnit.Count,
+};
 
 /** Counts, written out once per invocation. */
 export interface Counters {
   count(counter: Counter): void;
-  measure(measure: Measure, seconds: number): void;
+  measure(measure: Measure, value: number): void;
   flush(): void;
 }
 
@@ -60,11 +68,11 @@ export function createCounters(stage: string): Counters {
     count: (counter) => {
       metrics.addMetric(counter, MetricUnit.Count, 1);
     },
-    measure: (measure, seconds) => {
-      largest.set(measure, Math.max(seconds, largest.get(measure) ?? 0));
+    measure: (measure, value) => {
+      largest.set(measure, Math.max(value, largest.get(measure) ?? 0));
     },
     flush: () => {
-      for (const [measure, seconds] of largest) metrics.addMetric(measure, MetricUnit.Seconds, seconds);
+      for (const [measure, value] of largest) metrics.addMetric(measure, UNITS[measure], value);
       largest.clear();
       if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();
     },

@@ -3,7 +3,9 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { newBrake } from "../../functions/core/brake.ts";
 import { SKEW_MS } from "../../functions/core/clock.ts";
+import type { Job } from "../../functions/core/job.ts";
 import { newRecord, type SubjectRecord } from "../../functions/core/record.ts";
+import { begun, ended } from "../../functions/core/schedule.ts";
 import type { ParkedJob } from "../../functions/ledger/dead-letters.ts";
 import { LedgerConflict, LedgerUnreadable } from "../../functions/ledger/errors.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
@@ -509,6 +511,48 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
         ...letter,
         job: { version: 2, kind: "person", organization, subject, trigger: { ...trigger, about: "deletion" } },
       });
+    });
+
+    test("fields of newer versions outlive a rewrite: of an identity, a run, a dead letter, a pause, a skeleton", async () => {
+      const newer = { ofNewer: { much: 1 } };
+      const stored = async (sort: string, partition = organization) => target.table.get({ partition, sort });
+      await store("identity", { fingerprint: "one", confirmed: true, ...newer });
+      await ledger.identities.update(organization, {
+        fingerprint: "one",
+        mismatch: { at: 1, made: "m", expected: "e" },
+      });
+      expect(await stored("identity")).toEqual({
+        fingerprint: "one",
+        mismatch: { at: 1, made: "m", expected: "e" },
+        ...newer,
+      });
+      await ledger.identities.accept(organization, "two");
+      expect(await stored("identity")).toEqual({ fingerprint: "two", ...newer });
+
+      await store("run#full", { beganAt: 1, endedAt: 2, result: "done", doneAt: 1, ...newer });
+      const run = begun((await ledger.runs.of(organization)).full, 5);
+      await ledger.runs.put(organization, "full", run);
+      expect(await stored("run#full")).toEqual({ beganAt: 5, doneAt: 1, ...newer });
+      await ledger.runs.put(organization, "full", ended(run, "done", 6));
+      expect(await stored("run#full")).toEqual({ beganAt: 5, endedAt: 6, result: "done", doneAt: 5, ...newer });
+
+      const subject = randomUUID();
+      const job: Job = { version: 2, kind: "person", organization, subject, trigger: { kind: "manual" } };
+      const letter = { organization, subject, job, reason: "r", message: "m", attempts: 1 };
+      await store(`dead#${subject}`, { ...letter, firstAt: 1, lastAt: 1, ...newer });
+      await ledger.deadLetters.park({ ...letter, lastAt: 2 });
+      expect(await stored(`dead#${subject}`)).toEqual({ ...letter, firstAt: 1, lastAt: 2, ...newer });
+      const parked = (await ledger.deadLetters.get(organization, subject)) ?? expect.fail("it is parked");
+      await ledger.deadLetters.markReplayed(parked, 3);
+      expect(await stored(`dead#${subject}`)).toMatchObject({ replayedAt: 3, ...newer });
+
+      await store("paused", { paused: true, at: 1, ...newer });
+      await ledger.pauses.put(organization, { paused: false, at: 2 });
+      expect(await stored("paused")).toEqual({ paused: false, at: 2, ...newer });
+      const partition = `nextcloud#${origin}`;
+      await target.table.put({ partition, sort: "skeleton" }, { empty: true, at: 1, ...newer }, ALWAYS);
+      await ledger.skeletons.put(origin, { empty: false, at: 2 });
+      expect(await stored("skeleton", partition)).toEqual({ empty: false, at: 2, ...newer });
     });
 
     test("an identity, a brake, and the claims are read", async () => {

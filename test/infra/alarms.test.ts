@@ -41,6 +41,11 @@ const DAYS: Record<string, Days> = {
     lasts: true,
     good: QUIET,
   },
+  "leavers-still-enabled": {
+    bad: every(10, START, START + 8 * HOUR, () => 2),
+    toldBy: START + 5,
+    good: [...QUIET, ["nobody is left", every(10, 0, DAY, () => 0)]],
+  },
   brake: { bad: WAITING, toldBy: START + 5, good: QUIET },
   "leaves-held": { bad: every(10, START, START + 3 * HOUR), toldBy: START + 5, good: QUIET },
   "daily-deprovisions": { bad: [[START, 1]], toldBy: START + 5, good: QUIET },
@@ -139,6 +144,10 @@ describe.each([15, 30, 60, 240])("with lightMinutes %i", (lightMinutes) => {
     expect(mailsOf(rule("reconcile-failures"), [[START, 1]])).toEqual([]);
     for (const name of ["brake", "leaves-held", "configuration-errors"])
       expect(mailsOf(rule(name), failing)).toHaveLength(2);
+  });
+
+  test("leavers who can still log in are two mails, however far apart the runs are", () => {
+    expect(mailsOf(rule("leavers-still-enabled"), every(lightMinutes, START, START + 9 * HOUR))).toHaveLength(2);
   });
 
   test("a usual day is no missing reconciliation, half a day without one is", () => {

@@ -401,6 +401,7 @@ describe("monitoring", () => {
     ["people who stay in groups", "leaves-held", 1, "ClavexNextcloud/LeavesHeld pipeline test"],
     ["many departures within a day", "daily-deprovisions", 1, "ClavexNextcloud/DeprovisionsOverDaily pipeline test"],
     ["access that cannot be taken away", "revokes-refused", 1, "ClavexNextcloud/RevokesOutstanding pipeline test"],
+    ["leavers who can still log in", "leavers-still-enabled", 1, "ClavexNextcloud/LeaversStillEnabled pipeline test"],
     ["failing reconciliation", "reconcile-failures", 1, "ClavexNextcloud/ReconcileFailures pipeline test"],
     ["no reconciliation", "no-reconciliation", 7200, "ClavexNextcloud/ReconcileAge pipeline test"],
     ["a crashing receiver", "crashes-receive", 1, "AWS/Lambda/Errors <FunctionsReceiveFunction>"],
@@ -437,7 +438,7 @@ describe("monitoring", () => {
   it("sends every alarm, and its end, to the topic, with a sentence on what to do", () => {
     const [topic] = Object.entries(resources(template)).find(([, { Type }]) => Type === "AWS::SNS::Topic") ?? [];
     const alarms = ofType("AWS::CloudWatch::Alarm");
-    expect(alarms).toHaveLength(21);
+    expect(alarms).toHaveLength(22);
     for (const { Properties } of alarms) {
       expect(Properties.AlarmActions).toEqual([{ Ref: topic }]);
       expect(Properties.OKActions).toEqual([{ Ref: topic }]);

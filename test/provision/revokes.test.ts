@@ -224,6 +224,11 @@ describe("a disable that Nextcloud refuses", () => {
       "revoke refused",
     ]);
     expect(tenant.counted.filter((counter) => counter === "RevokesRefused")).toHaveLength(1);
+    const leavers = () =>
+      tenant.measured.filter(([name]) => name === "LeaversStillEnabled").map(([, people]) => people);
+    expect(leavers(), "every run after the first has measured it").toEqual(Array.from({ length: 20 }, () => 1));
+    await tenant.full();
+    expect(leavers()).toHaveLength(21);
 
     tenant.nextcloud.faults.clear();
     tenant.clock.now += 1_440 * MINUTE;
@@ -231,7 +236,9 @@ describe("a disable that Nextcloud refuses", () => {
     await tenant.work();
     expect(tenant.account(ada)).toMatchObject({ enabled: false });
     expect(await tenant.record(ada)).toMatchObject({ state: "suspended", disabledByUs: true, refused: undefined });
+    tenant.measured.length = 0;
     expect(await tenant.light()).toMatchObject({ sent: 0, refused: 0 });
+    expect(leavers(), "nobody is left").toEqual([]);
   });
 
   it.each([
