@@ -205,7 +205,9 @@ describe("plan on an organization of one's own", () => {
         people: 1,
         known: 0,
         accounts: 0,
+        leaversStillEnabled: 0,
         notes: [],
+        unknown: { listed: true, accounts: [], unread: 0 },
         differences: [
           {
             subject: joiner.id,
