@@ -207,7 +207,6 @@ describe.each(MODES)("a %s run", (mode) => {
   test.each([
     ["no page of the users can be read", /\/users/, 500, "transient", "clavex-unavailable"],
     ["the groups cannot be read", /\/groups\?/, 500, "transient", "clavex-unavailable"],
-    ["a group's members cannot be read", /\/members/, 500, "transient", "clavex-unavailable"],
     ["a proxy answers 404 for everything", /./, 404, "configuration", "clavex-misrouted"],
     ["a proxy answers with a login page", /./, 200, "configuration", "clavex-misrouted"],
     ["a proxy redirects", /./, 302, "configuration", "clavex-misrouted"],
