@@ -208,6 +208,7 @@ describe("plan on an organization of one's own", () => {
         leaversStillEnabled: 0,
         notes: [],
         unknown: { listed: true, accounts: [], unread: 0 },
+        unreadGroups: [],
         differences: [
           {
             subject: joiner.id,
