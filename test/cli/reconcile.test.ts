@@ -113,6 +113,7 @@ describe("reconcile, against a running pipeline", () => {
 
   test("--json prints JSON and nothing else, held or not", async () => {
     await departures(11, 11);
+    const unknown = { listed: true, accounts: [], unread: 0 };
     const held = await reconcile("--json");
     expect(held.code).toBe(3);
     expect(JSON.parse(held.output)).toEqual([
@@ -123,12 +124,13 @@ describe("reconcile, against a running pipeline", () => {
         waiting: 0,
         refused: 0,
         held: { reason: "brake", people: 11, explanation: expect.stringMatching(/^11 people would lose access/) },
+        unknown,
       },
     ]);
     const allowed = await reconcile("--json", "--organization", "acme", "--allow-deprovisions", "11", "--yes");
     expect([allowed.code, JSON.parse(allowed.output)]).toEqual([
       0,
-      [{ organization: "acme", result: "done", sent: 11, waiting: 0, refused: 0 }],
+      [{ organization: "acme", result: "done", sent: 11, waiting: 0, refused: 0, unknown }],
     ]);
   });
 

@@ -36,6 +36,8 @@ describe("npm start with an organization file", () => {
     const users = "/ocs/v2.php/cloud/users";
     expect(calls()).toEqual([
       `GET ${users}/${ACCOUNT}`,
+      // The name first, for the address book.
+      "POST /ocs/v2.php/apps/user_oidc/api/v1/user",
       "POST /ocs/v2.php/apps/user_oidc/api/v1/user",
       "POST /ocs/v2.php/cloud/groups",
       `POST ${users}/${ACCOUNT}/groups`,
