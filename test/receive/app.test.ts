@@ -348,6 +348,7 @@ describe("without an API key", () => {
           first_name: "Ada",
           last_name: "Lovelace",
           is_active: true,
+          is_email_verified: true,
           updated_at: "2026-07-23T08:15:30.120100000Z",
           metadata: { nextcloud_quota: "10 GB" },
         },

@@ -167,17 +167,19 @@ describe.each(MODES)("a %s run", (mode) => {
     test("takes a person for gone who is missing from the last walk, whatever an earlier one has read", async () => {
       const { company, mover } = await twoPages();
       company.clavex.faults.add({
-        kind: "status",
-        status: 500,
+        kind: "slow",
+        ms: 0,
         times: 1,
         match: (request) => {
           const found = secondPage(request);
-          if (found) company.clavex.deleteUser(company.slug, mover.id);
+          const cursor = new URLSearchParams(request.path.split("?")[1]).get("after");
+          if (cursor !== null && found)
+            for (const id of [mover.id, cursor]) company.clavex.deleteUser(company.slug, id);
           return found;
         },
       });
       const run = await company[mode]();
-      expect(run).toMatchObject({ held: undefined, report: { people: 202 } });
+      expect(run).toMatchObject({ held: undefined, report: { people: 201 } });
       expect(run.report.differences).toContainEqual(
         expect.objectContaining({ subject: mover.id, kind: "deprovision" }),
       );
