@@ -105,7 +105,8 @@ export async function newScene(build: Builder["build"], mode: Mode): Promise<Sce
     quota: { default: "5 GB", byGroup: { Engineering: "50 GB", Sales: "none" } },
   });
   const { slug, clavex, nextcloud } = tenant;
-  // A 404 is believed only while Clavex lists somebody.
+  // A 404 is believed only while Clavex lists somebody, and that a group is gone only while it lists another.
+  clavex.addGroup(slug, "Nobody's");
   clavex.addUser(slug, { id: randomUUID(), email: "nobody@acme.example", is_active: false });
   // The brake is another test's: here an operator lets everybody pass.
   await createBrake(tenant.ledger, () => tenant.clock.now).allow(slug, 100_000);

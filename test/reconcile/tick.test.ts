@@ -206,8 +206,9 @@ describe("failures", () => {
   test("of a watch are a warning, counted apart: they raise no alarm", async () => {
     const company = withPipeline(await build());
     const { tick } = scheduleOf(company, {}, { watchSeconds: 60, lightMinutes: 0, fullHours: 0 });
-    company.clavex.faults.add({ kind: "status", status: 503, times: 1 });
+    company.clavex.faults.add({ kind: "status", status: 503 });
     await tick();
+    company.clavex.faults.clear();
     expect(company.counted).toEqual(["WatchFailures"]);
     expect(company.lines).toMatchObject([{ level: "warn", message: "reconcile failed", fields: { mode: "watch" } }]);
     await ticking(company, tick, MINUTE);

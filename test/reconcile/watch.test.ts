@@ -159,8 +159,9 @@ describe("nothing is changed, and the next look finds it all", () => {
   test("a list that cannot be read", async () => {
     const { company, watch, linus } = await watched();
     company.assign(linus, "eng");
-    company.clavex.faults.add({ kind: "status", status: 503, times: 1 });
+    company.clavex.faults.add({ kind: "status", status: 503 });
     await expect(look(company, watch)).rejects.toMatchObject({ code: "clavex-unavailable" });
+    company.clavex.faults.clear();
     expect((await company.ledger.runs.of(company.slug)).watch).toMatchObject({ result: "clavex-unavailable" });
     await look(company, watch);
     expect(sent(company)).toEqual(ids(linus));
