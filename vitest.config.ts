@@ -11,6 +11,8 @@ const tests = (folders: string[]): string[] => folders.map((each) => each.replac
 export default defineConfig({
   test: {
     testTimeout: 30_000,
+    // Most tests wait for programs and servers: two at a time need little more than half of the time on two cores.
+    maxWorkers: 2,
     hookTimeout: 30_000,
     projects: [
       { extends: true, test: { name: "core", include: tests(CORE) } },

@@ -44,7 +44,7 @@ const CODES: [RegExp, number[]][] = [
   [/ doctor /, [0, 1]],
 ];
 
-/** `wanted` by `npm run test:deploy`; `required` in CI, where a machine without Python is a failure. */
+/** `wanted` by `npm run test:deploy`; with `required` a machine without Python is a failure. */
 const mode = process.env.CLAVEX_NEXTCLOUD_DEPLOY_TEST;
 const tools = mode === undefined ? { missing: "npm run test:deploy" } : await installTools();
 if ("missing" in tools) {
