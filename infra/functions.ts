@@ -120,7 +120,7 @@ export class Functions extends Construct {
           "sqs:ChangeMessageVisibility",
         ]),
         sendJobs,
-        onLedger(table, ["dynamodb:PutItem", "dynamodb:Query"]),
+        onLedger(table, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]),
       ],
     });
   }

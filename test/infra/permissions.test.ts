@@ -73,7 +73,7 @@ describe("least privilege", () => {
       ...ORGANIZATIONS,
       JobsQueue: ["sqs:SendMessage"],
       JobsDeadLetters: ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"],
-      LedgerTable: ["dynamodb:PutItem", "dynamodb:Query"],
+      LedgerTable: ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
       FunctionsReplayLog: LOG,
       ...TRACES,
     });
