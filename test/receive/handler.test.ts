@@ -44,11 +44,14 @@ beforeAll(async () => {
   for (const [name, value] of Object.entries({
     STAGE: "prod",
     QUEUE_URL: embedded.endpoints.queueUrl.replace(/^http:\/\/[^/]+/, embedded.endpoints.sqs),
+    TABLE_NAME: embedded.endpoints.tableName,
+    STARTS_PAUSED: "false",
     AWS_REGION: "eu-central-1",
     AWS_ACCESS_KEY_ID: "local",
     AWS_SECRET_ACCESS_KEY: "local",
     AWS_ENDPOINT_URL_SSM: store.url,
     AWS_ENDPOINT_URL_SQS: embedded.endpoints.sqs,
+    AWS_ENDPOINT_URL_DYNAMODB: embedded.endpoints.dynamodb,
     LOG_LEVEL: "error",
     POWERTOOLS_METRICS_DISABLED: "true",
   })) {
