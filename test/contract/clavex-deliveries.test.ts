@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { type Hint, parseDelivery } from "../../functions/clavex/events.ts";
 import { verifySignature } from "../../functions/clavex/signature.ts";
 import { parseSnapshot, snapshotOf } from "../../functions/clavex/snapshot.ts";
-import { load, RECORDED, type RecordedDelivery } from "./clavex-target.ts";
+import { RECORDED, type RecordedDelivery } from "./clavex-target.ts";
+import { load } from "./recordings.ts";
 
 /* Every delivery recorded at a real Clavex is verified, parsed, and means what its note says. */
 

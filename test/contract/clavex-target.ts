@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { DEFAULT_ADMIN_TOKEN, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { load } from "./recordings.ts";
 
 /** One exchange with a real Clavex. Secrets are `***`; objects come from several runs. */
 export interface Recording {
@@ -58,15 +58,6 @@ export const isReal = real !== undefined;
 export const RECORDED = { id: "de8c226d-fedc-465d-8011-92136e0e6972", slug: "acme" };
 /** Of the users that scenarios make. */
 export const PASSWORD = "Correct-horse-battery-9";
-
-/** The lines of a file of recordings. */
-export function load<T>(file: string): T[] {
-  const text = readFileSync(new URL(`recordings/${file}`, import.meta.url), "utf8");
-  return text
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as T);
-}
 
 export const recordings = new Map(load<Recording>("clavex-admin.jsonl").map((each) => [each.note, each]));
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { expect } from "vitest";
 import type { Credentials } from "../../functions/simulated/nextcloud.ts";
 import type { NextcloudVersion } from "../../functions/simulated/nextcloud-version.ts";
-import { load } from "./nextcloud-target.ts";
+import { load } from "./recordings.ts";
 
 /** One exchange with a real Nextcloud 32 or 34, in the order in which they were made. */
 interface Exchange {

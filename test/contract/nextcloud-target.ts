@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import {
   type SimulatedNextcloud,
   type SimulatedNextcloudOptions,
   startSimulatedNextcloud,
 } from "../../functions/simulated/nextcloud.ts";
+import { load } from "./recordings.ts";
 
 /** One exchange with a real Nextcloud 27.1 and user_oidc 6.4, cut to what a client can depend on. */
 export interface Recording {
@@ -88,15 +88,6 @@ export const isReal = real !== undefined;
 export function realCredentials(): [url: string, username: string, password: string] {
   const { NEXTCLOUD_USER = "", NEXTCLOUD_PASSWORD = "" } = process.env;
   return [String(real).replace(/\/$/, ""), NEXTCLOUD_USER, NEXTCLOUD_PASSWORD];
-}
-
-/** The lines of a file of recordings. */
-export function load<T>(file: string): T[] {
-  const text = readFileSync(new URL(`recordings/${file}`, import.meta.url), "utf8");
-  return text
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as T);
 }
 
 export const recordings = new Map(load<Recording>("nextcloud.jsonl").map((recording) => [recording.name, recording]));

@@ -17,7 +17,6 @@ import {
 import { scenarios } from "./nextcloud-scenarios.ts";
 import {
   isReal,
-  load,
   played,
   type RecordedLogin,
   realCredentials,
@@ -25,6 +24,7 @@ import {
   run,
   startTarget,
 } from "./nextcloud-target.ts";
+import { load } from "./recordings.ts";
 
 /*
  * Holds the simulated Nextcloud against recordings of real ones: of 27 in scenarios, of 32 and 34 in the order in which they
