@@ -214,6 +214,8 @@ export function withChange(state: BrakeState, id: string): BrakeState {
 /** Why people are deprovisioned, or taken out of groups, by no job of a run. */
 export interface Held {
   reason: "brake" | "empty-directory" | "partial-read" | "time-over" | "leaves" | "empty-groups";
+  /** Whom it holds: everybody who would lose something, or only those of whom nothing could be read. */
+  holds: "everybody" | "unread";
   /** One sentence. */
   explanation: string;
   people: number;
@@ -227,6 +229,8 @@ export interface RunNumbers {
   users: number;
   complete: boolean;
   known: number;
+  /** How many people with an account, as the ledger knows, neither the list nor a reading of their own has shown. */
+  unread: number;
   /** How many have an account that is enabled: as the ledger knows, or as the run has seen, whichever is more. */
   enabled: number;
   /** How many of those who would lose something were let pass before: the brake does not count them again. */
@@ -238,23 +242,31 @@ export interface RunNumbers {
 }
 
 /**
- * Whether a run must deprovision nobody, and why.
+ * Whether a run must deprovision nobody, or not those whom it could not read, and why. Whoever was read as gone or suspended
+ * waits for nobody else's page.
  *
  * @param now milliseconds since the epoch
  */
 export function hold(organization: Organization, run: RunNumbers, now: number): Held | undefined {
+  return holdEverybody(organization, run, now) ?? (run.complete ? undefined : holdUnread(run));
+}
+
+function holdUnread({ unread }: RunNumbers): Held {
+  return {
+    reason: "partial-read",
+    holds: "unread",
+    people: unread,
+    explanation: `the list of people could not be read to its end: whoever was not read is left as they are, ${unread} of those whom the ledger knows`,
+  };
+}
+
+function holdEverybody(organization: Organization, run: RunNumbers, now: number): Held | undefined {
   const people = run.losing.deprovisions;
-  if (!run.complete) {
-    return {
-      reason: "partial-read",
-      people,
-      explanation: "the list of people could not be read to its end: nobody is deprovisioned by this run",
-    };
-  }
   if (people === 0) return undefined;
   if (run.users === 0) {
     return {
       reason: "empty-directory",
+      holds: "everybody",
       people,
       explanation: `Clavex shows no people, but the ledger knows ${run.known}: nobody is deprovisioned`,
     };
@@ -265,6 +277,7 @@ export function hold(organization: Organization, run: RunNumbers, now: number): 
   if (excess === undefined) return undefined;
   return {
     reason: "brake",
+    holds: "everybody",
     people,
     explanation: `${people} people would lose access, ${excess}: nobody is deprovisioned. If that is right: ${releaseCommand(organization.slug, "deprovisions", people)}`,
   };
@@ -283,6 +296,7 @@ export function holdLeaves(organization: Organization, run: RunNumbers, now: num
   if (excess === undefined) return undefined;
   return {
     reason: "leaves",
+    holds: "everybody",
     people,
     explanation: `${people} people would lose a group, ${excess}: nobody leaves one. If that is right: ${releaseCommand(organization.slug, "leaves", people)}`,
   };
@@ -305,6 +319,7 @@ function excessOf(organization: Organization, braked: Braked, run: RunNumbers, n
 function emptyGroups({ slug }: Organization, people: number): Held {
   return {
     reason: "empty-groups",
+    holds: "everybody",
     people,
     explanation: `Clavex shows no groups, but people are in some by us: nobody loses one. If all are deleted: ${releaseCommand(slug, "leaves", people)}`,
   };

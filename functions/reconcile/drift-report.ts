@@ -166,7 +166,7 @@ interface Look {
  * worker.
  *
  * @throws {Failure} when Clavex's groups, Nextcloud or the ledger cannot be read, or the deadline passes; an interrupted
- *   listing of the people is tolerated, but then nobody is deprovisioned
+ *   listing of the people is tolerated, but then nobody is deprovisioned of whom nothing could be read
  */
 export async function driftReport(
   organization: Organization,
@@ -420,8 +420,8 @@ function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
 
 /** What the directory says of somebody; undefined where an incomplete listing, or a group that decides, says nothing. */
 function directoryState({ roster, organization }: Look, listed: Listed): DirectoryState | undefined {
-  const { subject, person, isUnreadable, record } = listed;
-  if (isUnreadable || (!person && !roster.complete)) return undefined;
+  const { subject, person, isUnreadable, isGone, record } = listed;
+  if (isUnreadable || (!person && !roster.complete && !isGone)) return undefined;
   const directory = { person, groups: person ? roster.map.of(subject) : [], unread: roster.map.unread };
   return isScopeUnknown(organization, directory, record?.state) ? undefined : directory;
 }

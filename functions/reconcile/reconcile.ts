@@ -180,6 +180,7 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
       if (deadline?.aborted) {
         run.held ??= {
           reason: "time-over",
+          holds: "everybody",
           people: leaving.length,
           explanation: "the time of this run is over: what was not sent is left to the next one",
         };
@@ -192,7 +193,7 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
     }
   };
   await send(due.filter((drift) => !takesAway(drift) && !(heldLeaves && onlyLeaves(drift))));
-  if (!run.held) await send(leaving);
+  if (run.held?.holds !== "everybody") await send(leaving);
   return run;
 }
 

@@ -13,6 +13,8 @@ export interface Listed {
   person: Traits | undefined;
   /** The directory lists them in a form that cannot be read: they are there, and that is all that is known. */
   isUnreadable: boolean;
+  /** A reading of them alone has shown that the directory does not have them, where no list could. */
+  isGone: boolean;
   record: SubjectRecord | undefined;
   /** The id by which Nextcloud lists the account, once it has been looked for there. */
   listedAs: string | undefined;
@@ -22,8 +24,11 @@ export interface Listed {
 export interface Roster {
   /** By account id, in lower case. */
   people: Map<string, Listed>;
-  /** How many people the directory has, how many are in the ledger, and how many of those it has as active, or as gone and still enabled. */
-  counts: { users: number; known: number; active: number; leavers: number };
+  /**
+   * How many people the directory has, how many are in the ledger, and how many of those it has as active, or as gone and still
+   * enabled; and how many of the active ones could not be read.
+   */
+  counts: { users: number; known: number; active: number; leavers: number; unread: number };
   map: GroupMap;
   /** How many more are listed of whom not even the subject can be read. */
   unidentified: number;
@@ -52,7 +57,7 @@ const MOST_LISTINGS = 3;
 export async function readRoster(sources: RosterSources, organization: Organization): Promise<Roster> {
   const { ledger, directory, now, onProgress } = sources;
   const people = new Map<string, Listed>();
-  const counts = { users: 0, known: 0, active: 0, leavers: 0 };
+  const counts = { users: 0, known: 0, active: 0, leavers: 0, unread: 0 };
   const intern = createInterner();
   for await (const page of ledger.subjects.all(organization.slug)) {
     counts.leavers += leaversStillEnabled(page);
@@ -87,6 +92,7 @@ export async function readRoster(sources: RosterSources, organization: Organizat
       if (listing === MOST_LISTINGS) {
         counts.users += await readOneByOne(directory, people, organization);
         if (counts.users === 0) throw error;
+        counts.unread = unlisted(people).length;
         return { people, counts, map, unidentified: 0, complete: false };
       }
       forgetPeople(people);
@@ -103,27 +109,32 @@ function mayPass(failure: Failure): boolean {
 const MOST_READ_ONE_BY_ONE = 2_000;
 const CONCURRENT_READS = 4;
 
+/** Those whom the ledger has as active, and of whom nothing is known yet. */
+function unlisted(people: ReadonlyMap<string, Listed>): Listed[] {
+  return [...people.values()].filter(({ person, isUnreadable, isGone, record }) => {
+    return !person && !isUnreadable && !isGone && record?.state === "active";
+  });
+}
+
 /**
- * Reads people whom the ledger has as active and the listing does not show. Who is gone is left alone, as the listing cannot
- * confirm it; their own job asks again.
+ * Reads people whom the ledger has as active and the listing does not show. Their own job asks again before anything is taken
+ * away from whoever is gone.
  *
- * @returns how many were read
+ * @returns how many the directory has
  */
 async function readOneByOne(
   directory: Directory,
   people: ReadonlyMap<string, Listed>,
   organization: Organization,
 ): Promise<number> {
-  const missing = [...people.values()].filter(({ person, isUnreadable, record }) => {
-    return !person && !isUnreadable && record?.state === "active";
-  });
   let read = 0;
   let failedInARow = 0;
-  await sideBySide(missing.slice(0, MOST_READ_ONE_BY_ONE), CONCURRENT_READS, async (listed) => {
+  await sideBySide(unlisted(people).slice(0, MOST_READ_ONE_BY_ONE), CONCURRENT_READS, async (listed) => {
     if (failedInARow >= MOST_FAILED_IN_A_ROW) return;
     try {
       const person = await directory.person(listed.subject);
       failedInARow = 0;
+      listed.isGone = person === undefined;
       if (!person) return;
       listed.person = compactPerson(person, organization);
       read += 1;
@@ -150,6 +161,7 @@ function listedOf(people: Map<string, Listed>, { identity }: Organization, subje
     accountId: id,
     person: undefined,
     isUnreadable: false,
+    isGone: false,
     record: undefined,
     listedAs: undefined,
   };

@@ -7,9 +7,15 @@ import type { Fields, Log } from "../../functions/telemetry/log.ts";
 
 /**
  * The pipeline of the soak test as a process of its own, so that it can be killed: failed jobs wait one second, servers that
- * hang are given up soon, and each log line is one of JSON on stdout. SIGTERM stops it in good order.
+ * hang are given up soon, its clock is `AHEAD` milliseconds ahead, and each log line is one of JSON on stdout. SIGTERM stops it
+ * in good order.
  */
 const { organization, secrets, stateFolder } = JSON.parse(process.env.SOAK ?? "{}");
+
+// Before anything takes Date.now for its clock.
+const realNow = Date.now;
+const ahead = Number(process.env.AHEAD ?? 0);
+Date.now = () => realNow() + ahead;
 
 const write = (value: object): void => console.log(JSON.stringify(value));
 const line =

@@ -2,6 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createClients } from "../../functions/clients.ts";
+import { fixedOrganizations } from "../../functions/config/organizations.ts";
+import { environmentSecrets } from "../../functions/config/secrets.ts";
+import { organizationSchema } from "../../functions/core/organization.ts";
+import { openState } from "../../functions/local/state.ts";
+import { type CompletedRun, createReconcile } from "../../functions/reconcile/reconcile.ts";
 import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { apiKeyOf, type Choices, documentOf, environmentOf } from "../core/organization.ts";
@@ -41,8 +47,9 @@ export class PipelineProcesses {
     this.#environment = { SOAK: JSON.stringify(settings) };
   }
 
-  async start(): Promise<void> {
-    const program = run("test/e2e/soak-pipeline.ts", [], this.#environment);
+  /** @param ahead how many milliseconds its clock is ahead of ours; behind, if it is negative */
+  async start(ahead = 0): Promise<void> {
+    const program = run("test/e2e/soak-pipeline.ts", [], { ...this.#environment, AHEAD: String(ahead) });
     this.#programs.push(program);
     const [text = ""] = await program.printed(/^\{"ready":.*\}$/m);
     this.url = (JSON.parse(text) as Line).ready ?? "";
@@ -78,8 +85,14 @@ export interface Soak {
   pipeline: PipelineProcesses;
   /** Posts a delivery until it is accepted, as Clavex tries again when it is not. Returns the delivery's id. */
   post(body: string): Promise<string>;
+  /** A full run that has to come to its end, in this process; its jobs are left to the pipeline. */
+  fullRun(): Promise<CompletedRun>;
   close(): Promise<void>;
 }
+
+const nothing = (): void => undefined;
+const SILENT = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+const UNCOUNTED = { count: nothing, measure: nothing, flush: nothing };
 
 /** Starts the servers; the test starts the pipeline. */
 export async function openSoak(choices: Choices = {}): Promise<Soak> {
@@ -89,11 +102,9 @@ export async function openSoak(choices: Choices = {}): Promise<Soak> {
     organizations: [{ id: ORGANIZATION, slug: SLUG, apiKey: apiKeyOf(SLUG) }],
   });
   const nextcloud = await startSimulatedNextcloud();
-  const pipeline = new PipelineProcesses({
-    stateFolder,
-    secrets: environmentOf(nextcloud.password, SLUG),
-    organization: documentOf({ ...choices, slug: SLUG, organizationId: ORGANIZATION }, { clavex, nextcloud }),
-  });
+  const secrets = environmentOf(nextcloud.password, SLUG);
+  const organization = documentOf({ ...choices, slug: SLUG, organizationId: ORGANIZATION }, { clavex, nextcloud });
+  const pipeline = new PipelineProcesses({ stateFolder, secrets, organization });
   return {
     clavex,
     nextcloud,
@@ -106,6 +117,25 @@ export async function openSoak(choices: Choices = {}): Promise<Soak> {
         await answer?.text().catch(() => undefined);
         if (answer?.status === 202) return (JSON.parse(body) as { id: string }).id;
         await sleep(20);
+      }
+    },
+    async fullRun() {
+      const { ledger, queue, close } = openState(stateFolder);
+      const clients = createClients({ secrets: environmentSecrets(secrets), nextcloudConnections: 4 });
+      try {
+        const run = await createReconcile({
+          organizations: fixedOrganizations([organizationSchema.parse(organization)]),
+          clients,
+          ledger,
+          queue,
+          log: SILENT,
+          counters: UNCOUNTED,
+        })(SLUG, "full");
+        if (run.result !== "done") throw new Error(`the run is ${run.result}`);
+        return run;
+      } finally {
+        await clients.close();
+        close();
       }
     },
     async close() {

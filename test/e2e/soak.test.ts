@@ -4,7 +4,8 @@ import { openState } from "../../functions/local/state.ts";
 import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 import type { ClavexUser, SimulatedClavex } from "../../functions/simulated/clavex.ts";
 import type { SimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
-import type { Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
+import type { Answer, Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
+import { oddField } from "../support/odd-answers.ts";
 import { until } from "../support/processes.ts";
 import { ORGANIZATION, openSoak, type PipelineProcesses, randomNumbers, SLUG, type Soak } from "./soak-processes.ts";
 
@@ -13,6 +14,8 @@ const PEOPLE = 500;
 const LATER_CHANGES = 250;
 /** Below what the brake lets pass in an hour. */
 const DEPARTURES = 9;
+/** How far the pipeline's clock is ahead of the servers': it goes a day ahead, then back behind them. */
+const AHEAD_MS = { before: 0, ahead: 26 * 3_600_000, behind: -3 * 3_600_000 };
 /** Some deliveries are sent again, as Clavex does when it did not see the answer. */
 const SENT_AGAIN = 0.15;
 const SENDERS = 12;
@@ -31,6 +34,17 @@ interface Trouble {
 }
 
 const MAINTENANCE = { "x-nextcloud-maintenance-mode": "1" };
+const PROXY = { "content-type": "text/html", server: "a-proxy" };
+const WEB_PAGE = "<html><body>Sign in</body></html>";
+/** What is no answer of the server's own, or not of the form that it should have. */
+const ODD: Trouble[] = [
+  { name: "odd field", times: 30, fault: oddFieldAtRandom() },
+  { name: "web page", times: 4, fault: { kind: "status", status: 200, headers: PROXY, body: WEB_PAGE } },
+  { name: "proxy's 401", times: 4, fault: { kind: "status", status: 401, headers: PROXY, body: WEB_PAGE } },
+  { name: "proxy's 403", times: 4, fault: { kind: "status", status: 403, headers: PROXY, body: WEB_PAGE } },
+  { name: "proxy's 404", times: 4, fault: { kind: "status", status: 404, headers: PROXY, body: WEB_PAGE } },
+  { name: "proxy's 502", times: 4, fault: { kind: "status", status: 502, headers: PROXY, body: WEB_PAGE } },
+];
 /** Everything that goes wrong, and how often, within the first requests to a server. With `after` the work is done nevertheless. */
 const TROUBLES: Record<"nextcloud" | "clavex", { requests: number; kinds: Trouble[] }> = {
   nextcloud: {
@@ -48,6 +62,7 @@ const TROUBLES: Record<"nextcloud" | "clavex", { requests: number; kinds: Troubl
       { name: "cut", times: 16, fault: { kind: "cut" } },
       { name: "slow", times: 20, fault: { kind: "slow", ms: 100 } },
       { name: "slow after", times: 20, fault: { kind: "slow", ms: 100, after: true } },
+      ...ODD,
     ],
   },
   clavex: {
@@ -60,9 +75,18 @@ const TROUBLES: Record<"nextcloud" | "clavex", { requests: number; kinds: Troubl
       { name: "reset", times: 6, fault: { kind: "reset" } },
       { name: "cut", times: 12, fault: { kind: "cut" } },
       { name: "slow", times: 10, fault: { kind: "slow", ms: 100 } },
+      ...ODD,
     ],
   },
 };
+
+/** Replaces another field of each answer, by a value of another JSON type. */
+function oddFieldAtRandom(): Fault {
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const change = (answer: Answer, request: RecordedRequest): Answer =>
+    oddField({ field: below(1_000), value: below(100) }).change(answer, request);
+  return { kind: "changed", change };
+}
 
 /** Spreads the troubles by chance over the server's first requests; returns how often each kind has happened by now. */
 function injectFaults(
@@ -114,17 +138,61 @@ interface Person {
   active: boolean;
   groups: Set<string>;
   /** Why nothing can succeed for this person, if so. */
-  refused: "account-conflict" | "profile-refused" | "nextcloud-write-fails" | undefined;
+  refused: Refused | undefined;
 }
 
-test("500 people get through failures, kills and restarts: every accepted delivery is applied, or a dead letter with a reason", {
-  timeout: 120_000,
+type Refused =
+  | "account-conflict"
+  | "profile-refused"
+  | "nextcloud-write-fails"
+  | "nextcloud-read-fails"
+  | "clavex-read-fails";
+
+/** Who cannot be provisioned, by their number. */
+function refusalOf(index: number): Refused | undefined {
+  if (index % 250 === 7) return "account-conflict";
+  if (index % 250 === 8) return "profile-refused";
+  const one: Record<number, Refused> = {
+    9: "nextcloud-write-fails",
+    10: "nextcloud-read-fails",
+    11: "clavex-read-fails",
+  };
+  return one[index];
+}
+
+/** A field of the answers to these GETs has another JSON type for ever. */
+const changedFor = (path: string, field: RegExp, odd: string): Fault => ({
+  kind: "changed",
+  match: (request) => request.method === "GET" && request.path.includes(path),
+  change: (answer) => ({ ...answer, body: (answer.body ?? "").replace(field, odd) }),
+});
+
+/** What is odd about one person for ever, and why they are refused. */
+function oddForEver({ subject, refused }: Person): void {
+  const account = `cloud/users/${accountId(subject)}`;
+  // Ahead of what happens by chance.
+  if (refused === "nextcloud-write-fails")
+    nextcloud.faults.add({ kind: "status", status: 500, match: ({ body }) => body.includes(subject) });
+  if (refused === "nextcloud-read-fails")
+    nextcloud.faults.add({ kind: "status", status: 500, match: ({ path }) => path.includes(account) });
+  if (refused === "clavex-read-fails")
+    clavex.faults.add(changedFor(`/users/${subject}`, /"is_active":true/, '"is_active":"yes"'));
+}
+
+/** The accounts of those who leave cannot be read from now on, each in another way. */
+const UNREADABLE: ((id: string) => Fault)[] = [
+  (id) => ({ kind: "status", status: 500, match: ({ method, path }) => method === "GET" && path.includes(id) }),
+  (id) => changedFor(id, /"enabled":(true|false)/, '"enabled":"$1"'),
+  (id) => changedFor(id, /^.*$/s, WEB_PAGE),
+];
+
+test("500 people get through failures, odd answers, kills and a moved clock: every accepted delivery is applied, or a dead letter with a reason, and no leaver is enabled", {
+  timeout: 300_000,
 }, async () => {
   const started = performance.now();
   const people: Person[] = [];
   const accepted = new Set<string>();
   let posted = 0;
-  const poison = new Set<string>();
   const groups = new Map(GROUPS.map((name) => [name, clavex.addGroup(SLUG, name).id]));
 
   function add(index: number): Person {
@@ -135,17 +203,13 @@ test("500 people get through failures, kills and restarts: every accepted delive
       attribute: false,
       active: true,
       groups: new Set(GROUPS.filter(() => random() < 0.25)),
-      refused: undefined,
+      refused: refusalOf(index),
     };
     const { subject, email, first } = person;
-    if (index % 250 === 7) person.refused = "account-conflict";
-    if (index % 250 === 8) person.refused = "profile-refused";
-    if (index === 9) person.refused = "nextcloud-write-fails";
     const last_name = person.refused === "profile-refused" ? "x".repeat(300) : "Tester";
     clavex.addUser(SLUG, { id: subject, email, first_name: first, last_name });
     for (const name of person.groups) clavex.addMember(SLUG, groups.get(name) ?? "", subject);
     if (person.refused === "account-conflict") nextcloud.addLocalUser({ id: accountId(subject) });
-    if (person.refused === "nextcloud-write-fails") poison.add(subject);
     people.push(person);
     return person;
   }
@@ -217,27 +281,29 @@ test("500 people get through failures, kills and restarts: every accepted delive
     await Promise.all(Array.from({ length: SENDERS }, sender));
   }
 
+  /** Jobs that are tried again and again until they are done, or dead letters. */
+  const drained = () => until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
   const provisioned = (): number => people.filter(({ subject }) => nextcloud.user(accountId(subject))).length;
+  const lucky = (): Person[] => people.filter(({ refused }) => refused === undefined);
   function* arrivals(): Generator<string> {
-    for (let index = 0; index < PEOPLE; index += 1) {
-      const person = add(index);
+    for (const person of people) {
       yield delivery("user.created", userOf(person));
       // A plain user webhook may be served with groups that were read a minute ago: what is newer takes a hint of its own.
       if (person.groups.size > 0) yield membership("group.member.added", person, [...person.groups][0] ?? "");
     }
   }
+  const leavers = (): Person[] => lucky().slice(0, DEPARTURES);
   function* laterChanges(): Generator<string> {
-    const lucky = people.filter(({ refused }) => refused === undefined);
-    for (let index = 0; index < DEPARTURES; index += 1) yield change(lucky[index * 3] as Person, true);
+    for (const leaver of leavers()) yield change(leaver, true);
     for (let index = 0; index < LATER_CHANGES; index += 1) {
-      yield change(pick(lucky.filter(({ active }) => active)), false);
+      yield change(pick(lucky().filter(({ active }) => active)), false);
     }
   }
 
-  await pipeline.start();
-  // Ahead of what happens by chance: these writes never succeed.
-  const poisonous = ({ body }: RecordedRequest) => [...poison].some((subject) => body.includes(subject));
-  nextcloud.faults.add({ kind: "status", status: 500, match: poisonous });
+  await pipeline.start(AHEAD_MS.before);
+  const state = openState(soak.stateFolder);
+  const { queue, deadLetterQueue, ledger } = state;
+  for (let index = 0; index < PEOPLE; index += 1) oddForEver(add(index));
   const injected = {
     nextcloud: injectFaults(nextcloud, TROUBLES.nextcloud),
     clavex: injectFaults(clavex, TROUBLES.clavex),
@@ -245,27 +311,42 @@ test("500 people get through failures, kills and restarts: every accepted delive
   const sending = postAll(arrivals());
   await until(provisioned, (done) => done > PEOPLE / 4);
   await pipeline.end("SIGKILL");
-  await pipeline.start();
+  await pipeline.start(AHEAD_MS.ahead);
   await sending;
+  for (const [index, { subject }] of leavers().entries()) {
+    const isApplied = async () => (await ledger.subjects.get(SLUG, subject))?.applied !== undefined;
+    await until(isApplied, (yes) => yes);
+    const fault = UNREADABLE[index]?.(accountId(subject));
+    if (fault) nextcloud.faults.add(fault);
+  }
   const sendingMore = postAll(laterChanges());
   await until(provisioned, (done) => done > PEOPLE / 2);
   await pipeline.end("SIGTERM");
-  await pipeline.start();
+  await pipeline.start(AHEAD_MS.behind);
   await sendingMore;
   await until(provisioned, (done) => done > (PEOPLE * 3) / 4);
   await pipeline.end("SIGKILL");
   await pipeline.start();
+  await drained();
 
-  const state = openState(soak.stateFolder);
-  const { queue, deadLetterQueue, ledger } = state;
-  await until(queue.counts, ({ waiting, delayed, inFlight }) => waiting + delayed + inFlight === 0);
+  // What an operator does, or leaves to the schedule: by now only those are odd who stay so.
   const slugs = async () => [SLUG];
-  const letters = await createDeadLetters({ ledger, queue, deadLetterQueue, slugs }).list({});
+  const deadLetters = createDeadLetters({ ledger, queue, deadLetterQueue, slugs });
+  const before = await deadLetters.list({});
+  await soak.fullRun();
+  await drained();
+  await deadLetters.replay({}, { dryRun: false });
+  await drained();
+  const run = await soak.fullRun();
+  const letters = await deadLetters.list({});
   state.close();
 
   const lines = pipeline.lines();
   const worked = new Set(lines.flatMap(({ message, deliveryId }) => (message === "job" ? [deliveryId] : [])));
   const lost = [...accepted].filter((id) => !worked.has(id));
+  const enabled = people.filter(
+    ({ active, subject }) => !active && nextcloud.user(accountId(subject))?.enabled === true,
+  );
   const retries = lines.filter(({ message }) => message === "job failed").length;
   const counted = (counts: Map<string, number>): string =>
     [...counts].map(([name, count]) => `${name} ${count}`).join(", ");
@@ -277,12 +358,17 @@ test("500 people get through failures, kills and restarts: every accepted delive
       `  Nextcloud: ${counted(injected.nextcloud)}`,
       `  Clavex: ${counted(injected.clavex)}`,
       `pipeline killed 2 times, stopped and started once; ${retries} retries`,
+      `clock: a day ahead, then behind; dead letters before the full run and the replay: ${before.length}`,
       `dead letters: ${letters.length} (${letters.map(({ reason }) => reason).join(", ")})`,
-      `lost = ${lost.length}; ${Math.round((performance.now() - started) / 1000)} seconds`,
+      `lost = ${lost.length}, leavers enabled = ${enabled.length}; ${Math.round((performance.now() - started) / 1000)} seconds`,
     ].join("\n"),
   );
 
   expect(lost).toEqual([]);
+  expect(enabled).toEqual([]);
+  expect(run).toMatchObject({ held: undefined, heldLeaves: undefined });
+  const differing = new Set(run.report.differences.map(({ subject }) => subject));
+  expect(people.filter(({ subject, refused }) => !refused && differing.has(subject))).toEqual([]);
   const refused = people.flatMap(({ subject, refused: reason }) => (reason ? [{ subject, reason }] : []));
   const bySubject = (a: { subject: string }, b: { subject: string }) => (a.subject < b.subject ? -1 : 1);
   expect(letters.map(({ subject, reason }) => ({ subject, reason })).sort(bySubject)).toEqual(refused.sort(bySubject));

@@ -19,23 +19,42 @@ describe("a page of users that always fails because of one of them", () => {
     ["HTTP 500", 500, '{"error":"Internal Server Error"}'],
     ["a proxy's page", 403, "<html></html>"],
     ["an answer of another form", 200, '{"items":7}'],
-  ])("is read in smaller parts (%s): newcomers before it and leavers behind it are found, and nobody is deprovisioned by absence", async (_, status, body) => {
+  ])("is read in smaller parts (%s): newcomers before it and leavers behind it are found and worked on, and nobody is deprovisioned by absence", async (_, status, body) => {
     const company = withPipeline(await build());
     const person = (letter: string) => company.person({ email: `${letter}@acme.example` });
-    const [ada, odd, cy, dora] = ["a", "m", "x", "y"].map(person);
-    if (!ada || !odd || !cy || !dora) throw new Error("four people are needed");
+    const [ada, odd, cy, dora, eve] = ["a", "m", "x", "y", "z"].map(person);
+    if (!ada || !odd || !cy || !dora || !eve) throw new Error("five people are needed");
     await company.settle();
     breakListsWith(company, odd, status, body);
     const ben = person("b");
     company.clavex.suspend(company.slug, cy.id);
+    company.clavex.deleteUser(company.slug, eve.id);
     const run = await company.full();
     await company.work();
-    expect(run.held).toBeDefined();
+    expect(run.held).toMatchObject({ reason: "partial-read", holds: "unread" });
+    for (const leaver of [cy, eve]) expect(company.account(leaver)).toMatchObject({ enabled: false });
     expect(company.account(ben)).toMatchObject({ enabled: true });
     for (const each of [ada, odd, dora]) expect(company.account(each)).toMatchObject({ enabled: true });
-    company.clavex.faults.clear();
-    await company.full();
+  });
+
+  it("leaves those as they are who cannot be read alone either, until they can", async () => {
+    const company = withPipeline(await build());
+    const person = (letter: string) => company.person({ email: `${letter}@acme.example` });
+    const [odd, suspended, deleted, cy] = ["a", "x", "y", "z"].map(person);
+    if (!odd || !suspended || !deleted || !cy) throw new Error("four people are needed");
+    await company.settle();
+    breakListsWith(company, odd, 500, "");
+    const leavers = [suspended, deleted];
+    const isTheirs = ({ path }: RecordedRequest) => leavers.some(({ id }) => path.includes(id));
+    company.clavex.faults.add({ kind: "status", status: 500, match: isTheirs });
+    company.clavex.suspend(company.slug, suspended.id);
+    company.clavex.deleteUser(company.slug, deleted.id);
+    expect((await company.full()).held).toMatchObject({ reason: "partial-read", people: 2 });
     await company.work();
-    expect(company.account(cy)).toMatchObject({ enabled: false });
+    for (const each of [odd, suspended, deleted, cy]) expect(company.account(each)).toMatchObject({ enabled: true });
+    company.clavex.faults.clear();
+    expect((await company.full()).held).toBeUndefined();
+    await company.work();
+    for (const leaver of leavers) expect(company.account(leaver)).toMatchObject({ enabled: false });
   });
 });

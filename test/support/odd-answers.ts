@@ -13,7 +13,10 @@ export interface Replacement {
 export type Marks = readonly string[];
 
 /** A fault that replaces one field of every answer that matches, by a value of another JSON type. */
-export function oddField(replacement: Replacement, match: (request: RecordedRequest) => boolean = () => true): Fault {
+export function oddField(
+  replacement: Replacement,
+  match: (request: RecordedRequest) => boolean = () => true,
+): Extract<Fault, { kind: "changed" }> {
   return { kind: "changed", match, change: (answer) => changed(answer, (body) => replaceIn(body, replacement)) };
 }
 
