@@ -123,7 +123,12 @@ describe("reconcile, against a running pipeline", () => {
         sent: 0,
         waiting: 0,
         refused: 0,
-        held: { reason: "brake", people: 11, explanation: expect.stringMatching(/^11 people would lose access/) },
+        held: {
+          reason: "brake",
+          holds: "everybody",
+          people: 11,
+          explanation: expect.stringMatching(/^11 people would lose access/),
+        },
         unknown,
       },
     ]);
