@@ -1,4 +1,4 @@
-import type { Directory } from "../core/person.ts";
+import type { Directory, Person } from "../core/person.ts";
 import type { AdminApi } from "./admin-api.ts";
 import { createGroupMap } from "./group-map.ts";
 
@@ -16,11 +16,11 @@ export function createClavexDirectory(
     person: (subject) => api.user(subject),
     people: (unreadable) => api.users(undefined, unreadable),
     async findByEmail(email) {
-      for await (const page of api.users(email)) {
-        const user = page.find((each) => each.email.toLowerCase() === email.toLowerCase());
-        if (user) return user;
-      }
-      return undefined;
+      const wanted = email.toLowerCase();
+      const found: Person[] = [];
+      for await (const page of api.users(email))
+        found.push(...page.filter((each) => each.email.toLowerCase() === wanted));
+      return found;
     },
     groups: createGroupMap(api, relevant, now),
     groupList: () => api.groups(),

@@ -15,14 +15,13 @@ import { createGroupLookup } from "../provision/group-lookup.ts";
 import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
 import { describeOperations, desiredForMachines } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { requireOrganization } from "./organizations.ts";
-import { findPerson, requireDirectory } from "./people.ts";
+import { oneOrganization } from "./organizations.ts";
+import { findPerson, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
-import { CommandError } from "./report.ts";
 import { print, printJson, time } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
-  organization: string;
+  organization?: string;
   user: string;
   json?: boolean;
 }
@@ -33,8 +32,8 @@ export function explainCommand(): Command {
     .description(
       "Explains one person's account: its id, each group, the quota, what Nextcloud holds, what would be done.",
     )
-    .requiredOption("--organization <slug>", "the organization")
-    .requiredOption("--user <id|email>", "the person's subject (UUID) or e-mail address in Clavex")
+    .option("--organization <slug>", "the organization; needed where there are several")
+    .requiredOption(USER_OPTION, USER_HELP)
     .option("--json", "print JSON")
     .action(explain);
 }
@@ -55,13 +54,10 @@ async function explain(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
-    const organization = await requireOrganization(organizations, options.organization);
+    const organization = await oneOrganization(organizations, options.organization);
     const own = clients.of(organization);
     const { directory, everyGroup } = requireDirectory(own, organization.slug);
-    const found = await findPerson(directory, options.user);
-    if (!found)
-      throw new CommandError("Clavex has nobody with this e-mail address; give the UUID of a person who is gone");
-    const { subject, person } = found;
+    const { subject, person } = await findPerson(directory, options.user);
     // Every group, those too that the policy leaves out: somebody may ask why.
     const { value: map } = await everyGroup(Number.NEGATIVE_INFINITY);
     const names = person ? map.of(subject) : [];

@@ -2,6 +2,7 @@ import type { Organizations } from "../config/organizations.ts";
 import { Failure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { CommandError, report } from "./report.ts";
+import { clearReading, complain } from "./terminal.ts";
 
 /**
  * The organization of this slug.
@@ -28,6 +29,23 @@ function unknown(slug: string): never {
   throw new CommandError(`there is no organization ${slug}`);
 }
 
+/**
+ * The organization that a command works on: the one that was asked for, else the only one.
+ *
+ * @throws {CommandError} when it is not there, or none was asked for and there are several
+ */
+export async function oneOrganization(organizations: Organizations, asked: string | undefined): Promise<Organization> {
+  if (asked !== undefined) return requireOrganization(organizations, asked);
+  const slugs = await organizations.slugs();
+  const [only, ...others] = slugs;
+  if (only === undefined) throw new CommandError("there is no organization");
+  if (others.length > 0)
+    throw new CommandError(
+      `there are several organizations, name one: ${slugs.map((slug) => `--organization ${slug}`).join(", ")}`,
+    );
+  return requireOrganization(organizations, only);
+}
+
 /** What could not be done for an organization. */
 export interface OrganizationFailure {
   organization: string;
@@ -51,22 +69,10 @@ export async function eachOrganization(
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       clearReading();
-      console.error(`${slug}:`);
+      complain(`${slug}:`);
       report(error);
       failures.push({ organization: slug, error: error.message });
     }
   }
   return failures;
-}
-
-/** Shows on stderr how far the reading is, where that is a terminal. */
-export function reading(slug: string): (phase: string, count: number) => void {
-  return (phase, count) => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${slug}: ${phase}: ${count}`);
-  };
-}
-
-/** Clears that line for what comes next. */
-export function clearReading(): void {
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
 }

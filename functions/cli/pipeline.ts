@@ -8,6 +8,7 @@ import { findLocalPipeline } from "./local-pipeline.ts";
 import type { ConnectOptions, LocalOptions } from "./options.ts";
 import { CommandError } from "./report.ts";
 import { openSources, type Sources } from "./sources.ts";
+import { complain } from "./terminal.ts";
 
 /** What a pipeline keeps, whether it runs or not. */
 interface Parts {
@@ -93,7 +94,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
       startsPaused,
       deadLetters: createDeadLetters({ ledger, queue, deadLetterQueue, slugs: sources.organizations.slugs }),
       sayIfItWaits() {
-        if (stopped) console.error(`${stopped.finding.cause}: what was queued waits until it is started`);
+        if (stopped) complain(`${stopped.finding.cause}: what was queued waits until it is started`);
       },
       close,
     };

@@ -8,9 +8,9 @@ import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
 import { type UnknownAccounts, unknownAccounts } from "../reconcile/unknown.ts";
 import { describeDrift, desiredForMachines, MARKS } from "./describe.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
+import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { openForReading } from "./pipeline.ts";
-import { print, printJson } from "./terminal.ts";
+import { clearReading, print, printJson, reading } from "./terminal.ts";
 import { describeUnknown, unknownLine } from "./unknown.ts";
 
 interface Options extends ConnectOptions {

@@ -2,11 +2,11 @@ import { Command, InvalidArgumentError } from "commander";
 import { createClients } from "../clients.ts";
 import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { chosenSlugs, clearReading, eachOrganization, reading } from "./organizations.ts";
+import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { print, printJson } from "./terminal.ts";
+import { clearReading, print, printJson, reading } from "./terminal.ts";
 import { describeUnknown } from "./unknown.ts";
 
 interface Options extends ConnectOptions {

@@ -5,8 +5,8 @@ import { createContext } from "../doctor/context.ts";
 import { type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
 import { doctorOptions } from "./doctor-options.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { requireOrganization } from "./organizations.ts";
-import { findPerson, requireDirectory } from "./people.ts";
+import { oneOrganization } from "./organizations.ts";
+import { findPerson, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
 import { openPipeline } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { openSources } from "./sources.ts";
@@ -26,7 +26,7 @@ export function rehearseCommand(): Command {
       "Shows what a person's first login would make beside what the pipeline makes. Changes nothing. Exit code 1 when they differ.",
     )
     .option("--organization <slug>", "the organization; needed where there are several")
-    .requiredOption("--user <id|email>", "the person's subject (UUID) or e-mail address in Clavex")
+    .requiredOption(USER_OPTION, USER_HELP)
     .option(
       "--userinfo",
       "Nextcloud's config.php has enrich_login_id_token_with_userinfo: count the claims of /userinfo",
@@ -37,20 +37,15 @@ export function rehearseCommand(): Command {
 
 async function run(options: Options): Promise<void> {
   const { organizations, secrets } = await openSources(options);
-  const slugs = await organizations.slugs();
-  const slug = options.organization ?? (slugs.length === 1 ? slugs[0] : undefined);
-  if (slug === undefined) throw new CommandError(`--organization is needed; there are: ${slugs.join(", ")}`);
-  const organization = await requireOrganization(organizations, slug);
+  const organization = await oneOrganization(organizations, options.organization);
 
   const pipeline = await openPipeline(options);
   const context = createContext(await doctorOptions(organization, [], secrets, pipeline, undefined));
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
-    const { directory } = requireDirectory(clients.of(organization), slug);
-    const found = await findPerson(directory, options.user);
-    if (!found) throw new CommandError("Clavex has nobody with this e-mail address");
-    const { person } = found;
-    if (!person) throw new CommandError(`Clavex has nobody with the id ${found.subject}`);
+    const { directory } = requireDirectory(clients.of(organization), organization.slug);
+    const { subject, person } = await findPerson(directory, options.user);
+    if (!person) throw new CommandError(`--user: Clavex has nobody with the id ${subject}`);
     const { value: map } = await directory.groups(Number.NEGATIVE_INFINITY);
     const rehearsal = await rehearse(context, { person, map, userinfo: options.userinfo ?? false });
     if (options.json) printJson(rehearsal);

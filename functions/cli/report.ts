@@ -1,6 +1,9 @@
+import { CommanderError } from "commander";
 import { ConfigurationError, Failure } from "../core/failure.ts";
 import { printable } from "../core/text.ts";
 import { isSystemError, systemSentence, systemWords } from "../system-errors.ts";
+import { EXIT } from "./exit-codes.ts";
+import { complain } from "./terminal.ts";
 
 /** A command cannot continue: the message says what is wrong and what to do about it. */
 export class CommandError extends Error {
@@ -23,10 +26,16 @@ export function forStage(text: string): string {
   );
 }
 
+/** Ends the program after an error: those of the arguments, and the help, were printed already. */
+export function endWith(error: unknown): void {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else report(error);
+}
+
 /** Prints an error on stderr so that a person can act on it, and sets exit code 1. Only bugs get a stack trace. */
 export function report(error: unknown): void {
-  process.exitCode = 1;
-  for (const line of describe(error)) console.error(forStage(line));
+  process.exitCode = EXIT.failed;
+  for (const line of describe(error)) complain(forStage(line));
 }
 
 /** What happens when nobody reads the output any more. */

@@ -1,16 +1,76 @@
+import { styleText } from "node:util";
 import Table from "cli-table3";
 import { printable } from "../core/text.ts";
 
+/** A stream that a command writes to; the number of columns is known of terminals only. */
+export type Output = NodeJS.WritableStream & { columns?: number | undefined; isTTY?: boolean };
+
+/** What surrounds a command: where it writes to, and what time it is (milliseconds since the epoch). */
+export interface Surroundings {
+  out: Output;
+  err: Output;
+  now: () => number;
+}
+
+const around: Surroundings & { colour: boolean } = {
+  out: process.stdout,
+  err: process.stderr,
+  now: Date.now,
+  colour: true,
+};
+
+/**
+ * Lets commands of this process write elsewhere, or live at another time; for tests of what they print.
+ *
+ * @returns what takes it back
+ */
+export function surroundWith(other: Partial<Surroundings>): () => void {
+  const before = { ...around };
+  Object.assign(around, { colour: true, ...other });
+  return () => void Object.assign(around, before);
+}
+
+/** The time now, in milliseconds since the epoch. */
+export const now = (): number => around.now();
+
+/** From now on nothing is coloured, whatever the terminal takes: `--no-color`. */
+export function withoutColour(): void {
+  around.colour = false;
+}
+
+/** What a text is for its reader, told by a colour where the terminal takes one. Nothing is told by the colour alone. */
+export type Style = "good" | "bad" | "warning" | "quiet" | "strong";
+const FORMATS = { good: "green", bad: "red", warning: "yellow", quiet: "dim", strong: "bold" } as const;
+
+/** A text in a style, where stdout takes colours; NO_COLOR and FORCE_COLOR count. */
+export function paint(style: Style, text: string): string {
+  return around.colour ? styleText(FORMATS[style], text, { stream: around.out }) : text;
+}
+
 /** Prints a line on stdout. */
 export function print(line = ""): void {
-  console.log(line);
+  around.out.write(`${line}\n`);
 }
+
+/** Prints a line on stderr: errors, and what is said beside the output. */
+export function complain(line: string): void {
+  around.err.write(`${line}\n`);
+}
+
+const HELP_COLUMNS = 80;
+
+/** Where the help of commands goes, and how wide it is. */
+export const terminalOfHelp = {
+  writeOut: (text: string) => void around.out.write(text),
+  writeErr: (text: string) => void around.err.write(text),
+  getOutHelpWidth: () => around.out.columns ?? HELP_COLUMNS,
+  getErrHelpWidth: () => around.err.columns ?? HELP_COLUMNS,
+};
 
 /** Prints a value as JSON: with `--json`, stdout holds nothing else. */
 export function printJson(value: unknown): void {
   // JSON does not escape every character that a terminal interprets.
-  const json = JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n");
-  console.log(json);
+  print(JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n"));
 }
 
 function escapeControls(line: string): string {
@@ -19,11 +79,80 @@ function escapeControls(line: string): string {
   ).join("");
 }
 
-/** A table; control characters are stripped from its cells, and none is shortened. */
-export function table(head: string[], rows: (string | number | undefined)[][]): string {
-  const made = new Table({ head, style: { head: [], border: [] } });
-  for (const row of rows) made.push(row.map((cell) => printable(String(cell ?? ""))));
+/** A cell of a table; undefined is empty. */
+export type Cell = string | number | undefined | { text: string; style: Style };
+
+/** Narrower terminals get lists instead of tables. */
+const NARROWEST_TABLE = 100;
+
+/**
+ * A table that fits the terminal: its longest texts are wrapped between words, and where that does not do, or below 100 columns,
+ * it is a list, with the first cell of each row as the title and each other cell after its heading. Nothing is shortened,
+ * and control characters are stripped. Where the output is no terminal, nothing is wrapped.
+ */
+export function table(head: string[], rows: Cell[][]): string {
+  const { columns = Number.POSITIVE_INFINITY } = around.out;
+  const plain = rows.map((row) => head.map((_, index) => cellText(row[index])));
+  const widths = columns < NARROWEST_TABLE ? undefined : fittedWidths(head, plain, columns);
+  if (widths === undefined) return list(head, rows);
+  const options = { head, style: { head: [], border: [] } };
+  const made = new Table(widths === "natural" ? options : { ...options, colWidths: widths, wordWrap: true });
+  for (const row of rows) made.push(head.map((_, index) => painted(row[index])));
   return made.toString();
+}
+
+function cellText(cell: Cell): string {
+  return printable(String(typeof cell === "object" ? cell.text : (cell ?? "")));
+}
+
+function painted(cell: Cell): string {
+  return typeof cell === "object" ? paint(cell.style, cellText(cell)) : cellText(cell);
+}
+
+/** The widths of the columns as the library draws them, which knows how wide each character is. */
+function widthsOf(head: string[], rows: string[][]): number[] {
+  const drawn = new Table({ head, style: { head: [], border: [] } });
+  for (const row of rows) drawn.push(row);
+  const [border = ""] = drawn.toString().split("\n", 1);
+  return border
+    .slice(1, -1)
+    .split("┬")
+    .map(({ length }) => length);
+}
+
+/** Takes from the widest column until all of it fits; undefined where that would cut a word. */
+function fittedWidths(head: string[], rows: string[][], columns: number): number[] | "natural" | undefined {
+  const widths = widthsOf(head, rows);
+  const inWords = (text: string): string => text.replaceAll(/\s+/g, "\n");
+  const least = widthsOf(
+    head.map(inWords),
+    rows.map((row) => row.map(inWords)),
+  );
+  let excess = widths.reduce((sum, width) => sum + width + 1, 1) - columns;
+  if (excess <= 0) return "natural";
+  for (; excess > 0; excess -= 1) {
+    const spare = widths.map((width, index) => (width > (least[index] ?? 0) ? width : 0));
+    const widest = spare.indexOf(Math.max(...spare));
+    if (spare[widest] === 0) return undefined;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return widths;
+}
+
+function list(head: string[], rows: Cell[][]): string {
+  const width = Math.max(...head.slice(1).map(({ length }) => length));
+  return rows
+    .map(([title, ...cells]) =>
+      [
+        paint("strong", cellText(title)),
+        ...cells.flatMap((cell, index) => {
+          const heading = head[index + 1] ?? "";
+          if (cellText(cell) === "") return [];
+          return [heading === "" ? `  ${painted(cell)}` : `  ${heading.padEnd(width)}  ${painted(cell)}`];
+        }),
+      ].join("\n"),
+    )
+    .join("\n\n");
 }
 
 /** A time for people, in UTC to the second. */
@@ -38,20 +167,33 @@ export interface Progress {
 }
 
 export function progress(what: string, total: number): Progress {
-  const { stderr } = process;
+  const { err } = around;
   let done = 0;
   const draw = (): void => {
     const width = 30;
     const filled = total === 0 ? width : Math.min(width, Math.floor((done / total) * width));
-    stderr.write(`\r${what} [${"#".repeat(filled)}${"-".repeat(width - filled)}] ${done}/${total}`);
+    err.write(`\r${what} [${"#".repeat(filled)}${"-".repeat(width - filled)}] ${done}/${total}`);
   };
   return {
     advance(by = 1) {
       done += by;
-      if (stderr.isTTY) draw();
+      if (err.isTTY) draw();
     },
     end() {
-      if (stderr.isTTY) stderr.write("\n");
+      if (err.isTTY) err.write("\n");
     },
   };
+}
+
+/** Shows on stderr how far the reading is, where that is a terminal. */
+export function reading(slug: string): (phase: string, count: number) => void {
+  const { err } = around;
+  return (phase, count) => {
+    if (err.isTTY) err.write(`\r\x1b[K${slug}: ${phase}: ${count}`);
+  };
+}
+
+/** Clears that line for what comes next. */
+export function clearReading(): void {
+  if (around.err.isTTY) around.err.write("\r\x1b[K");
 }

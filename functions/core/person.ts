@@ -68,8 +68,8 @@ export interface Directory {
    * @param unreadable called for each who is listed and cannot be read; without a subject where that cannot be read either
    */
   people(unreadable?: (subject: string | undefined) => void): AsyncGenerator<Person[]>;
-  /** The person with this e-mail address, in any letter case. */
-  findByEmail(email: string): Promise<Person | undefined>;
+  /** The people with this e-mail address, in any letter case: more than one only in an odd directory. */
+  findByEmail(email: string): Promise<Person[]>;
   /**
    * Who is in which group.
    *

@@ -10,3 +10,8 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a
 export function printable(text: string): string {
   return text.replace(CONTROL, " ");
 }
+
+/** So many of something, in the right number: `1 person`, `2 people`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

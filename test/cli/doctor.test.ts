@@ -60,7 +60,7 @@ describe("clavex-nextcloud setup and doctor, with the running demo", () => {
     expect(code).toBe(0);
     expect(await cli("rehearse", "--user", "nobody@acme.example")).toMatchObject({
       code: 1,
-      output: expect.stringContaining("Clavex has nobody with this e-mail address"),
+      output: expect.stringContaining("Clavex has nobody with the e-mail address nobody@acme.example"),
     });
   });
 

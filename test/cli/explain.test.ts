@@ -157,7 +157,7 @@ describe("explain", () => {
     });
     expect(await explain(person.email)).toMatchObject({
       code: 1,
-      output: "Clavex has nobody with this e-mail address; give the UUID of a person who is gone\n",
+      output: `--user: Clavex has nobody with the e-mail address ${person.email}; of somebody who is gone, give the subject (UUID)\n`,
     });
 
     await provision();
@@ -218,7 +218,7 @@ describe("explain", () => {
 
   test.each([
     ["ada", /--user: ada is neither a UUID nor an e-mail address/],
-    ["nobody@acme.example", /Clavex has nobody with this e-mail address/],
+    ["nobody@acme.example", /Clavex has nobody with the e-mail address nobody@acme\.example/],
     ["../groups", /--user: \.\.\/groups is neither a UUID nor an e-mail address/],
   ])("--user %s is refused with a sentence", async (user, sentence) => {
     expect(await explain(user)).toMatchObject({ code: 1, output: expect.stringMatching(sentence) });

@@ -1,0 +1,57 @@
+import { Command, Option } from "commander";
+import { VERSION } from "../version.ts";
+import { acceptIdentityCommand } from "./accept-identity.ts";
+import { backupCommand, restoreCommand } from "./backup.ts";
+import { deadLettersCommand } from "./dead-letters.ts";
+import { demoCommand } from "./demo.ts";
+import { doctorCommand } from "./doctor.ts";
+import { explainCommand } from "./explain.ts";
+import { pauseCommand, resumeCommand } from "./pause.ts";
+import { planCommand } from "./plan.ts";
+import { provisionCommand } from "./provision.ts";
+import { reconcileCommand } from "./reconcile.ts";
+import { rehearseCommand } from "./rehearse.ts";
+import { sendCommand } from "./send.ts";
+import { setupCommand } from "./setup.ts";
+import { startCommand } from "./start.ts";
+import { terminalOfHelp, withoutColour } from "./terminal.ts";
+import { unknownCommand } from "./unknown.ts";
+
+/** Every command, as `clavex-nextcloud` reads it from its arguments. */
+export function createProgram(): Command {
+  const program = new Command("clavex-nextcloud")
+    .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
+    .version(VERSION, "-V, --version", "print the version")
+    .option("--no-color", "never colour the output; the environment variables NO_COLOR and FORCE_COLOR count too")
+    .showHelpAfterError("(add --help for the options)")
+    .addCommand(startCommand())
+    .addCommand(demoCommand())
+    .addCommand(sendCommand())
+    .addCommand(planCommand())
+    .addCommand(reconcileCommand())
+    .addCommand(pauseCommand())
+    .addCommand(resumeCommand())
+    .addCommand(explainCommand())
+    .addCommand(provisionCommand())
+    .addCommand(deadLettersCommand())
+    .addCommand(unknownCommand())
+    .addCommand(acceptIdentityCommand())
+    .addCommand(setupCommand())
+    .addCommand(doctorCommand())
+    .addCommand(rehearseCommand())
+    .addCommand(backupCommand())
+    .addCommand(restoreCommand());
+  for (const command of everyCommand(program)) {
+    command.exitOverride().configureOutput(terminalOfHelp);
+    // People write it where the other options are.
+    if (command !== program) command.addOption(new Option("--no-color").hideHelp());
+  }
+  return program.hook("preAction", (_program, action) => {
+    if ([program, action].some((each) => each.opts<{ color: boolean }>().color === false)) withoutColour();
+  });
+}
+
+/** A command and all below it. */
+export function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
