@@ -1,6 +1,8 @@
 import * as z from "zod";
 import { ConfigurationError } from "./failure.ts";
 import { groupId, hasRawIds, identitySchema, schemeOf } from "./identity.ts";
+import { type JsonProblem, jsonProblem } from "./json.ts";
+import { inWords } from "./problems.ts";
 import { InvalidQuota, parseQuota } from "./quota.ts";
 import { type Found, together } from "./together.ts";
 
@@ -11,23 +13,36 @@ export function isSlug(text: string): boolean {
   return SLUG.test(text);
 }
 
-const baseUrl = z.string().transform((text, context) => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const problem = baseUrlProblem(url);
-  if (url && problem === undefined) return url.href.replace(/\/+$/, "");
-  context.addIssue({ code: "custom", message: problem ?? "is not a URL" });
-  return z.NEVER;
-});
+/** The address of a server, alone: what people copy from the browser has a page of it behind. */
+const baseUrl = (server: "Clavex" | "Nextcloud") =>
+  z.string().transform((text, context) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    const problem = baseUrlProblem(url, server);
+    if (url && problem === undefined) return url.href.replace(/\/+$/, "");
+    context.addIssue({ code: "custom", message: problem ?? "is not a URL" });
+    return z.NEVER;
+  });
 
-function baseUrlProblem(url: URL | undefined): string | undefined {
-  if (!url) return "is not a URL, such as https://nextcloud.example.org";
-  if (url.username || url.password) return "must not hold credentials";
-  if (url.search || url.hash) return "must not have a query or a fragment";
-  if (url.protocol === "https:") return undefined;
-  const loopback =
-    url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(url.hostname);
-  if (url.protocol === "http:" && loopback) return undefined;
-  return "must be https: (http: only for this machine's loopback addresses)";
+/** Pages and routes of the servers, from where on they are no part of the address. */
+const PAGES = {
+  Clavex: /\/(?:api\/v\d+|[^/]+\/\.well-known)(?:\/.*)?$/,
+  Nextcloud: /\/(?:[a-z]+\.php|login|apps\/(?:dashboard|files|user_oidc)|settings\/[a-z]+)(?:\/.*)?$/,
+} as const;
+
+function baseUrlProblem(url: URL | undefined, server: keyof typeof PAGES): string | undefined {
+  if (!url) return "is not a URL: write one such as https://nextcloud.example.org";
+  if (url.username || url.password) return "must not hold credentials: remove what stands before the @";
+  const isPlain = url.protocol === "http:" && isLoopback(url);
+  if (url.protocol !== "https:" && !isPlain) return "must be https: (http: only for this machine's loopback addresses)";
+  const [path] = url.pathname.split(PAGES[server]);
+  const short = `${url.origin}${path}`.replace(/\/+$/, "");
+  if (path !== url.pathname) return `must be the address of ${server} alone: write "${short}"`;
+  if (url.search || url.hash) return `must not have a query or a fragment: write "${short}"`;
+  return undefined;
+}
+
+function isLoopback({ hostname }: URL): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
 }
 
 const REFERENCE = /^(?:ssm|env):[A-Za-z0-9_.-]+$/;
@@ -35,9 +50,15 @@ const secret = z
   .string()
   .regex(REFERENCE, 'must be a reference, never a secret itself: "ssm:NAME", or "env:NAME" on one machine');
 
+/** Most who write `0 GB` mean no limit, or no rule. */
+const NO_SPACE = 'would leave no space at all: write "none" for unlimited, "0 B" if no space is what you want';
+
 const quota = z.string().transform((text, context) => {
   try {
-    return parseQuota(text);
+    const quota = parseQuota(text);
+    if (quota !== 0 || /^0\s*B$/i.test(text.trim())) return quota;
+    context.addIssue({ code: "custom", message: NO_SPACE });
+    return z.NEVER;
   } catch (error) {
     if (!(error instanceof InvalidQuota)) throw error;
     context.addIssue({ code: "custom", message: error.message });
@@ -74,15 +95,15 @@ interface Neighbourhood {
 /** An organization's document: what docs/configuration.md describes, with every default filled in. */
 export const organizationSchema = z
   .strictObject({
-    slug: z.string().regex(SLUG, "must be a-z, 0-9 and -, at most 63 characters, not at the ends -"),
-    organizationId: z.guid("must be the organization's UUID in Clavex").toLowerCase(),
+    slug: z.string().regex(SLUG, { error: ({ input }) => slugProblem(String(input)) }),
+    organizationId: z.guid({ error: organizationIdProblem }).toLowerCase(),
     clavex: z.strictObject({
-      baseUrl,
+      baseUrl: baseUrl("Clavex"),
       webhookSecrets: z.array(secret),
       apiKey: secret.optional(),
     }),
     nextcloud: z.strictObject({
-      baseUrl,
+      baseUrl: baseUrl("Nextcloud"),
       username: text,
       password: secret,
       skeleton: z.enum(["default", "empty"]).default("default"),
@@ -94,7 +115,7 @@ export const organizationSchema = z
         managed: patterns.default(["*"]),
         never: patterns.default([]),
         always: z
-          .array(text.refine((gid) => gid.trim() !== ADMIN, "must not make everybody an administrator"))
+          .array(text.refine((gid) => gid.trim() !== ADMIN, "must not make everybody an administrator: remove it"))
           .default([]),
         prefix: z.string().default(""),
         adopt: z.array(text).default([]),
@@ -139,6 +160,11 @@ export const organizationSchema = z
     // Also when something else is wrong: all problems are reported together.
     when: () => true,
   })
+  .refine(hasNoSlugBehind, {
+    path: ["clavex", "baseUrl"],
+    message: "must be Clavex's address without the slug: remove it from the end",
+    when: () => true,
+  })
   .refine(learnsOfChanges, {
     path: ["clavex", "webhookSecrets"],
     message: "needs at least one reference, or clavex.apiKey: without both nobody's changes are ever seen",
@@ -148,6 +174,26 @@ export const organizationSchema = z
     ...document,
     reservedPrefixes: [],
   }));
+
+function slugProblem(slug: string): string {
+  const written = slug.trim().toLowerCase();
+  return isSlug(written)
+    ? `must be in small letters: write "${written}"`
+    : "must be of a-z, 0-9 and -, at most 63 characters, without a - at its ends";
+}
+
+function organizationIdProblem({ input }: { input?: unknown }): string {
+  const problem = input === undefined ? "is missing: write" : "must be";
+  return `${problem} the organization's UUID in Clavex, such as "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10"; setup looks it up`;
+}
+
+/** The address of a page of Clavex has it, and so has the issuer. Sees documents in which other things are wrong, too. */
+function hasNoSlugBehind(document: unknown): boolean {
+  const { slug, clavex } = isRecord(document) ? document : {};
+  const { baseUrl: url } = isRecord(clavex) ? clavex : {};
+  if (typeof slug !== "string" || typeof url !== "string" || !URL.canParse(url)) return true;
+  return !new URL(url).pathname.replace(/\/+$/, "").endsWith(`/${slug}`);
+}
 
 /** Deliveries or reconciliation. Sees documents in which other things are wrong, too. */
 function learnsOfChanges(document: unknown): boolean {
@@ -219,32 +265,36 @@ export function parseOrganization(
   document: OrganizationDocument,
   secrets: SecretScheme,
 ): { organization: Organization; problems?: never } | { problems: string[]; organization?: never } {
-  let json: unknown;
-  try {
-    json = JSON.parse(document.text);
-  } catch (error) {
-    return { problems: [`${document.source}: is not JSON${position(error)}`] };
-  }
-  const result = organizationSchema.safeParse(json);
-  const problems = [...(result.error?.issues.map(describe) ?? []), ...foreignReferences(json, secrets)];
+  const unreadable = jsonProblem(document.text);
+  if (unreadable) return { problems: [`${document.source}: ${told(unreadable)}`] };
+  const json: unknown = JSON.parse(document.text);
+  const result = organizationSchema.safeParse(json, { error: inWords });
+  const problems = [...withoutFollowing(result.error?.issues ?? []).map(describe), ...foreignReferences(json, secrets)];
   if (!result.success || problems.length > 0) {
     return { problems: problems.map((problem) => `${document.source}: ${problem}`) };
   }
   return { organization: result.data };
 }
 
-function describe(issue: z.core.$ZodIssue): string {
-  const path = issue.path.map(String).join(".");
-  if (issue.code === "unrecognized_keys") {
-    return `${path === "" ? "" : `${path}: `}unknown key ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}`;
-  }
-  return path === "" ? issue.message : `${path}: ${issue.message}`;
+/** Line and column as editors count them. */
+function told({ line, column, duplicate, message }: JsonProblem): string {
+  const place = `(line ${line}, column ${column})`;
+  return duplicate === undefined ? `is not JSON ${place}: ${message}` : `${duplicate}: ${message} ${place}`;
 }
 
-/** Where a JSON error is. Not its message: that quotes the text, in which somebody may have put a secret. */
-function position(error: unknown): string {
-  const match = error instanceof Error ? /\(line \d+ column \d+\)/.exec(error.message) : null;
-  return match ? ` ${match[0]}` : "";
+/** Leaves out keys that are missing only because they are misspelt: that is said already. */
+function withoutFollowing(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  const meant = new Set(
+    issues.flatMap(({ code, path, message }) => {
+      const near = code === "unrecognized_keys" ? /did you mean "(.+)"/.exec(message)?.[1] : undefined;
+      return near === undefined ? [] : [[...path, near].join(".")];
+    }),
+  );
+  return issues.filter(({ code, path }) => code === "unrecognized_keys" || !meant.has(path.join(".")));
+}
+
+function describe({ path, message }: z.core.$ZodIssue): string {
+  return path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`;
 }
 
 /** References that are well formed, but cannot be read where this runs. */

@@ -147,7 +147,7 @@ describe("a start goes on", () => {
   test("where one organization's document is wrong, and says what is", async () => {
     await configure({ acme: documentOf("acme"), beta: { ...documentOf("beta"), colour: "red" } });
     const lines = (await outputOf(startConfigured())).join("\n");
-    expect(lines).toContain('beta.json: unknown key "colour"');
+    expect(lines).toContain('beta.json: unknown key "colour": remove it');
     expect(lines).toContain("webhook of acme: ");
     expect(lines).not.toContain("webhook of beta: ");
   });

@@ -170,7 +170,7 @@ describe("an unknown key", () => {
       { ...EXAMPLE, reconcile: { maxDeprovisions: { colour: "red" } } },
     ],
   ])("is refused: %s", (problem, document) => {
-    expect(problemsOf(document)).toEqual([`${problem} "colour"`]);
+    expect(problemsOf(document)).toEqual([`${problem} "colour": remove it`]);
   });
 
   it("is refused even where it is a prototype's", () => {

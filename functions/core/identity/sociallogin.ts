@@ -4,7 +4,7 @@ import type { Scheme } from "./scheme.ts";
 
 export const socialLoginSchema = z.strictObject({
   scheme: z.literal("sociallogin"),
-  providerName: z.string().regex(/^[A-Za-z0-9_.@-]+$/),
+  providerName: z.string().regex(/^[A-Za-z0-9_.@-]+$/, "must be of letters, digits and _ . @ -, as sociallogin has it"),
 });
 
 /** Accounts of core, found at login by the app sociallogin. */
