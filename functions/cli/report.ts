@@ -10,6 +10,11 @@ export class CommandError extends Error {
   override name = "CommandError";
 }
 
+/** Somebody ended the command from the keyboard: nothing is said, and the exit code is that of Ctrl-C. */
+export class Interrupted extends Error {
+  override name = "Interrupted";
+}
+
 let stage: string | undefined;
 
 /** From now on what is said works on this stage. */
@@ -32,9 +37,13 @@ export function endWith(error: unknown): void {
   else report(error);
 }
 
-/** Prints an error on stderr so that a person can act on it, and sets exit code 1. Only bugs get a stack trace. */
+/**
+ * Prints an error on stderr so that a person can act on it, and sets exit code 1; of Ctrl-C only the code, 130. Only bugs get a
+ * stack trace.
+ */
 export function report(error: unknown): void {
-  process.exitCode = EXIT.failed;
+  process.exitCode = error instanceof Interrupted ? EXIT.interrupted : EXIT.failed;
+  if (error instanceof Interrupted) return;
   for (const line of describe(error)) complain(forStage(line));
 }
 

@@ -17,7 +17,7 @@ import {
 } from "./doctor-options.ts";
 import type { ConnectOptions } from "./options.ts";
 import type { OpenPipeline } from "./pipeline.ts";
-import { askFor, hidden } from "./prompt.ts";
+import { askFor, canAsk, hidden } from "./prompt.ts";
 import { CommandError } from "./report.ts";
 import { print } from "./terminal.ts";
 
@@ -65,7 +65,7 @@ export async function readConfigured(
 /** Whether somebody can log in to Clavex in this run: then nobody has to know the organization's UUID. */
 function canLogIn(options: SetupOptions, slug: string): boolean {
   if (process.env[ADMIN_TOKEN]) return false;
-  return canAsk(options) || loginOfEnvironment(slug) !== undefined;
+  return isAsked(options) || loginOfEnvironment(slug) !== undefined;
 }
 
 /** The answers: from the options, else what is configured, else asked for, where there is somebody to ask. */
@@ -82,7 +82,7 @@ export async function ask(
     suggestion = "",
   ): Promise<string> => {
     if (given !== undefined) return given;
-    const reply = canAsk(options) ? await askFor(`${question}${suggestion && ` [${suggestion}]`}: `) : suggestion;
+    const reply = isAsked(options) ? await askFor({ message: `${question}:`, suggestion }) : suggestion;
     const value = reply === "" ? suggestion : reply;
     if (value === "") missing.push(flag);
     return value;
@@ -171,8 +171,8 @@ export async function findAdministrator(
   const credentials = given ? undefined : await findCredentials(options, answers);
   if (credentials === undefined) {
     const organizationId = await requireOrganizationId(options, answers);
-    if (given || !canAsk(options)) return { token: given, organizationId };
-    const token = await hidden("Clavex administrator's token (empty: the steps in Clavex are left to you): ");
+    if (given || !isAsked(options)) return { token: given, organizationId };
+    const token = await hidden("Clavex administrator's token (empty: the steps in Clavex are left to you):");
     return { token: token || undefined, organizationId };
   }
   const { token, organizationId: own } = await logIn({ pool, baseUrl: answers.clavexUrl }, credentials);
@@ -187,7 +187,7 @@ export async function findAdministrator(
 
 /** The UUID where no login tells it: given, or asked for now. */
 async function requireOrganizationId(options: SetupOptions, { organizationId }: Answers): Promise<string> {
-  const asked = async () => (canAsk(options) ? askFor("UUID of the organization in Clavex: ") : "");
+  const asked = async () => (isAsked(options) ? askFor({ message: "UUID of the organization in Clavex:" }) : "");
   const id = (organizationId || (await asked())).toLowerCase();
   if (!UUID.test(id)) throw new CommandError("setup needs --organization-id, the UUID of the organization in Clavex");
   return id;
@@ -200,13 +200,14 @@ async function findCredentials(options: SetupOptions, { slug, clavexUrl }: Answe
   const { adminOrganization: own = slug } = options;
   const given = loginOfEnvironment(own);
   if (given) return given;
-  if (!canAsk(options)) return undefined;
+  if (!isAsked(options)) return undefined;
   print(
     `Setup logs in to ${clavexUrl} as an administrator, for this run only: nothing of it is kept. Leave the e-mail address empty to give a token instead.`,
   );
-  const email = process.env[ADMIN_EMAIL] || (await askFor("Administrator's e-mail address in Clavex: "));
+  const email = process.env[ADMIN_EMAIL] || (await askFor({ message: "Administrator's e-mail address in Clavex:" }));
   if (email === "") return undefined;
-  const ownSlug = options.adminOrganization ?? ((await askFor(`Slug of their organization [${own}]: `)) || own);
+  const ownSlug =
+    options.adminOrganization ?? (await askFor({ message: "Slug of their organization:", suggestion: own }));
   return {
     slug: ownSlug,
     email,
@@ -220,9 +221,9 @@ async function findCredentials(options: SetupOptions, { slug, clavexUrl }: Answe
  * @throws {CommandError} when there is nobody to ask, or no answer
  */
 export async function askSecret(options: SetupOptions, what: string, variable: string): Promise<string> {
-  const value = canAsk(options) ? await hidden(`${what}: `) : "";
+  const value = isAsked(options) ? await hidden(`${what}:`) : "";
   if (value !== "") return value;
   throw new CommandError(`${what} is missing: put it into the environment variable ${variable}`);
 }
 
-const canAsk = ({ yes }: SetupOptions): boolean => !yes && process.stdin.isTTY === true;
+const isAsked = ({ yes }: SetupOptions): boolean => !yes && canAsk();

@@ -18,7 +18,7 @@ import { jsonLog, type Log } from "../telemetry/log.ts";
 import { demoFolder, demo as loadDemo, makeDemoFolder } from "./demo-organization.ts";
 import { askBeforeFirstStart } from "./first-start.ts";
 import { type LocalOptions, organizationsOption, stateOption } from "./options.ts";
-import { askFor } from "./prompt.ts";
+import { askWhether, canAsk } from "./prompt.ts";
 import { whenOutputCloses } from "./report.ts";
 import { ENVIRONMENT_FILE } from "./setup-answers.ts";
 import { startChecks } from "./start-checks.ts";
@@ -242,14 +242,14 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
 /** On a terminal somebody can look at the plan before a new organization begins; a service starts unattended. */
 async function askFirst({ state, yes }: Options, organizations: Organizations, tell: Tell): Promise<void> {
   // While a pipeline runs on the folder, this one will not.
-  if (yes || !process.stdin.isTTY || isLocked(state)) return;
+  if (yes || !canAsk() || isLocked(state)) return;
   const { ledger, close } = openState(state);
   try {
     const paused = await askBeforeFirstStart(organizations, ledger, async (slug) => {
       tell(
         `${slug} is new here: "clavex-nextcloud plan" shows what will change in Nextcloud, and changes nothing itself.`,
       );
-      return /^y(es)?$/i.test(await askFor(`Let ${slug} begin now? [y/N] `));
+      return askWhether(`Let ${slug} begin now?`);
     });
     for (const slug of paused)
       tell(`${slug} is paused: look at the plan, then: clavex-nextcloud resume --organization ${slug}`);
