@@ -112,6 +112,17 @@ const MIGRATIONS = [
     receive_count INTEGER NOT NULL
   );
   `,
+  `
+  CREATE TABLE activity (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    organization TEXT NOT NULL,
+    subject TEXT,
+    result TEXT NOT NULL,
+    item TEXT NOT NULL
+  );
+  CREATE INDEX activity_of_subject ON activity (subject) WHERE subject IS NOT NULL;
+  CREATE INDEX activity_of_result ON activity (result);
+  `,
 ];
 
 /**

@@ -70,6 +70,8 @@ export class ClavexNextcloudStack extends Stack {
     this.#output(OUTPUTS.deadLetterQueueUrl, jobs.deadLetterQueue.queueUrl, "Messages that no worker could read");
     this.#output(OUTPUTS.tableName, ledger.table.tableName, "The ledger");
     this.#output(OUTPUTS.startsPaused, String(!settings.autostart), "Whether new organizations wait for resume");
+    const logGroups = functions.all.map(({ logGroup }) => logGroup.logGroupName);
+    this.#output(OUTPUTS.logGroups, logGroups.join(","), "Where the functions log; what the command activity reads");
     this.#output("ReceiveFunction", functions.receive.handler.functionName, "The webhook endpoint's function");
     this.#output("ProvisionFunction", functions.provision.handler.functionName, "The queue consumer");
     this.#output("ReconcileFunction", functions.reconcile.handler.functionName, "The reconciliation");

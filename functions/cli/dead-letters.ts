@@ -1,7 +1,7 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { printable } from "../core/text.ts";
 import { type DeadLetter, type Filter, type RunOptions, type Summary, whyItStays } from "../replay/dead-letters.ts";
-import { type ConnectOptions, withConnection } from "./options.ts";
+import { type ConnectOptions, parseCount, parseTime, withConnection } from "./options.ts";
 import { chosenSlugs } from "./organizations.ts";
 import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
@@ -53,24 +53,12 @@ function withFilter(command: Command): Command {
     .option("--reason <code>", "only with this reason, such as nextcloud-ocs-101")
     .option("--since <time>", "only last refused at this time or later (such as 2026-11-23T08:00Z)", parseTime)
     .option("--until <time>", "only last refused at this time or earlier", parseTime)
-    .option("--limit <number>", "at most so many", parseLimit)
+    .option("--limit <number>", "at most so many", parseCount)
     .option("--json", "print JSON");
 }
 
 function withChange(command: Command): Command {
   return withFilter(command).option("--dry-run", "only show which ones are meant").option("--yes", "do not ask");
-}
-
-function parseTime(text: string): number {
-  const milliseconds = Date.parse(text);
-  if (Number.isNaN(milliseconds)) throw new InvalidArgumentError("must be a time such as 2026-11-23T08:00Z");
-  return milliseconds;
-}
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1) throw new InvalidArgumentError("must be a number from 1 upwards");
-  return limit;
 }
 
 function filterOf({ organization, user, event, reason, since, until, limit }: Options): Filter {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { speakOfStage } from "./report.ts";
 
 /** Where a local pipeline keeps its configuration and state; named as for `npm start`. */
@@ -28,6 +28,20 @@ export function withConnection(command: Command): Command {
     .hook("preAction", (_command, action) => speakOfStage(action.opts<{ stage?: string }>().stage))
     .addOption(organizationsOption())
     .addOption(stateOption());
+}
+
+/** An option that is a time, in milliseconds since the epoch. */
+export function parseTime(text: string): number {
+  const milliseconds = Date.parse(text);
+  if (Number.isNaN(milliseconds)) throw new InvalidArgumentError("must be a time such as 2026-11-23T08:00Z");
+  return milliseconds;
+}
+
+/** An option that says how many. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count > 0) return count;
+  throw new InvalidArgumentError("must be a number from 1 upwards");
 }
 
 /** Reads secrets that were put into `.env` in this folder, as `npm start` does; existing values are kept. */

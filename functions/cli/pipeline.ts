@@ -1,3 +1,4 @@
+import type { ActivityLog, RecordActivity } from "../activity/activity-log.ts";
 import type { PipelineView } from "../doctor/context.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Running } from "../local/running.ts";
@@ -15,6 +16,8 @@ interface Parts {
   queue: Queue;
   deadLetterQueue: DeadLetterQueue;
   ledger: Ledger;
+  /** What happened lately. On AWS the functions' own logs are what is read, and nothing is recorded. */
+  activities: ActivityLog & { record: RecordActivity };
 }
 
 /** Why nobody works on what is queued. */
@@ -40,10 +43,14 @@ export interface OpenPipeline {
   close(): Promise<void>;
 }
 
+/** What commands that only read work with. */
+export interface Reading extends Sources, Parts {
+  startsPaused: boolean;
+  stopped?: Stopped | undefined;
+}
+
 /** What commands that change something work with. */
-export interface Connection extends Sources {
-  ledger: Ledger;
-  queue: Queue;
+export interface Connection extends Sources, Pick<Parts, "ledger" | "queue" | "activities"> {
   deadLetters: DeadLetters;
   startsPaused: boolean;
   /** Says on stderr that nobody works on what the command has queued, if so. */
@@ -87,10 +94,11 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   return withSources(options, async (sources) => {
     const { stopped, parts, startsPaused = false, close } = await openPipeline(options);
     if (!parts) throw stopped?.error;
-    const { ledger, queue, deadLetterQueue } = parts;
+    const { ledger, queue, deadLetterQueue, activities } = parts;
     return {
       ledger,
       queue,
+      activities,
       startsPaused,
       deadLetters: createDeadLetters({ ledger, queue, deadLetterQueue, slugs: sources.organizations.slugs }),
       sayIfItWaits() {
@@ -101,16 +109,14 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   });
 }
 
-/** The sources and the ledger, for commands that only read; before the first start on this machine the ledger is empty. */
-export async function openForReading(
-  options: ConnectOptions,
-): Promise<Sources & { ledger: Ledger; startsPaused: boolean }> {
+/** The sources and what the pipeline keeps, for commands that only read; before the first start on this machine it is empty. */
+export async function openForReading(options: ConnectOptions): Promise<Reading> {
   return withSources(options, async () => {
     const { stopped, parts, startsPaused = false, close } = await openPipeline(options);
-    if (parts) return { ledger: parts.ledger, startsPaused, close };
+    if (parts) return { ...parts, stopped, startsPaused, close };
     if (options.stage !== undefined) throw stopped?.error;
     const empty = openState(undefined);
-    return { ledger: empty.ledger, startsPaused, close: async () => empty.close() };
+    return { ...empty, stopped, startsPaused, close: async () => empty.close() };
   });
 }
 

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { VERSION } from "../version.ts";
 import { acceptIdentityCommand } from "./accept-identity.ts";
+import { activityCommand } from "./activity.ts";
 import { backupCommand, restoreCommand } from "./backup.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     .addCommand(sendCommand())
     .addCommand(planCommand())
     .addCommand(reconcileCommand())
+    .addCommand(activityCommand())
     .addCommand(pauseCommand())
     .addCommand(resumeCommand())
     .addCommand(explainCommand())

@@ -1,7 +1,8 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
+import { recording } from "../activity/recorder.ts";
 import { createClients } from "../clients.ts";
 import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
-import { type ConnectOptions, withConnection } from "./options.ts";
+import { type ConnectOptions, parseCount, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
@@ -39,17 +40,11 @@ export function reconcileCommand(): Command {
     )
     .option("--organization <slug>", "only this organization")
     .option("--light", "read only Clavex, and compare with what was applied last")
-    .option("--allow-deprovisions <number>", "let so many people more than the brake's limit lose access", parseNumber)
-    .option("--allow-leaves <number>", "let so many people more than the brake's limit lose a group", parseNumber)
+    .option("--allow-deprovisions <number>", "let so many people more than the brake's limit lose access", parseCount)
+    .option("--allow-leaves <number>", "let so many people more than the brake's limit lose a group", parseCount)
     .option("--yes", "do not ask")
     .option("--json", "print JSON")
     .action(reconcile);
-}
-
-function parseNumber(text: string): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number > 0) return number;
-  throw new InvalidArgumentError("must be a number from 1 upwards");
 }
 
 async function reconcile(options: Options): Promise<void> {
@@ -66,7 +61,12 @@ async function reconcile(options: Options): Promise<void> {
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
   const counters = { count: () => undefined, measure: () => undefined, flush: () => undefined };
-  const run = createReconcile({ ...connection, clients, log: silent, counters });
+  const run = createReconcile({
+    ...connection,
+    clients,
+    log: recording(silent, connection.activities.record),
+    counters,
+  });
   try {
     const slugs = await chosenSlugs(connection.organizations, options.organization);
     const runs: ({ organization: string; result: Run["result"] } & Omit<CompletedRun, "result" | "report">)[] = [];

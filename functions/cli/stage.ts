@@ -1,6 +1,7 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { SSMClient } from "@aws-sdk/client-ssm";
+import type { ActivityLog } from "../activity/activity-log.ts";
 import { OUTPUTS, stackName } from "../config/deployment.ts";
 import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
@@ -69,19 +70,48 @@ export async function openStage(stage: string): Promise<OpenPipeline> {
     const names = missing.map((name) => OUTPUTS[name]).join(", ");
     throw new CommandError(`the stack ${stackName(stage)} has no output ${names}: deploy it again`);
   }
+  const { activities, close: closeActivities } = stageActivities(stage, outputs.logGroups);
   const [sqs, dynamodb, ssm] = [new SQSClient(), new DynamoDBClient(), new SSMClient()];
   return {
     parts: {
       queue: stamped(createSqsQueue(sqs, queueUrl), configurationsOf(organizationsFromParameters(ssm, stage))),
       deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
       ledger: createLedger(dynamoDbTable(dynamodb, tableName)),
+      activities: { ...activities, record: () => undefined },
     },
     webhookBaseUrl,
     startsPaused: outputs.startsPaused === "true",
     async close() {
+      await closeActivities();
       sqs.destroy();
       dynamodb.destroy();
       ssm.destroy();
     },
+  };
+}
+
+/** The activities that the functions of a stage have logged; its client is loaded when somebody asks. */
+function stageActivities(
+  stage: string,
+  logGroups: string | undefined,
+): { activities: ActivityLog; close(): Promise<void> } {
+  let opened: ReturnType<typeof open> | undefined;
+  async function open() {
+    if (!logGroups) throw new CommandError(`the stack ${stackName(stage)} has no output LogGroups: deploy it again`);
+    const { CloudWatchLogsClient } = await import("@aws-sdk/client-cloudwatch-logs");
+    const { createCloudWatchActivities } = await import("../activity/cloudwatch.ts");
+    const client = new CloudWatchLogsClient();
+    return { client, log: createCloudWatchActivities(client, logGroups.split(",")) };
+  }
+  async function log(): Promise<ActivityLog> {
+    opened ??= open();
+    return (await opened).log;
+  }
+  return {
+    activities: {
+      last: async (filter, most) => (await log()).last(filter, most),
+      after: async (next, filter) => (await log()).after(next, filter),
+    },
+    close: async () => (await opened?.catch(() => undefined))?.client.destroy(),
   };
 }

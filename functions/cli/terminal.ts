@@ -73,6 +73,11 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n"));
 }
 
+/** Prints a value as one line of JSON, for lists that have no end. */
+export function printJsonLine(value: unknown): void {
+  print(escapeControls(JSON.stringify(value)));
+}
+
 function escapeControls(line: string): string {
   return Array.from(line, (character) =>
     printable(character) === character ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -27,6 +27,7 @@ export const OUTPUTS = {
   tableName: "TableName",
   webhookBaseUrl: "WebhookBaseUrl",
   startsPaused: "StartsPaused",
+  logGroups: "LogGroups",
 } as const;
 
 /** Where CloudWatch keeps the counts of all stages: the functions write them, the alarms and the dashboard read them. */

@@ -145,7 +145,7 @@ const VISIBLE = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cf}\u2800]/
 const LEADING_JOINERS = /^[\u200c\u200d]+/;
 
 /** First and last name; without both the e-mail address, because user_oidc would show the account id. */
-function displayName({ firstName, lastName, email }: Traits): string {
+export function displayName({ firstName, lastName, email }: Traits): string {
   const name = `${firstName} ${lastName}`
     .replace(CONTROL, " ")
     .replace(DIRECTION_MARK, "")

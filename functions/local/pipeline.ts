@@ -1,4 +1,5 @@
 import type { Hono } from "hono";
+import { recording } from "../activity/recorder.ts";
 import { type ClientsOptions, createClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
@@ -75,9 +76,10 @@ const IDLE_POLL_MS = 50;
  * @throws {DatabaseUnavailable} when the disk is full
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
-  const { organizations, secrets, log, visibilitySeconds = VISIBILITY_SECONDS } = options;
+  const { organizations, secrets, visibilitySeconds = VISIBILITY_SECONDS } = options;
   const state = openLockedState(options);
-  const { queue, ledger } = state;
+  const { queue, ledger, activities } = state;
+  const log = recording(options.log, activities.record);
   const metrics = createMetrics();
   const { counters } = metrics;
   const clients = createClients({
@@ -150,13 +152,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     ledger,
     queue,
     reconcile,
-    async idle() {
-      for (;;) {
-        const { waiting, delayed, inFlight } = await queue.counts();
-        if (waiting + delayed + inFlight === 0) return;
-        await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
-      }
-    },
+    idle: () => untilEmpty(queue),
     async stop() {
       await Promise.all([webs.endpoint.close(), webs.admin?.close()]);
       await stopSchedule();
@@ -166,6 +162,14 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       state.close();
     },
   };
+}
+
+async function untilEmpty(queue: Pick<Queue, "counts">): Promise<void> {
+  for (;;) {
+    const { waiting, delayed, inFlight } = await queue.counts();
+    if (waiting + delayed + inFlight === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
+  }
 }
 
 type Fetch = WebOptions["fetch"];

@@ -1,5 +1,6 @@
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { type ActivityRing, createActivityRing } from "../activity/ring.ts";
 import { ConfigurationError, Failure } from "../core/failure.ts";
 import { DATABASE_FILE, openDatabase } from "../database.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
@@ -14,6 +15,7 @@ export interface State {
   queue: Queue & Releasable;
   deadLetterQueue: DeadLetterQueue;
   ledger: Ledger;
+  activities: Pick<ActivityRing, "record" | "last" | "after">;
   /** @throws {ConfigurationError} when any part of the file is damaged */
   check(): void;
   /**
@@ -38,10 +40,12 @@ export const VISIBILITY_SECONDS = 30;
 export function openState(folder: string | undefined, visibilitySeconds = VISIBILITY_SECONDS): State {
   const database = openDatabase(folder);
   const table = sqliteTable(database);
+  const activities = createActivityRing(database);
   return {
     queue: createSqliteQueue(database, { visibilitySeconds }),
     deadLetterQueue: createSqliteDeadLetterQueue(database),
     ledger: createLedger(table),
+    activities,
     check: database.check,
     async probe() {
       await table.put(PROBE, { at: Date.now() }, ALWAYS).catch((error) => {
@@ -49,7 +53,10 @@ export function openState(folder: string | undefined, visibilitySeconds = VISIBI
         throw error instanceof Error && error.cause instanceof Failure ? error.cause : error;
       });
     },
-    close: database.close,
+    close() {
+      activities.flush();
+      database.close();
+    },
   };
 }
 

@@ -54,11 +54,12 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
       return { status: 503, body: { error: "try again later" } };
     });
     if (outcome.status === 503) c.header("Retry-After", RETRY_AFTER_SECONDS);
-    const { deliveryId, event } = outcome.hint ?? {};
+    const { hint } = outcome;
+    const subject = hint?.concerns === "subject" ? hint.subject : undefined;
     const milliseconds = Math.round(performance.now() - started);
-    // Unauthenticated requests are not logged: that would be a way to fill the log.
-    if (!outcome.unauthenticated)
-      log.info("delivery", { organization: slug, deliveryId, event, ...outcome.body, milliseconds });
+    const told = { deliveryId: hint?.deliveryId, event: hint?.event, subject, ...outcome.body, milliseconds };
+    // Unauthenticated requests are not logged: that would be a way to fill the log. What failed was told before.
+    if (!outcome.unauthenticated && outcome.status !== 503) log.info("delivery", { organization: slug, ...told });
     return c.json(outcome.body, outcome.status);
   });
   app.all("/webhooks/clavex/:organization", (c) => c.json({ error: "method not allowed" }, 405, { Allow: "POST" }));

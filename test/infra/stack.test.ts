@@ -492,6 +492,7 @@ describe("the stack", () => {
       "AlarmTopic",
       "DashboardUrl",
       "DeadLetterQueueUrl",
+      "LogGroups",
       "ProvisionFunction",
       "QueueUrl",
       "ReceiveFunction",

@@ -863,6 +863,7 @@ describe("the log", () => {
           organization: "acme",
           deliveryId: "logged",
           event: "user.updated",
+          subject: USER.id,
           status: "queued",
           milliseconds: expect.any(Number),
         },

@@ -1,0 +1,100 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { uuidSchema } from "../clavex/user.ts";
+import { createClients } from "../clients.ts";
+import { ACTIVITY_RESULTS, type Activity, type ActivityResult, activityInWords } from "../core/activity.ts";
+import { printable } from "../core/text.ts";
+import { followActivities } from "../operator/activity.ts";
+import { createNames, type Names, type Somebody } from "../operator/names.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { type ConnectOptions, parseCount, parseTime, withConnection } from "./options.ts";
+import { chosenSlugs } from "./organizations.ts";
+import { personLabel } from "./people.ts";
+import { openForReading } from "./pipeline.ts";
+import { print, printJsonLine, time } from "./terminal.ts";
+
+interface Options extends ConnectOptions {
+  organization?: string;
+  user?: string;
+  result?: ActivityResult;
+  since?: number;
+  limit: number;
+  follow?: boolean;
+  json?: boolean;
+}
+
+/** How long between two looks while following: at the state file, and at CloudWatch, which counts them. */
+const LOOK_MS = 500;
+const LOOK_STAGE_MS = 5_000;
+
+/** `activity`: what happened lately, a line for each delivery, job and run. */
+export function activityCommand(): Command {
+  return withConnection(new Command("activity"))
+    .description("Shows what happened lately: each delivery, what its job did, and each run.")
+    .option("--organization <slug>", "only this organization's")
+    .option("--user <id>", "only about this person (UUID)", parseSubject)
+    .addOption(new Option("--result <result>", "only with this result").choices(ACTIVITY_RESULTS))
+    .option("--since <time>", "only at this time or later (such as 2026-11-23T08:00Z)", parseTime)
+    .option("--limit <number>", "at most so many, the newest", parseCount, 20)
+    .option("--follow", "go on with what comes, until Ctrl-C")
+    .option("--json", "print JSON, one object a line")
+    .action(activity);
+}
+
+function parseSubject(text: string): string {
+  const subject = uuidSchema.safeParse(text);
+  if (subject.success) return subject.data;
+  throw new InvalidArgumentError("must be the person's subject, a UUID");
+}
+
+async function activity(options: Options): Promise<void> {
+  const { organizations, secrets, activities: log, close } = await openForReading(options);
+  const clients = createClients({ secrets, nextcloudConnections: 1 });
+  const interrupt = onInterrupt();
+  try {
+    await chosenSlugs(organizations, options.organization);
+    const { organization, user: subject, result, since, limit } = options;
+    const filter = { organization, subject, result, since };
+    const several = organization === undefined && (await organizations.slugs()).length > 1;
+    const names = createNames({ organizations, clients });
+    const show = async (activities: Activity[]): Promise<void> => {
+      if (options.json) for (const each of activities) printJsonLine(each);
+      else await showLines(activities, names, several);
+    };
+    if (!options.follow) {
+      const { activities } = await log.last(filter, limit);
+      if (activities.length === 0 && !options.json) print("Nothing of this kind has happened lately.");
+      return await show(activities);
+    }
+    const everyMs = options.stage === undefined ? LOOK_MS : LOOK_STAGE_MS;
+    for await (const some of followActivities(log, filter, { most: limit, everyMs, signal: interrupt.signal }))
+      await show(some);
+  } finally {
+    interrupt.end();
+    await clients.close();
+    await close();
+  }
+}
+
+async function showLines(activities: Activity[], names: Names, several: boolean): Promise<void> {
+  await names.learn(activities.flatMap((each) => somebody(each) ?? []));
+  for (const each of activities) print(lineOf(each, names, several));
+}
+
+function somebody({ organization, subject }: Activity): Somebody | undefined {
+  return subject === undefined ? undefined : { organization, subject };
+}
+
+/** The person's name goes before the id, where it is known. */
+function lineOf(activity: Activity, names: Names, several: boolean): string {
+  const who = somebody(activity);
+  const { at, organization, kind, cause, subject } = activity;
+  const name = who && names.of(who);
+  const parts = [
+    time(at).replace("T", " "),
+    ...(several ? [organization] : []),
+    activity.result.padEnd(9),
+    ...(subject === undefined ? [] : [personLabel({ subject, name })]),
+    ...(kind === "run" ? [] : [cause]),
+  ];
+  return printable(`${parts.join("  ")}  ${activityInWords(activity)}`);
+}

@@ -1,0 +1,53 @@
+import type { Clients } from "../clients.ts";
+import type { Organizations } from "../config/organizations.ts";
+import { displayName } from "../core/desired.ts";
+import { Failure } from "../core/failure.ts";
+import { sideBySide } from "../side-by-side.ts";
+
+/** Somebody of an organization. */
+export interface Somebody {
+  organization: string;
+  subject: string;
+}
+
+/** Looks names up; each person is asked for once, whatever comes of it. */
+export interface Names {
+  /** Asks for those that were not asked for yet. It never fails: without an answer there is no name. */
+  learn(people: Iterable<Somebody>): Promise<void>;
+  /** The name, as far as it was learnt. */
+  of(somebody: Somebody): string | undefined;
+}
+
+const AT_ONCE = 4;
+
+/** The names of people as their directory has them now, for whoever reads ids. */
+export function createNames({ organizations, clients }: { organizations: Organizations; clients: Clients }): Names {
+  const known = new Map<string, string | undefined>();
+  /** Organizations whose directory could not be read: asking for each person would take long. */
+  const silent = new Set<string>();
+  const key = ({ organization, subject }: Somebody) => `${organization}#${subject}`;
+
+  async function look({ organization: slug, subject }: Somebody): Promise<string | undefined> {
+    if (silent.has(slug)) return undefined;
+    try {
+      const organization = await organizations.get(slug);
+      const access = organization && clients.of(organization).directory;
+      if (access?.mode !== "api") return undefined;
+      const person = await access.directory.person(subject);
+      return person && displayName(person);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      silent.add(slug);
+      return undefined;
+    }
+  }
+
+  return {
+    async learn(people) {
+      const unknown = new Map<string, Somebody>();
+      for (const each of people) if (!known.has(key(each))) unknown.set(key(each), each);
+      await sideBySide(unknown, AT_ONCE, async ([name, each]) => void known.set(name, await look(each)));
+    },
+    of: (somebody) => known.get(key(somebody)),
+  };
+}
