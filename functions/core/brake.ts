@@ -64,8 +64,8 @@ const BUCKET_MS = 5 * 60_000;
 const HOUR_MS = 60 * 60_000;
 const DAY_MS = 24 * HOUR_MS;
 const ALLOWED_MS = DAY_MS;
-/** With each change that other workers make meanwhile one is forgotten: far more than there are workers. */
-const MOST_CHANGES = 16;
+/** With each change that other workers make meanwhile one or two are forgotten: far more than there are workers. */
+const MOST_CHANGES = 32;
 
 /** A person who waits for an operator, because too many have lost their account, or a group, within an hour. */
 export class BrakeHeld extends PipelineFailure {
@@ -148,24 +148,29 @@ export function passedWithin({ buckets }: Pick<BrakeState, "buckets">, span: "ho
   return buckets.reduce((sum, { at, people }) => sum + (isWithin(at, milliseconds, now) ? people : 0), 0);
 }
 
-/** By what somebody was let pass. */
-export type Admission = "allowance" | "limit";
+/** By what somebody was let pass; `before`: by an attempt of the same job that did not get any further. */
+export type Admission = "allowance" | "limit" | "before";
 
 /**
  * Counts one more person. Whoever was let pass before, and was not done with, must not come here again: see
  * `isAdmitted` of core/record.ts.
  *
+ * @param attempt for whom: remembered as a change where they are let pass, so that a worker that is killed before their
+ *   record says so has not counted them twice
  * @param limit how many may pass in an hour, whenever it begins
  * @returns the brake afterwards; once somebody was held, a new hour releases nobody
  */
 export function admit(
   state: BrakeState,
+  attempt: string,
   limit: number,
   now: number,
 ): { state: BrakeState; admitted: Admission | undefined } {
-  if (allowance(state, now) > 0) return { state: { ...state, allowed: state.allowed - 1 }, admitted: "allowance" };
+  if (hasChange(state, attempt)) return { state, admitted: "before" };
+  const after = withChange(state, attempt);
+  if (allowance(state, now) > 0) return { state: { ...after, allowed: state.allowed - 1 }, admitted: "allowance" };
   if (!state.held && passedWithin(state, "hour", now) < limit)
-    return { state: { ...state, buckets: counted(state.buckets, now) }, admitted: "limit" };
+    return { state: { ...after, buckets: counted(state.buckets, now) }, admitted: "limit" };
   return { state: state.held ? state : { ...state, held: true, heldAt: now }, admitted: undefined };
 }
 
@@ -179,11 +184,13 @@ function counted(buckets: BrakeState["buckets"], now: number): BrakeState["bucke
 }
 
 /** Somebody who was let pass could not be noted: they are counted when they come again. */
-export function giveBack(state: BrakeState, admitted: Admission): BrakeState {
-  if (admitted === "allowance") return { ...state, allowed: state.allowed + 1 };
+export function giveBack(state: BrakeState, attempt: string, admitted: Admission): BrakeState {
+  if (admitted === "before" || !hasChange(state, attempt)) return state;
+  const before = { ...state, changes: state.changes.filter((change) => change !== attempt) };
+  if (admitted === "allowance") return { ...before, allowed: state.allowed + 1 };
   const last = state.buckets.at(-1);
-  if (!last) return state;
-  return { ...state, buckets: [...state.buckets.slice(0, -1), { ...last, people: last.people - 1 }] };
+  if (!last) return before;
+  return { ...before, buckets: [...state.buckets.slice(0, -1), { ...last, people: last.people - 1 }] };
 }
 
 /** An operator allows `number` more, and those who were held go on. */

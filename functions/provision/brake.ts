@@ -33,9 +33,10 @@ export interface Brake {
   /**
    * Counts one more person.
    *
+   * @param attempt what all attempts of one job share: they count once
    * @throws {BrakeHeld} when that is one too many
    */
-  admit(organization: Organization, braked: Braked): Promise<Passed>;
+  admit(organization: Organization, braked: Braked, attempt: string): Promise<Passed>;
   /** Whether an operator has allowed somebody more. */
   isAllowed(organization: string, braked: Braked): Promise<boolean>;
   /** An operator allows this many more. */
@@ -99,16 +100,16 @@ export function createBrake({ brakes, subjects }: Pick<Ledger, "brakes" | "subje
   }
 
   return {
-    async admit(organization, braked) {
+    async admit(organization, braked, attempt) {
       const { slug } = organization;
       const { admitted, limit, inDay } = await update(slug, braked, async (current) => {
         const limit = await limitOf(organization, braked, current);
-        const { state, admitted } = admit(current, limit, now());
+        const { state, admitted } = admit(current, attempt, limit, now());
         return { state, result: { admitted, limit, inDay: passedWithin(state, "day", now()) } };
       });
       if (admitted === undefined) throw new BrakeHeld(slug, braked, limit);
       const takeBack = async (by: Admission) =>
-        update(slug, braked, async (current) => ({ state: giveBack(current, by), result: undefined }));
+        update(slug, braked, async (current) => ({ state: giveBack(current, attempt, by), result: undefined }));
       return {
         overDaily: braked === "deprovisions" && (await isOverDaily(organization, inDay, limit)),
         giveBack: () => takeBack(admitted),

@@ -22,6 +22,8 @@ export interface PermitInput {
   organization: Organization;
   decision: Decision;
   record: SubjectRecord | undefined;
+  /** When the job was sent, in milliseconds since the epoch: the same at each of its attempts. */
+  sentAt: number;
   /** Whether the directory showed no groups at all. */
   groupsEmpty: boolean;
   now: number;
@@ -61,9 +63,10 @@ async function requireAllowance(brake: Brake, { slug }: Organization): Promise<v
 
 async function pass(
   brake: Brake,
-  { organization, record, now }: PermitInput,
+  { organization, decision, record, sentAt, now }: PermitInput,
   braked: Braked,
 ): Promise<Pick<Permit, "admitted" | "overDaily" | "giveBack">> {
   if (isAdmitted(record, braked, now)) return { admitted: undefined, overDaily: false, giveBack: nothing };
-  return { admitted: { braked, at: now }, ...(await brake.admit(organization, braked)) };
+  const attempt = `${decision.desired.subject} ${sentAt}`;
+  return { admitted: { braked, at: now }, ...(await brake.admit(organization, braked, attempt)) };
 }

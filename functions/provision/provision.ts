@@ -28,6 +28,7 @@ import {
   type Unrevoked,
 } from "../core/record.ts";
 import { printable } from "../core/text.ts";
+import { LedgerConflict } from "../ledger/errors.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { requireUserOidc } from "../nextcloud/server.ts";
@@ -313,7 +314,7 @@ async function carryOut(
   const { desired, plan } = decision;
   if (isUnseen(organization, before, desired, account)) await requireGone(work);
   const { groupsEmpty } = observation;
-  const permitted = await permit(tools.brake, { organization, decision, record: before, groupsEmpty, now: now() });
+  const permitted = await permit(tools.brake, { ...work, decision, groupsEmpty, now: now() });
   const { operations, admitted } = permitted;
   const joining = groupsJoinedBy(operations).filter(({ source }) => source === "clavex");
   const gids = new Set(joining.map(({ gid }) => gid));
@@ -326,7 +327,8 @@ async function carryOut(
     const ours = disabling && (!progress.unread || before?.lastSeenEnabled === true);
     const intention = { joining: [...gids], disabling: ours, admitted };
     record = await ledger.subjects.put(slug, intended(record, desired.accountId, intention)).catch(async (error) => {
-      await permitted.giveBack().catch(() => undefined);
+      // The worker that was faster may be one with the same job, which goes on by this count.
+      if (!(error instanceof LedgerConflict)) await permitted.giveBack().catch(() => undefined);
       throw error;
     });
   }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  type Admission,
   admit,
   allow,
   allowance,
@@ -26,12 +27,15 @@ const NOW = Date.UTC(2026, 6, 23, 8);
 const HOUR_MS = 60 * 60_000;
 const DAY_MS = 24 * HOUR_MS;
 
+let jobs = 0;
+const newJob = (): string => `job ${++jobs}`;
+
 /** How many of so many people get through one after the other, and the brake afterwards. */
 function pass(state: BrakeState, number: number, limit: number, now: number): { through: number; state: BrakeState } {
   let through = 0;
   let current = state;
   for (let index = 0; index < number; index += 1) {
-    const result = admit(current, limit, now);
+    const result = admit(current, newJob(), limit, now);
     through += result.admitted ? 1 : 0;
     current = result.state;
   }
@@ -93,14 +97,32 @@ describe("within an hour", () => {
   });
 
   it("a person who was held is held again, which changes nothing", () => {
-    const { state } = admit(newBrake(), 0, NOW);
-    expect(admit(state, 0, NOW + 1)).toEqual({ admitted: undefined, state });
+    const { state } = admit(newBrake(), newJob(), 0, NOW);
+    expect(admit(state, newJob(), 0, NOW + 1)).toEqual({ admitted: undefined, state });
   });
 
   it("who was let pass and could not be noted is not counted", () => {
-    const { state } = pass(newBrake(), 3, 5, NOW);
-    expect(passedWithin(giveBack(state, "limit"), "hour", NOW)).toBe(2);
-    expect(allowance(giveBack(allow(state, 1, NOW), "allowance"), NOW)).toBe(2);
+    const { state } = admit(pass(newBrake(), 2, 5, NOW).state, "Ada's job", 5, NOW);
+    expect(passedWithin(giveBack(state, "Ada's job", "limit"), "hour", NOW)).toBe(2);
+    const allowed = admit(allow(state, 1, NOW), "Grace's job", 5, NOW);
+    expect(allowed.admitted).toBe("allowance");
+    expect(allowance(giveBack(allowed.state, "Grace's job", "allowance"), NOW)).toBe(1);
+  });
+
+  it("a job counts once, also when its count was given back before", () => {
+    let state = newBrake();
+    const attempt = (): Admission | undefined => {
+      const result = admit(state, "Ada's job", 1, NOW);
+      state = result.state;
+      return result.admitted;
+    };
+    expect([attempt(), attempt()]).toEqual(["limit", "before"]);
+    state = giveBack(state, "Ada's job", "limit");
+    // A second give-back of the same count takes nothing more.
+    state = giveBack(state, "Ada's job", "limit");
+    expect(passedWithin(state, "hour", NOW)).toBe(0);
+    expect([attempt(), attempt()]).toEqual(["limit", "before"]);
+    expect(admit(state, "Grace's job", 1, NOW).admitted).toBeUndefined();
   });
 
   it("nobody passes once somebody was held, though the limit grows", () => {
@@ -178,7 +200,7 @@ describe("an operator", () => {
   it("whose answer was lost is known by the change's id, as long as few others came after it", () => {
     let state = withChange(allow(newBrake(), 5, NOW), "mine");
     expect(hasChange(state, "mine")).toBe(true);
-    for (let index = 0; index < 15; index += 1) state = withChange(state, `other-${index}`);
+    for (let index = 0; index < 31; index += 1) state = withChange(state, `other-${index}`);
     expect(hasChange(state, "mine")).toBe(true);
     expect(hasChange(withChange(state, "one more"), "mine")).toBe(false);
   });
@@ -203,7 +225,7 @@ describe("whatever is asked and allowed", () => {
             allowed += each.number;
             continue;
           }
-          const result = admit(state, limit, now);
+          const result = admit(state, newJob(), limit, now);
           if (result.admitted === "limit") byLimit.push(now);
           if (result.admitted === "allowance") byAllowance += 1;
           if (!result.admitted) expect(result.state.held).toBe(true);
@@ -220,7 +242,8 @@ describe("whatever is asked and allowed", () => {
 
   it("what is remembered fits into one item: a day in five minutes each", () => {
     let state = newBrake();
-    for (let minute = 0; minute < 3 * 24 * 60; minute += 1) state = admit(state, 10_000, NOW + minute * 60_000).state;
+    for (let minute = 0; minute < 3 * 24 * 60; minute += 1)
+      state = admit(state, newJob(), 10_000, NOW + minute * 60_000).state;
     expect(state.buckets.length).toBeLessThanOrEqual(24 * 12 + 1);
     expect(passedWithin(state, "day", NOW + 3 * DAY_MS - 60_000)).toBe(24 * 60);
   });
@@ -250,7 +273,7 @@ describe("the stored form", () => {
 
   it("keeps what a newer version wrote into it", () => {
     const newer = { ...newBrake(), buckets: [{ at: NOW, people: 1, kinds: ["x"] }], reason: "yes" };
-    const state = allow(admit(brakeSchema.parse(newer), 10, NOW + 1).state, 1, NOW + 1);
+    const state = allow(admit(brakeSchema.parse(newer), newJob(), 10, NOW + 1).state, 1, NOW + 1);
     expect(state).toMatchObject({ reason: "yes", buckets: [{ people: 2, kinds: ["x"] }] });
   });
 });

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, describe, expect, test } from "vitest";
 import type { SubjectState } from "../../functions/core/account.ts";
+import { BrakeHeld } from "../../functions/core/brake.ts";
 import type { PersonJob } from "../../functions/core/job.ts";
 import type { Organization } from "../../functions/core/organization.ts";
 import { newRecord } from "../../functions/core/record.ts";
@@ -38,7 +39,7 @@ describe("the brake", () => {
   async function passed(brake: Brake, organization: Organization, number: number): Promise<number> {
     let through = 0;
     for (let index = 0; index < number; index += 1) {
-      through += await brake.admit(organization, "deprovisions").then(
+      through += await brake.admit(organization, "deprovisions", randomUUID()).then(
         () => 1,
         (error) => {
           expect(error).toMatchObject({ failureClass: "configuration", code: "brake-held" });
@@ -57,7 +58,7 @@ describe("the brake", () => {
   test("lets the count pass in an hour and holds the next one, with what an operator has to do", async () => {
     const { slug, brake, organization } = newBrake();
     expect(await passed(brake, organization, 25)).toBe(COUNT);
-    await expect(brake.admit(organization, "deprovisions")).rejects.toMatchObject({
+    await expect(brake.admit(organization, "deprovisions", randomUUID())).rejects.toMatchObject({
       message: `more than 10 people of ${slug} would lose access within an hour`,
       fix: expect.stringContaining(`reconcile --organization ${slug} --allow-deprovisions`),
     });
@@ -117,7 +118,9 @@ describe("the brake", () => {
   test("lets no more than the limit pass when many workers ask at the same time", async () => {
     const { organization, clock } = newBrake();
     const workers = Array.from({ length: 4 }, () => createBrake(ledger, () => clock.now));
-    const asked = Array.from({ length: 24 }, (_, index) => workers[index % 4]?.admit(organization, "deprovisions"));
+    const asked = Array.from({ length: 24 }, (_, index) =>
+      workers[index % 4]?.admit(organization, "deprovisions", randomUUID()),
+    );
     const codes = (await Promise.allSettled(asked)).map((result) =>
       result.status === "fulfilled" ? "passed" : result.reason.code,
     );
@@ -131,15 +134,15 @@ describe("the brake", () => {
 
   test("holds leaves by themselves, and lets go by what was allowed for them", async () => {
     const { slug, brake, organization } = newBrake();
-    for (let index = 0; index < 50; index += 1) await brake.admit(organization, "leaves");
-    await expect(brake.admit(organization, "leaves")).rejects.toMatchObject({ code: "leaves-held" });
+    for (let index = 0; index < 50; index += 1) await brake.admit(organization, "leaves", randomUUID());
+    await expect(brake.admit(organization, "leaves", randomUUID())).rejects.toMatchObject({ code: "leaves-held" });
     expect(await passed(brake, organization, COUNT)).toBe(COUNT);
     await brake.allow(slug, 1);
-    await expect(brake.admit(organization, "leaves")).rejects.toMatchObject({ code: "leaves-held" });
+    await expect(brake.admit(organization, "leaves", randomUUID())).rejects.toMatchObject({ code: "leaves-held" });
     expect(await brake.isAllowed(slug, "leaves")).toBe(false);
     await brake.allow(slug, 1, "leaves");
-    await brake.admit(organization, "leaves");
-    await expect(brake.admit(organization, "leaves")).rejects.toMatchObject({ code: "leaves-held" });
+    await brake.admit(organization, "leaves", randomUUID());
+    await expect(brake.admit(organization, "leaves", randomUUID())).rejects.toMatchObject({ code: "leaves-held" });
   });
 
   describe.each([
@@ -167,9 +170,25 @@ describe("the brake", () => {
 
     test("does not count a person twice", async () => {
       const { brake, organization, clock } = newBrake();
-      await createBrake({ ...ledger, brakes: forgetful() }, () => clock.now).admit(organization, "deprovisions");
+      await createBrake({ ...ledger, brakes: forgetful() }, () => clock.now).admit(
+        organization,
+        "deprovisions",
+        randomUUID(),
+      );
       expect(await passed(brake, organization, COUNT)).toBe(COUNT - 1);
     });
+  });
+
+  test("counts the attempts of one job once, and those of another job by themselves", async () => {
+    const { slug, brake, organization, clock } = newBrake();
+    for (let attempt = 0; attempt < 3; attempt += 1) await brake.admit(organization, "deprovisions", "Ada's job");
+    expect(await passed(brake, organization, COUNT)).toBe(COUNT - 1);
+    // Who was held is not let pass by coming again.
+    await expect(brake.admit(organization, "deprovisions", "Grace's job")).rejects.toThrow(BrakeHeld);
+    await expect(brake.admit(organization, "deprovisions", "Grace's job")).rejects.toThrow(BrakeHeld);
+    await createBrake(ledger, () => clock.now).allow(slug, 2);
+    for (let attempt = 0; attempt < 3; attempt += 1) await brake.admit(organization, "deprovisions", "Grace's job");
+    expect(await passed(brake, organization, 5)).toBe(1);
   });
 
   test("holds at most half of a small organization whose limits nobody chose, however many workers there are", async () => {
@@ -191,12 +210,12 @@ describe("the brake", () => {
     const alarms: boolean[] = [];
     for (let hour = 0; hour < 5; hour += 1) {
       for (let index = 0; index < 3; index += 1)
-        alarms.push((await brake.admit(organization, "deprovisions")).overDaily);
+        alarms.push((await brake.admit(organization, "deprovisions", randomUUID())).overDaily);
       clock.now += HOUR_MS;
     }
     expect(alarms).toEqual([...Array(9).fill(false), ...Array(6).fill(true)]);
     clock.now += 24 * HOUR_MS;
-    expect((await brake.admit(organization, "deprovisions")).overDaily).toBe(false);
+    expect((await brake.admit(organization, "deprovisions", randomUUID())).overDaily).toBe(false);
   });
 });
 

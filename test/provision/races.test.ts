@@ -74,6 +74,27 @@ describe("workers that are killed", () => {
     expect(await tenant.bring(ada)).toMatchObject({ operations: ["enable"] });
   });
 
+  it("a worker that is killed after a departure was counted, before its record says so, has counted it once", async () => {
+    const tenant = await build();
+    const { slug } = tenant.organization;
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    tenant.clavex.suspend(slug, ada.id);
+    const [job, sentAt] = [tenant.job(ada), tenant.clock.now];
+    const { subjects } = tenant.ledger;
+    // Killed: it gives nothing back, and its job ends in no way.
+    const counted = Promise.withResolvers<void>();
+    const killed = (): Promise<never> => {
+      counted.resolve();
+      return new Promise(() => undefined);
+    };
+    void tenant.container({ ledger: { ...tenant.ledger, subjects: { ...subjects, put: killed } } })(job, sentAt);
+    await counted.promise;
+    expect(await tenant.container()(job, sentAt)).toMatchObject({ operations: ["disable"] });
+    const passed = await tenant.ledger.brakes.get(slug);
+    expect(passed?.state.buckets.map(({ people }) => people)).toEqual([1]);
+  });
+
   it("a worker that is overtaken by another cannot write the ledger over the newer state", async () => {
     const tenant = await build();
     const ada = tenant.person({}, ["eng"]);
