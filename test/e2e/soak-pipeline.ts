@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { organizationSchema } from "../../functions/core/organization.ts";
@@ -40,4 +41,6 @@ const pipeline = await startPipeline({
   },
 });
 process.once("SIGTERM", () => void pipeline.stop());
+// At its end, where Node would write it, this process is killed.
+flushCompileCache();
 write({ ready: pipeline.url });

@@ -113,7 +113,10 @@ export async function openSoak(choices: Choices = {}): Promise<Soak> {
     async post(body) {
       for (;;) {
         const url = `${pipeline.url}/webhooks/clavex/${SLUG}`;
-        const answer = await fetch(url, signed(body)).catch(() => undefined);
+        // As Clavex gives up after ten seconds. While none of ours listens, somebody else may on that port.
+        const answer = await fetch(url, { ...signed(body), signal: AbortSignal.timeout(10_000) }).catch(
+          () => undefined,
+        );
         await answer?.text().catch(() => undefined);
         if (answer?.status === 202) return (JSON.parse(body) as { id: string }).id;
         await sleep(20);

@@ -10,6 +10,9 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Where programs run: not at the root, where they would find a developer's `.env`, `.local` and `organizations`. */
 export const WORKING_FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
+/** Most programs that tests start are the same ones: compiling them again each time takes longer than all that they do. */
+const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "compiled");
+
 /** A program of this repository, run as a process of its own. */
 export interface Program {
   pid: number;
@@ -52,7 +55,7 @@ export function runProgram(
 ): Program {
   const child: ChildProcess = spawn(file, args, {
     cwd: folder,
-    env: { PATH: process.env.PATH ?? "", NO_COLOR: "1", ...environment },
+    env: { PATH: process.env.PATH ?? "", NO_COLOR: "1", NODE_COMPILE_CACHE: COMPILE_CACHE, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const printed = { output: "", stdout: "", stderr: "" };
