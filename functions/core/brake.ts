@@ -148,15 +148,15 @@ export function passedWithin({ buckets }: Pick<BrakeState, "buckets">, span: "ho
   return buckets.reduce((sum, { at, people }) => sum + (isWithin(at, milliseconds, now) ? people : 0), 0);
 }
 
-/** By what somebody was let pass; `before`: by an attempt of the same job that did not get any further. */
+/** By what somebody was let pass; `before`: by an earlier attempt of the same job. */
 export type Admission = "allowance" | "limit" | "before";
 
 /**
  * Counts one more person. Whoever was let pass before, and was not done with, must not come here again: see
  * `isAdmitted` of core/record.ts.
  *
- * @param attempt for whom: remembered as a change where they are let pass, so that a worker that is killed before their
- *   record says so has not counted them twice
+ * @param attempt what all attempts of one job share, remembered where they are let pass: one that ends before their record
+ *   says so is not counted again by the next
  * @param limit how many may pass in an hour, whenever it begins
  * @returns the brake afterwards; once somebody was held, a new hour releases nobody
  */
@@ -181,16 +181,6 @@ function counted(buckets: BrakeState["buckets"], now: number): BrakeState["bucke
   if (last && Math.floor(last.at / BUCKET_MS) === Math.floor(now / BUCKET_MS))
     return [...kept.slice(0, -1), { ...last, at: Math.max(last.at, now), people: last.people + 1 }];
   return [...kept, { at: now, people: 1 }];
-}
-
-/** Somebody who was let pass could not be noted: they are counted when they come again. */
-export function giveBack(state: BrakeState, attempt: string, admitted: Admission): BrakeState {
-  if (admitted === "before" || !hasChange(state, attempt)) return state;
-  const before = { ...state, changes: state.changes.filter((change) => change !== attempt) };
-  if (admitted === "allowance") return { ...before, allowed: state.allowed + 1 };
-  const last = state.buckets.at(-1);
-  if (!last) return before;
-  return { ...before, buckets: [...state.buckets.slice(0, -1), { ...last, people: last.people - 1 }] };
 }
 
 /** An operator allows `number` more, and those who were held go on. */

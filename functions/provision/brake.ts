@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import {
-  type Admission,
   admit,
   allow,
   allowance,
@@ -8,7 +7,6 @@ import {
   BrakeHeld,
   type BrakeState,
   dailyLimit,
-  giveBack,
   hasChange,
   hourlyLimit,
   newBrake,
@@ -24,8 +22,6 @@ import type { Ledger } from "../ledger/ledger.ts";
 export interface Passed {
   /** Whether more people have lost access within a day than raise an alarm. */
   overDaily: boolean;
-  /** Takes the count back, when the person's record could not be told of it. */
-  giveBack(): Promise<void>;
 }
 
 /** Lets a limited number of people lose access, or a group, in an hour, over all paths. The rule is core/brake.ts. */
@@ -108,12 +104,7 @@ export function createBrake({ brakes, subjects }: Pick<Ledger, "brakes" | "subje
         return { state, result: { admitted, limit, inDay: passedWithin(state, "day", now()) } };
       });
       if (admitted === undefined) throw new BrakeHeld(slug, braked, limit);
-      const takeBack = async (by: Admission) =>
-        update(slug, braked, async (current) => ({ state: giveBack(current, attempt, by), result: undefined }));
-      return {
-        overDaily: braked === "deprovisions" && (await isOverDaily(organization, inDay, limit)),
-        giveBack: () => takeBack(admitted),
-      };
+      return { overDaily: braked === "deprovisions" && (await isOverDaily(organization, inDay, limit)) };
     },
     isAllowed: async (organization, braked) => allowance((await brakes.get(organization, braked))?.state, now()) > 0,
     allow: (organization, number, braked = "deprovisions") =>

@@ -14,8 +14,6 @@ export interface Permit {
   /** What the person's record has to be told before the change. */
   admitted: SubjectRecord["admitted"];
   overDaily: boolean;
-  /** Takes back what was counted, when the record could not be told. */
-  giveBack(): Promise<void>;
 }
 
 export interface PermitInput {
@@ -28,8 +26,6 @@ export interface PermitInput {
   groupsEmpty: boolean;
   now: number;
 }
-
-const nothing = async (): Promise<void> => undefined;
 
 /**
  * Asks the brakes. Whoever was let pass before, and was not done with, is not counted again.
@@ -45,7 +41,7 @@ export async function permit(brake: Brake, input: PermitInput): Promise<Permit> 
     return { operations, held: undefined, ...(await pass(brake, input, "deprovisions")) };
   }
   const leaves = operations.some(({ kind }) => kind === "leave");
-  const unbraked: Permit = { operations, held: undefined, admitted: undefined, overDaily: false, giveBack: nothing };
+  const unbraked: Permit = { operations, held: undefined, admitted: undefined, overDaily: false };
   if (!leaves || !(groupsEmpty || losesGroup(operations))) return unbraked;
   try {
     if (groupsEmpty) await requireAllowance(brake, organization);
@@ -65,8 +61,8 @@ async function pass(
   brake: Brake,
   { organization, decision, record, sentAt, now }: PermitInput,
   braked: Braked,
-): Promise<Pick<Permit, "admitted" | "overDaily" | "giveBack">> {
-  if (isAdmitted(record, braked, now)) return { admitted: undefined, overDaily: false, giveBack: nothing };
+): Promise<Pick<Permit, "admitted" | "overDaily">> {
+  if (isAdmitted(record, braked, now)) return { admitted: undefined, overDaily: false };
   const attempt = `${decision.desired.subject} ${sentAt}`;
   return { admitted: { braked, at: now }, ...(await brake.admit(organization, braked, attempt)) };
 }

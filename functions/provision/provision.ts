@@ -28,7 +28,6 @@ import {
   type Unrevoked,
 } from "../core/record.ts";
 import { printable } from "../core/text.ts";
-import { LedgerConflict } from "../ledger/errors.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
 import { requireUserOidc } from "../nextcloud/server.ts";
@@ -326,11 +325,7 @@ async function carryOut(
     // An account that nobody has seen may have been disabled by somebody else.
     const ours = disabling && (!progress.unread || before?.lastSeenEnabled === true);
     const intention = { joining: [...gids], disabling: ours, admitted };
-    record = await ledger.subjects.put(slug, intended(record, desired.accountId, intention)).catch(async (error) => {
-      // The worker that was faster may be one with the same job, which goes on by this count.
-      if (!(error instanceof LedgerConflict)) await permitted.giveBack().catch(() => undefined);
-      throw error;
-    });
+    record = await ledger.subjects.put(slug, intended(record, desired.accountId, intention));
   }
 
   const hasTime = () => now() < work.startedAt + JOB_MS;

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  type Admission,
   admit,
   allow,
   allowance,
@@ -11,7 +10,6 @@ import {
   brakeSchema,
   dailyLimit,
   GroupsEmpty,
-  giveBack,
   hasChange,
   hold,
   holdLeaves,
@@ -101,28 +99,14 @@ describe("within an hour", () => {
     expect(admit(state, newJob(), 0, NOW + 1)).toEqual({ admitted: undefined, state });
   });
 
-  it("who was let pass and could not be noted is not counted", () => {
-    const { state } = admit(pass(newBrake(), 2, 5, NOW).state, "Ada's job", 5, NOW);
-    expect(passedWithin(giveBack(state, "Ada's job", "limit"), "hour", NOW)).toBe(2);
-    const allowed = admit(allow(state, 1, NOW), "Grace's job", 5, NOW);
+  it("the attempts of one job count once, by whatever they were let pass", () => {
+    const first = admit(newBrake(), "Ada's job", 1, NOW);
+    expect(admit(first.state, "Ada's job", 1, NOW)).toEqual({ admitted: "before", state: first.state });
+    const held = admit(first.state, "Grace's job", 1, NOW);
+    expect(admit(held.state, "Grace's job", 1, NOW).admitted).toBeUndefined();
+    const allowed = admit(allow(held.state, 1, NOW), "Grace's job", 1, NOW);
     expect(allowed.admitted).toBe("allowance");
-    expect(allowance(giveBack(allowed.state, "Grace's job", "allowance"), NOW)).toBe(1);
-  });
-
-  it("a job counts once, also when its count was given back before", () => {
-    let state = newBrake();
-    const attempt = (): Admission | undefined => {
-      const result = admit(state, "Ada's job", 1, NOW);
-      state = result.state;
-      return result.admitted;
-    };
-    expect([attempt(), attempt()]).toEqual(["limit", "before"]);
-    state = giveBack(state, "Ada's job", "limit");
-    // A second give-back of the same count takes nothing more.
-    state = giveBack(state, "Ada's job", "limit");
-    expect(passedWithin(state, "hour", NOW)).toBe(0);
-    expect([attempt(), attempt()]).toEqual(["limit", "before"]);
-    expect(admit(state, "Grace's job", 1, NOW).admitted).toBeUndefined();
+    expect(admit(allowed.state, "Grace's job", 1, NOW)).toEqual({ admitted: "before", state: allowed.state });
   });
 
   it("nobody passes once somebody was held, though the limit grows", () => {

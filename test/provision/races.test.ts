@@ -82,7 +82,7 @@ describe("workers that are killed", () => {
     tenant.clavex.suspend(slug, ada.id);
     const [job, sentAt] = [tenant.job(ada), tenant.clock.now];
     const { subjects } = tenant.ledger;
-    // Killed: it gives nothing back, and its job ends in no way.
+    // Killed: its job ends in no way.
     const counted = Promise.withResolvers<void>();
     const killed = (): Promise<never> => {
       counted.resolve();
