@@ -266,6 +266,26 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
   };
 }
 
+/**
+ * Looks an organization's UUID up by its slug, which only superadmins can: they list all organizations (docs/facts/clavex.md 6).
+ *
+ * @returns undefined where this token does not see an organization of that slug
+ * @throws {ClavexTokenRefused} when the token itself is refused
+ */
+export async function findOrganizationId(
+  options: Omit<ManagementApiOptions, "organizationId">,
+  slug: string,
+): Promise<string | undefined> {
+  const { call } = createCall({ ...options, organizationId: "" });
+  const seen = z.object({ id: text, slug: text });
+  const all = await call("GET", "/api/v1/organizations", list(seen)).catch((error: unknown) => {
+    const { status } = error instanceof ClavexTokenRefused || error instanceof ClavexRefusal ? error : {};
+    if (status === 403 || status === 404) return [];
+    throw error;
+  });
+  return all.find((each) => each.slug === slug)?.id;
+}
+
 /** The result, or undefined where Clavex does not have what was asked for. */
 async function undefinedIfMissing<T>(result: Promise<T>): Promise<T | undefined> {
   return result.catch((error: unknown) => {

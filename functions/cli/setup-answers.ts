@@ -1,25 +1,18 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dispatcher } from "undici";
-import { type Credentials, logIn } from "../clavex/administrator.ts";
+import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
+import { logIn } from "../clavex/administrator.ts";
+import { findOrganizationId } from "../clavex/management-api.ts";
 import { ConfigurationError } from "../core/failure.ts";
-import { type Organization, parseOrganization } from "../core/organization.ts";
-import type { Running } from "../local/running.ts";
-import type { Answers } from "../setup/context.ts";
-import {
-  ADMIN_EMAIL,
-  ADMIN_PASSWORD,
-  ADMIN_TOKEN,
-  completeWebhookUrl,
-  demoToken,
-  loginOfEnvironment,
-  webhookBaseUrlFor,
-} from "./doctor-options.ts";
+import { isSlug, type Organization, parseOrganization } from "../core/organization.ts";
+import { createPool } from "../http.ts";
+import { type Answers, NO_WEBHOOK } from "../setup/context.ts";
+import type { SecretStore } from "../setup/store.ts";
+import { ADMIN_TOKEN, completeWebhookUrl, demoToken, loginOfEnvironment, webhookBaseUrlFor } from "./doctor-options.ts";
 import type { ConnectOptions } from "./options.ts";
 import type { OpenPipeline } from "./pipeline.ts";
-import { askFor, canAsk, hidden } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { print } from "./terminal.ts";
 
 /** The options of `setup`. */
 export interface SetupOptions extends ConnectOptions {
@@ -43,6 +36,27 @@ export interface SetupOptions extends ConnectOptions {
 export const ENVIRONMENT_FILE = ".env";
 /** The environment variable with Nextcloud's app password. */
 export const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
+/** What the pipeline's account in Nextcloud is called where nobody says otherwise. */
+export const USERNAME = "provisioner";
+
+/** What is there before anybody answers. */
+export interface Given {
+  options: SetupOptions;
+  /** The organization as its file has it, or the demo's. */
+  known: Organization | undefined;
+  isDemo: boolean;
+  pipeline: OpenPipeline;
+  storeFor(slug: string): Promise<SecretStore>;
+}
+
+/** What setup works with: the answers, and the secrets of this run. */
+export interface Asked {
+  answers: Answers;
+  /** An administrator's token of Clavex. Undefined: the steps there are left to a person. */
+  token: string | undefined;
+  /** What was given for Nextcloud; undefined where the store has it. */
+  appPassword: string | undefined;
+}
 
 /** Whether the options name another organization than the demo's. */
 export function isForAnother({ clavexUrl, nextcloudUrl, organizationId, stage }: SetupOptions): boolean {
@@ -62,70 +76,62 @@ export async function readConfigured(
   return parseOrganization({ source, text: await readFile(source, "utf8") }, scheme).organization;
 }
 
-/** Whether somebody can log in to Clavex in this run: then nobody has to know the organization's UUID. */
-function canLogIn(options: SetupOptions, slug: string): boolean {
-  if (process.env[ADMIN_TOKEN]) return false;
-  return isAsked(options) || loginOfEnvironment(slug) !== undefined;
+/**
+ * The answers where nobody can be asked: from options, environment and the organization's file.
+ *
+ * @throws {CommandError} naming everything that is missing, {ConfigurationError} naming everything that is wrong, and the errors
+ * of a login
+ */
+export async function collect(given: Given): Promise<Asked> {
+  const { options, known, pipeline } = given;
+  const slug = options.organization ?? known?.slug;
+  const clavexUrl = options.clavexUrl ?? known?.clavex.baseUrl;
+  const nextcloudUrl = options.nextcloudUrl ?? known?.nextcloud.baseUrl;
+  const organizationId = options.organizationId ?? known?.organizationId;
+  const canLogIn = !process.env[ADMIN_TOKEN] && loginOfEnvironment(slug ?? "") !== undefined;
+  const store = slug !== undefined && isSlug(slug) ? await given.storeFor(slug) : undefined;
+  const appPassword = process.env[APP_PASSWORD] || undefined;
+  const needed: [string, unknown][] = [
+    ["--organization", slug],
+    ["--organization-id", organizationId ?? (canLogIn || undefined)],
+    ["--clavex-url", clavexUrl],
+    ["--nextcloud-url", nextcloudUrl],
+    [`${APP_PASSWORD} in the environment`, appPassword ?? (await store?.read("appPassword"))],
+  ];
+  const missing = needed.filter(([, value]) => value === undefined).map(([name]) => name);
+  if (missing.length > 0) throw new CommandError(`setup needs ${missing.join(", ")}`);
+
+  const base = clavexUrl?.replace(/\/+$/, "") ?? "";
+  const answers: Answers = {
+    slug: slug ?? "",
+    organizationId: organizationId?.toLowerCase() ?? "",
+    clavexUrl: base,
+    nextcloudUrl: nextcloudUrl?.replace(/\/+$/, "") ?? "",
+    username: options.username ?? known?.nextcloud.username ?? USERNAME,
+    webhookUrl: webhookOf(options, known, base, pipeline, slug ?? ""),
+    ...switches(options),
+  };
+  validate(answers);
+  return { ...(await withAdministrator(given, answers)), appPassword };
 }
 
-/** The answers: from the options, else what is configured, else asked for, where there is somebody to ask. */
-export async function ask(
-  options: SetupOptions,
+/** The answers that are options alone. */
+export function switches({ providerId, auditSink = false, disableLocalLogin = false }: SetupOptions) {
+  return { providerId, auditSink, disableLocalLogin };
+}
+
+/** Where Clavex posts to, as far as it is known without asking. */
+export function webhookOf(
+  { webhookUrl }: SetupOptions,
   known: Organization | undefined,
+  clavexUrl: string,
   pipeline: OpenPipeline,
-): Promise<Answers> {
-  const missing: string[] = [];
-  const answer = async (
-    given: string | undefined,
-    flag: string,
-    question: string,
-    suggestion = "",
-  ): Promise<string> => {
-    if (given !== undefined) return given;
-    const reply = isAsked(options) ? await askFor({ message: `${question}:`, suggestion }) : suggestion;
-    const value = reply === "" ? suggestion : reply;
-    if (value === "") missing.push(flag);
-    return value;
-  };
-  const slug = await answer(
-    options.organization ?? known?.slug,
-    "--organization",
-    "Slug of the organization in Clavex",
-  );
-  const knownId = options.organizationId ?? known?.organizationId;
-  const organizationId =
-    knownId ??
-    (canLogIn(options, slug) ? "" : await answer(undefined, "--organization-id", "UUID of the organization in Clavex"));
-  const clavexUrl = await answer(
-    options.clavexUrl ?? known?.clavex.baseUrl,
-    "--clavex-url",
-    "Address of Clavex, without the slug",
-  );
-  const nextcloudUrl = await answer(
-    options.nextcloudUrl ?? known?.nextcloud.baseUrl,
-    "--nextcloud-url",
-    "Address of Nextcloud",
-  );
-  const username = await answer(
-    options.username ?? known?.nextcloud.username,
-    "--username",
-    "Administrator account for the pipeline in Nextcloud",
-    "provisioner",
-  );
-  if (missing.length > 0) throw new CommandError(`setup needs ${missing.join(", ")}`);
-  const clavex = clavexUrl.replace(/\/+$/, "");
-  const webhookBase = options.webhookUrl ?? (URL.canParse(clavex) ? webhookBaseUrlFor(clavex, pipeline) : undefined);
-  return {
-    slug,
-    organizationId: organizationId.toLowerCase(),
-    clavexUrl: clavex,
-    nextcloudUrl: nextcloudUrl.replace(/\/+$/, ""),
-    username,
-    webhookUrl: completeWebhookUrl(webhookBase, slug),
-    providerId: options.providerId,
-    auditSink: options.auditSink ?? false,
-    disableLocalLogin: options.disableLocalLogin ?? false,
-  };
+  slug: string,
+): string | undefined {
+  if (webhookUrl === NO_WEBHOOK) return NO_WEBHOOK;
+  if (webhookUrl === undefined && known?.clavex.webhookSecrets.length === 0) return NO_WEBHOOK;
+  const base = webhookUrl ?? (URL.canParse(clavexUrl) ? webhookBaseUrlFor(clavexUrl, pipeline) : undefined);
+  return completeWebhookUrl(base, slug);
 }
 
 const NOT_KNOWN_YET = "00000000-0000-0000-0000-000000000000";
@@ -135,7 +141,7 @@ const NOT_KNOWN_YET = "00000000-0000-0000-0000-000000000000";
  *
  * @throws {ConfigurationError} with every problem at once
  */
-export function validate({ slug, organizationId, clavexUrl, nextcloudUrl, username }: Answers): void {
+function validate({ slug, organizationId, clavexUrl, nextcloudUrl, username }: Answers): void {
   const document = {
     slug,
     organizationId: organizationId || NOT_KNOWN_YET,
@@ -147,83 +153,55 @@ export function validate({ slug, organizationId, clavexUrl, nextcloudUrl, userna
   if (problems) throw new ConfigurationError("setup-answers", problems, { fix: "Run setup again with other answers." });
 }
 
-/** Who sets things up in Clavex, and in which organization. */
-export interface Administrator {
-  /** Undefined: the steps in Clavex are left to a person. */
-  token: string | undefined;
-  organizationId: string;
-}
-
-/**
- * An administrator of Clavex: the demo's token, the environment's, or a login for this run, which also tells the
- * organization's UUID.
- *
- * @throws the errors of a login, and {CommandError} when the UUID is not known, or another than was given
- */
-export async function findAdministrator(
-  options: SetupOptions,
+/** Adds an administrator's token: the demo's, the environment's, or that of a login, which also tells the organization's UUID. */
+async function withAdministrator(
+  { options, known, isDemo, pipeline }: Given,
   answers: Answers,
-  demoOrganization: Organization | undefined,
-  running: Running | undefined,
-  pool: Dispatcher,
-): Promise<Administrator> {
-  const given = process.env[ADMIN_TOKEN] || (demoOrganization && (await demoToken(demoOrganization, running)));
-  const credentials = given ? undefined : await findCredentials(options, answers);
-  if (credentials === undefined) {
-    const organizationId = await requireOrganizationId(options, answers);
-    if (given || !isAsked(options)) return { token: given, organizationId };
-    const token = await hidden("Clavex administrator's token (empty: the steps in Clavex are left to you):");
-    return { token: token || undefined, organizationId };
-  }
-  const { token, organizationId: own } = await logIn({ pool, baseUrl: answers.clavexUrl }, credentials);
-  // An administrator of another organization, such as a superadmin: their login tells nothing of this one.
-  if (credentials.slug !== answers.slug)
-    return { token, organizationId: await requireOrganizationId(options, answers) };
-  if (answers.organizationId !== "" && answers.organizationId !== own) {
-    throw new CommandError(`In Clavex the UUID of ${answers.slug} is ${own}: give that as --organization-id.`);
-  }
-  return { token, organizationId: own };
-}
-
-/** The UUID where no login tells it: given, or asked for now. */
-async function requireOrganizationId(options: SetupOptions, { organizationId }: Answers): Promise<string> {
-  const asked = async () => (isAsked(options) ? askFor({ message: "UUID of the organization in Clavex:" }) : "");
-  const id = (organizationId || (await asked())).toLowerCase();
-  if (!UUID.test(id)) throw new CommandError("setup needs --organization-id, the UUID of the organization in Clavex");
-  return id;
-}
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** What an administrator logs in with: from the environment, or asked for. The slug is that of their own organization. */
-async function findCredentials(options: SetupOptions, { slug, clavexUrl }: Answers): Promise<Credentials | undefined> {
-  const { adminOrganization: own = slug } = options;
-  const given = loginOfEnvironment(own);
-  if (given) return given;
-  if (!isAsked(options)) return undefined;
-  print(
-    `Setup logs in to ${clavexUrl} as an administrator, for this run only: nothing of it is kept. Leave the e-mail address empty to give a token instead.`,
-  );
-  const email = process.env[ADMIN_EMAIL] || (await askFor({ message: "Administrator's e-mail address in Clavex:" }));
-  if (email === "") return undefined;
-  const ownSlug =
-    options.adminOrganization ?? (await askFor({ message: "Slug of their organization:", suggestion: own }));
-  return {
-    slug: ownSlug,
-    email,
-    password: process.env[ADMIN_PASSWORD] || (await askSecret(options, "Password in Clavex", ADMIN_PASSWORD)),
-  };
+): Promise<Pick<Asked, "answers" | "token">> {
+  const token =
+    process.env[ADMIN_TOKEN] || (isDemo && known && (await demoToken(known, pipeline.running))) || undefined;
+  const credentials = token ? undefined : loginOfEnvironment(options.adminOrganization ?? answers.slug);
+  if (credentials === undefined) return { token, answers: requireOrganizationId(answers, answers.organizationId) };
+  const { clavexUrl: baseUrl, slug } = answers;
+  return withClavex(baseUrl, async (pool) => {
+    const login = await logIn({ pool, baseUrl }, credentials);
+    const organizationId =
+      credentials.slug === slug
+        ? sameOrganization(answers, login.organizationId)
+        : answers.organizationId || (await findOrganizationId({ pool, baseUrl, token: async () => login.token }, slug));
+    return { token: login.token, answers: requireOrganizationId(answers, organizationId) };
+  });
 }
 
 /**
- * Asks for a secret that is not in the environment.
+ * The UUID that a login tells.
  *
- * @throws {CommandError} when there is nobody to ask, or no answer
+ * @throws {CommandError} when another was given
  */
-export async function askSecret(options: SetupOptions, what: string, variable: string): Promise<string> {
-  const value = isAsked(options) ? await hidden(`${what}:`) : "";
-  if (value !== "") return value;
-  throw new CommandError(`${what} is missing: put it into the environment variable ${variable}`);
+export function sameOrganization(
+  { slug, organizationId }: Pick<Answers, "slug" | "organizationId">,
+  own: string,
+): string {
+  if (organizationId === "" || organizationId === own) return own;
+  throw new CommandError(`In Clavex the UUID of ${slug} is ${own}: give that as --organization-id.`);
 }
 
-const isAsked = ({ yes }: SetupOptions): boolean => !yes && canAsk();
+function requireOrganizationId(answers: Answers, organizationId: string | undefined): Answers {
+  if (organizationId !== undefined && isUuid(organizationId)) return { ...answers, organizationId };
+  throw new CommandError("setup needs --organization-id, the UUID of the organization in Clavex");
+}
+
+/** Whether a text is a UUID in small letters. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
+}
+
+/** Works with a few connections to Clavex, which are closed again. */
+export async function withClavex<T>(baseUrl: string, work: (pool: Dispatcher) => Promise<T>): Promise<T> {
+  const pool = createPool(baseUrl, 1, CLAVEX_TIMEOUTS);
+  try {
+    return await work(pool);
+  } finally {
+    await pool.close();
+  }
+}

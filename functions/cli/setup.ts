@@ -11,28 +11,29 @@ import { printable } from "../core/text.ts";
 import { examine } from "../doctor/doctor.ts";
 import { createPool } from "../http.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS } from "../nextcloud/ocs.ts";
-import type { SetupContext } from "../setup/context.ts";
+import { type Answers, NO_WEBHOOK, type SetupContext } from "../setup/context.ts";
+import { type KeptAnswers, keptAnswers } from "../setup/kept-answers.ts";
 import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
+import type { Step } from "../setup/step.ts";
 import { environmentStore, fixedStore, type SecretStore } from "../setup/store.ts";
 import { demo, demoOf } from "./demo-organization.ts";
 import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { withConnection } from "./options.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
-import { confirm } from "./prompt.ts";
-import { CommandError, forStage } from "./report.ts";
+import { canAsk, confirm } from "./prompt.ts";
+import { CommandError, forStage, Interrupted } from "./report.ts";
 import {
   APP_PASSWORD,
-  ask,
-  askSecret,
+  collect,
   ENVIRONMENT_FILE,
-  findAdministrator,
+  type Given,
   isForAnother,
   readConfigured,
   type SetupOptions,
-  validate,
 } from "./setup-answers.ts";
-import { print } from "./terminal.ts";
+import { converse } from "./setup-dialogue.ts";
+import { complain, print } from "./terminal.ts";
 
 /** `setup`: connects an organization's Clavex and Nextcloud. Running it again changes nothing. */
 export function setupCommand(): Command {
@@ -43,7 +44,7 @@ export function setupCommand(): Command {
     .option("--clavex-url <url>", "Clavex's address, without the slug")
     .option("--nextcloud-url <url>", "Nextcloud's address")
     .option("--username <name>", "the administrator account for the pipeline in Nextcloud")
-    .option("--webhook-url <url>", "the public address of the pipeline, that Clavex posts to")
+    .option("--webhook-url <url>", "the public address of the pipeline, that Clavex posts to; none without one")
     .option("--provider-id <number>", "the id of a provider that user_oidc has already", parseId)
     .option("--admin-organization <slug>", "the administrator's own organization in Clavex, when it is another one")
     .option("--audit-sink", "also make an audit sink, for hints about SCIM and groups")
@@ -68,9 +69,13 @@ async function setup(options: SetupOptions): Promise<void> {
   const pipeline = await openPipeline(options);
   const closers: (() => Promise<void>)[] = [pipeline.close];
   try {
-    const context = await createContext(options, pipeline, closers);
+    const kept = keptAnswers(join(options.state, "setup-answers.json"));
+    const context = await createContext(options, pipeline, kept, closers);
     const steps = setupSteps(context);
-    if (options.remove) return await remove(context, steps, options);
+    if (options.remove) {
+      await remove(context, steps, options);
+      return await kept.forget();
+    }
     print(`Looking at ${context.answers.slug}: nothing is changed yet.\n`);
     const planned = await planSetup(steps);
     for (const { step, inspection } of planned) {
@@ -85,11 +90,33 @@ async function setup(options: SetupOptions): Promise<void> {
       print("Without local login nobody gets in while Clavex is away, but at /login?direct=1 with a local account.\n");
     }
     await confirm("Do this now?", options.yes);
-    const complete = await applySetup(steps, ({ title, state, lines }) => show(state, title, lines));
+    const complete = await applyUntilInterrupted(steps);
     print(forStage(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again"));
   } finally {
     for (const close of closers.toReversed()) await close();
   }
+}
+
+/**
+ * Applies the steps. Ctrl-C lets the one that is under way come to its end, because half of it would leave things that nobody has
+ * written down; a second Ctrl-C does not.
+ *
+ * @throws {Interrupted} when it was stopped
+ */
+async function applyUntilInterrupted(steps: Step[]): Promise<boolean> {
+  let stopped = false;
+  const onInterrupt = () => {
+    stopped = true;
+    complain("Setup stops after this step; run it again and it goes on from there.");
+  };
+  process.once("SIGINT", onInterrupt);
+  const complete = await applySetup(
+    steps,
+    ({ title, state, lines }) => show(state, title, lines),
+    () => stopped,
+  ).finally(() => process.off("SIGINT", onInterrupt));
+  if (stopped) throw new Interrupted();
+  return complete;
 }
 
 async function remove(
@@ -114,6 +141,7 @@ function show(state: string, title: string, lines: string[]): void {
 async function createContext(
   options: SetupOptions,
   pipeline: OpenPipeline,
+  kept: KeptAnswers,
   closers: (() => Promise<void>)[],
 ): Promise<SetupContext> {
   const folder = options.stage === undefined ? options.organizations : join("organizations", options.stage);
@@ -121,18 +149,17 @@ async function createContext(
   const configured = await readConfigured(folder, scheme, options.organization);
   const demoOrganization =
     configured === undefined && !isForAnother(options) ? await demoOf(pipeline.running) : undefined;
-  const asked = await ask(options, configured ?? demoOrganization, pipeline);
-  validate(asked);
-
-  const { store, secrets } = await openStore(options, asked.slug, demoOrganization, closers);
-  const clavexPool = createPool(asked.clavexUrl, 2, CLAVEX_TIMEOUTS);
+  const known = configured ?? demoOrganization;
+  let opened: OpenStore | undefined;
+  const open = async (slug: string) => (opened ??= await openStore(options, slug, demoOrganization, closers));
+  const isDemo = demoOrganization !== undefined;
+  const given: Given = { options, known, isDemo, pipeline, storeFor: async (slug) => (await open(slug)).store };
+  const asksNobody = isDemo || options.yes === true || !canAsk();
+  const { answers, token, appPassword: givenAppPassword } = await (asksNobody ? collect(given) : converse(given, kept));
+  const { store, secrets } = await open(answers.slug);
+  const clavexPool = createPool(answers.clavexUrl, 2, CLAVEX_TIMEOUTS);
   closers.push(() => clavexPool.close());
-  const { running } = pipeline;
-  const { token, organizationId } = await findAdministrator(options, asked, demoOrganization, running, clavexPool);
-  const answers = { ...asked, organizationId };
-  const givenAppPassword =
-    process.env[APP_PASSWORD] ||
-    ((await store.read("appPassword")) ? undefined : await askSecret(options, "Nextcloud app password", APP_PASSWORD));
+  const { organizationId } = answers;
   const nextcloudPool = createPool(answers.nextcloudUrl, 2, NEXTCLOUD_TIMEOUTS);
   closers.push(() => nextcloudPool.close());
   const { clavexUrl: baseUrl } = answers;
@@ -158,15 +185,25 @@ async function createContext(
     // Beside the organization's file, under a name that is not taken for one; the demo has no file.
     record: recordFile(demoOrganization ? join(options.state, "demo.setup") : join(folder, `${answers.slug}.setup`)),
     organizationFile: demoOrganization ? undefined : path,
-    configured: configured ?? demoOrganization,
+    configured: known,
     async doctor() {
       const organization = demoOrganization ?? (await readConfigured(folder, scheme, answers.slug));
       if (!organization) throw new CommandError(`${path} is not there yet: run setup again`);
-      const given = await doctorOptions(organization, [], await secrets(), pipeline, answers.webhookUrl);
+      const given = await doctorOptions(organization, [], await secrets(), pipeline, postedTo(answers));
       return examine({ ...given, adminToken: token });
     },
     passing: {},
   };
+}
+
+/** Where Clavex posts to, if it does. */
+function postedTo({ webhookUrl }: Answers): string | undefined {
+  return webhookUrl === NO_WEBHOOK ? undefined : webhookUrl;
+}
+
+interface OpenStore {
+  store: SecretStore;
+  secrets: () => Promise<Secrets>;
 }
 
 async function openStore(
@@ -174,7 +211,7 @@ async function openStore(
   slug: string,
   demoOrganization: Organization | undefined,
   closers: (() => Promise<void>)[],
-): Promise<{ store: SecretStore; secrets: () => Promise<Secrets> }> {
+): Promise<OpenStore> {
   if (options.stage !== undefined) {
     const { stageStore } = await import("./stage.ts");
     const { store, secrets, close } = stageStore(options.stage, slug);

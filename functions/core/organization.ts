@@ -16,12 +16,16 @@ export function isSlug(text: string): boolean {
 /** The address of a server, alone: what people copy from the browser has a page of it behind. */
 const baseUrl = (server: "Clavex" | "Nextcloud") =>
   z.string().transform((text, context) => {
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    const problem = baseUrlProblem(url, server);
-    if (url && problem === undefined) return url.href.replace(/\/+$/, "");
-    context.addIssue({ code: "custom", message: problem ?? "is not a URL" });
+    const problem = addressProblem(text, server);
+    if (problem === undefined) return normalAddress(text);
+    context.addIssue({ code: "custom", message: problem });
     return z.NEVER;
   });
+
+/** A server's address as documents have it, without slashes at its end. */
+export function normalAddress(url: string): string {
+  return new URL(url).href.replace(/\/+$/, "");
+}
 
 /** Pages and routes of the servers, from where on they are no part of the address. */
 const PAGES = {
@@ -29,8 +33,10 @@ const PAGES = {
   Nextcloud: /\/(?:[a-z]+\.php|login|apps\/(?:dashboard|files|user_oidc)|settings\/[a-z]+)(?:\/.*)?$/,
 } as const;
 
-function baseUrlProblem(url: URL | undefined, server: keyof typeof PAGES): string | undefined {
-  if (!url) return "is not a URL: write one such as https://nextcloud.example.org";
+/** What is wrong with the form of a server's address, as the end of a sentence; undefined when nothing is. */
+export function addressProblem(text: string, server: keyof typeof PAGES): string | undefined {
+  if (!URL.canParse(text)) return "is not a URL: write one such as https://nextcloud.example.org";
+  const url = new URL(text);
   if (url.username || url.password) return "must not hold credentials: remove what stands before the @";
   const isPlain = url.protocol === "http:" && isLoopback(url);
   if (url.protocol !== "https:" && !isPlain) return "must be https: (http: only for this machine's loopback addresses)";

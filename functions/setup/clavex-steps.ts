@@ -16,7 +16,7 @@ import {
 } from "../clavex/management-api.ts";
 import { PipelineFailure } from "../core/failure.ts";
 import { isReadable, logoutUri, redirectUris, SCOPES } from "../nextcloud/user-oidc.ts";
-import { forgetSecret, keepSecret, type SetupContext } from "./context.ts";
+import { forgetSecret, keepSecret, NO_WEBHOOK, type SetupContext } from "./context.ts";
 import { byHand, done, type Inspection, type Step, toDo } from "./step.ts";
 
 const CLIENT_NAME = "Nextcloud";
@@ -105,6 +105,7 @@ export function webhookStep(context: SetupContext): Step {
     title: "Clavex: webhook subscription",
     async inspect() {
       if (url === undefined) return byHand("Name the webhook's address with --webhook-url and run setup again.");
+      if (url === NO_WEBHOOK) return done("none: changes arrive with the group watch and the reconciliations");
       if (!management) return byHand(`Subscribe ${url} to ${WEBHOOK_EVENTS.join(", ")}.`, TOKEN);
       const [found] = await existing();
       if (!(await store.read("webhook"))) {
@@ -176,7 +177,7 @@ export function auditSinkStep(context: SetupContext): Step {
     async inspect() {
       const isThere = (await record.read()).sink !== undefined;
       if (!answers.auditSink && !isThere) return done("not wanted (--audit-sink)");
-      if (url === undefined) return byHand("Name the webhook's address with --webhook-url.");
+      if (url === undefined || url === NO_WEBHOOK) return byHand("Name the webhook's address with --webhook-url.");
       if (!management) return byHand(`Make an audit sink of type webhook for ${url}.`, TOKEN);
       const [found, ...more] = await existing();
       if (!found) return toDo(`make one of type webhook for ${url}`);

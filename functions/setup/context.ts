@@ -12,13 +12,25 @@ export interface Answers {
   clavexUrl: string;
   nextcloudUrl: string;
   username: string;
-  /** Where Clavex has to post to. */
+  /** Where Clavex has to post to; `none` where it cannot reach the pipeline, and undefined while nobody has said. */
   webhookUrl: string | undefined;
   /** The id of an existing provider; needed where Nextcloud does not show its providers. */
   providerId: number | undefined;
+  /** How that provider makes account ids, where Nextcloud does not show it. */
+  accountIds?: AccountIds | undefined;
   auditSink: boolean;
   disableLocalLogin: boolean;
 }
+
+/** The settings of a provider of user_oidc that decide account ids, as `identity` has them. */
+export interface AccountIds {
+  uniqueUserIds: boolean;
+  providerBasedIds?: true;
+  providerIdentifier?: string | undefined;
+}
+
+/** The answer for the webhook's address where Clavex cannot reach the pipeline: then reconciliation does the work alone. */
+export const NO_WEBHOOK = "none";
 
 /** What the steps work with. */
 export interface SetupContext {

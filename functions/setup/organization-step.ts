@@ -2,7 +2,8 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ConfigurationError } from "../core/failure.ts";
 import { parseOrganization } from "../core/organization.ts";
-import type { SetupContext } from "./context.ts";
+import type { OidcProvider } from "../nextcloud/providers.ts";
+import { type AccountIds, NO_WEBHOOK, type SetupContext } from "./context.ts";
 import { findProvider } from "./nextcloud-steps.ts";
 import { byHand, done, type Step, toDo } from "./step.ts";
 
@@ -43,7 +44,7 @@ export function organizationStep(context: SetupContext): Step {
         organizationId: answers.organizationId,
         clavex: {
           baseUrl: answers.clavexUrl,
-          webhookSecrets: [store.reference("webhook")],
+          webhookSecrets: answers.webhookUrl === NO_WEBHOOK ? [] : [store.reference("webhook")],
           apiKey: store.reference("apiKey"),
         },
         nextcloud: {
@@ -78,13 +79,14 @@ async function identityOf(context: SetupContext): Promise<Record<string, unknown
   const provider = await findProvider(context);
   const id = provider?.id ?? context.answers.providerId;
   if (id === undefined) return undefined;
-  const { uniqueUid, providerBasedId } = provider?.settings ?? { uniqueUid: true, providerBasedId: false };
-  return {
-    scheme: "user_oidc",
-    providerId: id,
-    uniqueUserIds: uniqueUid,
-    ...(!uniqueUid && providerBasedId ? { providerBasedIds: true, providerIdentifier: provider?.identifier } : {}),
-  };
+  const ids = provider ? idsOf(provider) : (context.answers.accountIds ?? { uniqueUserIds: true });
+  return { scheme: "user_oidc", providerId: id, ...ids };
+}
+
+function idsOf({ identifier, settings }: OidcProvider): AccountIds {
+  return !settings.uniqueUid && settings.providerBasedId
+    ? { uniqueUserIds: false, providerBasedIds: true, providerIdentifier: identifier }
+    : { uniqueUserIds: settings.uniqueUid };
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -61,10 +61,16 @@ export async function planSetup(steps: Step[]): Promise<Planned[]> {
  * Applies the steps in order. Each inspects again first, because earlier steps may have changed what it finds.
  *
  * @param onOutcome called after each step
+ * @param isStopped asked before each step: what follows is left for another run
  * @returns whether all were come to; not where a first step waits for a person
  */
-export async function applySetup(steps: Step[], onOutcome: (outcome: Outcome) => void): Promise<boolean> {
+export async function applySetup(
+  steps: Step[],
+  onOutcome: (outcome: Outcome) => void,
+  isStopped: () => boolean = () => false,
+): Promise<boolean> {
   for (const step of steps) {
+    if (isStopped()) return false;
     const inspection = await step.inspect();
     const outcome = await applyOne(step, inspection);
     onOutcome(outcome);

@@ -1,0 +1,214 @@
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
+import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { ROOT } from "../support/processes.ts";
+import { CTRL_C, CTRL_D, openTerminal, type Terminal } from "../support/pseudo-terminal.ts";
+
+const ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
+const EMAIL = "admin@acme.example";
+const PASSWORD = "Correct-horse-battery-9";
+const APP_PASSWORD = "the-app-password-of-the-provisioner";
+/** Nothing listens there. */
+const NOBODY = "http://127.0.0.1:9";
+
+let folder: string;
+let clavex: SimulatedClavex;
+let nextcloud: SimulatedNextcloud;
+let terminals: Terminal[];
+
+beforeEach(async () => {
+  terminals = [];
+  folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  clavex = await startSimulatedClavex({
+    organizations: [
+      { id: ID, slug: "acme", apiKey: "" },
+      { id: "1b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11", slug: "root", apiKey: "" },
+    ],
+    adminToken: "the-superadmins-token",
+  });
+  clavex.addAdministrator("acme", { email: EMAIL, password: PASSWORD });
+  nextcloud = await startSimulatedNextcloud({
+    credentials: [{ username: "provisioner", password: APP_PASSWORD, backend: "user_oidc" }],
+    providers: [],
+    skeleton: {},
+  });
+});
+
+afterEach(async () => {
+  for (const terminal of terminals) await terminal.close();
+  await clavex.close();
+  await nextcloud.close();
+  await rm(folder, { recursive: true });
+});
+
+/** `setup` in a terminal of its own. */
+function setup(args: string[] = [], environment: Record<string, string> = {}): Terminal {
+  const terminal = openTerminal([process.execPath, join(ROOT, "functions/cli/main.ts"), "setup", ...args], {
+    folder,
+    environment,
+  });
+  terminals.push(terminal);
+  return terminal;
+}
+
+const answersFile = () => join(folder, ".local/setup-answers.json");
+
+describe("setup in a terminal", () => {
+  test("asks for everything, tries each answer at once and asks again, and connects both", async () => {
+    const terminal = setup();
+    await terminal.answer(/Address of Clavex:/, "id.acme.eu");
+    await terminal.shows(/is not a URL: write one such as https:/);
+    terminal.press("\u0015");
+    await terminal.answer(/Address of Clavex:/, nextcloud.url);
+    await terminal.shows(/is no Clavex \(HTTP \d+\)\./);
+    terminal.press("\u0015");
+    await terminal.answer(/Address of Clavex:/, NOBODY);
+    await terminal.shows(/Clavex cannot be reached \(ECONNREFUSED\)/);
+    terminal.press("\u0015");
+    await terminal.answer(/Address of Clavex:/, `${clavex.url}/acme`);
+    await terminal.shows(/leave out what is behind it\./);
+    terminal.press("\u0015");
+    await terminal.answer(/Address of Clavex:/, `${clavex.url}/`);
+
+    await terminal.answer(/Slug of the organization:/, "Acme");
+    await terminal.shows(/A slug has only a-z, 0-9 and -/);
+    terminal.press("\u0015");
+    await terminal.answer(/Slug of the organization:/, "nobody");
+    await terminal.shows(/no organization with the slug nobody\./);
+    terminal.press("\u0015");
+    await terminal.answer(/Slug of the organization:/, "acme");
+
+    await terminal.answer(/E-mail address of the administrator:/, EMAIL);
+    await terminal.answer(/Slug of their own organization:/, "");
+    await terminal.answer(/Their password in Clavex:/, "wrong");
+    await terminal.shows(/! Clavex refuses the login: invalid credentials/);
+    await terminal.answer(/E-mail address of the administrator:/, "");
+    await terminal.answer(/Slug of their own organization:/, "");
+    await terminal.answer(/Their password in Clavex:/, PASSWORD);
+
+    await terminal.answer(/Public address of the pipeline:/, "hooks.acme.eu");
+    await terminal.shows(/That is not a URL/);
+    terminal.press("\u0015");
+    await terminal.answer(/Public address of the pipeline:/, "none");
+
+    await terminal.answer(/Address of Nextcloud:/, `${nextcloud.url}/index.php/login`);
+    await terminal.shows(/must be the address of Nextcloud alone/);
+    terminal.press("\u0015");
+    await terminal.answer(/Address of Nextcloud:/, clavex.url);
+    await terminal.shows(/not that of an installed Nextcloud/);
+    terminal.press("\u0015");
+    await terminal.answer(/Address of Nextcloud:/, nextcloud.url);
+
+    await terminal.answer(/User name of that account:/, "");
+    await terminal.answer(/Its app password or password:/, "wrong");
+    await terminal.shows(/! Nextcloud refuses the user name or password\./);
+    await terminal.answer(/User name of that account:/, "");
+    await terminal.answer(/Its app password or password:/, APP_PASSWORD);
+
+    await terminal.answer(/Do this now\?/, "y");
+    await terminal.shows(/Next: clavex-nextcloud doctor/);
+    expect(await terminal.ended).toBe(0);
+
+    const file = JSON.parse(await readFile(join(folder, "organizations/local/acme.json"), "utf8"));
+    expect(file).toMatchObject({
+      organizationId: ID,
+      clavex: { baseUrl: clavex.url, webhookSecrets: [] },
+      nextcloud: { baseUrl: nextcloud.url, username: "provisioner" },
+    });
+    expect(clavex.management("acme").webhooks).toEqual([]);
+    for (const secret of [PASSWORD, APP_PASSWORD]) expect(terminal.shown()).not.toContain(secret);
+    expect(terminal.shown()).toMatch(/modes: (icanon echo|echo icanon) /);
+
+    // Again: nothing has to be said but what is kept nowhere.
+    const again = setup([], { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD });
+    expect(await again.ended).toBe(0);
+    expect(again.shown()).toContain("There is nothing to do.");
+  }, 60_000);
+
+  test.each([
+    ["Ctrl-C", CTRL_C],
+    ["Ctrl-D", CTRL_D],
+  ])(
+    "%s ends it quietly with 130, and another run suggests what was answered",
+    async (_name, key) => {
+      const terminal = setup();
+      await terminal.answer(/Address of Clavex:/, clavex.url);
+      await terminal.answer(/Slug of the organization:/, "acme");
+      await terminal.answer(/E-mail address of the administrator:/, EMAIL);
+      await terminal.answer(/Slug of their own organization:/, "");
+      await terminal.shows(/Their password in Clavex:/);
+      terminal.press(`secret-half${CTRL_C === key ? "" : "\u0015"}`);
+      terminal.press(key);
+      expect(await terminal.ended).toBe(130);
+      const [, after = ""] = terminal.shown().split("Their password in Clavex:");
+      expect(after).not.toMatch(/Error|at |secret|wrong/i);
+      expect(terminal.shown()).toMatch(/modes: (icanon echo|echo icanon) /);
+
+      expect(await readdir(folder)).toEqual([".local"]);
+      expect((await stat(answersFile())).mode & 0o777).toBe(0o600);
+      expect((await stat(join(folder, ".local"))).mode & 0o777).toBe(0o700);
+      expect(JSON.parse(await readFile(answersFile(), "utf8"))).toEqual({
+        clavexUrl: clavex.url,
+        slug: "acme",
+        adminEmail: EMAIL,
+        adminOrganization: "acme",
+      });
+
+      const again = setup();
+      await again.answer(new RegExp(`Address of Clavex: \\(?${clavex.url}`), "");
+      await again.answer(/Slug of the organization: \(?acme/, "");
+      await again.answer(/E-mail address of the administrator: \(?admin@acme\.example/, "");
+      await again.answer(/Slug of their own organization: \(?acme/, "");
+      await again.answer(/Their password in Clavex:/, PASSWORD);
+      await again.shows(/Public address of the pipeline:/);
+      again.press(CTRL_C);
+      expect(await again.ended).toBe(130);
+      expect(await readFile(answersFile(), "utf8")).not.toContain(PASSWORD);
+    },
+    60_000,
+  );
+
+  test("keeps the answers when something fails afterwards", async () => {
+    const terminal = setup(["--organization", "acme", "--clavex-url", clavex.url, "--webhook-url", "none"], {
+      CLAVEX_ADMIN_EMAIL: EMAIL,
+      CLAVEX_ADMIN_PASSWORD: PASSWORD,
+    });
+    await terminal.answer(/Address of Nextcloud:/, nextcloud.url);
+    for (let failed = 0; failed < 3; failed += 1) {
+      await terminal.answer(/User name of that account:/, failed === 0 ? "somebody" : "");
+      await terminal.answer(/Its app password or password:/, "wrong");
+    }
+    expect(await terminal.ended).toBe(1);
+    expect(terminal.shown()).toMatch(/locks an address after eleven failed logins/);
+    expect(JSON.parse(await readFile(answersFile(), "utf8"))).toEqual({
+      clavexUrl: clavex.url,
+      slug: "acme",
+      adminEmail: EMAIL,
+      adminOrganization: "acme",
+      webhookUrl: "none",
+      nextcloudUrl: nextcloud.url,
+      username: "somebody",
+    });
+  }, 60_000);
+
+  test("an option that is wrong is asked for, and a superadmin's login finds the organization by its slug", async () => {
+    clavex.addAdministrator("root", { email: "root@acme.example", password: PASSWORD, role: "super_admin" });
+    const terminal = setup([
+      ...["--clavex-url", NOBODY, "--organization", "acme", "--webhook-url", "none", "--dry-run"],
+      ...["--nextcloud-url", nextcloud.url, "--admin-organization", "root"],
+    ]);
+    await terminal.shows(/! .*cannot be reached \(ECONNREFUSED\)/);
+    await terminal.shows(/Address of Clavex:/);
+    terminal.press("\u0015");
+    terminal.press(`${clavex.url}\r`);
+    await terminal.answer(/E-mail address of the administrator:/, "root@acme.example");
+    await terminal.answer(/Their password in Clavex:/, PASSWORD);
+    await terminal.answer(/User name of that account:/, "");
+    await terminal.answer(/Its app password or password:/, APP_PASSWORD);
+    await terminal.shows(/to do +Organization file/);
+    expect(await terminal.ended).toBe(0);
+  }, 60_000);
+});
