@@ -27,8 +27,12 @@ export interface AdminApi {
    * @param unreadable see `Directory`
    */
   users(search?: string, unreadable?: (subject: string | undefined) => void): AsyncGenerator<ClavexUser[]>;
-  /** All groups, page by page, sorted by name. */
-  groups(): AsyncGenerator<DirectoryGroup[]>;
+  /**
+   * All groups, page by page, sorted by name.
+   *
+   * @param unreadable see `Directory`
+   */
+  groups(unreadable?: (name: string | undefined) => void): AsyncGenerator<DirectoryGroup[]>;
   /**
    * The subjects of a group's direct members.
    *
@@ -63,9 +67,14 @@ const pageSchema = <T>(item: z.ZodType<T>) =>
     next_cursor: z.union([z.string(), z.null(), z.unknown().transform(() => true as const)]).optional(),
     has_more: z.unknown().optional(),
   });
+/** A group of a list: one who cannot be read is there all the same. A count that is none says that somebody may be in it. */
 const groupSchema = z
-  .object({ id: uuidSchema, name: z.string(), member_count: z.number().nullish().catch(undefined) })
-  .transform((group): DirectoryGroup => ({ id: group.id, name: group.name, memberCount: group.member_count ?? 1 }));
+  .object({
+    id: uuidSchema.optional().catch(undefined),
+    name: z.string().optional().catch(undefined),
+    member_count: z.number().min(0).nullish().catch(undefined),
+  })
+  .catch({ id: undefined, name: undefined, member_count: undefined });
 // The members' list shows partial users: only who is a member may be trusted.
 const membersSchema = z
   .array(z.object({ id: uuidSchema.optional().catch(undefined) }).catch({ id: undefined }))
@@ -129,7 +138,25 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       const idOf = (item: ListedUser) => ("user" in item ? item.user.subject : item.subject);
       for await (const page of pages(get, "/users", listedUserSchema, idOf, query)) yield ownUsers(page, unreadable);
     },
-    groups: () => pages(get, "/groups", groupSchema, ({ id }) => id),
+    async *groups(unreadable) {
+      let isFirst = true;
+      try {
+        for await (const page of pages(get, "/groups", groupSchema, ({ id }) => id)) {
+          const isOwn = page.length === 0 || page.some(({ id, name }) => id !== undefined || name !== undefined);
+          if (!isOwn) throw new ClavexMisrouted("Clavex's groups have an unexpected form");
+          yield page.flatMap(({ id, name, member_count: count }): DirectoryGroup[] => {
+            if (id !== undefined && name !== undefined) return [{ id, name, memberCount: count ?? 1 }];
+            unreadable?.(name);
+            return [];
+          });
+          isFirst = false;
+        }
+      } catch (error) {
+        // One group that Clavex cannot show keeps the rest of the list out.
+        if (isFirst || !unreadable || !isOdd(error)) throw error;
+        unreadable(undefined);
+      }
+    },
     async members(groupId, partly) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
       // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
@@ -243,8 +270,9 @@ async function* pages<T>(
     const { next_cursor: cursor, has_more: more, items } = page;
     if (!cursor && !more) return;
     const last = items.at(-1);
-    if (cursor === true && last === undefined) return;
-    const next = typeof cursor === "string" && cursor !== "" ? cursor : last && idOf(last);
+    const named = typeof cursor === "string" && cursor !== "" ? cursor : undefined;
+    if (named === undefined && last === undefined) return;
+    const next = named ?? (last && idOf(last));
     if (!next) throw new ClavexMisrouted(`Clavex says that there are more ${what}, but not how to read them`);
     if (seen.size >= MOST_PAGES) throw new ClavexMisrouted(`Clavex's list of ${what} does not end`);
     if (seen.has(next)) throw new ClavexMisrouted(`Clavex's paging of ${what} does not advance`);

@@ -23,7 +23,7 @@ export function createClavexDirectory(
       return found;
     },
     groups: createGroupMap(api, relevant, now),
-    groupList: () => api.groups(),
+    groupList: (unreadable) => api.groups(unreadable),
     members: (groupId) => api.members(groupId),
     probe: (not) => api.probe(not),
   };

@@ -16,8 +16,8 @@ const MOST_IN_A_ROW = { answered: 8, silent: 2 };
 
 /**
  * The group map of one organization: Clavex has no way to ask for one user's groups, so it is built from all groups and
- * their members, and shared. A group whose members cannot be read, not even at a second attempt, is unknown and stops nobody;
- * when all fail, the server does.
+ * their members, and shared. A group whose members cannot be read, not even at a second attempt, is unknown and stops nobody, and
+ * so is one that is listed in a form that cannot be read; when all fail, the server does.
  *
  * @param relevant whether a group of this name matters to the organization; others are not read
  */
@@ -28,13 +28,20 @@ export function createGroupMap(
 ): ReadGroupMap {
   return coalesced(async () => {
     const names = new Set<string>();
-    let isEmpty = true;
+    // Who is not among the members that can be read may be the one who cannot.
+    const unreadNames = new Set<string>();
+    let [isEmpty, isComplete] = [true, true];
     const waiting: { id: string; name: string }[] = [];
     const endsAt = now() + LONGEST_MAP_MS;
     const checkTime = (): void => {
       if (now() > endsAt) throw new ClavexUnavailable("reading all groups takes too long", CLAVEX_UNDECIDED);
     };
-    for await (const page of api.groups()) {
+    const unreadable = (name: string | undefined): void => {
+      isEmpty = false;
+      if (name === undefined) isComplete = false;
+      else if (relevant(name)) for (const each of [names, unreadNames]) each.add(name);
+    };
+    for await (const page of api.groups(unreadable)) {
       checkTime();
       for (const group of page) {
         isEmpty = false;
@@ -44,8 +51,6 @@ export function createGroupMap(
       }
     }
     const groupsOf = new Map<string, string[]>();
-    // Who is not among the members that can be read may be the one who cannot.
-    const unreadNames = new Set<string>();
     const unread = await readEach(waiting, async (group) => {
       checkTime();
       for (const subject of await api.members(group.id, () => unreadNames.add(group.name))) {
@@ -58,7 +63,7 @@ export function createGroupMap(
     for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
     const none: string[] = [];
     for (const { name } of unread) unreadNames.add(name);
-    return { names, unread: unreadNames, isEmpty, of: (subject) => groupsOf.get(subject) ?? none };
+    return { names, unread: unreadNames, isEmpty, isComplete, of: (subject) => groupsOf.get(subject) ?? none };
   }, now);
 }
 

@@ -6,7 +6,7 @@ import type { Decision } from "../core/evaluate.ts";
 import { accountId, schemeOf } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { matchesAny } from "../core/patterns.ts";
-import type { Person } from "../core/person.ts";
+import { type Person, unknownGroups } from "../core/person.ts";
 import { quotaText } from "../core/quota.ts";
 import { ofAccount, type SubjectRecord, subjectItem } from "../core/record.ts";
 import { printable } from "../core/text.ts";
@@ -68,7 +68,7 @@ async function explain(options: Options): Promise<void> {
       {
         organization,
         subject,
-        directory: { person, groups: names, unread: map.unread },
+        directory: { person, groups: names, ...unknownGroups(map) },
         account,
         record,
         mayPurge: true,

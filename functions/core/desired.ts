@@ -112,12 +112,13 @@ export function desiredGroups(desired: DesiredAccount): DesiredGroup[] {
   return directoryGroups === "unknown" ? alwaysGroups : [...directoryGroups, ...alwaysGroups];
 }
 
-function stateOf(organization: Organization, { person, groups = [], unread = NONE }: DirectoryState): SubjectState {
+function stateOf(organization: Organization, directory: DirectoryState): SubjectState {
+  const { person, groups = [], unread = NONE, listed } = directory;
   if (!person || person.erased) return "deleted";
   if (!person.active) return "suspended";
   const { groups: scope } = organization.scope;
   const inScope = [...groups, ...unread].some((name) => matchesAny(scope, name));
-  return scope.length === 0 || inScope ? "active" : "outOfScope";
+  return scope.length === 0 || inScope || listed !== undefined ? "active" : "outOfScope";
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -128,12 +129,12 @@ const NONE: ReadonlySet<string> = new Set();
  */
 export function isScopeUnknown(
   { scope }: Organization,
-  { person, groups = [], unread = NONE }: DirectoryState,
+  { person, groups = [], unread = NONE, listed }: DirectoryState,
   before: SubjectState | "new" | undefined,
 ): boolean {
   if (!person?.active || person.erased || before === "active" || scope.groups.length === 0) return false;
   const inScope = (name: string): boolean => matchesAny(scope.groups, name);
-  return !groups.some(inScope) && [...unread].some(inScope);
+  return !groups.some(inScope) && (listed !== undefined || [...unread].some(inScope));
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -162,7 +163,7 @@ export function displayName({ firstName, lastName, email }: Traits): string {
 function desiredQuota(
   organization: Organization,
   { attributes }: Traits,
-  { groups = [], unread = NONE }: DirectoryState,
+  { groups = [], unread = NONE, listed }: DirectoryState,
 ): { quota: Quota | undefined; rule: string; notes: string[] } {
   const { attribute, byGroup, default: fallback } = organization.quota;
   const own = Object.hasOwn(attributes, attribute) ? attributes[attribute]?.trim() : undefined;
@@ -184,7 +185,8 @@ function desiredQuota(
     const quota = better(name);
     if (quota !== undefined) best = { quota, rule: `group ${name}` };
   }
-  if ([...unread].some((name) => better(name) !== undefined)) return { ...UNKNOWN_QUOTA, notes };
+  const unlisted = listed ? Object.keys(byGroup).filter((name) => !listed.has(name)) : [];
+  if ([...unread, ...unlisted].some((name) => better(name) !== undefined)) return { ...UNKNOWN_QUOTA, notes };
   if (best) return { ...best, notes };
   return { quota: fallback, rule: fallback === undefined ? "none" : "default", notes };
 }
@@ -202,6 +204,24 @@ export function isRelevant(organization: Organization, name: string): boolean {
     Object.hasOwn(organization.quota.byGroup, name)
   );
 }
+
+/**
+ * Those of these Nextcloud groups that none of the listed groups stands for: where the list may not be all, nobody knows whether
+ * they have ended.
+ */
+export function unlistedGroups(
+  organization: Organization,
+  { listed }: Pick<DirectoryState, "listed">,
+  gids: Iterable<string>,
+): string[] {
+  if (listed === undefined) return [];
+  const known = gidsOfLists.get(listed) ?? new Set([...listed].flatMap((name) => managedGid(organization, name) ?? []));
+  gidsOfLists.set(listed, known);
+  return [...new Set(gids)].filter((gid) => !known.has(gid));
+}
+
+/** Computed once for each reading of the groups. */
+const gidsOfLists = new WeakMap<ReadonlySet<string>, Set<string>>();
 
 function managedGid(organization: Organization, name: string): string | undefined {
   if (!isManaged(organization, name)) return undefined;

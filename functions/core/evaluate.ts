@@ -1,5 +1,5 @@
 import type { ActualAccount } from "./account.ts";
-import { type DesiredAccount, desiredAccount, desiredGroups } from "./desired.ts";
+import { type DesiredAccount, desiredAccount, desiredGroups, unlistedGroups } from "./desired.ts";
 import { isDeletable } from "./grace.ts";
 import type { Organization } from "./organization.ts";
 import type { DirectoryState } from "./person.ts";
@@ -46,15 +46,24 @@ export type Decision = Exclude<Evaluation, { result: "unknown-groups" }>;
  */
 export function evaluate(input: EvaluationInput): Evaluation {
   const { organization, subject, directory, account, record, groups, mayPurge, skeletonIsEmpty, now } = input;
-  const desired = desiredAccount(organization, subject, directory, account !== undefined);
-  const questions = groupQuestions(desired, account, groups);
-  if (questions.length > 0) return { result: "unknown-groups", desired, questions };
+  const wanted = desiredAccount(organization, subject, directory, account !== undefined);
+  const questions = groupQuestions(wanted, account, groups);
+  if (questions.length > 0) return { result: "unknown-groups", desired: wanted, questions };
+  const isOurs = (gid: string): boolean => groups.get(gid)?.ownership === "ours";
+  const ours = [...(account?.groups ?? []).filter(isOurs), ...(record?.groups ?? [])];
+  const desired = withUnlisted(wanted, unlistedGroups(organization, directory, ours));
   const deletable = mayPurge && isDeletable(organization, desired.state, record, now);
   return {
     result: "planned",
     desired,
     plan: plan({ organization, desired, actual: account, record, groups, deletable, skeletonIsEmpty }),
   };
+}
+
+/** Where the directory's list of groups may not be all, those that are not in it stay as they are. */
+function withUnlisted(desired: DesiredAccount, gids: string[]): DesiredAccount {
+  if (desired.state !== "active" || gids.length === 0) return desired;
+  return { ...desired, unreadGroups: [...desired.unreadGroups, ...gids] };
 }
 
 /** Groups of a person who is not active are left as they are: nothing has to be known of them. */

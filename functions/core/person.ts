@@ -31,6 +31,13 @@ export interface DirectoryState {
   groups: readonly string[] | undefined;
   /** The names of groups whose members nobody could read: the person may be in them. None when left out. */
   unread?: ReadonlySet<string>;
+  /** The names of all groups that could be listed, where that may not be all: the person may be in others. */
+  listed?: ReadonlySet<string>;
+}
+
+/** What a map leaves unknown of everybody's groups. */
+export function unknownGroups({ names, unread, isComplete }: GroupMap): Pick<DirectoryState, "unread" | "listed"> {
+  return isComplete ? { unread } : { unread, listed: names };
 }
 
 /** A value, and when its reading began (milliseconds since the epoch): it may miss what happened after that. */
@@ -47,6 +54,8 @@ export interface GroupMap {
   unread: ReadonlySet<string>;
   /** Whether the directory shows no groups at all, not even ones that do not matter. */
   isEmpty: boolean;
+  /** Whether `names` are all: a group that the directory lists without a readable name may be any other. */
+  isComplete: boolean;
   /** The names of a person's groups, sorted. */
   of(subject: string): readonly string[];
 }
@@ -76,8 +85,13 @@ export interface Directory {
    * @param notBefore the earliest acceptable start of the reading (milliseconds since the epoch); `-Infinity` for any
    */
   groups(notBefore: number): Promise<Reading<GroupMap>>;
-  /** All groups with their counts, those that do not matter included, page by page. */
-  groupList(): AsyncGenerator<DirectoryGroup[]>;
+  /**
+   * All groups with their counts, those that do not matter included, page by page.
+   *
+   * @param unreadable called for each that is listed and cannot be read; without a name where that cannot be read either, or
+   *   where it keeps the rest of the list out
+   */
+  groupList(unreadable?: (name: string | undefined) => void): AsyncGenerator<DirectoryGroup[]>;
   /** The subjects of a group's members, by its id. */
   members(groupId: string): Promise<string[]>;
   /**

@@ -79,5 +79,5 @@ export function largerQuota(a: Quota, b: Quota): Quota {
  */
 export function quotaFromAnswer(value: unknown): Quota | undefined {
   if (value === "none" || value === -3) return "none";
-  return typeof value === "number" && value >= 0 ? value : undefined;
+  return typeof value === "number" && value >= 0 && Number.isFinite(value) ? value : undefined;
 }

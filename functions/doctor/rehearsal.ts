@@ -2,7 +2,7 @@ import { ATTRIBUTES, type Profile } from "../core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../core/desired.ts";
 import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
-import type { GroupMap, Person } from "../core/person.ts";
+import { type GroupMap, type Person, unknownGroups } from "../core/person.ts";
 import { groupsJoinedBy } from "../core/plan.ts";
 import { quotaText } from "../core/quota.ts";
 import type { Claims } from "../ledger/claims.ts";
@@ -71,7 +71,7 @@ export async function rehearse(context: DoctorContext, options: RehearsalOptions
   const { organization, ocs, pipeline } = context;
   const { person, map } = options;
   const { subject } = person;
-  const directory = { person, groups: map.of(subject), unread: map.unread };
+  const directory = { person, groups: map.of(subject), ...unknownGroups(map) };
   const decision = await createGroupLookup(pipeline.ledger?.claims ?? NO_CLAIMS, Date.now).evaluate(
     {
       organization,

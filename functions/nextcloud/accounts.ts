@@ -18,7 +18,11 @@ import {
 import { type Ocs, userSegment } from "./ocs.ts";
 
 /** An id is text, however it is written: PHP makes JSON numbers of those that are all digits. */
-const idSchema = z.union([z.string(), z.number().transform(String)]);
+export const idSchema = z.union([z.string(), z.number().transform(String)]);
+/** A list as PHP writes it: one with gaps is an object. What is no id in it is nothing that is known by an id. */
+export const idsSchema = z
+  .union([z.array(z.unknown()), z.record(z.string(), z.unknown())])
+  .transform((list) => Object.values(list).flatMap((each) => idSchema.safeParse(each).data ?? []));
 /** A text that decides nothing: whatever else stands there is as good as none. */
 const textSchema = z.string().catch("");
 
@@ -34,7 +38,7 @@ const accountSchema = z
       .object({ quota: z.unknown().optional(), used: z.unknown().optional() })
       .catch({ quota: undefined, used: undefined }),
     lastLogin: z.unknown().optional(),
-    groups: z.array(idSchema).nullish(),
+    groups: idsSchema.nullish(),
   })
   .transform(
     (account): ActualAccount => ({
@@ -74,12 +78,15 @@ async function askForAccount(ocs: Ocs, id: string): Promise<unknown> {
   }
 }
 
+/** The last moment that a date can name, in milliseconds since the epoch. */
+const LATEST = 8.64e15;
+
 const foreignSchema = z.object({
   id: idSchema,
   enabled: z.boolean(),
   backend: z.string(),
   displayname: textSchema,
-  lastLogin: z.number().optional().catch(undefined),
+  lastLogin: z.number().min(0).max(LATEST).optional().catch(undefined),
 });
 
 /** What is shown of an account that is nobody's whom the pipeline knows. */
@@ -344,9 +351,11 @@ export async function* findAccounts<Owner extends Sought>(
     sought.delete(key);
     return [{ owner, account }];
   };
-  const { total, listed } = await listIds(ocs, sought, foreign);
+  const { total, listed, unread } = await listIds(ocs, sought, foreign);
+  if (unread > 0) askForUnlisted(sought, unreadable);
   if (listed * GETS_PER_DETAIL >= total) {
-    for await (const page of detailsPages(ocs, total)) {
+    const details = { path: "cloud/users/details", limit: DETAILS_PAGE, smallest: SMALLEST_PAGE, total };
+    for await (const page of pages(ocs, details)) {
       yield Object.entries(page).flatMap(([id, details]) => {
         foreign.detailed(id, details);
         const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
@@ -369,16 +378,42 @@ export async function* findAccounts<Owner extends Sought>(
   }
 }
 
-/** Lists the ids of all accounts, and notes for those who are sought that theirs is there. Returns how many there are. */
-async function listIds(
-  ocs: Ocs,
-  sought: ReadonlyMap<string, Sought>,
-  foreign: ForeignListener,
-): Promise<{ total: number; listed: number }> {
-  let [total, listed] = [0, 0];
-  for await (const page of pages(ocs, "cloud/users", IDS_PAGE)) {
+/** How many are asked for one by one because the list of ids has gaps. */
+const MOST_UNLISTED = 500;
+
+/** Where the list of ids has gaps, nobody may look as if they had no account. */
+function askForUnlisted<Owner extends Sought>(sought: Map<string, Owner>, unreadable: (owner: Owner) => void): void {
+  let asked = 0;
+  for (const [key, owner] of sought) {
+    if (owner.listedAs !== undefined) continue;
+    asked += 1;
+    if (asked <= MOST_UNLISTED) owner.listedAs = owner.accountId;
+    else {
+      sought.delete(key);
+      unreadable(owner);
+    }
+  }
+}
+
+/** What a list of ids has shown. */
+interface Listing {
+  /** How many accounts there are, and how many of them are those of people who are sought. */
+  total: number;
+  listed: number;
+  /** How many places of the list could not be read: somebody's account may be there. */
+  unread: number;
+}
+
+/** Lists the ids of all accounts, and notes for those who are sought that theirs is there. */
+async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>, foreign: ForeignListener): Promise<Listing> {
+  const listing: Listing = { total: 0, listed: 0, unread: 0 };
+  const unreadable = (): void => {
+    listing.unread += 1;
+    listing.total += 1;
+  };
+  for await (const page of pages(ocs, { path: "cloud/users", limit: IDS_PAGE, smallest: 1, unreadable })) {
     const ids = Object.values(page);
-    total += ids.length;
+    listing.total += ids.length;
     for (const each of ids) {
       // Foreign accounts are not read: what is no id is nobody who is sought.
       const { data: id } = idSchema.safeParse(each);
@@ -388,12 +423,12 @@ async function listIds(
         foreign.listed(id);
         continue;
       }
-      listed += 1;
+      listing.listed += 1;
       // The text of the page would be held for as long as the person is.
       owner.listedAs = id === owner.accountId ? owner.accountId : id;
     }
   }
-  return { total, listed };
+  return listing;
 }
 
 /** Tells of every account that Nextcloud has. */
@@ -416,19 +451,76 @@ export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promi
   return accounts;
 }
 
-/** A list that goes on is that of a server that shows the same page for ever. */
+/** A list that goes on is that of a server that has no end. */
 const MOST_ACCOUNTS = 1_000_000;
 
 type Page = Record<string, unknown> | unknown[];
 
-/** Walks a list that Nextcloud pages per backend: the offset advances by the limit, and only an empty page is the end. */
-async function* pages(ocs: Ocs, path: string, limit: number): AsyncGenerator<Page> {
-  for (let offset = 0; ; offset += limit) {
-    const page = await readPage(ocs, path, limit, offset);
-    if (Object.keys(page).length === 0) return;
-    if (offset > MOST_ACCOUNTS) throw new NextcloudMisrouted("Nextcloud's list of accounts does not end");
-    yield page;
+interface Walk {
+  path: string;
+  limit: number;
+  /** A page of this size that fails is left out. */
+  smallest: number;
+  /** Called for each page that is left out. */
+  unreadable?: () => void;
+  /** How many accounts there are, if that is known: beyond them an unreadable page is the end. */
+  total?: number;
+}
+
+/** Whoever is on an unreadable page of details of this size or smaller is asked for one by one. */
+const SMALLEST_PAGE = 12;
+/** One account breaks one smallest page; when this many break, it is the server. */
+const MOST_UNREADABLE = 8;
+
+/**
+ * Walks a list that Nextcloud pages per backend: the offset advances by the limit, and only an empty page is the end, or one
+ * that was shown before by a server that does not page. One account, be it foreign, can make the whole page that it is on fail:
+ * such a page is read in smaller parts, and what is on the smallest that fails is left out.
+ *
+ * @throws {NextcloudMisrouted} when a full page comes again, or the list does not end
+ */
+async function* pages(
+  ocs: Ocs,
+  { path, limit, smallest, unreadable = () => undefined, total }: Walk,
+): AsyncGenerator<Page> {
+  let leftOut = 0;
+  async function* parts(size: number, offset: number): AsyncGenerator<Page> {
+    try {
+      yield await readPage(ocs, path, size, offset);
+    } catch (error) {
+      if (!isPageFault(error)) throw error;
+      if (size > smallest) {
+        const half = Math.ceil(size / 2);
+        yield* parts(half, offset);
+        yield* parts(size - half, offset + half);
+        return;
+      }
+      leftOut += 1;
+      if (leftOut > MOST_UNREADABLE) throw error;
+      unreadable();
+    }
   }
+  let previous = "";
+  // Accounts are made meanwhile: a little more than there were.
+  const end = total === undefined ? MOST_ACCOUNTS : total + 2 * limit;
+  for (let offset = 0; offset <= end; offset += limit) {
+    const before = leftOut;
+    const shown: Page[] = [];
+    for await (const page of parts(limit, offset)) shown.push(page);
+    const ids = JSON.stringify(shown.map(idsOf));
+    const count = shown.reduce((sum, page) => sum + idsOf(page).length, 0);
+    if (count === 0 && (leftOut === before || offset >= (total ?? MOST_ACCOUNTS))) return;
+    if (ids === previous && count < limit) return;
+    if (ids === previous) throw new NextcloudMisrouted("Nextcloud's list of accounts does not advance");
+    previous = ids;
+    yield* shown;
+  }
+  if (total === undefined) throw new NextcloudMisrouted("Nextcloud's list of accounts does not end");
+}
+
+/** Of whom a page is: a list of ids, or details by id. */
+function idsOf(page: Page): unknown[] {
+  return Object.entries(page).map(([key, value]) => (typeof value === "object" ? key : value));
 }
 
 async function readPage(ocs: Ocs, path: string, limit: number, offset: number): Promise<Page> {
@@ -438,46 +530,6 @@ async function readPage(ocs: Ocs, path: string, limit: number, offset: number): 
     .safeParse(data);
   if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's list of accounts has an unexpected form");
   return parsed.data.users;
-}
-
-/** Whoever is on an unreadable page of this size or smaller is asked for one by one. */
-const SMALLEST_PAGE = 12;
-/** One foreign account breaks one smallest page; when this many break, it is the server. */
-const MOST_UNREADABLE = 8;
-
-/**
- * Walks the details of all accounts. One account, be it foreign, can make the whole page that it is on fail: such a page is read
- * in smaller parts, and what is on the smallest that fails is left out.
- *
- * @param total how many accounts there are: beyond them an unreadable page is the end
- */
-async function* detailsPages(ocs: Ocs, total: number): AsyncGenerator<Page> {
-  let unreadable = 0;
-  async function* parts(limit: number, offset: number): AsyncGenerator<Page> {
-    try {
-      yield await readPage(ocs, "cloud/users/details", limit, offset);
-    } catch (error) {
-      if (!isPageFault(error)) throw error;
-      if (limit > SMALLEST_PAGE) {
-        const half = Math.ceil(limit / 2);
-        yield* parts(half, offset);
-        yield* parts(limit - half, offset + half);
-        return;
-      }
-      unreadable += 1;
-      if (unreadable > MOST_UNREADABLE) throw error;
-    }
-  }
-  for (let offset = 0; ; offset += DETAILS_PAGE) {
-    let shown = 0;
-    const before = unreadable;
-    for await (const page of parts(DETAILS_PAGE, offset)) {
-      const { length } = Object.keys(page);
-      shown += length;
-      if (length > 0) yield page;
-    }
-    if (shown === 0 && (unreadable === before || offset >= total)) return;
-  }
 }
 
 /** What one account can do to its page: 500, on old servers 404, or an answer of another form. */

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { idsSchema } from "./accounts.ts";
 import { NextcloudMisrouted, OcsRefusal } from "./errors.ts";
 import { groupSegment, type Ocs } from "./ocs.ts";
 
@@ -6,6 +7,8 @@ import { groupSegment, type Ocs } from "./ocs.ts";
 const LISTS = new Set(["details", "users"]);
 /** The most that every version takes. */
 const PAGE = 500;
+/** A list that goes on is that of a server that has no end. */
+const MOST_GROUPS = 100_000;
 
 /** Whether a group of this id exists (letter case matters). */
 export async function groupExists(ocs: Ocs, gid: string): Promise<boolean> {
@@ -21,13 +24,19 @@ export async function groupExists(ocs: Ocs, gid: string): Promise<boolean> {
 
 /** Looks for a group that cannot be asked for by path among those that a search finds. */
 async function isListed(ocs: Ocs, gid: string): Promise<boolean> {
-  for (let offset = 0; ; offset += PAGE) {
+  let previous = "";
+  for (let offset = 0; offset < MOST_GROUPS; offset += PAGE) {
     const data = await ocs.call("GET", "cloud/groups", { search: gid, limit: String(PAGE), offset: String(offset) });
-    const page = z.object({ groups: z.array(z.unknown()) }).safeParse(data);
+    const page = z.object({ groups: idsSchema }).safeParse(data);
     if (!page.success) throw new NextcloudMisrouted("Nextcloud's list of groups has an unexpected form");
-    if (page.data.groups.includes(gid)) return true;
-    if (page.data.groups.length === 0) return false;
+    const { groups } = page.data;
+    if (groups.includes(gid)) return true;
+    // A server that does not page shows the same for ever.
+    const shown = JSON.stringify(groups);
+    if (groups.length === 0 || shown === previous) return false;
+    previous = shown;
   }
+  throw new NextcloudMisrouted("Nextcloud's list of groups does not end");
 }
 
 /**

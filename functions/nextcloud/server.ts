@@ -1,6 +1,7 @@
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { type Answer, pathPrefix, readJson, send } from "../http.ts";
+import { idSchema, idsSchema } from "./accounts.ts";
 import { NextcloudForbidden, NextcloudMisrouted, NextcloudRateLimited, OcsRefusal, unreachable } from "./errors.ts";
 import { type Ocs, userSegment } from "./ocs.ts";
 
@@ -57,7 +58,7 @@ export interface OwnAccount {
 
 /** The acting account. */
 export async function readOwnAccount(ocs: Ocs): Promise<OwnAccount> {
-  const schema = z.object({ id: z.string(), groups: z.array(z.string()), backend: z.string() });
+  const schema = z.object({ id: idSchema, groups: idsSchema, backend: z.string() });
   const parsed = schema.safeParse(await ocs.call("GET", "cloud/user"));
   if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's answer for our own account has an unexpected form");
   return parsed.data;

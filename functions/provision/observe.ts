@@ -1,7 +1,7 @@
 import type { DirectoryAccess } from "../clients.ts";
 import { readsGroups } from "../core/freshness.ts";
 import type { Organization } from "../core/organization.ts";
-import type { Person } from "../core/person.ts";
+import { type DirectoryState, type Person, unknownGroups } from "../core/person.ts";
 
 /** What the directory says of a person, and since when: nothing that happened after `readAt` is certain to be in it. */
 export interface Observation {
@@ -10,8 +10,8 @@ export interface Observation {
   groups: readonly string[] | undefined;
   /** The names of all groups that matter; undefined when they were not read. */
   names: ReadonlySet<string> | undefined;
-  /** The names of those whose members could not be read; undefined when none were to be read. */
-  unread: ReadonlySet<string> | undefined;
+  /** What could not be read of groups; nothing when none were to be read. */
+  unknown: Pick<DirectoryState, "unread" | "listed">;
   /** Whether the directory shows no groups at all; false when they were not read. */
   groupsEmpty: boolean;
   /** The earlier of the two readings, the person's, and the groups' (undefined when they were not read). */
@@ -32,7 +32,7 @@ export function createObserve(
   person: Person | undefined,
   readAt: number,
 ): (groupsNotBefore: number) => Promise<Observation> {
-  const none = { names: undefined, unread: undefined, groupsEmpty: false, groupsReadAt: undefined };
+  const none = { names: undefined, unknown: {}, groupsEmpty: false, groupsReadAt: undefined };
   const base = { person, readAt, userReadAt: readAt, ...none };
   return async (groupsNotBefore) => {
     if (access.mode === "snapshots") return { ...base, groups: undefined };
@@ -42,7 +42,7 @@ export function createObserve(
       ...base,
       groups: map.value.of(person.subject),
       names: map.value.names,
-      unread: map.value.unread,
+      unknown: unknownGroups(map.value),
       groupsEmpty: map.value.isEmpty,
       groupsReadAt: map.readAt,
       readAt: Math.min(readAt, map.readAt),

@@ -266,8 +266,8 @@ async function decide(
   const observe = createObserve(organization, clients.directory, person, readAt);
   const empty = await skeletonIsEmpty(organization);
   const evaluate = async (observation: Observation): Promise<Decision> => {
-    const { person: traits, groups, names, unread } = observation;
-    const directory: DirectoryState = { person: traits, groups, ...(unread && { unread }) };
+    const { person: traits, groups, names, unknown } = observation;
+    const directory: DirectoryState = { person: traits, groups, ...unknown };
     if (isScopeUnknown(organization, directory, record?.state)) throw new ScopeUnknown();
     return lookup.evaluate(
       {

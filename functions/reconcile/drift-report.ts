@@ -10,11 +10,18 @@ import {
   newBrake,
   type RunNumbers,
 } from "../core/brake.ts";
-import { type DesiredAccount, desiredAccount, desiredHash, isScopeUnknown, nextcloudGroup } from "../core/desired.ts";
+import {
+  type DesiredAccount,
+  desiredAccount,
+  desiredHash,
+  isScopeUnknown,
+  nextcloudGroup,
+  unlistedGroups,
+} from "../core/desired.ts";
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import { accountId, IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
-import type { DirectoryState } from "../core/person.ts";
+import { type DirectoryState, unknownGroups } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
 import {
   hasAccess,
@@ -81,7 +88,7 @@ interface Report<D extends Drift> {
   held: Held | undefined;
   /** The same for groups: nobody must be taken out of one. */
   heldLeaves: Held | undefined;
-  /** The names of Clavex groups whose members could not be read. */
+  /** The names of Clavex groups whose members could not be read; a word for those without a name. */
   unreadGroups: string[];
   /** What stays as it is although it is not as desired, and why. */
   notes: { subject: string; note: string }[];
@@ -214,7 +221,7 @@ export async function driftReport(
     organization: organization.slug,
     people: counts.users,
     known: counts.known,
-    unreadGroups: [...map.unread],
+    unreadGroups: [...map.unread, ...(map.isComplete ? [] : [UNLISTED])],
     leaversStillEnabled: counts.leavers,
     notes: look.notes,
     held: hold(organization, run, now()),
@@ -285,8 +292,16 @@ function unreadableNotes({ people, unidentified, map }: Roster): Report<Drift>["
       subject: "everybody",
       note: `Clavex cannot show who is in group ${printable(name)}: memberships of it stay as they are`,
     });
+  if (!map.isComplete)
+    notes.push({
+      subject: "everybody",
+      note: "Clavex's list of groups cannot be read to its end: nobody leaves a group that is not in it",
+    });
   return notes;
 }
+
+/** What stands for groups that not even the name is known of. */
+const UNLISTED = "(some without a readable name)";
 
 /** All claims at once, as it concerns all people. */
 async function allClaims(claims: Claims, origin: string): Promise<Map<string, GroupClaim>> {
@@ -308,14 +323,14 @@ const MOST_ASKED = 200;
  * looked for when the directory shows no groups at all.
  */
 async function vanishedGroups({ organization, clients, roster, claimed }: Look): Promise<VanishedGroups> {
-  const { names, isEmpty } = roster.map;
+  const { names, isEmpty, isComplete } = roster.map;
   const current = new Set(
     [...names].flatMap((name) => {
       const found = nextcloudGroup(organization, name);
       return "group" in found ? [found.group.gid] : [];
     }),
   );
-  const asked = isEmpty ? [] : claimed.filter((gid) => !current.has(gid)).slice(0, MOST_ASKED);
+  const asked = isEmpty || !isComplete ? [] : claimed.filter((gid) => !current.has(gid)).slice(0, MOST_ASKED);
   const gids: string[] = [];
   for (const gid of asked) {
     // An odd answer about one group is left to the next run.
@@ -422,7 +437,7 @@ function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
 function directoryState({ roster, organization }: Look, listed: Listed): DirectoryState | undefined {
   const { subject, person, isUnreadable, isGone, record } = listed;
   if (isUnreadable || (!person && !roster.complete && !isGone)) return undefined;
-  const directory = { person, groups: person ? roster.map.of(subject) : [], unread: roster.map.unread };
+  const directory = { person, groups: person ? roster.map.of(subject) : [], ...unknownGroups(roster.map) };
   return isScopeUnknown(organization, directory, record?.state) ? undefined : directory;
 }
 
@@ -486,7 +501,10 @@ function compareWithLedger(look: Look, listed: Listed): LightDrift | undefined {
   const partial = record?.refused !== undefined && record.refused.unrevoked !== "nothing";
   const due = partial || isPostponedDue(record, look.now()) || hasToBeLookedAt(record, look.now());
   if ((record?.applied?.desiredHash === hash && !due) || (!record && desired.state !== "active")) return undefined;
-  const drift = { ...drifted(listed, desired, undefined, hash), losesGroup: leavesMoreThanJoins(desired, record) };
+  const drift = {
+    ...drifted(listed, desired, undefined, hash),
+    losesGroup: leavesMoreThanJoins(organization, directory, desired, record),
+  };
   if (desired.state === "active") return { ...drift, kind: isKnown(record) ? "update" : "create" };
   const takesAccess = organization.deprovision[desired.state] !== "keep" && hasAccess(organization, record);
   return { ...drift, kind: takesAccess ? "deprovision" : "update" };
@@ -505,9 +523,14 @@ function drifted(
 }
 
 /** The same as `losesGroup`, as far as the ledger knows the memberships. */
-function leavesMoreThanJoins(desired: DesiredAccount, record: SubjectRecord | undefined): boolean {
+function leavesMoreThanJoins(
+  organization: Organization,
+  directory: DirectoryState,
+  desired: DesiredAccount,
+  record: SubjectRecord | undefined,
+): boolean {
   if (desired.state !== "active" || desired.directoryGroups === "unknown") return false;
-  const unread = new Set(desired.unreadGroups);
+  const unread = new Set([...desired.unreadGroups, ...unlistedGroups(organization, directory, record?.groups ?? [])]);
   const before = new Set(record?.groups).difference(unread);
   const after = new Set(desired.directoryGroups.map(({ gid }) => gid));
   return before.difference(after).size > after.difference(before).size;

@@ -98,7 +98,7 @@ interface Watching extends Pick<WatchDependencies, "ledger" | "queue" | "log"> {
 async function watch(watching: Watching): Promise<CompletedWatch | { result: "held" }> {
   const { ledger, log, organization, now } = watching;
   const { slug } = organization;
-  const [listed, memory] = await Promise.all([list(watching), ledger.groups.groups(slug)]);
+  const [{ listed, isComplete }, memory] = await Promise.all([list(watching), ledger.groups.groups(slug)]);
   if (listed.length === 0 && memory.groups.length > 0) {
     log.warn("group watch held", {
       organization: slug,
@@ -108,6 +108,9 @@ async function watch(watching: Watching): Promise<CompletedWatch | { result: "he
   }
   const relevant = listed.filter(({ name }) => isRelevant(organization, name));
   const look = lookAt(memory.groups, relevant, now());
+  // Where the list may not be all, what is not in it may be there.
+  const missing = isComplete ? [] : look.gone;
+  const gone = isComplete ? look.gone : [];
   const remembered = new Map(memory.groups.map((group) => [group.id, group]));
   const { readings, unread } = await readMembers(watching, look.read, remembered);
   const changed = new Set<string>();
@@ -115,17 +118,17 @@ async function watch(watching: Watching): Promise<CompletedWatch | { result: "he
   for (const { group, before, members } of readings)
     if (memory.complete || remembered.has(group.id))
       for (const subject of joinedOrLeft(before, members)) changed.add(subject);
-  for (const { id } of look.gone) for (const subject of await ledger.groups.members(slug, id)) changed.add(subject);
+  for (const { id } of gone) for (const subject of await ledger.groups.members(slug, id)) changed.add(subject);
   const sent = await sendJobs(watching, changed);
 
   await sideBySide(readings, CONCURRENT_READS, async ({ group, before, members }) => {
     if (joinedOrLeft(before, members).length > 0) await ledger.groups.putMembers(slug, group.id, members);
   });
-  await sideBySide(look.gone, CONCURRENT_READS, ({ id }) => ledger.groups.forgetMembers(slug, id));
+  await sideBySide(gone, CONCURRENT_READS, ({ id }) => ledger.groups.forgetMembers(slug, id));
   const seen = new Map(readings.map(({ group, readAt }) => [group.id, watched(group, readAt)]));
-  const groups = relevant.flatMap(({ id }) => seen.get(id) ?? remembered.get(id) ?? []);
-  const complete = memory.complete || groups.length === relevant.length;
-  if (readings.length > 0 || look.gone.length > 0 || complete !== memory.complete)
+  const groups = [...relevant.flatMap(({ id }) => seen.get(id) ?? remembered.get(id) ?? []), ...missing];
+  const complete = memory.complete || (isComplete && groups.length === relevant.length);
+  if (readings.length > 0 || gone.length > 0 || complete !== memory.complete)
     await ledger.groups.putGroups(slug, { groups, complete });
 
   const numbers = { groups: relevant.length, read: readings.length, unread, sent };
@@ -133,14 +136,22 @@ async function watch(watching: Watching): Promise<CompletedWatch | { result: "he
   return { result: "done", ...numbers };
 }
 
-async function list({ directory, organization, deadline }: Watching): Promise<DirectoryGroup[]> {
+async function list({
+  directory,
+  organization,
+  deadline,
+}: Watching): Promise<{ listed: DirectoryGroup[]; isComplete: boolean }> {
   const listed: DirectoryGroup[] = [];
-  for await (const page of directory.groupList()) {
+  let isComplete = true;
+  const unreadable = (): void => {
+    isComplete = false;
+  };
+  for await (const page of directory.groupList(unreadable)) {
     listed.push(...page);
     if (listed.length > MOST_GROUPS) throw new TooManyGroups(organization.slug);
     if (deadline?.aborted) throw new RunOverTime(organization.slug);
   }
-  return listed;
+  return { listed, isComplete };
 }
 
 /** The members of a group, as remembered and as they are now. */

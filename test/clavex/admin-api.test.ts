@@ -135,6 +135,27 @@ describe("Clavex's directory", () => {
     expect(await api.members(clavex.addGroup("acme", "Empty").id)).toEqual([]);
   });
 
+  it("gives the members that can be read, and says so, where somebody asks for that; else it fails", async () => {
+    const answer = [{ id: SUBJECT }, { id: 5 }, null, { id: "no-uuid" }];
+    const api = await apiAnswering(() => jsonAnswer(200, answer));
+    let partly = 0;
+    const count = (): void => {
+      partly += 1;
+    };
+    expect(await api.members(GROUP, count)).toEqual([SUBJECT]);
+    expect(partly).toBe(1);
+    await expect(api.members(GROUP)).rejects.toBeInstanceOf(ClavexMisrouted);
+  });
+
+  it.each([
+    [[{ id: 5 }]],
+    [[null, null]],
+    [[[]]],
+  ])("has no members to give of %j, which is no partial answer", async (answer) => {
+    const api = await apiAnswering(() => jsonAnswer(200, answer));
+    await expect(api.members(GROUP, () => expect.fail("partly"))).rejects.toBeInstanceOf(ClavexMisrouted);
+  });
+
   it("fails when the last user of a page is deleted before the next page is read, instead of ending early", async () => {
     addUsers(201);
     const walk = api.users();
@@ -204,6 +225,16 @@ describe("paging", () => {
   it("does not take a page for the last one that says there are more but not where", async () => {
     const api = await apiAnswering(() => jsonAnswer(200, { items: [USER], has_more: true }));
     await expect(all(api.users())).rejects.toBeInstanceOf(ClavexMisrouted);
+  });
+
+  it("reads no more than a million items of a list whose cursors never come again", async () => {
+    let page = 0;
+    const server = await serve(() => {
+      page += 1;
+      return jsonAnswer(200, { items: [], next_cursor: `c${page}`, has_more: true });
+    });
+    await expect(all(apiOf(server.url).groups())).rejects.toThrow(/does not end/);
+    expect(server.requests).toHaveLength(5_001);
   });
 
   it("takes a list that is not there (404) for a misconfiguration, not for an empty one", async () => {

@@ -32,7 +32,7 @@ async function rehearseAda(options: { userinfo?: boolean; active?: boolean } = {
     const groups = ["Engineering"];
     return await rehearse(context, {
       person: { ...person, active: options.active ?? true },
-      map: { names: new Set(groups), unread: new Set(), isEmpty: false, of: () => groups },
+      map: { names: new Set(groups), unread: new Set(), isEmpty: false, isComplete: true, of: () => groups },
       userinfo: options.userinfo ?? false,
     });
   } finally {

@@ -159,6 +159,22 @@ describe("looking at an account", () => {
     expect(await getAccount(ocs, "ada")).toMatchObject(known);
   });
 
+  it.each([
+    ["{}", {}, []],
+    ["an object, as PHP writes a list with gaps", { 1: "eng", 3: 2023 }, ["eng", "2023"]],
+    ["a list with what is no id", [null, "eng", ["x"], { y: 1 }], ["eng"]],
+    ["null", null, []],
+  ])("shows its groups where they are %s", async (_, groups, shown) => {
+    const scripted: Ocs = { call: async () => ({ id: "ada", enabled: true, backend: "user_oidc", groups }) };
+    expect((await getAccount(scripted, "ada"))?.groups).toEqual(shown);
+  });
+
+  it.each([["1e400"], ["-1e400"], ["-7"], ['"NaN"'], ["[]"]])("does not know a quota of %s", async (written) => {
+    const quota = JSON.parse(`{"quota":${written},"used":${written}}`);
+    const scripted: Ocs = { call: async () => ({ id: "ada", enabled: true, backend: "user_oidc", quota }) };
+    expect((await getAccount(scripted, "ada"))?.quota).toBeUndefined();
+  });
+
   it("whose answer has another form is misrouted", async () => {
     const body = JSON.stringify({ ocs: { meta: { statuscode: 200 }, data: { id: "ada", displayname: "Ada" } } });
     nextcloud.faults.add({ kind: "status", status: 200, headers: { "content-type": "application/json" }, body });
@@ -295,6 +311,93 @@ describe("looking for accounts", () => {
       await expect(find(scripted, seek(...IDS))).rejects.toThrow(NextcloudServerError);
       expect(calls.length).toBeLessThan(40);
     });
+  });
+
+  describe("whose list of ids is odd", () => {
+    const IDS = Array.from({ length: 1_200 }, (_, index) => `p${String(index).padStart(4, "0")}`);
+
+    /** A Nextcloud whose list of ids is what `page` says; only those who are not in the list have to be asked for. */
+    function listingBy(page: (limit: number, offset: number) => unknown) {
+      const calls: string[] = [];
+      const scripted: Ocs = {
+        async call(_method, path, { limit = "", offset = "" } = {}) {
+          calls.push(path.replace("cloud/users", ""));
+          if (path === "cloud/users") return { users: await page(Number(limit), Number(offset)) };
+          if (path === "cloud/users/details") return { users: [] };
+          const id = path.replace("cloud/users/", "");
+          if (IDS.includes(id)) return { id, enabled: true, backend: "user_oidc" };
+          throw new OcsRefusal(404, "not found", "GET cloud/users");
+        },
+      };
+      return { scripted, calls };
+    }
+    const pageOf = (limit: number, offset: number): string[] => IDS.slice(offset, offset + limit);
+
+    it.each([
+      ["500", () => Promise.reject(new NextcloudServerError(500, "GET cloud/users"))],
+      ["another form", async () => "none"],
+      ["null", async () => null],
+    ])("%s for each page that one of them is on: the others are found, and nobody looks as if they had no account", async (_, fault) => {
+      const { scripted, calls } = listingBy((limit, offset) => {
+        const page = pageOf(limit, offset);
+        return page.includes("p0700") ? fault() : page;
+      });
+      const sought = seek("p0001", "p0700", "p1199", "nobody");
+      expect((await find(scripted, sought)).sort()).toEqual(["p0001", "p0700", "p1199"]);
+      expect([...sought.keys()]).toEqual(["nobody"]);
+      expect(calls.length).toBeLessThan(40);
+    });
+
+    it("a gap leaves those uncompared who are too many to be asked for one by one", async () => {
+      const { scripted, calls } = listingBy((limit, offset) => {
+        const page = pageOf(limit, offset);
+        return page.includes("p0700") ? Promise.reject(new NextcloudServerError(500, "GET cloud/users")) : page;
+      });
+      const sought = seek(...Array.from({ length: 700 }, (_, index) => `nobody${index}`));
+      const unread: unknown[] = [];
+      for await (const _ of findAccounts(scripted, sought, (owner) => unread.push(owner))) expect(_).toEqual([]);
+      expect([sought.size, unread.length]).toEqual([500, 200]);
+      expect(calls.filter((call) => call.startsWith("/nobody"))).toHaveLength(500);
+    });
+
+    it("all of it: it is the server, which is not asked for ever", async () => {
+      const { scripted, calls } = listingBy(() => Promise.reject(new NextcloudServerError(500, "GET cloud/users")));
+      await expect(find(scripted, seek("p0001"))).rejects.toThrow(NextcloudServerError);
+      expect(calls.length).toBeLessThan(40);
+    });
+
+    it("the same page for ever: it ends where all fit on it, and else the server does not page", async () => {
+      const few = listingBy(() => ["p0001", "p0002"]);
+      expect(await find(few.scripted, seek("p0001", "p0002"))).toEqual(["p0001", "p0002"]);
+      expect(few.calls.filter((call) => call === "")).toHaveLength(2);
+      const many = listingBy((limit) => pageOf(limit, 0));
+      await expect(find(many.scripted, seek("p0001"))).rejects.toThrow(/does not advance/);
+      expect(many.calls).toHaveLength(2);
+    });
+
+    it("without an end: a million is the end", async () => {
+      const { scripted, calls } = listingBy((_, offset) => [`p${offset}`]);
+      await expect(find(scripted, seek("p0001"))).rejects.toThrow(/does not end/);
+      expect(calls).toHaveLength(2_001);
+    });
+  });
+
+  it.each([
+    ["the same for ever", 0],
+    ["others for ever", 1],
+  ])("ends where pages of details show %s", async (_, step) => {
+    const { scripted } = listing(["a", "b"], []);
+    let asked = 0;
+    const endless: Ocs = {
+      call: async (method, path, parameters) => {
+        if (path !== "cloud/users/details") return scripted.call(method, path, parameters);
+        asked += 1;
+        const id = `a${asked * step}`;
+        return { users: { [id]: { id, enabled: true, backend: "user_oidc" } } };
+      },
+    };
+    expect(await find(endless, seek("a", "b"))).toEqual(["a", "b"]);
+    expect(asked).toBeLessThan(4);
   });
 
   it("asks for 500 at most on a page: Nextcloud 34 answers a limit above with HTTP 500", async () => {
@@ -677,6 +780,33 @@ describe("a group", () => {
       body: await answer.text(),
     });
     await expect(groupExists(ocs, "eng")).rejects.toThrow(NextcloudMisrouted);
+  });
+
+  it.each([
+    ["the same page for ever", (): unknown => ["detailsmen"], 2],
+    ["pages as objects", (): unknown => ({ 0: "detailsmen", 2: "details" }), 1],
+  ])("that cannot be asked for by path is looked for in a list: %s", async (_, groups, pages) => {
+    let asked = 0;
+    const scripted: Ocs = {
+      call: async () => {
+        asked += 1;
+        return { groups: groups() };
+      },
+    };
+    expect(await groupExists(scripted, "details")).toBe(pages === 1);
+    expect(asked).toBe(pages);
+  });
+
+  it("that cannot be asked for by path is not looked for without end", async () => {
+    let asked = 0;
+    const scripted: Ocs = {
+      call: async () => {
+        asked += 1;
+        return { groups: [`details${asked}`] };
+      },
+    };
+    await expect(groupExists(scripted, "details")).rejects.toThrow(/does not end/);
+    expect(asked).toBe(200);
   });
 
   it("is forbidden to look at for one who is no administrator", async () => {

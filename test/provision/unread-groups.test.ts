@@ -96,3 +96,108 @@ describe("a group of the directory whose members cannot be read", () => {
     expect(company.account(cy)).toMatchObject({ enabled: true });
   });
 });
+
+/** Clavex lists this group in another way, until its faults are cleared. */
+function listOddly(tenant: Tenant, name: string, odd: (group: object) => unknown): void {
+  tenant.clavex.faults.add({
+    kind: "changed",
+    match: ({ path }) => path.includes("/groups?"),
+    change(answer) {
+      const body = JSON.parse(answer.body ?? "{}") as { items: { name: string }[] };
+      const items = body.items.map((group) => (group.name === name ? odd(group) : group));
+      return { ...answer, body: JSON.stringify({ ...body, items }) };
+    },
+  });
+}
+
+const ODDLY: [string, (group: object) => unknown][] = [
+  ["a name that is null", (group) => ({ ...group, name: null })],
+  ["a name that is a number", (group) => ({ ...group, name: 2023 })],
+  ["a name that is an object", (group) => ({ ...group, name: {} })],
+  ["an id that is null", (group) => ({ ...group, id: null })],
+  ["an id that is no UUID", (group) => ({ ...group, id: "../users" })],
+  ["null in its place", () => null],
+  ["a text in its place", () => "odd"],
+];
+
+describe("a group that the directory lists with", () => {
+  it.each(
+    ODDLY,
+  )("%s: nobody leaves it, and everything else goes on: joins, leaves, departures, newcomers", async (_, odd) => {
+    const company = withPipeline(await build());
+    const [ada, ben, cy] = [
+      company.person({}, ["eng", "odd"]),
+      company.person({}, ["eng"]),
+      company.person({}, ["odd"]),
+    ];
+    await company.settle();
+    listOddly(company, "odd", odd);
+    company.unassign(ada, "eng");
+    company.assign(ben, "ops");
+    company.clavex.updateUser(company.slug, cy.id, { is_active: false });
+    const dora = company.person({}, ["ops"]);
+    for (const mode of ["light", "full"] as const) {
+      const run = await company[mode]();
+      expect(run.report.unreadGroups).toHaveLength(1);
+      expect([run.held, run.heldLeaves]).toEqual([undefined, undefined]);
+      await company.work();
+    }
+    expect(groupsOf(company, ada)).toEqual([company.groupId("odd")]);
+    expect(groupsOf(company, ben)).toEqual([company.groupId("eng"), company.groupId("ops")].toSorted());
+    expect(company.account(cy)).toMatchObject({ enabled: false });
+    expect(groupsOf(company, dora)).toEqual([company.groupId("ops")]);
+    company.clavex.faults.clear();
+    company.unassign(ada, "odd");
+    await company.full();
+    await company.work();
+    expect(groupsOf(company, ada)).toEqual([]);
+  });
+
+  it("no name gives and takes no quota, and decides about nobody's account", async () => {
+    const company = withPipeline(
+      await build({ quota: { default: "1 GB", byGroup: { staff: "9 GB" } }, scope: { groups: ["staff"] } }),
+    );
+    const [ada, ben] = [company.person({}, ["staff", "eng"]), company.person({}, ["staff"])];
+    await company.settle();
+    const before = company.account(ada);
+    listOddly(company, "staff", () => null);
+    company.clavex.suspend(company.slug, ben.id);
+    const cy = company.person({}, ["staff"]);
+    const run = await company.full();
+    await company.work();
+    expect(run.held).toBeUndefined();
+    expect(company.account(ada)).toEqual(before);
+    expect(company.account(ben)).toMatchObject({ enabled: false });
+    expect(company.account(cy)).toBeUndefined();
+    company.clavex.faults.clear();
+    await company.full();
+    await company.work();
+    expect(company.account(cy)).toMatchObject({ enabled: true });
+  });
+
+  it("a count that cannot be is read, whatever it says", async () => {
+    const company = withPipeline(await build());
+    const ada = company.person({}, ["odd"]);
+    listOddly(company, "odd", (group) => ({ ...group, member_count: -1 }));
+    await company.settle();
+    expect(groupsOf(company, ada)).toEqual([company.groupId("odd")]);
+  });
+
+  it("what breaks each page that it is on: the groups before it are known, and of the others nobody leaves one", async () => {
+    const company = withPipeline(await build());
+    const [ada, ben] = [company.person({}, ["a", "z"]), company.person({}, ["a", "m"])];
+    await company.settle();
+    company.clavex.faults.add({
+      kind: "changed",
+      match: ({ path }) => path.includes("/groups?"),
+      change: (answer) => (answer.body?.includes('"name":"m"') ? { status: 500, body: '{"error":"no"}' } : answer),
+    });
+    company.unassign(ada, "a");
+    company.clavex.suspend(company.slug, ben.id);
+    const run = await company.full();
+    await company.work();
+    expect(run.heldLeaves).toBeUndefined();
+    expect(groupsOf(company, ada)).toEqual([company.groupId("z")]);
+    expect(company.account(ben)).toMatchObject({ enabled: false });
+  });
+});
