@@ -225,7 +225,7 @@ function ofJobs({ settings, jobs, functions }: MonitoringProps): AlarmDefinition
       threshold: 1,
       of: ATTEMPTS,
       description:
-        "Something failed in a way that was not foreseen. The log has it with its stack at level ERROR, code unexpected.",
+        "Something failed in a way that was not foreseen. The log has it at level ERROR: code unexpected with its stack, or queue-unavailable.",
     },
     ...functions.all.map(({ name, handler }) => ({
       name: `crashes-${name}`,

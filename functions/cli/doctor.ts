@@ -9,7 +9,6 @@ import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./docto
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
-import { forStage } from "./report.ts";
 import { openSources, type Sources } from "./sources.ts";
 import { print, printJson } from "./terminal.ts";
 
@@ -92,7 +91,7 @@ function showResults(organization: string, results: Result[]): void {
   print(`${organization}:`);
   for (const { status, title, cause, fix, docs } of results) {
     print(printable(`  ${LABELS[status].padEnd(5)} ${title}${cause === undefined ? "" : `: ${cause}`}`));
-    if (fix !== undefined) print(printable(`          ${forStage(fix)}${status === "skipped" ? "" : ` (${docs})`}`));
+    if (fix !== undefined) print(printable(`          ${fix}${status === "skipped" ? "" : ` (${docs})`}`));
   }
   const count = (status: Result["status"]) => results.filter((each) => each.status === status).length;
   print(

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { speakOfStage } from "./report.ts";
+import { speakOfStage } from "./terminal.ts";
 
 /** Where a local pipeline keeps its configuration and state; named as for `npm start`. */
 export interface LocalOptions {

@@ -62,7 +62,8 @@ async function plan(options: Options): Promise<void> {
       if (options.json) return;
       show(organization, found);
       if (unknown) showUnknown(unknown);
-      if (await isPaused(organization)) print(`${slug} is paused: nothing of this is done until resume.\n`);
+      if (await isPaused(organization))
+        print(`${slug} is paused, nothing of this is done until: clavex-nextcloud resume --organization ${slug}\n`);
     });
     if (options.json) printJson([...reports.map(forMachines), ...failures]);
     const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));

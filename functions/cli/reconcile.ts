@@ -22,10 +22,10 @@ interface Options extends ConnectOptions {
 const CONNECTIONS = 4;
 /** Exit code when people were held: by a brake, or because the directory showed too little to take anything away. */
 const HELD = 3;
-const WHY_NOTHING: Record<Exclude<Run["result"], "done">, string> = {
-  busy: "another reconciliation is under way",
-  unreadable: "it has no clavex.apiKey to read the directory with",
-  paused: "it is paused; look at plan, then: resume",
+const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) => string> = {
+  busy: () => "another reconciliation is under way",
+  unreadable: () => "it has no clavex.apiKey to read the directory with",
+  paused: (slug) => `it is paused. Look at clavex-nextcloud plan, then: clavex-nextcloud resume --organization ${slug}`,
 };
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -97,7 +97,7 @@ async function reconcile(options: Options): Promise<void> {
 function show(slug: string, run: Run): void {
   clearReading();
   if (run.result !== "done") {
-    print(`${slug}: nothing was done: ${WHY_NOTHING[run.result]}`);
+    print(`${slug}: nothing was done: ${WHY_NOTHING[run.result](slug)}`);
     return;
   }
   print(

@@ -15,22 +15,6 @@ export class Interrupted extends Error {
   override name = "Interrupted";
 }
 
-let stage: string | undefined;
-
-/** From now on what is said works on this stage. */
-export function speakOfStage(name: string | undefined): void {
-  stage = name;
-}
-
-/** A text whose commands can be copied: those of this program name the stage that the operator works on. */
-export function forStage(text: string): string {
-  if (stage === undefined || text.includes("--stage")) return text;
-  return text.replaceAll(
-    /\bclavex-nextcloud ((?:dead-letters )?[a-z][a-z-]*)/g,
-    `clavex-nextcloud $1 --stage ${stage}`,
-  );
-}
-
 /** Ends the program after an error: those of the arguments, and the help, were printed already. */
 export function endWith(error: unknown): void {
   if (error instanceof CommanderError) process.exitCode = error.exitCode;
@@ -44,7 +28,7 @@ export function endWith(error: unknown): void {
 export function report(error: unknown): void {
   process.exitCode = error instanceof Interrupted ? EXIT.interrupted : EXIT.failed;
   if (error instanceof Interrupted) return;
-  for (const line of describe(error)) complain(forStage(line));
+  for (const line of describe(error)) complain(line);
 }
 
 /** What happens when nobody reads the output any more. */

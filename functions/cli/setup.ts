@@ -22,7 +22,7 @@ import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./docto
 import { withConnection } from "./options.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { canAsk, confirm } from "./prompt.ts";
-import { CommandError, forStage, Interrupted } from "./report.ts";
+import { CommandError, Interrupted } from "./report.ts";
 import {
   APP_PASSWORD,
   collect,
@@ -91,7 +91,7 @@ async function setup(options: SetupOptions): Promise<void> {
     }
     await confirm("Do this now?", options.yes);
     const complete = await applyUntilInterrupted(steps);
-    print(forStage(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again"));
+    print(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again");
   } finally {
     for (const close of closers.toReversed()) await close();
   }

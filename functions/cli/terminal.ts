@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import Table from "cli-table3";
-import { printable } from "../core/text.ts";
+import { namingStage, printable } from "../core/text.ts";
 
 /** A stream that a command writes to; the number of columns is known of terminals only. */
 export type Output = NodeJS.WritableStream & { columns?: number | undefined; isTTY?: boolean };
@@ -47,14 +47,21 @@ export function paint(style: Style, text: string): string {
   return around.colour ? styleText(FORMATS[style], text, { stream: around.out }) : text;
 }
 
+let stage: string | undefined;
+
+/** From now on commands that are printed name this stage, so that they can be copied. */
+export function speakOfStage(name: string | undefined): void {
+  stage = name;
+}
+
 /** Prints a line on stdout. */
 export function print(line = ""): void {
-  around.out.write(`${line}\n`);
+  around.out.write(`${namingStage(line, stage)}\n`);
 }
 
 /** Prints a line on stderr: errors, and what is said beside the output. */
 export function complain(line: string): void {
-  around.err.write(`${line}\n`);
+  around.err.write(`${namingStage(line, stage)}\n`);
 }
 
 const HELP_COLUMNS = 80;

@@ -137,11 +137,13 @@ export function describeUnknown(unknown: UnknownAccounts): string[] {
   return [
     ...(accounts.length > 0
       ? [
-          `${accounts.length} unknown accounts: enabled, of user_oidc, and no organization computes or claims them. See: unknown list, unknown disable ID...`,
+          `${accounts.length} unknown accounts: enabled, of user_oidc, and no organization computes or claims them. See: clavex-nextcloud unknown list, clavex-nextcloud unknown disable ID...`,
         ]
       : []),
     ...(unread > 0
-      ? [`${unread} more accounts were not asked about, or could not be read. See: unknown list --limit N`]
+      ? [
+          `${unread} more accounts were not asked about, or could not be read. See: clavex-nextcloud unknown list --limit N`,
+        ]
       : []),
   ];
 }

@@ -40,6 +40,11 @@ export function logLevel(environment: Record<string, string | undefined> = proce
   ]);
 }
 
+/** The stage that this function belongs to; undefined outside Lambda. */
+export function stageName(environment: Record<string, string | undefined> = process.env): string | undefined {
+  return environment[VARIABLES.stage] || undefined;
+}
+
 /** The root id of the X-Ray trace of this invocation; undefined outside Lambda. */
 export function traceId(): string | undefined {
   return process.env._X_AMZN_TRACE_ID?.match(/Root=([^;]+)/)?.[1];

@@ -15,3 +15,16 @@ export function printable(text: string): string {
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
+
+/**
+ * A text whose commands can be copied: those of this program name the stage that they are for.
+ *
+ * @param stage undefined for the pipeline on one machine, which has no name
+ */
+export function namingStage(text: string, stage: string | undefined): string {
+  if (stage === undefined || text.includes("--stage")) return text;
+  return text.replaceAll(
+    /\bclavex-nextcloud ((?:dead-letters |unknown )?[a-z][a-z-]*)/g,
+    `clavex-nextcloud $1 --stage ${stage}`,
+  );
+}

@@ -115,7 +115,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     await sideBySide(subjects, concurrency, async (ofSubject) => {
       waiting.push(...(await work(ofSubject, deadline)));
     });
-    await queue.setVisibility(waiting.map(({ message, seconds }) => ({ receipt: message.receipt, seconds })));
+    await giveBack(dependencies, waiting);
     counters.flush();
     return waiting.map(({ message }) => message);
   };
@@ -124,6 +124,17 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
 interface Waiting {
   message: Message;
   seconds: number;
+}
+
+/** Says when messages come again. If the queue cannot be told, its own timeout applies: an hour on AWS. */
+async function giveBack({ queue, log, counters }: WorkerDependencies, waiting: Waiting[]): Promise<void> {
+  try {
+    await queue.setVisibility(waiting.map(({ message, seconds }) => ({ receipt: message.receipt, seconds })));
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    counters.count("UnexpectedErrors");
+    log.error("jobs wait for the queue's own timeout", { jobs: waiting.length, ...problemOf(error) });
+  }
 }
 
 const COUNTER: Record<Outcome["result"], Counter> = {

@@ -52,8 +52,9 @@ export interface Consumer {
   /** Keeps received messages for so much longer from now on. Failures are ignored: the old timeout then applies. */
   extend(messages: Message[], seconds: number): Promise<void>;
   /**
-   * Gives messages back, to be seen again this many seconds from now. Failures are ignored: the queue's own timeout
-   * then applies.
+   * Gives messages back, to be seen again this many seconds from now.
+   *
+   * @throws {QueueUnavailable} when the queue's own timeout applies to some of them instead
    */
   setVisibility(messages: { receipt: string; seconds: number }[]): Promise<void>;
   /**

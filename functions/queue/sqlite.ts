@@ -96,11 +96,10 @@ export function createSqliteQueue(database: Database, options: SqliteQueueOption
         for (const { receipt } of messages) rows.extend(receipt, seconds);
       }).catch(() => undefined);
     },
-    async setVisibility(messages) {
-      await write(() => {
+    setVisibility: (messages) =>
+      write(() => {
         for (const { receipt, seconds } of messages) rows.giveBack(receipt, seconds);
-      }).catch(() => undefined);
-    },
+      }),
     done: (messages) =>
       write(() => {
         for (const { receipt } of messages) rows.remove(receipt);

@@ -96,7 +96,7 @@ export function createSqsQueue(client: SQSClient, queueUrl: string, timeoutMs = 
         client,
         queueUrl,
         messages.map(({ receipt }) => ({ receipt, seconds })),
-      ),
+      ).catch(() => undefined),
     setVisibility: (messages) => changeVisibility(client, queueUrl, messages),
     async done(messages) {
       for (const batch of batches(messages)) {
@@ -134,7 +134,7 @@ export function createSqsDeadLetterQueue(client: SQSClient, queueUrl: string): D
         client,
         queueUrl,
         messages.map(({ receipt }) => ({ receipt, seconds: BACK_IN_SECONDS })),
-      ),
+      ).catch(() => undefined),
     async remove({ receipt }) {
       await client.send(new DeleteMessageCommand({ QueueUrl: queueUrl, ReceiptHandle: receipt })).catch(unavailable);
     },
@@ -152,11 +152,13 @@ async function count(client: SQSClient, queueUrl: string): Promise<Counts> {
   };
 }
 
+/** @throws {QueueUnavailable} after all batches were tried */
 async function changeVisibility(
   client: SQSClient,
   queueUrl: string,
   changes: { receipt: string; seconds: number }[],
 ): Promise<void> {
+  const failures: unknown[] = [];
   for (const batch of batches(changes)) {
     const Entries = batch.map(({ receipt, seconds }, index) => ({
       Id: String(index),
@@ -164,8 +166,10 @@ async function changeVisibility(
       VisibilityTimeout: Math.min(LONGEST_VISIBILITY, Math.max(1, Math.round(seconds))),
     }));
     const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries });
-    await client.send(command).catch(() => undefined);
+    // An entry that is refused alone was handed out again meanwhile, or is done.
+    await client.send(command).catch((error: unknown) => failures.push(error));
   }
+  if (failures.length > 0) unavailable(failures[0]);
 }
 
 function received({ MessageId = "", ReceiptHandle = "", Body = "", Attributes = {} }: SqsMessage): Message {

@@ -1,6 +1,6 @@
-import { logLevel, traceId } from "../config/environment.ts";
+import { logLevel, stageName, traceId } from "../config/environment.ts";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
-import { printable, withoutAddresses } from "../core/text.ts";
+import { namingStage, printable, withoutAddresses } from "../core/text.ts";
 
 /** Fields of a log line: ids, names, numbers. No secrets. */
 export type Fields = Record<string, unknown>;
@@ -62,12 +62,14 @@ function cleaned(value: unknown, level: LogLevel): unknown {
 }
 
 /**
- * The log of a Lambda function: JSON lines on stdout, which CloudWatch takes, with the id of the X-Ray trace.
+ * The log of a Lambda function: JSON lines on stdout, which CloudWatch takes, with the id of the X-Ray trace. Commands in it name the
+ * function's stage, so that they can be copied.
  *
  * @throws {ConfigurationError} when LOG_LEVEL names no level
  */
 export function createLog(service: string): Log {
+  const stage = stageName();
   // A pipe on Lambda: the line is written when the call returns, also before the process is frozen.
-  const write = (line: string): void => void process.stdout.write(`${line}\n`);
+  const write = (line: string): void => void process.stdout.write(`${namingStage(line, stage)}\n`);
   return jsonLog(`clavex-nextcloud-${service}`, write, logLevel(), () => ({ xray_trace_id: traceId() }));
 }

@@ -14,7 +14,7 @@ export type Counter =
   | "JobsUnchanged"
   | "JobsRetried"
   | "JobsParked"
-  /** An error that nobody foresaw. */
+  /** An error that nobody foresaw, or jobs that the queue could not be told when to show again. */
   | "UnexpectedErrors"
   | "RevokesRefused"
   /** Counted each time that taking access away is refused again, too: it goes on. */

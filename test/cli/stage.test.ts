@@ -118,6 +118,7 @@ describe("clavex-nextcloud --stage", () => {
   });
 
   test.each([
+    ["dead-letters", "list", "--stage", "dev"],
     ["doctor", "--stage", "dev"],
     ["send", "user.created", "--organization", "acme", "--stage", "dev"],
     ["setup", "--stage", "dev", "--organization", "acme"],
@@ -140,17 +141,19 @@ describe("clavex-nextcloud --stage", () => {
     expect(output).toContain("clavex-nextcloud dead-letters list --stage dev --organization acme");
   });
 
-  test("says that there are no credentials, or no region", async () => {
-    const { AWS_ACCESS_KEY_ID: _id, AWS_SECRET_ACCESS_KEY: _secret, ...anonymous } = environment;
-    const nobody = { ...anonymous, AWS_EC2_METADATA_DISABLED: "true", HOME: "/nonexistent" };
-    expect(await command(["dead-letters", "list", "--stage", "dev"], nobody)).toEqual({
-      code: 1,
-      output: expect.stringContaining("there are no AWS credentials"),
+  test("pauses, says how to go on with the stage in the command, and resumes", async () => {
+    expect(await command(["pause", "--stage", "dev", "--yes"])).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/\nPaused\.\n$/),
     });
-    const { AWS_REGION: _region, ...nowhere } = environment;
-    expect(await command(["dead-letters", "list", "--stage", "dev"], { ...nowhere, HOME: "/nonexistent" })).toEqual({
+    expect(await command(["reconcile", "--stage", "dev"])).toEqual({
       code: 1,
-      output: expect.stringContaining("there is no AWS region"),
+      output:
+        "acme: nothing was done: it is paused. Look at clavex-nextcloud plan --stage dev, then: clavex-nextcloud resume --stage dev --organization acme\n",
+    });
+    expect(await command(["resume", "--stage", "dev", "--yes"])).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/\nResumed\.\n$/),
     });
   });
 });

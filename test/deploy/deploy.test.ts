@@ -21,11 +21,9 @@ import {
 } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { tickName } from "../../infra/schedules.ts";
-import { document, folderWith, synthesize } from "../infra/synth.ts";
 import { until } from "../support/processes.ts";
 import { type Checkout, type Done, makeCheckout } from "./checkout.ts";
-import { type Emulator, freePort, startEmulator } from "./emulator.ts";
-import { allowWhatTheEmulatorAsksFor } from "./enforcement.ts";
+import { ACCOUNT, type Emulator, freePort, REGION, startEmulator } from "./emulator.ts";
 import { blocksBelow, commandsOf } from "./page.ts";
 import { installTools } from "./tools.ts";
 
@@ -35,6 +33,9 @@ const SLUG = DEFAULT_ORGANIZATION.slug;
 const GB = 1024 ** 3;
 const WEBHOOK_SECRET = "a-webhook-secret-that-protects-nothing";
 const IDENTITY = { scheme: "user_oidc", providerId: 1, uniqueUserIds: true, providerBasedIds: false } as const;
+
+/** What the bootstrap makes for uploads. Its policy refuses requests without TLS, which the emulator does not speak. */
+const BUCKET = `cdk-hnb659fds-assets-${ACCOUNT}-${REGION}`;
 
 /** Lines of the page that are not run: what they fetch is there. */
 const NOT_RUN = /^(?:git pull && )?npm ci$/;
@@ -54,7 +55,7 @@ if ("missing" in tools) {
 
 describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS", { timeout: 300_000 }, () => {
   const bin = "bin" in tools ? tools.bin : "";
-  const state = mkdtempSync(join(tmpdir(), "clavex-nextcloud-emulator-"));
+  const folder = mkdtempSync(join(tmpdir(), "clavex-nextcloud-emulator-"));
   let clavex: SimulatedClavex;
   let nextcloud: SimulatedNextcloud;
   let emulator: Emulator;
@@ -67,17 +68,25 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
   let organization = "";
 
   beforeAll(async () => {
-    [clavex, nextcloud] = await Promise.all([startSimulatedClavex(), startSimulatedNextcloud()]);
+    [clavex, nextcloud] = await Promise.all([
+      startSimulatedClavex({ webhookSecret: WEBHOOK_SECRET }),
+      startSimulatedNextcloud(),
+    ]);
     there = [person(), person(), person()];
-    emulator = await startEmulator({ bin, state, port: await freePort(), enforceIam: false });
-    checkout = makeCheckout(bin, emulator.environment);
+    emulator = await startEmulator({ bin, folder, port: await freePort() });
+    checkout = makeCheckout(bin, {
+      ...emulator.environment,
+      // What setup would ask for.
+      CLAVEX_ADMIN_TOKEN: clavex.adminToken,
+      NEXTCLOUD_APP_PASSWORD: nextcloud.password,
+    });
     clients = clientsOf(emulator);
   });
 
   afterAll(async () => {
     checkout?.remove();
     await emulator?.stop();
-    rmSync(state, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
     await Promise.all([clavex?.close(), nextcloud?.close()]);
   });
 
@@ -97,11 +106,6 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     return new Map(Stacks[0]?.Outputs?.map(({ OutputKey = "", OutputValue = "" }) => [OutputKey, OutputValue]));
   };
   const output = (name: string): string => outputs.get(name) ?? "";
-  const restart = async (enforceIam: boolean) => {
-    const { port } = new URL(emulator.url);
-    await emulator.stop();
-    emulator = await startEmulator({ bin, state, port: Number(port), enforceIam });
-  };
   const invoke = async (name: string, payload: unknown) => {
     const Payload = JSON.stringify(payload);
     const answer = await clients.lambda.send(
@@ -133,6 +137,15 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
       body,
     });
     return { status: statusCode, answer: await answer.text() };
+  };
+
+  /** What a function has logged. */
+  const linesOf = async (name: string) => {
+    const group = `/clavex-nextcloud/${STAGE}/${name}`;
+    const { stdout } = await run(`aws logs filter-log-events --log-group-name ${group} --query 'events[].message'`);
+    return (JSON.parse(stdout) as string[]).flatMap((line): { message?: string; group?: string }[] =>
+      line.startsWith("{") ? [JSON.parse(line)] : [],
+    );
   };
 
   /** How many messages a queue holds, those that are at work or wait for their next attempt included. */
@@ -198,16 +211,9 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     return ran;
   };
 
-  test("has a template in which cfn-lint finds nothing", async () => {
-    const { template } = synthesize({ organizations: folderWith({ "acme.json": document("acme") }) });
-    checkout.write("template.json", JSON.stringify(template.toJSON()));
-    // W3005: CDK writes a dependency down beside a reference that means the same.
-    const { code, output: found } = await checkout.run("cfn-lint template.json --ignore-checks W3005");
-    expect([code, found]).toEqual([0, ""]);
-  });
-
   test("comes into being by the commands and files of the page, leaves people alone until resume, and provisions them then", async () => {
     const ran = await follow("From nothing to the first person", async (line) => {
+      if (line.startsWith("npx cdk deploy")) await run(`aws s3api delete-bucket-policy --bucket ${BUCKET}`);
       if (line.includes(" resume ")) expect(there.filter(account)).toEqual([]);
     });
     expect(ran.find(({ line }) => line.includes(" plan "))?.stdout).toContain(`${SLUG} is paused`);
@@ -216,9 +222,13 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     for (const user of there) await hasAccount(user);
   });
 
-  test("provisions a person by a signed delivery to the HTTP API, with IAM enforced", async () => {
-    await allowWhatTheEmulatorAsksFor(bin, emulator, clients.sqs);
-    await restart(true);
+  test("has a template in which cfn-lint finds nothing", async () => {
+    // W3005: CDK writes a dependency down beside a reference that means the same.
+    const { code, output: found } = await checkout.run("cfn-lint cdk.out/unchanged.json --ignore-checks W3005");
+    expect([code, found]).toEqual([0, ""]);
+  });
+
+  test("provisions a person by a signed delivery to the HTTP API", async () => {
     const user = person();
     expect(await deliver(user)).toEqual({ status: 202, answer: '{"status":"queued"}' });
     await hasAccount(user);
@@ -233,13 +243,31 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     await clients.sqs.send(new SendMessageCommand({ QueueUrl, ...poison }));
     await nextcloud.down();
     during = person();
+    const { id } = during;
     expect(await deliver(during)).toMatchObject({ status: 202 });
     await until(
-      () => waiting(QueueUrl),
-      (messages) => messages === 2,
+      () => linesOf("provision"),
+      (lines) =>
+        ["poison", id].every((group) =>
+          lines.some((line) => line.message === "job failed" && line.group?.endsWith(group)),
+        ),
     );
     await nextcloud.up();
-    // Its job comes back by itself, within a minute or so: the last test looks.
+    // Its job comes back by itself, within a minute or so: a later test looks.
+  });
+
+  test("works with a changed organization file as soon as it is deployed, in functions that are warm", async () => {
+    expect(account(there[0] as ClavexUser)?.quota).toBe(5 * GB);
+    checkout.write(
+      `organizations/${STAGE}/${SLUG}.json`,
+      organization.replace('"default": "5 GB"', '"default": "7 GB"'),
+    );
+    await follow("Change an organization");
+    for (const each of there)
+      await until(
+        () => account(each)?.quota,
+        (quota) => quota === 7 * GB,
+      );
   });
 
   test("parks whom Nextcloud refuses, and the replay function brings them back when the cause is gone", async () => {
@@ -267,29 +295,24 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     await hasAccount(quiet);
   });
 
+  test("touches nobody between pause and resume, and finds them then", async () => {
+    await run(`npx clavex-nextcloud pause --stage ${STAGE}`);
+    const user = person();
+    expect(await deliver(user)).toMatchObject({ status: 202, answer: expect.stringContaining("paused") });
+    await tick();
+    expect(account(user)).toBeUndefined();
+    await run(`npx clavex-nextcloud resume --stage ${STAGE}`);
+    await tick();
+    await hasAccount(user);
+  });
+
   test("has the outcome of the outage: nothing is lost, and the message that nobody can read waits", async () => {
     if (!during) throw new Error("the outage did not happen");
     await hasAccount(during);
-    expect(await waiting(output(OUTPUTS.queueUrl))).toBe(1);
-  });
-
-  test("works with a changed organization file as soon as it is deployed, in functions that are warm", async () => {
-    await restart(false);
-    // Warms a worker with the file as it was.
-    const user = person();
-    expect(await deliver(user)).toMatchObject({ status: 202 });
-    await hasAccount(user);
-    expect(account(user)?.quota).toBe(5 * GB);
-    checkout.write(
-      `organizations/${STAGE}/${SLUG}.json`,
-      organization.replace('"default": "5 GB"', '"default": "7 GB"'),
+    await until(
+      () => waiting(output(OUTPUTS.queueUrl)),
+      (messages) => messages === 1,
     );
-    await follow("Change an organization");
-    for (const each of [user, ...there])
-      await until(
-        () => account(each)?.quota,
-        (quota) => quota === 7 * GB,
-      );
   });
 
   test("leaves the ledger, the dead-letter queue and the secrets when it is removed", async () => {

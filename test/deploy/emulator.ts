@@ -19,22 +19,23 @@ export interface Emulator {
 export interface EmulatorOptions {
   /** The folder with the program. */
   bin: string;
-  /** Where its state is kept over a restart. */
-  state: string;
+  /** A folder for its files. */
+  folder: string;
   port: number;
-  /** Whether the policies of IAM are enforced. */
-  enforceIam: boolean;
 }
 
-/** Starts the emulator, and waits until it answers. Nothing of this process's environment goes along but where programs are. */
-export async function startEmulator({ bin, state, port, enforceIam }: EmulatorOptions): Promise<Emulator> {
+/**
+ * Starts the emulator, which enforces the policies of IAM, and waits until it answers. Nothing of this process's environment goes
+ * along but where programs are.
+ */
+export async function startEmulator({ bin, folder, port }: EmulatorOptions): Promise<Emulator> {
   const url = `http://127.0.0.1:${port}`;
   const child: ChildProcess = spawn(join(bin, "ministack"), [], {
-    cwd: state,
+    cwd: folder,
     env: {
       // Functions run with the Node that is first here: this one.
       PATH: `${dirname(process.execPath)}:${bin}:${process.env.PATH}`,
-      HOME: state,
+      HOME: folder,
       BIND_HOST: "127.0.0.1",
       GATEWAY_PORT: String(port),
       MINISTACK_REGION: REGION,
@@ -43,9 +44,7 @@ export async function startEmulator({ bin, state, port, enforceIam }: EmulatorOp
       SFTP_ENABLED: "0",
       IOT_MTLS_ENABLED: "0",
       LOG_LEVEL: "WARNING",
-      PERSIST_STATE: "1",
-      STATE_DIR: state,
-      ...(enforceIam ? { AUTH: "true" } : {}),
+      AUTH: "true",
     },
     stdio: ["ignore", "pipe", "pipe"],
   });

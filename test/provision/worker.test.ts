@@ -55,6 +55,8 @@ interface Options {
   failures?: Record<string, number>;
   /** Default: the queue takes every job. */
   send?: Sender["send"];
+  /** Fails where the queue cannot be told when to show a message again. */
+  setVisibility?: () => Promise<never>;
   now?: number;
 }
 
@@ -82,6 +84,7 @@ async function run(messages: Message[], provision: Provision, options: Options =
     followGroups,
     queue: {
       setVisibility: async (changes) => {
+        await options.setVisibility?.();
         for (const { receipt, seconds } of changes)
           visibility.push({ id: receipt.replace("receipt of ", ""), seconds });
       },
@@ -308,6 +311,20 @@ describe("a failure", () => {
       return DONE;
     });
     expect(visibility.map(({ id }) => id)).toEqual([waiting.id]);
+  });
+
+  it("stays where the queue cannot be told when to show it again, which the log and the alarm for unexpected errors tell", async () => {
+    const fails: Provision = () => Promise.reject(new Trouble("transient"));
+    const { failed, lines, counted } = await run([message(jobOf(ADA))], fails, {
+      setVisibility: () => Promise.reject(new QueueUnavailable(new Error("AccessDenied"))),
+    });
+    expect(failed).toHaveLength(1);
+    expect(counted).toContain("UnexpectedErrors");
+    expect(lines).toContainEqual({
+      level: "error",
+      message: "jobs wait for the queue's own timeout",
+      fields: expect.objectContaining({ jobs: 1, code: "queue-unavailable" }),
+    });
   });
 
   it("of each subject waits by its own count", async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 import { logLevel } from "../../functions/config/environment.ts";
+import { BrakeHeld } from "../../functions/core/brake.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
 import { createLog, jsonLog, type Log } from "../../functions/telemetry/log.ts";
+import { problemOf } from "../../functions/telemetry/problem.ts";
 
 const EMAIL = "ada.lovelace@acme.example";
 const HOSTILE = "\u001b[2J \u009b31m \u0007 \u202e \u2066 \u2028 \\u001b \r\n forged";
@@ -128,6 +130,21 @@ describe("a function's log", () => {
       service: "clavex-nextcloud-receive",
       xray_trace_id: "1-5759e988-bd862e3fe1be46a994272793",
     });
+  });
+
+  it("names the stage in the commands of its fixes", () => {
+    vi.stubEnv("STAGE", "prod");
+    const written: string[] = [];
+    const spy = vi.spyOn(process.stdout, "write").mockImplementation((chunk) => written.push(String(chunk)) > 0);
+    try {
+      createLog("provision").error("job failed", { ...problemOf(new BrakeHeld("acme", "deprovisions", 10)) });
+    } finally {
+      spy.mockRestore();
+      vi.unstubAllEnvs();
+    }
+    expect(JSON.parse(written[0] ?? "").fix).toContain(
+      "clavex-nextcloud reconcile --stage prod --organization acme --allow-deprovisions",
+    );
   });
 
   it("takes its level from LOG_LEVEL, in either letter case, and refuses another one", () => {
