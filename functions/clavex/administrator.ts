@@ -82,6 +82,16 @@ export async function logIn(
   throw new ClavexMisrouted(`Clavex's answer to a login holds no token (HTTP ${status})`);
 }
 
+/**
+ * The UUID of an administrator's own organization, as their token has it; undefined where it is no such token. Nothing is
+ * verified: it is good for a suggestion (docs/facts/clavex.md 5).
+ */
+export function organizationInToken(token: string): string | undefined {
+  const payload = Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8");
+  const read = readJson(payload, loginSchema);
+  return "value" in read ? read.value.org_id : undefined;
+}
+
 function tokenOf({ headers }: Answer): string | undefined {
   const cookies = headers["set-cookie"] ?? [];
   for (const cookie of Array.isArray(cookies) ? cookies : [cookies]) {

@@ -1,4 +1,4 @@
-import { logIn } from "../clavex/administrator.ts";
+import { logIn, organizationInToken } from "../clavex/administrator.ts";
 import { createManagementApi, findOrganizationId } from "../clavex/management-api.ts";
 import { Failure } from "../core/failure.ts";
 import { normalAddress } from "../core/organization.ts";
@@ -187,16 +187,18 @@ class Talk {
     return withClavex(clavexUrl, async (pool) => {
       const found = await findOrganizationId({ ...connection, pool }, slug);
       if (found !== undefined) return found;
-      return this.#askForUuid(async (organizationId) => {
+      const check = async (organizationId: string) => {
         const management = createManagementApi({ ...connection, organizationId, pool });
         return management.permissions().then(() => undefined, problemOf);
-      });
+      };
+      return this.#askForUuid(check, organizationInToken(token));
     });
   }
 
-  #askForUuid(check: Asking["check"]): Promise<string> {
+  #askForUuid(check: Asking["check"], suggestion?: string): Promise<string> {
+    this.#before.organizationId ??= suggestion;
     return this.#settle("organizationId", {
-      hint: "This login does not tell the organization's UUID: it stands in the address of its pages in Clavex's console.",
+      hint: "This login does not tell the organization's UUID for certain: it stands in the address of its pages in Clavex's console.",
       message: "UUID of the organization:",
       check: (id) =>
         isUuid(id.toLowerCase())
@@ -213,7 +215,7 @@ class Talk {
       hint: `Clavex posts changes to the public https address of this pipeline. Without one type ${NO_WEBHOOK}: changes then arrive by reconciliation, within ten minutes.`,
       message: "Public address of the pipeline:",
       given: options.webhookUrl,
-      check: (url) => (url === NO_WEBHOOK ? undefined : webhookProblem(url, clavexUrl)),
+      check: (url) => (url === NO_WEBHOOK ? undefined : webhookProblem(url)),
     });
     return answer === NO_WEBHOOK ? NO_WEBHOOK : completeWebhookUrl(answer, slug);
   }
@@ -234,22 +236,24 @@ class Talk {
   async credentials(baseUrl: string, slug: string): Promise<{ username: string; appPassword: string | undefined }> {
     const { options, known } = this.#given;
     let username = options.username ?? known?.nextcloud.username;
-    let password = process.env[APP_PASSWORD] ?? "";
-    if (username !== undefined && password === "" && (await this.keptPassword(slug)) !== undefined)
+    const stored = await this.keptPassword(slug);
+    const given = process.env[APP_PASSWORD] || undefined;
+    if (username !== undefined && given === undefined && stored !== undefined)
       return { username, appPassword: undefined };
     say(
       "The pipeline needs an administrator's account in Nextcloud. Its app password is made there, under Settings, Security, Devices & sessions; its login password works too.",
     );
+    let waiting = given ?? stored;
     for (let failed = 0; ; ) {
       username ??= await askFor({
         message: "User name of that account:",
-        suggestion: this.#before.username ?? known?.nextcloud.username ?? USERNAME,
+        suggestion: this.#before.username ?? USERNAME,
         check: notEmpty,
       });
       await this.#keep({ username });
-      password ||= await hidden("Its app password or password:");
+      const password = waiting ?? (await hidden("Its app password or password:"));
       const verdict = password === "" ? EMPTY_PASSWORD : await credentialsProblem(baseUrl, username, password);
-      if (verdict === undefined) return { username, appPassword: password };
+      if (verdict === undefined) return { username, appPassword: password === stored ? undefined : password };
       failed += verdict.counted ? 1 : 0;
       if (verdict.final) throw new CommandError(verdict.problem);
       if (failed >= MOST_FAILED_LOGINS) {
@@ -258,7 +262,7 @@ class Talk {
         );
       }
       say(`! ${verdict.problem}`);
-      [username, password] = [undefined, ""];
+      [username, waiting] = [undefined, undefined];
     }
   }
 

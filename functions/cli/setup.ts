@@ -73,8 +73,8 @@ async function setup(options: SetupOptions): Promise<void> {
     const context = await createContext(options, pipeline, kept, closers);
     const steps = setupSteps(context);
     if (options.remove) {
-      await remove(context, steps, options);
-      return await kept.forget();
+      if (await remove(context, steps, options)) await kept.forget();
+      return;
     }
     print(`Looking at ${context.answers.slug}: nothing is changed yet.\n`);
     const planned = await planSetup(steps);
@@ -119,17 +119,20 @@ async function applyUntilInterrupted(steps: Step[]): Promise<boolean> {
   return complete;
 }
 
+/** @returns whether nothing of setup is left */
 async function remove(
   { record, answers }: SetupContext,
   steps: ReturnType<typeof setupSteps>,
   options: SetupOptions,
-): Promise<void> {
+): Promise<boolean> {
   const made = Object.keys(await record.read()).filter((name) => name !== "mappersOf");
-  if (made.length === 0) return print(`Setup made nothing for ${answers.slug}.`);
-  print(`Setup made for ${answers.slug}: ${made.join(", ")}`);
-  if (options.dryRun) return;
+  if (made.length > 0) print(`Setup made for ${answers.slug}: ${made.join(", ")}`);
+  else print(`Setup made nothing for ${answers.slug}.`);
+  if (options.dryRun) return false;
+  if (made.length === 0) return true;
   await confirm("Take it back? Accounts and groups stay.", options.yes);
   await removeSetup(steps, (title, what) => show("removed", title, [what]));
+  return true;
 }
 
 function show(state: string, title: string, lines: string[]): void {

@@ -35,7 +35,8 @@ const PAGES = {
 
 /** What is wrong with the form of a server's address, as the end of a sentence; undefined when nothing is. */
 export function addressProblem(text: string, server: keyof typeof PAGES): string | undefined {
-  if (!URL.canParse(text)) return "is not a URL: write one such as https://nextcloud.example.org";
+  if (!URL.canParse(text))
+    return `is not a URL: write one such as https://${server === "Clavex" ? "id" : "nextcloud"}.example.org`;
   const url = new URL(text);
   if (url.username || url.password) return "must not hold credentials: remove what stands before the @";
   const isPlain = url.protocol === "http:" && isLoopback(url);

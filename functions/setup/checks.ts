@@ -14,7 +14,7 @@ type Problem = string | undefined;
 /** Whether a Clavex answers at an address: it is a Clavex that asks for credentials in Clavex's own form. */
 export async function clavexProblem(address: string): Promise<Problem> {
   const wrong = addressProblem(address, "Clavex");
-  if (wrong !== undefined) return `The address ${wrong}`;
+  if (wrong !== undefined) return `It ${wrong}.`;
   return asking(address, CLAVEX_TIMEOUTS, async (pool) => {
     const answer = await getPublic(pool, `${pathPrefix(address)}/api/v1/organizations`);
     if (isClavex(answer.status, answer.body)) return undefined;
@@ -50,7 +50,7 @@ export async function slugProblem(address: string, slug: string): Promise<Proble
 /** Whether an installed Nextcloud that works answers at an address. */
 export async function nextcloudProblem(address: string): Promise<Problem> {
   const wrong = addressProblem(address, "Nextcloud");
-  if (wrong !== undefined) return `The address ${wrong}`;
+  if (wrong !== undefined) return `It ${wrong}.`;
   return asking(address, NEXTCLOUD_TIMEOUTS, async (pool) => {
     const { maintenance, needsUpgrade } = await readStatus(pool, address);
     if (needsUpgrade) return "Nextcloud waits for its upgrade to be finished (occ upgrade).";
@@ -89,13 +89,13 @@ export async function credentialsProblem(
   }
 }
 
-/** What is wrong with the form of a webhook's public address, and whether its name is known; nobody has to answer there yet. */
-export async function webhookProblem(address: string, clavexUrl: string): Promise<Problem> {
+/** What is wrong with a webhook's public address: its form, its name, its certificate. Nobody has to answer there yet. */
+export async function webhookProblem(address: string): Promise<Problem> {
   if (!URL.canParse(address)) return "That is not a URL: write one such as https://hooks.example.org, or none.";
-  const { protocol, username } = new URL(address);
+  const { origin, username } = new URL(address);
   if (username !== "") return "The address must not hold credentials.";
-  const isLocal = addressProblem(clavexUrl, "Clavex") === undefined && new URL(clavexUrl).protocol === "http:";
-  if (protocol !== "https:" && !(isLocal && protocol === "http:"))
+  // The same holds for it as for Clavex itself: https, or this machine.
+  if (addressProblem(origin, "Clavex") !== undefined)
     return "Clavex posts to https addresses: write one such as https://hooks.example.org, or none.";
   const pool = createPool(address, 1, CLAVEX_TIMEOUTS);
   try {

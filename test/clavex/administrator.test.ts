@@ -1,7 +1,7 @@
 import type { Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CLAVEX_TIMEOUTS } from "../../functions/clavex/admin-api.ts";
-import { logIn } from "../../functions/clavex/administrator.ts";
+import { logIn, organizationInToken } from "../../functions/clavex/administrator.ts";
 import { createManagementApi } from "../../functions/clavex/management-api.ts";
 import { createPool } from "../../functions/http.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
@@ -128,5 +128,12 @@ describe("a refusal shows Clavex's reason", () => {
     await expect(api(token).createMapper(clientId, { ...mapper, ...tokens })).rejects.toThrow(
       /mapper name already exists/,
     );
+  });
+
+  it("has the organization's UUID in its token, if that is one of Clavex's", async () => {
+    const payload = Buffer.from(JSON.stringify({ sub: "x", org_id: DEFAULT_ORGANIZATION.id })).toString("base64url");
+    expect(organizationInToken(`e30.${payload}.signature`)).toBe(DEFAULT_ORGANIZATION.id);
+    for (const other of ["", "clv_0123456789", "a.b.c", (await login()).token])
+      expect(organizationInToken(other)).toBeUndefined();
   });
 });

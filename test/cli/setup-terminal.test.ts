@@ -211,4 +211,70 @@ describe("setup in a terminal", () => {
     await terminal.shows(/to do +Organization file/);
     expect(await terminal.ended).toBe(0);
   }, 60_000);
+
+  test("asks which provider it is, and how that makes ids, where Nextcloud shows neither", async () => {
+    await nextcloud.close();
+    nextcloud = await startSimulatedNextcloud({
+      version: 27,
+      credentials: [{ username: "admin", password: APP_PASSWORD }],
+    });
+    const terminal = setup(
+      [
+        ...["--organization", "acme", "--clavex-url", clavex.url, "--nextcloud-url", nextcloud.url],
+        ...["--webhook-url", "none", "--username", "admin"],
+      ],
+      { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD },
+    );
+    await terminal.answer(/Id of the provider for Clavex/, "clavex");
+    await terminal.shows(/That is not an id/);
+    terminal.press("\u0015");
+    await terminal.answer(/Id of the provider for Clavex/, "1");
+    await terminal.shows(/Its ids are:/);
+    terminal.press("\u001b[B");
+    await terminal.answer(/❯ the subject itself/, "");
+    await terminal.answer(/Do this now\?/, "y");
+    expect(await terminal.ended).toBe(0);
+    const file = JSON.parse(await readFile(join(folder, "organizations/local/acme.json"), "utf8"));
+    expect(file.identity).toEqual({ scheme: "user_oidc", providerId: 1, uniqueUserIds: false });
+  }, 60_000);
+
+  test("Ctrl-C while it works lets the step come to its end, and another run goes on from there", async () => {
+    const terminal = setup(
+      [
+        ...["--organization", "acme", "--clavex-url", clavex.url, "--nextcloud-url", nextcloud.url],
+        ...["--webhook-url", "none", "--username", "provisioner"],
+      ],
+      { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD },
+    );
+    clavex.faults.add({
+      kind: "slow",
+      ms: 500,
+      times: 1,
+      match({ method, path }) {
+        const isMinting = method === "POST" && path.endsWith("/api-keys");
+        if (isMinting) terminal.press(CTRL_C);
+        return isMinting;
+      },
+    });
+    await terminal.answer(/Do this now\?/, "y");
+    await terminal.shows(/Setup stops after this step; run it again/);
+    await terminal.shows(/done +Clavex: API key/);
+    expect(await terminal.ended).toBe(130);
+    expect(clavex.management("acme")).toMatchObject({ apiKeys: [{ is_active: true }], clients: [] });
+    expect(await readFile(join(folder, ".env"), "utf8")).toMatch(/^ACME_CLAVEX_API_KEY=/m);
+
+    const again = setup([], { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD });
+    for (const question of [
+      /Address of Clavex:/,
+      /Slug of the organization:/,
+      /Public address/,
+      /Address of Nextcloud:/,
+    ])
+      await again.answer(question, "");
+    // The password was kept by the first step.
+    await again.answer(/User name of that account:/, "");
+    await again.answer(/Do this now\?/, "y");
+    expect(await again.ended).toBe(0);
+    expect(clavex.management("acme")).toMatchObject({ apiKeys: [{ is_active: true }], clients: [{}] });
+  }, 60_000);
 });

@@ -258,6 +258,11 @@ describe("clavex-nextcloud setup", () => {
       code: 1,
       output: expect.stringMatching(/setup needs --organization, --organization-id, --clavex-url, --nextcloud-url/),
     });
+    const unattended = start("functions/cli/main.ts", ["setup"], {});
+    expect(await once(unattended.child, "close")).toEqual([1, null]);
+    expect(unattended.output().trim()).toBe(
+      "setup needs --organization, --organization-id, --clavex-url, --nextcloud-url, NEXTCLOUD_APP_PASSWORD in the environment",
+    );
     const wrong = await setup("--clavex-url", "http://id.acme.example");
     expect(wrong).toMatchObject({ code: 1, output: expect.stringMatching(/clavex\.baseUrl: must be https/) });
     expect(await setup("--username", "nobody")).toMatchObject({

@@ -212,7 +212,7 @@ const WRONG: Row[] = [
   [
     "an address without https://",
     withText("https://id", "id"),
-    "clavex.baseUrl: is not a URL: write one such as https://nextcloud.example.org",
+    "clavex.baseUrl: is not a URL: write one such as https://id.example.org",
   ],
   [
     "Nextcloud's login page",
