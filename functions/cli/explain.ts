@@ -1,19 +1,12 @@
 import { Command } from "commander";
 import { createClients } from "../clients.ts";
 import type { ActualAccount } from "../core/account.ts";
-import { desiredGroups, isManaged } from "../core/desired.ts";
-import type { Decision } from "../core/evaluate.ts";
-import { accountId, schemeOf } from "../core/identity.ts";
-import type { Organization } from "../core/organization.ts";
-import { matchesAny } from "../core/patterns.ts";
-import { type Person, unknownGroups } from "../core/person.ts";
+import { schemeOf } from "../core/identity.ts";
 import { quotaText } from "../core/quota.ts";
-import { ofAccount, type SubjectRecord, subjectItem } from "../core/record.ts";
+import { type SubjectRecord, subjectItem } from "../core/record.ts";
 import { printable } from "../core/text.ts";
-import { getAccount } from "../nextcloud/accounts.ts";
-import { createGroupLookup } from "../provision/group-lookup.ts";
-import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
-import { describeOperations, desiredForMachines } from "./describe.ts";
+import { describeOperations, desiredForMachines } from "../operator/describe.ts";
+import { type Explanation, explainPerson, groupRules } from "../operator/explain.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { oneOrganization } from "./organizations.ts";
 import { findPerson, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
@@ -38,18 +31,6 @@ export function explainCommand(): Command {
     .action(explain);
 }
 
-/** All that is known of a person. */
-interface Explanation {
-  organization: Organization;
-  subject: string;
-  person: Person | undefined;
-  names: readonly string[];
-  account: ActualAccount | undefined;
-  record: SubjectRecord | undefined;
-  /** What would be done, and why no more can be. */
-  decision: Decision;
-}
-
 async function explain(options: Options): Promise<void> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
   const clients = createClients({ secrets, nextcloudConnections: 1 });
@@ -57,28 +38,8 @@ async function explain(options: Options): Promise<void> {
     const organization = await oneOrganization(organizations, options.organization);
     const own = clients.of(organization);
     const { directory, everyGroup } = requireDirectory(own, organization.slug);
-    const { subject, person } = await findPerson(directory, options.user);
-    // Every group, those too that the policy leaves out: somebody may ask why.
-    const { value: map } = await everyGroup(Number.NEGATIVE_INFINITY);
-    const names = person ? map.of(subject) : [];
-    const id = accountId(organization.identity, subject);
-    const account = await getAccount(own.ocs, id);
-    const record = ofAccount(await ledger.subjects.get(organization.slug, subject), id);
-    const decision = await createGroupLookup(ledger.claims, Date.now).evaluate(
-      {
-        organization,
-        subject,
-        directory: { person, groups: names, ...unknownGroups(map) },
-        account,
-        record,
-        mayPurge: true,
-        skeletonIsEmpty: await createSkeletonIsEmpty(ledger, Date.now)(organization),
-        now: Date.now(),
-      },
-      own,
-      map.names,
-    );
-    const explanation = { organization, subject, person, names, account, record, decision };
+    const found = await findPerson(directory, options.user);
+    const explanation = await explainPerson({ ledger, clients: own, everyGroup }, { organization, ...found });
     if (options.json) printJson(forMachines(explanation));
     else show(explanation);
   } finally {
@@ -126,20 +87,9 @@ function show(explanation: Explanation): void {
 }
 
 /** Each group, and the quota, with the rule behind it. */
-function showRules({ organization, names, decision: { desired } }: Explanation): void {
-  const groups = desiredGroups(desired);
-  for (const name of names) {
-    const group = groups.find((each) => each.name === name && each.source === "clavex");
-    const why = group
-      ? `joins Nextcloud group ${group.gid}`
-      : isManaged(organization, name)
-        ? "cannot be a Nextcloud group"
-        : matchesAny(organization.groups.never, name)
-          ? "left out by groups.never"
-          : "not in groups.managed";
-    say("Group", `${name}: ${why}`);
-  }
-  for (const group of groups) if (group.source === "always") say("Group", `${group.gid}: in groups.always`);
+function showRules(explanation: Explanation): void {
+  const { desired } = explanation.decision;
+  for (const { name, why } of groupRules(explanation)) say("Group", `${name}: ${why}`);
   const quota = desired.state === "active" ? desired.profile.quota : undefined;
   const rule = desired.state === "active" ? desired.quotaRule : "";
   say("Quota", quota === undefined ? "left alone: no rule gives one" : `${quotaText(quota)} (rule: ${rule})`);
