@@ -2,7 +2,7 @@
 export const EXIT = {
   /** It could not be done, or only in part. */
   failed: 1,
-  /** `plan` found differences, `dead-letters list` dead letters. */
+  /** `plan` found differences, `status` something that is not in sync, `dead-letters list` dead letters. */
   found: 2,
   /** A brake holds people. */
   held: 3,

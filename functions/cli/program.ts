@@ -15,6 +15,7 @@ import { rehearseCommand } from "./rehearse.ts";
 import { sendCommand } from "./send.ts";
 import { setupCommand } from "./setup.ts";
 import { startCommand } from "./start.ts";
+import { statusCommand } from "./status.ts";
 import { terminalOfHelp, withoutColour } from "./terminal.ts";
 import { unknownCommand } from "./unknown.ts";
 
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     .addCommand(startCommand())
     .addCommand(demoCommand())
     .addCommand(sendCommand())
+    .addCommand(statusCommand())
     .addCommand(planCommand())
     .addCommand(reconcileCommand())
     .addCommand(activityCommand())

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { printable, withoutAddresses } from "./text.ts";
+import { counted, printable, withoutAddresses } from "./text.ts";
 
 /**
  * What became of a delivery, a job or a run. Deliveries: `queued`, `ignored`, `refused` (malformed), `failed` (could not be
@@ -41,6 +41,8 @@ export const activitySchema = z.object({
   /** Why it was ignored, refused, held or failed, and the stable name for that. */
   problem: text.optional(),
   code: text.optional(),
+  /** Where that comes from: a server, or our own side. */
+  origin: z.enum(["nextcloud", "clavex", "pipeline"]).optional(),
   /** What an operator has to do about it. */
   fix: text.optional(),
   attempt: z.number().optional(),
@@ -100,6 +102,7 @@ const fieldsSchema = z.object({
   notes: list,
   problem: words,
   code: words,
+  origin: activitySchema.shape.origin.catch(undefined),
   fix: words,
   attempt: number,
   retryInSeconds: number,
@@ -174,7 +177,7 @@ const about = ({ subject, event, trigger, deliveryId }: LineFields) => ({
   deliveryId,
 });
 
-const failure = ({ problem, code, fix }: LineFields) => ({ problem, code, fix });
+const failure = ({ problem, code, origin, fix }: LineFields) => ({ problem, code, origin, fix });
 
 const run = ({ mode = "", people, differences, sent }: LineFields, result: ActivityResult): What => ({
   kind: "run",
@@ -207,7 +210,7 @@ export function activityInWords(activity: Activity): string {
     case "unchanged":
       return [UNCHANGED[activity.code ?? ""] ?? "in sync already", ...notes].join("; ");
     case "queued":
-      return `groups looked at: ${counted(activity.sent, "job")} queued`;
+      return `groups looked at: ${counted(activity.sent ?? 0, "job")} queued`;
     case "ignored":
       return `nothing to do: ${problem}`;
     case "parked":
@@ -244,10 +247,6 @@ const RUNS: Readonly<Record<string, string>> = {
   light: "light reconciliation",
   watch: "group watch",
 };
-
-function counted(number = 0, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
-}
 
 /** One of the operations that a job names in its log line (functions/provision/apply.ts). */
 function operationInWords(operation: string): string {

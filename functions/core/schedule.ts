@@ -15,6 +15,27 @@ export interface LastRun {
   result?: string | undefined;
   /** When the last run that ended with `done` began: what it read is at least as new. */
   doneAt?: number | undefined;
+  /** What that one found; missing for the group watch, and where an older version wrote it. */
+  found?: RunFindings | undefined;
+}
+
+/** What a run found, and what became of it. */
+export interface RunFindings {
+  /** People in the directory, and the accounts of theirs that Nextcloud has: light runs do not look at these. */
+  people: number;
+  accounts?: number | undefined;
+  /** People who are not as desired, and the jobs that were sent for them. */
+  differences: number;
+  sent: number;
+  /** Why nobody lost access, or a group, although people were to: see `Held` of core/brake.ts. */
+  held?: HeldBack | undefined;
+  heldLeaves?: HeldBack | undefined;
+}
+
+interface HeldBack {
+  reason: string;
+  people: number;
+  explanation: string;
 }
 
 /** What the ledger remembers of an organization's runs. */
@@ -130,7 +151,9 @@ export function begun(last: LastRun | undefined, now: number): LastRun {
  * A run has ended.
  *
  * @param result `done`, or the code of what went wrong
+ * @param found what it found, if it is done
  */
-export function ended(run: LastRun, result: string, now: number): LastRun {
-  return { ...run, endedAt: now, result, doneAt: result === "done" ? run.beganAt : run.doneAt };
+export function ended(run: LastRun, result: string, now: number, found?: RunFindings): LastRun {
+  const last = result === "done" ? { doneAt: run.beganAt, found } : { doneAt: run.doneAt, found: run.found };
+  return { ...run, endedAt: now, result, ...last };
 }

@@ -28,6 +28,7 @@ export interface ParkedJobs {
   get(organization: string, subject: string): Promise<ParkedJob | undefined>;
   /** All dead letters of an organization, page by page. */
   all(organization: string): AsyncGenerator<ParkedJob[]>;
+  count(organization: string): Promise<number>;
   /** Notes that a dead letter was sent back to the queue; not when it has been parked anew since it was read. */
   markReplayed(letter: ParkedJob, at: number): Promise<void>;
   /** Removes a dead letter; one that was parked after `notAfter` (milliseconds since the epoch) stays. */
@@ -60,6 +61,7 @@ export function createParkedJobs(table: Table): ParkedJobs {
       for await (const page of queryItems(table, organization, PREFIX, parkedJobSchema))
         yield page.map(({ value }) => value);
     },
+    count: (organization) => table.count(organization, PREFIX),
     async markReplayed(letter, at) {
       const key = keyOf(letter.organization, letter.subject);
       const foreign = foreignFields(parkedJobSchema, await table.get(key));

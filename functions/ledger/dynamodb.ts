@@ -54,14 +54,14 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
     async *query(partition, prefix) {
       for await (const { Items = [] } of pages(partition, prefix)) yield Items.map(withoutKey);
     },
-    async count(partition, prefix, field, value) {
+    async count(partition, prefix, having) {
       let count = 0;
-      const counting = pages(partition, prefix, {
-        Select: "COUNT",
+      const filter = having && {
         FilterExpression: "#field = :value",
-        ExpressionAttributeNames: { "#field": field },
-        ExpressionAttributeValues: { ":value": value },
-      });
+        ExpressionAttributeNames: { "#field": having.field },
+        ExpressionAttributeValues: { ":value": having.value },
+      };
+      const counting = pages(partition, prefix, { Select: "COUNT", ...filter });
       for await (const { Count = 0 } of counting) count += Count;
       return count;
     },

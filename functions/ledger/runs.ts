@@ -2,12 +2,22 @@ import * as z from "zod";
 import type { LastRun, LastRuns, RunKind } from "../core/schedule.ts";
 import { ALWAYS, queryItems, type Table } from "./table.ts";
 
+const heldSchema = z.looseObject({ reason: z.string(), people: z.number(), explanation: z.string() });
+const findingsSchema = z.looseObject({
+  people: z.number(),
+  accounts: z.number().optional(),
+  differences: z.number(),
+  sent: z.number(),
+  held: heldSchema.optional(),
+  heldLeaves: heldSchema.optional(),
+});
 /** Fields of newer versions go from one run to the next. */
 const runSchema: z.ZodType<LastRun> = z.looseObject({
   beganAt: z.number(),
   endedAt: z.number().optional(),
   result: z.string().optional(),
   doneAt: z.number().optional(),
+  found: findingsSchema.optional().catch(undefined),
 });
 
 /** When each organization's runs began and ended last, and how. */

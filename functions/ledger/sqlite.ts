@@ -13,7 +13,8 @@ const DELETE = "DELETE FROM ledger WHERE partition = ? AND sort = ?";
 // The byte FF is in no UTF-8 text: after the prefix it is more than everything that begins with the prefix.
 const BELOW_PREFIX = "FROM ledger WHERE partition = ? AND sort >= ? AND sort < ? || CAST(x'ff' AS TEXT)";
 const QUERY = `SELECT sort, item ${BELOW_PREFIX} ORDER BY sort LIMIT ${PAGE}`;
-const COUNT = `SELECT count(*) AS count ${BELOW_PREFIX} AND item ->> ? = ?`;
+const COUNT = `SELECT count(*) AS count ${BELOW_PREFIX}`;
+const COUNT_HAVING = `${COUNT} AND item ->> ? = ?`;
 
 /** The ledger's table in the state file; each item is one JSON text. */
 export function sqliteTable(database: Database): Table {
@@ -59,8 +60,14 @@ export function sqliteTable(database: Database): Table {
         await setImmediate();
       }
     },
-    count: (partition, prefix, field, value) =>
-      read(() => Number(database.prepare(COUNT).get(partition, prefix, prefix, field, value)?.count)),
+    count: (partition, prefix, having) =>
+      read(() => {
+        const below = [partition, prefix, prefix];
+        const row = having
+          ? database.prepare(COUNT_HAVING).get(...below, having.field, having.value)
+          : database.prepare(COUNT).get(...below);
+        return Number(row?.count);
+      }),
   };
 }
 

@@ -18,6 +18,8 @@ export interface Subjects {
   all(organization: string): AsyncGenerator<SubjectRecord[]>;
   /** How many of the organization's people have an account that is enabled, as far as the ledger knows. */
   countActive(organization: string): Promise<number>;
+  /** How many can still use an account that Nextcloud refused to disable; see `leaversStillEnabled` of core/record.ts. */
+  countLeaversStillEnabled(organization: string): Promise<number>;
 }
 
 const PREFIX = "subject#";
@@ -41,6 +43,8 @@ export function createSubjects(table: Table): Subjects {
       for await (const page of queryItems(table, organization, PREFIX, subjectItemSchema))
         yield page.map(({ value }) => value);
     },
-    countActive: (organization) => table.count(organization, PREFIX, "state", "active"),
+    countActive: (organization) => table.count(organization, PREFIX, { field: "state", value: "active" }),
+    countLeaversStillEnabled: (organization) =>
+      table.count(organization, PREFIX, { field: "refusedRevokes", value: "disable" }),
   };
 }

@@ -30,8 +30,8 @@ export interface Table {
   delete(key: Key, condition: Condition): Promise<boolean>;
   /** All items of a partition whose sort key begins with the prefix, page by page, in the order of their sort keys. */
   query(partition: string, prefix: string): AsyncGenerator<{ sort: string; item: Item }[]>;
-  /** How many of these items have this value in a field. */
-  count(partition: string, prefix: string, field: string, value: string): Promise<number>;
+  /** How many of these items there are, or have this value in a field. */
+  count(partition: string, prefix: string, having?: { field: string; value: string }): Promise<number>;
 }
 
 /** The names of the key attributes in the stored table. */

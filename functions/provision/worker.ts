@@ -85,6 +85,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
       messageId: message.id,
       group: message.group,
       ...problemOf(error),
+      origin: failure?.origin,
       attempt,
       retryInSeconds: seconds,
     });

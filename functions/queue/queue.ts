@@ -80,6 +80,12 @@ export interface Counts {
 export interface Countable {
   /** @throws {QueueUnavailable} */
   counts(): Promise<Counts>;
+  /**
+   * The same of one organization's jobs; undefined on SQS, which does not tell them apart.
+   *
+   * @throws {QueueUnavailable}
+   */
+  countsOf(organization: string): Promise<Counts | undefined>;
 }
 
 export type Queue = Sender & Consumer & Countable;

@@ -104,7 +104,8 @@ export function createSqliteQueue(database: Database, options: SqliteQueueOption
       write(() => {
         for (const { receipt } of messages) rows.remove(receipt);
       }),
-    counts: async () => read(database, rows.counts),
+    counts: async () => read(database, () => rows.counts()),
+    countsOf: async (organization) => read(database, () => rows.counts(organization)),
     release: (organization) => write(() => rows.release(organization)),
   };
 }
@@ -172,6 +173,10 @@ const STATEMENTS = {
      (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 1) AS inFlight,
      (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 0) AS delayed,
      (SELECT sent_at FROM queue_message ORDER BY sequence LIMIT 1) AS oldest`,
+  countOf: `SELECT count(*) AS messages, min(sent_at) AS oldest,
+     count(*) FILTER (WHERE visible_at > ?1 AND held = 1) AS inFlight,
+     count(*) FILTER (WHERE visible_at > ?1 AND held = 0) AS delayed
+     FROM queue_message WHERE group_id >= ?2 || '#' AND group_id < ?2 || '$'`,
 } as const;
 
 type Statements = Record<keyof typeof STATEMENTS, StatementSync>;
@@ -247,8 +252,9 @@ function createRows(database: Database, { visibilitySeconds, maxReceiveCount, no
       for (const group of new Set(released.map(({ group_id }) => group_id))) settle(group);
       return released.length;
     },
-    counts(): Counts {
-      const { messages = 0, inFlight = 0, delayed = 0, oldest } = prepared.count.get(now()) ?? {};
+    counts(organization?: string): Counts {
+      const row = organization === undefined ? prepared.count.get(now()) : prepared.countOf.get(now(), organization);
+      const { messages = 0, inFlight = 0, delayed = 0, oldest } = row ?? {};
       return {
         waiting: Number(messages) - Number(inFlight) - Number(delayed),
         delayed: Number(delayed),

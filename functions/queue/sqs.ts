@@ -105,6 +105,7 @@ export function createSqsQueue(client: SQSClient, queueUrl: string, timeoutMs = 
       }
     },
     counts: () => count(client, queueUrl),
+    countsOf: async () => undefined,
   };
 }
 

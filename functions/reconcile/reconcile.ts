@@ -7,7 +7,7 @@ import { unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import { departed, isRefusalHeeded, newRecord, queued, unqueued, vanished } from "../core/record.ts";
-import { LOCK_MS } from "../core/schedule.ts";
+import { LOCK_MS, type RunFindings } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import { createBrake } from "../provision/brake.ts";
@@ -95,7 +95,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (!release) return { result: "busy" };
     let run: CompletedRun;
     try {
-      run = await recordRun({ ledger, now }, slug, mode, async () => {
+      const work = async (): Promise<CompletedRun> => {
         const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, ...rest } = options;
         const allowing = { deprovisions, leaves };
         const report = await driftReport(organization, mode, {
@@ -111,10 +111,11 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         if (report.mode === "full") await keepProofs({ ledger, now }, organization, report);
         for (const braked of ["deprovisions", "leaves"] as const)
           if (allowing[braked] > 0) await brake.allow(slug, allowing[braked], braked);
-        const run = await sendJobs({ ...dependencies, now }, report, options);
-        logRun(dependencies, run, slug);
-        return run;
-      });
+        const done = await sendJobs({ ...dependencies, now }, report, options);
+        logRun(dependencies, done, slug);
+        return done;
+      };
+      run = await recordRun({ ledger, now }, slug, mode, work, findingsOf);
     } finally {
       await release();
     }
@@ -126,6 +127,19 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (!unknown) return run;
     logUnknown(dependencies, slug, unknown);
     return { ...run, unknown };
+  };
+}
+
+/** What the ledger remembers of a run, for whoever asks how things are. */
+function findingsOf({ report, sent, held, heldLeaves }: CompletedRun): RunFindings {
+  const { people, differences } = report;
+  return {
+    people,
+    ...(report.mode === "full" ? { accounts: report.accounts } : {}),
+    differences: differences.length,
+    sent,
+    ...(held ? { held } : {}),
+    ...(heldLeaves ? { heldLeaves } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import { Failure } from "../core/failure.ts";
-import { begun, ended, type RunKind } from "../core/schedule.ts";
+import { begun, ended, type RunFindings, type RunKind } from "../core/schedule.ts";
 import type { Runs } from "../ledger/runs.ts";
 
 export interface RecordRunDependencies {
@@ -10,16 +10,20 @@ export interface RecordRunDependencies {
 /**
  * Does the work of a run whose lock is held, and writes down when it began and ended, and how. Whoever has no lock writes
  * nothing: a run that finds another one under way leaves the schedule as it is.
+ *
+ * @param findings what is remembered of what the work came to
  */
 export async function recordRun<T extends { result: string }>(
   { ledger, now }: RecordRunDependencies,
   organization: string,
   kind: RunKind,
   work: () => Promise<T>,
+  findings: (outcome: T) => RunFindings | undefined = () => undefined,
 ): Promise<T> {
   const run = begun((await ledger.runs.of(organization))[kind], now());
   await ledger.runs.put(organization, kind, run);
-  const end = (result: string) => ledger.runs.put(organization, kind, ended(run, result, now()));
+  const end = (result: string, found?: RunFindings) =>
+    ledger.runs.put(organization, kind, ended(run, result, now(), found));
   let outcome: T;
   try {
     outcome = await work();
@@ -28,6 +32,6 @@ export async function recordRun<T extends { result: string }>(
     await end(error instanceof Failure ? error.code : "unexpected").catch(() => undefined);
     throw error;
   }
-  await end(outcome.result);
+  await end(outcome.result, findings(outcome));
   return outcome;
 }

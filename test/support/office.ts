@@ -8,6 +8,7 @@ import { apiKeyOf, documentOf, environmentOf, organizationOf } from "../core/org
 import { createPeople, type People } from "./people.ts";
 import { command, type Ended, type Program, startPipelineProcess } from "./processes.ts";
 import { signed } from "./requests.ts";
+import { type Ran, runInTerminal } from "./terminal.ts";
 
 /** An organization with its file and its state folder, for programs that are run as processes of their own. */
 export interface Office extends People {
@@ -25,6 +26,8 @@ export interface Office extends People {
   stop(): Promise<void>;
   /** Runs a command of `clavex-nextcloud` on these folders. */
   command(...args: string[]): Promise<Ended>;
+  /** The same command in this process, on a terminal of 80 columns: no program has to start for it. */
+  here(...args: string[]): Promise<Ran>;
   /** Kills what still runs, and removes the folders. */
   close(): Promise<void>;
 }
@@ -103,6 +106,7 @@ export async function openOffice(
     },
     stop: () => end("SIGTERM"),
     command: (...args) => command([...args, ...places], environment),
+    here: (...args) => runInTerminal([...args, ...places], { columns: 80, environment }),
     async close() {
       await end("SIGKILL");
       await Promise.all([clavex.close(), nextcloud.close()]);

@@ -1,0 +1,121 @@
+import type { ActivityLog } from "../activity/activity-log.ts";
+import type { Organizations } from "../config/organizations.ts";
+import type { Braked } from "../core/brake.ts";
+import { Failure } from "../core/failure.ts";
+import type { Organization } from "../core/organization.ts";
+import type { RunFindings } from "../core/schedule.ts";
+import { latestFindings, type OrganizationStatus, type PipelineStatus, type WaitingJobs } from "../core/status.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { createAskPaused } from "../ledger/pause.ts";
+import type { Countable, Counts, DeadLetterQueue } from "../queue/queue.ts";
+
+export interface StatusSources {
+  organizations: Organizations;
+  ledger: Pick<Ledger, "subjects" | "runs" | "brakes" | "deadLetters" | "edits" | "pauses" | "identities">;
+  queue: Countable;
+  deadLetterQueue: Pick<DeadLetterQueue, "count">;
+  /** Where it can be read at once why jobs wait: on one machine. */
+  activities?: Pick<ActivityLog, "last"> | undefined;
+  startsPaused?: boolean;
+  /** Why nobody works on the queue, if so. */
+  stopped?: PipelineStatus["stopped"];
+  now?: () => number;
+}
+
+/**
+ * How things are, from ledger and queue alone: Clavex and Nextcloud are not asked, and no list of people is read.
+ *
+ * @param slugs of the organizations that are meant
+ * @throws {Failure} when ledger or queue cannot be read
+ */
+export async function readStatus(sources: StatusSources, slugs: readonly string[]): Promise<PipelineStatus> {
+  const { queue, deadLetterQueue, stopped, now = Date.now } = sources;
+  const [counts, unread] = await Promise.all([queue.counts(), deadLetterQueue.count()]);
+  const organizations: OrganizationStatus[] = [];
+  for (const slug of slugs) organizations.push(await ofOrganization(sources, slug, now()));
+  return { at: now(), organizations, jobs: jobsOf(counts), unread, stopped };
+}
+
+async function ofOrganization(sources: StatusSources, slug: string, at: number): Promise<OrganizationStatus> {
+  const { ledger, queue, startsPaused = false } = sources;
+  const { organization, unusable } = await find(sources.organizations, slug);
+  const [runs, enabled, deadLetters, leaversStillEnabled, editsWaiting, counts] = await Promise.all([
+    ledger.runs.of(slug),
+    ledger.subjects.countActive(slug),
+    ledger.deadLetters.count(slug),
+    ledger.subjects.countLeaversStillEnabled(slug),
+    ledger.edits.countWaiting(slug),
+    queue.countsOf(slug),
+  ]);
+  const jobs = counts && jobsOf(counts);
+  return {
+    organization: slug,
+    unusable,
+    readable: organization?.clavex.apiKey !== undefined,
+    paused: organization !== undefined && (await createAskPaused(ledger, startsPaused)(organization)),
+    people: runs.full?.found?.people,
+    accounts: runs.full?.found?.accounts,
+    enabled,
+    jobs,
+    waitsFor: jobs && jobs.delayed > 0 ? await causeOf(sources, slug, at - (jobs.oldestAgeMs ?? 0)) : undefined,
+    editsWaiting,
+    runs,
+    held: {
+      ...(await heldOf(sources, slug, "deprovisions", latestFindings(runs)?.held)),
+      ...(await heldOf(sources, slug, "leaves", latestFindings(runs)?.heldLeaves)),
+    },
+    deadLetters,
+    leaversStillEnabled,
+  };
+}
+
+async function find(
+  organizations: Organizations,
+  slug: string,
+): Promise<{ organization?: Organization | undefined; unusable: string | undefined }> {
+  try {
+    const organization = await organizations.get(slug);
+    return { organization, unusable: organization ? undefined : "there is no organization of this slug" };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return { unusable: error.message };
+  }
+}
+
+function jobsOf({ waiting, delayed, inFlight, oldestAgeMs }: Counts): WaitingJobs {
+  return { jobs: waiting + delayed + inFlight, delayed, oldestAgeMs };
+}
+
+/** Why jobs of the organization are tried again: what the last one said. */
+async function causeOf(
+  { activities }: StatusSources,
+  organization: string,
+  since: number,
+): Promise<OrganizationStatus["waitsFor"]> {
+  const page = await activities?.last({ organization, result: "retried", since }, 1);
+  const last = page?.activities.at(-1);
+  if (!last) return undefined;
+  const { origin, problem = "it failed" } = last;
+  return { server: origin === "pipeline" ? undefined : origin, problem };
+}
+
+/** The reasons for which an operator's allowance is the answer. */
+const RELEASABLE = new Set(["brake", "leaves"]);
+
+/** @param held what the last run said */
+async function heldOf(
+  { ledger }: StatusSources,
+  slug: string,
+  braked: Braked,
+  held: RunFindings["held"],
+): Promise<OrganizationStatus["held"]> {
+  const state = (await ledger.brakes.get(slug, braked))?.state;
+  if (!state?.held && held === undefined) return {};
+  return {
+    [braked]: {
+      since: state?.held ? state.heldAt : undefined,
+      people: held?.people,
+      explanation: held === undefined || RELEASABLE.has(held.reason) ? undefined : held.explanation,
+    },
+  };
+}
