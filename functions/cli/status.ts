@@ -7,7 +7,6 @@ import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs } from "./organizations.ts";
 import { openForReading } from "./pipeline.ts";
-import { forStage } from "./report.ts";
 import { now, paint, print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
@@ -53,7 +52,7 @@ function show({ sentence, inSync, concerns }: ReturnType<typeof assess>, found: 
   print("What to do next:");
   for (const { sentence: why, fixes } of urgent) {
     print(`  ${printable(why)}`);
-    for (const fix of fixes) print(`    ${forStage(printable(fix))}`);
+    for (const fix of fixes) print(`    ${printable(fix)}`);
   }
 }
 
