@@ -91,7 +91,7 @@ function serviceAccountLines(id: string): string[] {
   return [
     "The service account is there. On the Nextcloud server:",
     `  occ group:adduser admin ${id}`,
-    `  occ user:auth-tokens:add ${id} --name=clavex-nextcloud   # prints its app password`,
+    `  occ user:add-app-password ${id}   # asks for a password: leave it empty; prints the app password`,
     `Then run setup again with --username ${id} and that app password.`,
   ];
 }

@@ -81,7 +81,7 @@ export interface SimulatedNextcloud extends SimulatedServer {
   readonly sessionsOpened: number;
   /** Forgets all sessions, as when they expire. */
   expireSessions(): void;
-  /** What `occ user:auth-tokens:add` prints. */
+  /** What `occ user:add-app-password` prints. */
   addAppPassword(userId: string): string;
   users(): AccountView[];
   user(id: string): AccountView | undefined;

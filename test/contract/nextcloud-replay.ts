@@ -135,7 +135,12 @@ function stable(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(stable);
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.entries(value).filter(([key]) => !IGNORED.has(key) && !key.endsWith("Scope"));
-  return Object.fromEntries(entries.map(([key, each]) => [key, BY_TYPE.has(key) ? typeof each : stable(each)]));
+  const fixed = ([key, each]: [string, unknown]): [string, unknown] => {
+    if (BY_TYPE.has(key)) return [key, typeof each];
+    // Nextcloud lists groups as its database does: MariaDB by id, SQLite as they were joined.
+    return [key, key === "groups" && Array.isArray(each) ? [...each].sort() : stable(each)];
+  };
+  return Object.fromEntries(entries.map(fixed));
 }
 
 // A real server

@@ -174,7 +174,7 @@ describe("setup, then doctor", () => {
     const stopped = await setUp(contextOf(world, "provisioner", APP_PASSWORD));
     expect([...stopped.keys()]).toEqual(["Nextcloud: credentials"]);
     const [, id = ""] = /occ group:adduser admin (\S+)/.exec(text(stopped)) ?? [];
-    expect(text(stopped)).toContain(`occ user:auth-tokens:add ${id} --name=clavex-nextcloud`);
+    expect(text(stopped)).toContain(`occ user:add-app-password ${id}`);
     expect(world.nextcloud.user(id)).toMatchObject({ backend: "user_oidc", groups: [] });
 
     // Again, before the lines were pasted: the same account and the same lines.
