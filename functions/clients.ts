@@ -70,7 +70,7 @@ export function createClients(options: ClientsOptions): Clients {
     return created;
   };
 
-  const nextcloudOf = ({ nextcloud }: Organization, password: () => Promise<string>): Ocs => {
+  const nextcloudOf = ({ nextcloud, identity }: Organization, password: () => Promise<string>): Ocs => {
     const connections = pool(
       "nextcloud",
       nextcloud.baseUrl,
@@ -82,7 +82,8 @@ export function createClients(options: ClientsOptions): Clients {
     const { baseUrl, username } = nextcloud;
     const session = sessions.get(`${username} ${baseUrl}`) ?? new Session();
     sessions.set(`${username} ${baseUrl}`, session);
-    return createOcs({ baseUrl, username, password, pool: connections, limit, session, now });
+    const mayBeServiceAccount = identity.scheme !== "sociallogin";
+    return createOcs({ baseUrl, username, password, pool: connections, limit, session, mayBeServiceAccount, now });
   };
 
   const directoryOf = (organization: Organization, apiKey: () => Promise<string>): DirectoryAccess => {

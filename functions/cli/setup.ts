@@ -185,6 +185,7 @@ async function createContext(
     }),
     givenAppPassword,
     store,
+    skeletons: pipeline.parts?.ledger.skeletons,
     // Beside the organization's file, under a name that is not taken for one; the demo has no file.
     record: recordFile(demoOrganization ? join(options.state, "demo.setup") : join(folder, `${answers.slug}.setup`)),
     organizationFile: demoOrganization ? undefined : path,

@@ -122,6 +122,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
     username: nextcloud.username,
     password: () => secrets.api(organization, nextcloud.password),
     pool: nextcloudPool,
+    mayBeServiceAccount: organization.identity.scheme !== "sociallogin",
   });
   const common = { baseUrl: clavex.baseUrl, organizationId, pool: clavexPool };
   const { apiKey } = clavex;

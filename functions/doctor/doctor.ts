@@ -19,6 +19,11 @@ export const allChecks: readonly Check[] = [
 /** What `occ` writes reached the web server after 3.8 s at most (docs/facts/nextcloud.md 8). */
 const SETTLE_MS = 4_500;
 
+/** Waits until what `occ` wrote has reached the web server. */
+export async function settled(milliseconds = SETTLE_MS): Promise<void> {
+  await sleep(milliseconds);
+}
+
 /**
  * Looks at one organization: everything that can be wrong between Clavex, the pipeline and Nextcloud. Only reads, unless
  * `writeChecks` is set. What somebody may have mended with `occ` a moment ago is looked at twice before it is complained about.
@@ -28,7 +33,7 @@ export async function examine(options: DoctorOptions): Promise<Result[]> {
   const complaints = new Set(results.filter(complains).map(({ id }) => id));
   const unsettled = allChecks.filter(({ id, settles }) => settles && complaints.has(id));
   if (unsettled.length === 0) return results;
-  await sleep(options.settleMs ?? SETTLE_MS);
+  await settled(options.settleMs);
   const again = new Map((await look(options, withNeeds(unsettled))).map((result) => [result.id, result]));
   return results.map((result) => (complaints.has(result.id) ? (again.get(result.id) ?? result) : result));
 }

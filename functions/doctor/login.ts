@@ -146,7 +146,21 @@ function groupIds(provider: OidcProvider, claim: unknown): string[] {
 
 const isTooLong = (gid: string): boolean => [...gid].length > 64;
 
-/** Which groups the provider deals with; undefined: all. PHP writes a regular expression between delimiters. */
+/** Whether the whitelist can be read here: some regular expressions are only PHP's, such as `/(?i)^eng/`. */
+export function canReadWhitelist(provider: OidcProvider): boolean {
+  try {
+    whitelistOf(provider);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Which groups the provider deals with; undefined: all. PHP writes a regular expression between delimiters.
+ *
+ * @throws {SyntaxError} when it is none of JavaScript's; see `canReadWhitelist`
+ */
 function whitelistOf({ settings: { groupWhitelistRegex: expression } }: OidcProvider): RegExp | undefined {
   if (expression === "") return undefined;
   const [, inner = expression, flags = ""] = /^\/(.*)\/([a-z]*)$/s.exec(expression) ?? [];

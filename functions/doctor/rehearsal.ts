@@ -10,6 +10,7 @@ import { getAccount } from "../nextcloud/accounts.ts";
 import { createGroupLookup } from "../provision/group-lookup.ts";
 import type { DoctorContext } from "./context.ts";
 import {
+  canReadWhitelist,
   claimsOf,
   groupsTakenAway,
   type LoginAccount,
@@ -90,11 +91,26 @@ export async function rehearse(context: DoctorContext, options: RehearsalOptions
   const notes = plan.refusal === undefined ? [...plan.notes] : [plan.refusal.message];
   const rehearsal = { subject, state: desired.state, comparisons: [], refused: undefined, notes };
   if (desired.state !== "active") return rehearsal;
-  const login = await expectedLogin(context, options, desired.accountId, notes);
+  const whitelist = await unreadableWhitelist(context);
+  const groupsAreUnknown = whitelist !== undefined;
+  if (groupsAreUnknown) {
+    notes.push(
+      `the provider's whitelist ${whitelist} cannot be evaluated outside PHP: which groups a login sets is not compared`,
+    );
+  }
+  const login = await expectedLogin(context, options, desired.accountId, groupsAreUnknown, notes);
   if ("refused" in login) return { ...rehearsal, refused: login.refused };
   const joined = groupsJoinedBy(plan.operations);
   const takenAway = await takenAwayBy(context, login, login.id === desired.accountId ? joined : []);
-  return { ...rehearsal, comparisons: compare(login, desired.accountId, desired.profile, joined, takenAway) };
+  const rows = compare(login, desired.accountId, desired.profile, joined, takenAway);
+  return { ...rehearsal, comparisons: rows.filter(({ property }) => property !== "groups" || !groupsAreUnknown) };
+}
+
+/** The whitelist of a provider that sets groups at login, where it cannot be read here. */
+async function unreadableWhitelist(context: DoctorContext): Promise<string | undefined> {
+  const provider = await context.provider();
+  if (!provider?.settings.groupProvisioning || canReadWhitelist(provider)) return undefined;
+  return provider.settings.groupWhitelistRegex;
 }
 
 /** The groups that the login takes away, of those that the account is in and those that the pipeline puts it in. */
@@ -118,6 +134,7 @@ async function expectedLogin(
   context: DoctorContext,
   { person, map, userinfo }: RehearsalOptions,
   accountId: string,
+  groupsAreUnknown: boolean,
   notes: string[],
 ): Promise<LoginAccount | LoginRefusal> {
   const { identity }: Organization = context.organization;
@@ -139,7 +156,9 @@ async function expectedLogin(
   const raw = await getAccount(context.ocs, person.subject);
   const accounts = new Set([accountId, ...(raw?.id === person.subject ? [raw.id] : [])]);
   const hashesLongGroups = Number((await context.status()).version.split(".")[0]) >= 32;
-  return loginAccount(provider, userinfo ? withUserinfo(claims, person, groups) : claims, accounts, hashesLongGroups);
+  const { settings } = provider;
+  const read = groupsAreUnknown ? { ...provider, settings: { ...settings, groupProvisioning: false } } : provider;
+  return loginAccount(read, userinfo ? withUserinfo(claims, person, groups) : claims, accounts, hashesLongGroups);
 }
 
 function compare(

@@ -83,7 +83,25 @@ export class NextcloudUnauthorized extends NextcloudFailure {
       "Nextcloud refuses the user name or app password (HTTP 401)",
       { server: "nextcloud", harmful: true },
       {
-        fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points. If it is a service account of user_oidc, see first that the app is enabled: occ app:enable user_oidc",
+        fix: "Make a new app password for nextcloud.username and put it where nextcloud.password points.",
+      },
+    );
+  }
+}
+
+/**
+ * HTTP 401 while the app user_oidc is disabled: its accounts are not there then, a service account included. No login is tried
+ * until the app is back, so that asking again does no harm.
+ */
+export class UserOidcDisabled extends NextcloudFailure {
+  constructor() {
+    super(
+      "configuration",
+      "nextcloud-user-oidc-disabled",
+      "the app user_oidc is disabled in Nextcloud: its accounts are invisible, a service account cannot log in (HTTP 401), and nobody can be suspended",
+      NEXTCLOUD_SERVER,
+      {
+        fix: "occ app:enable user_oidc; the pipeline goes on by itself, and nobody is forgotten. If logins are refused after that, make a new app password for nextcloud.username.",
       },
     );
   }

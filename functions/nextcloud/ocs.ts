@@ -16,6 +16,7 @@ import {
   NextcloudUnavailable,
   OcsRefusal,
   UnknownRoute,
+  UserOidcDisabled,
   unreachable,
 } from "./errors.ts";
 import { Session } from "./session.ts";
@@ -52,6 +53,8 @@ export interface OcsOptions {
   limit?: AdaptiveLimit;
   /** The session of this user there; without one, a new one. */
   session?: Session;
+  /** Whether the acting account may belong to user_oidc; default yes. */
+  mayBeServiceAccount?: boolean;
   now?: () => number;
 }
 
@@ -74,10 +77,14 @@ export function groupSegment(gid: string): string {
 /** A client for one server and one acting user, with one session. */
 export function createOcs(options: OcsOptions): Ocs {
   const root = `${pathPrefix(options.baseUrl)}/ocs/v2.php/`;
-  const { session = new Session(), now = Date.now } = options;
+  const { session = new Session(), now = Date.now, mayBeServiceAccount = true } = options;
+  /** While it is, no login is tried: each would fail, and be counted. */
+  let userOidcIsGone = false;
 
   return {
     async call(method, path, parameters = {}, mayBegin = () => undefined) {
+      if (userOidcIsGone && (await isGone(options.pool, root))) throw new UserOidcDisabled();
+      userOidcIsGone = false;
       const form = encode(parameters);
       const inQuery = method === "GET" || method === "DELETE";
       const credentials = Buffer.from(`${options.username}:${await options.password()}`).toString("base64");
@@ -109,9 +116,28 @@ export function createOcs(options: OcsOptions): Ocs {
       };
       const answer = await renewing(session, now, attempt);
       const place = path.split("/").slice(0, 2).join("/");
-      return interpret(answer, `${method} ${place}`, `${options.baseUrl}/ocs/v2.php/${place}`);
+      try {
+        return interpret(answer, `${method} ${place}`, `${options.baseUrl}/ocs/v2.php/${place}`);
+      } catch (error) {
+        if (!mayBeServiceAccount || !(error instanceof NextcloudUnauthorized)) throw error;
+        userOidcIsGone = await isGone(options.pool, root).catch(() => false);
+        throw userOidcIsGone ? new UserOidcDisabled() : error;
+      }
     },
   };
+}
+
+/**
+ * Whether the app user_oidc is not enabled. Its route tells that to somebody who does not log in: who it is, is asked only where
+ * there is a route (docs/facts/nextcloud.md 4).
+ */
+async function isGone(pool: Dispatcher, root: string): Promise<boolean> {
+  const headers = { "ocs-apirequest": "true", accept: "application/json" };
+  const path = `${root}apps/user_oidc/api/v1/user?format=json`;
+  const answer = await send(pool, { method: "POST", path, headers }).catch((error) => {
+    throw error instanceof Failure ? error : unreachable(error);
+  });
+  return answer.status === 404 && /invalid query/i.test(readOcs(answer.body)?.message ?? "");
 }
 
 /**
@@ -195,13 +221,21 @@ function interpret(answer: Answer, call: string, url: string): unknown {
   throw new OcsRefusal(ocs.code, ocs.message, call);
 }
 
-/** What a PATCH says of each field that it refuses: `{"errors":{"email":"Invalid email address"}}`. */
+const problemsSchema = z.union([
+  z.object({ errors: z.record(z.string(), z.string()) }).transform(({ errors }) =>
+    Object.entries(errors)
+      .map(([field, problem]) => `${field}: ${problem}`)
+      .join("; "),
+  ),
+  z.object({ message: z.string() }).transform(({ message }) => message),
+]);
+
+/**
+ * What a refusal says beside an empty message: a PATCH of each field, `{"errors":{"email":"Invalid email address"}}`, user_oidc of
+ * a provider, `{"message":"The discovery endpoint is not reachable."}`.
+ */
 function problemsIn(data: unknown): string {
-  const parsed = z.object({ errors: z.record(z.string(), z.string()) }).safeParse(data);
-  if (!parsed.success) return "";
-  return Object.entries(parsed.data.errors)
-    .map(([field, problem]) => `${field}: ${problem}`)
-    .join("; ");
+  return problemsSchema.safeParse(data).data ?? "";
 }
 
 function readOcs(body: string): { code: number; message: string; data: unknown } | undefined {

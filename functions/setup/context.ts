@@ -1,6 +1,7 @@
 import type { ManagementApi } from "../clavex/management-api.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Result } from "../doctor/check.ts";
+import type { Skeletons } from "../ledger/skeletons.ts";
 import type { Ocs } from "../nextcloud/ocs.ts";
 import type { SetupRecord } from "./record.ts";
 import type { SecretName, SecretStore } from "./store.ts";
@@ -44,6 +45,8 @@ export interface SetupContext {
   /** The app password that was given for this run. */
   givenAppPassword: string | undefined;
   store: SecretStore;
+  /** What the pipeline has seen of the skeleton; undefined where it has never run. */
+  skeletons?: Skeletons | undefined;
   record: SetupRecord;
   /** Undefined for the demo, which keeps its organization in memory. */
   organizationFile: string | undefined;

@@ -1,5 +1,6 @@
 import { discoveryUrl } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
+import { Failure } from "../core/failure.ts";
 import { hasFailures } from "../doctor/check.ts";
 import {
   configuredProviders,
@@ -34,6 +35,7 @@ export function credentialsStep(context: SetupContext): Step {
   return {
     title: "Nextcloud: credentials",
     first: true,
+    settles: true,
     async inspect() {
       const { id, groups } = await readOwnAccount(ocs);
       if (!groups.includes("admin")) {
@@ -98,13 +100,16 @@ function serviceAccountLines(id: string): string[] {
 
 /** Whether new accounts get files is measured once, for `nextcloud.skeleton` in the organization's file. */
 export function skeletonStep(context: SetupContext): Step {
-  const { ocs, configured, passing, record } = context;
+  const { ocs, answers, configured, passing, record, skeletons } = context;
   const providerId = async (): Promise<number | undefined> =>
     (await findProvider(context))?.id ?? context.answers.providerId;
   return {
     title: "Nextcloud: skeleton",
     async inspect() {
       const known = passing.skeleton ?? configured?.nextcloud.skeleton ?? (await record.read()).skeleton;
+      if (known === "empty" && (await skeletons?.get(answers.nextcloudUrl))?.empty === false) {
+        return toDo("measure it again: it was empty once, and then an account was seen to have files");
+      }
       if (known !== undefined) return done(known === "empty" ? "empty" : `not empty. ${TO_EMPTY}`);
       return toDo("measure it with a throwaway account, which is deleted again");
     },
@@ -112,7 +117,9 @@ export function skeletonStep(context: SetupContext): Step {
       const id = await providerId();
       if (id === undefined)
         return ["It is measured when the provider's id is known: run setup again with --provider-id ID."];
-      passing.skeleton = (await measureSkeleton(ocs, id)) === 0 ? "empty" : "default";
+      const empty = (await measureSkeleton(ocs, id)) === 0;
+      passing.skeleton = empty ? "empty" : "default";
+      await skeletons?.put(answers.nextcloudUrl, { empty, at: Date.now() });
       await record.write({ skeleton: passing.skeleton });
       return passing.skeleton === "empty" ? [] : ["New accounts get files.", TO_EMPTY];
     },
@@ -149,6 +156,7 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
 
   return {
     title: "Nextcloud: login provider",
+    settles: true,
     async inspect() {
       if ((await readAppVersion(ocs, "user_oidc")) === undefined) {
         return byHand(
@@ -187,13 +195,19 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
         scope: SCOPES.join(" "),
         settings: provider ? { mappingAvatar: "picture" } : NEW_PROVIDER,
       };
-      const id = provider?.id ?? (await make(change));
-      if (provider) await updateProvider(ocs, id, change);
-      // Last, when Nextcloud has taken everything else: a secret that is replaced is lost to whoever has the old one.
-      if (provider?.clientId !== found.client_id) {
-        await updateProvider(ocs, id, { ...change, clientSecret: await secretOf(context, found) });
+      try {
+        const id = provider?.id ?? (await make(change));
+        if (provider) await updateProvider(ocs, id, change);
+        // Last, when Nextcloud has taken everything else: a secret that is replaced is lost to whoever has the old one.
+        if (provider?.clientId !== found.client_id) {
+          await updateProvider(ocs, id, { ...change, clientSecret: await secretOf(context, found) });
+        }
+        return [];
+      } catch (error) {
+        if (error instanceof Failure && error.code === UNREADABLE_DISCOVERY)
+          return unreadable(error, discoveryEndpoint);
+        throw error;
       }
-      return [];
     },
 
     async undo() {
@@ -205,6 +219,18 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
       return `${provider} deleted`;
     },
   };
+}
+
+/** Nextcloud refuses a provider whose discovery document it cannot read (docs/facts/nextcloud.md 8). */
+const UNREADABLE_DISCOVERY = "nextcloud-ocs-400";
+
+function unreadable({ message }: Failure, discoveryEndpoint: string): string[] {
+  return [
+    `${message}.`,
+    `Nextcloud itself reads Clavex's discovery document. On the Nextcloud server this has to answer: curl ${discoveryEndpoint}`,
+    "If Clavex has a private address: occ config:system:set allow_local_remote_servers --type=boolean --value=true",
+    AGAIN,
+  ];
 }
 
 /** For user_oidc without routes: the provider is known by its id, or a person makes it with the line for occ. */
@@ -296,6 +322,7 @@ export function localLoginStep(context: SetupContext): Step {
   const { ocs, record, answers } = context;
   return {
     title: "Nextcloud: local login",
+    settles: true,
     async inspect() {
       if (!answers.disableLocalLogin) return done("stays on (--disable-local-login)");
       if ((await readAppConfig(ocs, ...BACKENDS)) === "0") return done("off");

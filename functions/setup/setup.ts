@@ -1,5 +1,6 @@
 import type { OidcClient } from "../clavex/management-api.ts";
 import { clientsFor, firstReadable } from "../doctor/client.ts";
+import { settled } from "../doctor/doctor.ts";
 import { apiKeyStep, auditSinkStep, clientStep, mappersStep, permissionsStep, webhookStep } from "./clavex-steps.ts";
 import type { SetupContext } from "./context.ts";
 import { credentialsStep, findProvider, localLoginStep, providerStep, skeletonStep } from "./nextcloud-steps.ts";
@@ -50,10 +51,18 @@ async function findClient(context: SetupContext): Promise<OidcClient | undefined
   return firstReadable(management, [used, made, ...here], await signingAlgorithms());
 }
 
-/** Looks at every step without changing anything. */
-export async function planSetup(steps: Step[]): Promise<Planned[]> {
+/**
+ * Looks at every step without changing anything. What somebody may have done with `occ` a moment ago is looked at twice.
+ *
+ * @param settle waits until what `occ` wrote has reached the web server
+ */
+export async function planSetup(steps: Step[], settle: () => Promise<void> = settled): Promise<Planned[]> {
   const planned: Planned[] = [];
   for (const step of steps) planned.push({ step, inspection: await step.inspect() });
+  const isUnsettled = ({ step, inspection }: Planned) => step.settles && inspection.state !== "done";
+  if (!planned.some(isUnsettled)) return planned;
+  await settle();
+  for (const each of planned) if (isUnsettled(each)) each.inspection = await each.step.inspect();
   return planned;
 }
 

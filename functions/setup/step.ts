@@ -9,6 +9,8 @@ export interface Step {
   title: string;
   /** What is left to do by hand has to be done before any other step can be. */
   first?: true;
+  /** It looks at what `occ` changes, which reaches the web server some seconds later: what is not done is looked at again. */
+  settles?: true;
   /** Looks, without changing anything. */
   inspect(): Promise<Inspection>;
   /** Does what `inspect` found to do. Returns what is left to do by hand, if anything. */

@@ -74,7 +74,7 @@ export class Access {
     const kept = session !== undefined && session.id.toLowerCase() === username?.toLowerCase() ? session : undefined;
     if (kept !== undefined) {
       const account = this.#state.account(kept.id);
-      if (account?.enabled) return this.#actor(kept);
+      if (account?.enabled && this.#state.shown(account)) return this.#actor(kept);
     }
     if (this.#isBlocked()) return "blocked";
     const actor = this.#actorOf(header);

@@ -7,6 +7,8 @@ export interface NextcloudSettings {
   apps: Map<string, string>;
   /** `app/key` -> value. */
   config: Map<string, string>;
+  /** Whether Nextcloud gets to Clavex: the real one reads the discovery document before it takes a provider. */
+  reachesClavex: boolean;
 }
 
 const BOOLEANS = {
@@ -60,7 +62,7 @@ export function settingsRoutes(settings: NextcloudSettings): Route[] {
       settings.config.delete(`${app}/${key}`);
       return [];
     }),
-    ...providerRoutes(admin),
+    ...providerRoutes(settings, admin),
   ];
 }
 
@@ -75,7 +77,10 @@ export function isOffered({ apps }: NextcloudSettings, path: string): boolean {
   return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor);
 }
 
-function providerRoutes(admin: (method: string, pattern: RegExp, run: Route["run"]) => Route): Route[] {
+function providerRoutes(
+  settings: NextcloudSettings,
+  admin: (method: string, pattern: RegExp, run: Route["run"]) => Route,
+): Route[] {
   const all = /^\/apps\/user_oidc\/api\/v1\/provider$/;
   const one = /^\/apps\/user_oidc\/api\/v1\/provider\/(\d+)$/;
   return [
@@ -87,13 +92,13 @@ function providerRoutes(admin: (method: string, pattern: RegExp, run: Route["run
       }
       const id = Math.max(0, ...state.providers.map((each) => each.id)) + 1;
       const provider: Provider = { id, identifier, uniqueUid: true, providerBasedId: false };
-      change(provider, parameters);
+      change(settings, provider, parameters);
       state.providers.push(provider);
       return shown(provider);
     }),
     admin("PUT", one, (call) => {
       const provider = providerOf(call);
-      change(provider, call.parameters);
+      change(settings, provider, call.parameters);
       return shown(provider);
     }),
     admin("DELETE", one, (call) => {
@@ -109,10 +114,11 @@ function providerOf({ state, captured }: Call): Provider {
   return provider;
 }
 
-/** The real one reads the discovery document before it takes a change; here its address only has to be one. */
-function change(provider: Provider, parameters: Map<string, unknown>): void {
+/** Nothing is changed where the discovery document cannot be read. */
+function change({ reachesClavex }: NextcloudSettings, provider: Provider, parameters: Map<string, unknown>): void {
   const discovery = String(parameters.get("discoveryEndpoint") ?? "");
-  if (!URL.canParse(discovery)) throw new OcsError(400, "", { message: "The discovery endpoint is not reachable." });
+  if (!reachesClavex || !URL.canParse(discovery))
+    throw new OcsError(400, "", { message: "The discovery endpoint is not reachable." });
   for (const field of ["identifier", "clientId", "discoveryEndpoint"] as const) {
     if (parameters.has(field)) provider[field] = String(parameters.get(field));
   }

@@ -69,6 +69,8 @@ export interface SimulatedNextcloud extends SimulatedServer {
   readonly password: string;
   /** Maintenance mode: while true every call gets 503. */
   maintenance: boolean;
+  /** While false no provider is taken: Nextcloud cannot read the discovery document. */
+  reachesClavex: boolean;
   /** The enabled apps with their versions; may be changed. */
   readonly apps: Map<string, string>;
   /** The app config, `app/key` -> value, apart from what belongs to providers. */
@@ -129,7 +131,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     { autoProvision: true, softAutoProvision: true, disableAccountCreation: false, ...flags },
     new Map(Object.entries(skeleton)),
   );
-  const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map() };
+  const settings: NextcloudSettings = { apps: new Map(Object.entries(apps)), config: new Map(), reachesClavex: true };
   state.isEnabled = (backend) => backend === "Database" || settings.apps.has(backend);
   const access = new Access(state, credentials, { now, bruteForce });
   const sessions = new Sessions();
@@ -153,6 +155,12 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
     },
     set maintenance(on: boolean) {
       switches.maintenance = on;
+    },
+    get reachesClavex() {
+      return settings.reachesClavex;
+    },
+    set reachesClavex(reaches: boolean) {
+      settings.reachesClavex = reaches;
     },
     apps: settings.apps,
     appConfig: settings.config,

@@ -212,7 +212,7 @@ export function prefixed(exchange: Line, idOf: (subject: string) => string): Lin
 }
 
 /** Deletes whatever the passage made; of what was not made, or is gone, it says so, which is as good. */
-export async function cleanUp(target: Target, exchanges: Line[]): Promise<void> {
+export async function cleanUp(target: Target, exchanges: Line[], idOf: (subject: string) => string): Promise<void> {
   const headers = { authorization: target.authorization("service", "app"), "OCS-APIRequest": "true" };
   const remove = (path: string) => fetch(`${target.url}/ocs/v2.php/${path}`, { method: "DELETE", headers });
   const paths = new Set<string>();
@@ -224,6 +224,9 @@ export async function cleanUp(target: Target, exchanges: Line[]): Promise<void> 
       request.path.includes("/cloud/users?") &&
       (form.get("userid") ?? /"userid":"([^"]+)"/.exec(request.body ?? "")?.[1]);
     const gid = request.path.includes("/cloud/groups?") && form.get("groupid");
+    // A POST that ends with 500 names no account, and may have made it.
+    const subject = request.path.includes("/api/v1/user?") && form.get("userId");
+    if (subject) paths.add(`apps/user_oidc/api/v1/user/${idOf(subject)}`);
     if (gid) paths.add(`cloud/groups/${encodeURIComponent(encodeURIComponent(gid))}`);
     for (const id of [data?.user_id, inPath]) if (id) paths.add(`apps/user_oidc/api/v1/user/${id}`);
     for (const id of [named, inPath]) if (id) paths.add(`cloud/users/${id}`);

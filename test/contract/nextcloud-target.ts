@@ -207,10 +207,21 @@ function compare(name: string, actual: ReadAnswer, expected: Recording["response
   if (expected.json !== undefined) expect(actual.json, name).toMatchObject(expected.json as object);
   if (expected.meta === undefined) return;
   const { ocs } = actual.json as { ocs: { meta: unknown; data: unknown } };
-  expect(ocs.meta, name).toEqual(expected.meta);
-  if (expected.data === undefined) return;
-  expect(idsOf(ocs.data), name).toEqual(idsOf(expected.data));
-  expect(ocs.data, name).toMatchObject(expected.data as object);
+  const [meta, data] = isReal
+    ? [unworded(expected.meta), unversioned(expected.data)]
+    : [expected.meta, expected.data as object];
+  expect(isReal ? unworded(ocs.meta) : ocs.meta, name).toEqual(meta);
+  if (data === undefined) return;
+  expect(idsOf(ocs.data), name).toEqual(idsOf(data));
+  expect(ocs.data, name).toMatchObject(data);
+}
+
+/** Messages are worded anew from version to version: 27 says "user" where 29 says "account". */
+const unworded = (meta: unknown): object => ({ ...(meta as object), message: undefined });
+
+function unversioned(data: unknown): object | undefined {
+  if (typeof data !== "object" || data === null) return undefined;
+  return "version" in data ? { ...data, version: expect.anything() } : data;
 }
 
 const codeOf = (xml: string): string | undefined => /<statuscode>(\d+)/.exec(xml)?.[1];

@@ -180,6 +180,21 @@ describe("rehearse", () => {
       expect(before?.groups.filter((gid) => !after?.groups.includes(gid))).toEqual(shown);
     });
 
+    it.each([
+      "/(?i)^eng/",
+      "^eng++",
+      "/(?P<name>Eng)/",
+      "^(Eng",
+    ])("says in a note that a whitelist which only PHP can read leaves groups uncompared: %s", async (whitelist) => {
+      inGroups(true, "board");
+      provider().groupWhitelistRegex = whitelist;
+      const rehearsal = await rehearseAda();
+      expect(rehearsal.notes).toContainEqual(
+        expect.stringContaining(`whitelist ${whitelist} cannot be evaluated outside PHP`),
+      );
+      expect(rehearsal.comparisons.map(({ property }) => property)).toEqual(["account id", "name", "e-mail", "quota"]);
+    });
+
     it("leaves the local groups out where group provisioning is off", async () => {
       inGroups(true, "board");
       provider().groupProvisioning = false;

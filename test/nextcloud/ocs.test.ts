@@ -13,6 +13,7 @@ import {
   NextcloudUnauthorized,
   NextcloudUnavailable,
   OcsRefusal,
+  UserOidcDisabled,
 } from "../../functions/nextcloud/errors.ts";
 import { groupExists } from "../../functions/nextcloud/groups.ts";
 import { createOcs, type Ocs } from "../../functions/nextcloud/ocs.ts";
@@ -140,6 +141,50 @@ describe("a request", () => {
     await expect(ocs.call("GET", "cloud/groups")).rejects.toThrow(NextcloudUnauthorized);
     password = nextcloud.password;
     await expect(ocs.call("GET", "cloud/groups")).resolves.toEqual({ groups: ["admin"] });
+  });
+
+  describe("while the app user_oidc is disabled", () => {
+    const logins = ({ requests }: SimulatedNextcloud) =>
+      requests.filter(({ headers }) => headers.authorization !== undefined).length;
+
+    it.each([
+      27, 32, 34,
+    ] as const)("tries one login of a service account on %d, and goes on when the app is back", async (version) => {
+      const { nextcloud, ocs } = await nextcloudWith({
+        version,
+        credentials: [{ username: "provisioner", password: "secret", backend: "user_oidc" }],
+      });
+      const installed = nextcloud.apps.get("user_oidc") ?? "";
+      nextcloud.apps.delete("user_oidc");
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        await expect(ocs.call("GET", "cloud/groups")).rejects.toMatchObject({
+          code: "nextcloud-user-oidc-disabled",
+          scope: { server: "nextcloud", harmful: false },
+          fix: expect.stringContaining("occ app:enable user_oidc"),
+        });
+      }
+      expect(logins(nextcloud)).toBe(1);
+      nextcloud.apps.set("user_oidc", installed);
+      await expect(ocs.call("GET", "cloud/groups")).resolves.toEqual({ groups: ["admin"] });
+      nextcloud.apps.delete("user_oidc");
+      await expect(ocs.call("GET", "cloud/groups")).rejects.toThrow(UserOidcDisabled);
+    });
+
+    it("still tells a wrong password when the app is back, or where no service account can be meant", async () => {
+      const { nextcloud } = await nextcloudWith();
+      const pool = createPool(nextcloud.url, 1, TIMEOUTS);
+      closers.push(() => pool.destroy());
+      const options = { baseUrl: nextcloud.url, username: "provisioner", password: async () => "wrong", pool };
+      const installed = nextcloud.apps.get("user_oidc") ?? "";
+      nextcloud.apps.delete("user_oidc");
+      const ocs = createOcs(options);
+      await expect(ocs.call("GET", "cloud/groups")).rejects.toThrow(UserOidcDisabled);
+      await expect(createOcs({ ...options, mayBeServiceAccount: false }).call("GET", "cloud/groups")).rejects.toThrow(
+        NextcloudUnauthorized,
+      );
+      nextcloud.apps.set("user_oidc", installed);
+      await expect(ocs.call("GET", "cloud/groups")).rejects.toThrow(NextcloudUnauthorized);
+    });
   });
 });
 
