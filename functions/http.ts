@@ -125,7 +125,8 @@ export interface ConnectionFault {
 
 const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
   [
-    /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ALTNAME/,
+    // An alert is what the server says of us: that is not its own certificate.
+    /^(?!.*_ALERT_).*(?:CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|CRL_|^HOSTNAME_MISMATCH$|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$)/,
     {
       kind: "certificate",
       problem: "has a certificate that is not trusted",
@@ -135,7 +136,7 @@ const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
   ],
   [
     // Something that speaks no TLS, or other versions of it; and TLS where plain HTTP was expected.
-    /^ERR_(?:SSL|TLS|OSSL)_|^EPROTO$|^HPE_INVALID_CONSTANT$/,
+    /^ERR_(?:SSL|TLS|OSSL)_(?!HANDSHAKE_TIMEOUT)|^EPROTO$|^HPE_INVALID_CONSTANT$/,
     {
       kind: "tls",
       problem: "does not speak the protocol that its address names",
@@ -144,7 +145,7 @@ const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
     },
   ],
   [
-    /^ENOTFOUND$/,
+    /^(?:ENOTFOUND|EAI_NONAME|EAI_NODATA)$/,
     {
       kind: "name",
       problem: "has a name that nobody knows",
@@ -168,8 +169,13 @@ export function isTimeout(name: string): boolean {
 const CONNECT_ERRORS = new Set([
   "ECONNREFUSED",
   "EAI_AGAIN",
+  "EAI_FAIL",
+  "EHOSTDOWN",
   "EHOSTUNREACH",
+  "ENETDOWN",
   "ENETUNREACH",
+  "EPERM",
+  "ERR_TLS_HANDSHAKE_TIMEOUT",
   "ETIMEDOUT",
   "UND_ERR_CONNECT_TIMEOUT",
 ]);

@@ -122,6 +122,30 @@ describe("the group map", () => {
   });
 });
 
+describe("a reading of the group map that does not end", () => {
+  it("is given up after 90 seconds, however many groups are still to come", async () => {
+    let pages = 0;
+    const endless: AdminApi = {
+      ...api,
+      async *groups() {
+        for (;;) {
+          pages += 1;
+          clock += 1_000;
+          yield [];
+        }
+      },
+    };
+    await expect(
+      createGroupMap(
+        endless,
+        () => true,
+        () => clock,
+      )(-Infinity),
+    ).rejects.toThrow(/takes too long/);
+    expect(pages).toBe(91);
+  });
+});
+
 describe("a reading of the group map that fails", () => {
   it("at the list is not kept: the next one is made anew", async () => {
     const ada = addUser("ada@acme.eu");
