@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { type ActualAccount, ATTRIBUTES, anotherAccount, type Profile } from "../core/account.ts";
-import { isUndecided } from "../core/failure.ts";
+import { isSilent, isUndecided } from "../core/failure.ts";
 import { quotaFromAnswer } from "../core/quota.ts";
 import { CODES } from "./codes.ts";
 import {
@@ -344,11 +344,13 @@ export async function* findAccounts<Owner extends Sought>(
   unreadable: (owner: Owner) => void = () => undefined,
   foreign: ForeignListener = NOBODY,
 ): AsyncGenerator<FoundAccount<Owner>[]> {
+  let found = 0;
   const take = (account: ActualAccount | undefined): FoundAccount<Owner>[] => {
     const key = account?.id.toLowerCase();
     const owner = key === undefined ? undefined : sought.get(key);
     if (!account || key === undefined || !owner) return [];
     sought.delete(key);
+    found += 1;
     return [{ owner, account }];
   };
   const { total, listed, unread } = await listIds(ocs, sought, foreign);
@@ -364,14 +366,17 @@ export async function* findAccounts<Owner extends Sought>(
     }
   }
   // Moved from page to page meanwhile, or shown without details: nobody may look as if they had no account.
-  let failed = 0;
+  let [failed, silent] = [0, 0];
   for (const [key, owner] of sought) {
     if (owner.listedAs === undefined) continue;
     try {
       yield take(await getAccount(ocs, owner.listedAs));
     } catch (error) {
+      if (!(error instanceof NextcloudFailure && isUndecided(error))) throw error;
       failed += 1;
-      if (!(error instanceof NextcloudFailure && isUndecided(error)) || failed > MOST_UNREADABLE) throw error;
+      if (isSilent(error)) silent += 1;
+      // A server that has shown somebody answers; but each that hangs takes its time.
+      if (silent > MOST_UNREADABLE || (failed > MOST_UNREADABLE && found === 0)) throw error;
       sought.delete(key);
       unreadable(owner);
     }
@@ -469,7 +474,7 @@ interface Walk {
 
 /** Whoever is on an unreadable page of details of this size or smaller is asked for one by one. */
 const SMALLEST_PAGE = 12;
-/** One account breaks one smallest page; when this many break, it is the server. */
+/** One account breaks one smallest page; when more than these break in a row, it is the server. */
 const MOST_UNREADABLE = 8;
 
 /**
@@ -483,10 +488,12 @@ async function* pages(
   ocs: Ocs,
   { path, limit, smallest, unreadable = () => undefined, total }: Walk,
 ): AsyncGenerator<Page> {
-  let leftOut = 0;
+  let [leftOut, inARow] = [0, 0];
   async function* parts(size: number, offset: number): AsyncGenerator<Page> {
     try {
-      yield await readPage(ocs, path, size, offset);
+      const page = await readPage(ocs, path, size, offset);
+      if (Object.keys(page).length > 0) inARow = 0;
+      yield page;
     } catch (error) {
       if (!isPageFault(error)) throw error;
       if (size > smallest) {
@@ -496,7 +503,8 @@ async function* pages(
         return;
       }
       leftOut += 1;
-      if (leftOut > MOST_UNREADABLE) throw error;
+      inARow += 1;
+      if (inARow > MOST_UNREADABLE) throw error;
       unreadable();
     }
   }

@@ -19,6 +19,7 @@ import {
   NextcloudForbidden,
   NextcloudMisrouted,
   NextcloudServerError,
+  NextcloudUnavailable,
   OcsRefusal,
 } from "../../functions/nextcloud/errors.ts";
 import { createGroup, groupExists } from "../../functions/nextcloud/groups.ts";
@@ -299,6 +300,45 @@ describe("looking for accounts", () => {
       expect(alone).toContain("/p210");
       expect(alone.length).toBeLessThanOrEqual(13);
       expect(calls.length).toBeLessThan(30);
+    });
+
+    it.each([12, 30])("%i of them, here and there: all are found, and the server is not given up", async (count) => {
+      const bad = IDS.filter((_, index) => index % Math.floor(450 / count) === 3);
+      const { scripted } = failing(bad, () => Promise.reject(new NextcloudServerError(500, "GET cloud/users")));
+      expect((await find(scripted, seek(...IDS))).sort()).toEqual(IDS);
+    });
+
+    it.each([
+      ["answers oddly for 20 of them is not given up: only they are not compared", 20, false],
+      ["hangs for 20 of them is given up after nine", 9, true],
+    ])("a server that %s", async (_, asked, hangs) => {
+      const odd = IDS.slice(0, 20);
+      const { scripted, calls } = failing([], () => undefined);
+      const failure = hangs
+        ? new NextcloudUnavailable("no answer", { undecided: "nextcloud", silent: true })
+        : new NextcloudServerError(500, "GET cloud/users");
+      const of: Ocs = {
+        async call(method, path, parameters) {
+          const answer = await scripted.call(method, path, parameters);
+          if (odd.includes(path.replace("cloud/users/", ""))) throw failure;
+          if (path !== "cloud/users/details") return answer;
+          const { users } = answer as { users: Record<string, object> };
+          for (const id of odd) if (id in users) users[id] = { id };
+          return { users };
+        },
+      };
+      const unread: string[] = [];
+      const found: string[] = [];
+      const walk = async (): Promise<void> => {
+        const sought = seek(...IDS);
+        for await (const page of findAccounts(of, sought, ({ accountId }) => unread.push(accountId)))
+          found.push(...page.map(({ owner }) => owner.accountId));
+      };
+      if (hangs) await expect(walk()).rejects.toBe(failure);
+      else await walk();
+      expect(found.sort()).toEqual(IDS.slice(20));
+      expect(calls.filter((call) => call.startsWith("/p"))).toHaveLength(asked);
+      expect(unread).toEqual(odd.slice(0, hangs ? 8 : 20));
     });
 
     it("the last ones: ends there", async () => {
