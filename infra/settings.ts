@@ -1,5 +1,6 @@
 import type { IConstruct } from "constructs";
 import * as z from "zod";
+import { STAGE_NAME } from "../functions/config/deployment.ts";
 import { LOG_LEVELS } from "../functions/config/log-level.ts";
 import { ConfigurationError } from "../functions/core/failure.ts";
 
@@ -23,7 +24,7 @@ export const settingsSchema = z
   .strictObject({
     stage: z
       .string({ error: "is missing: name the stage with -c stage=dev" })
-      .regex(/^[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?$/, "must be a-z, 0-9 and -, at most 20 characters, a letter first"),
+      .regex(STAGE_NAME.pattern, STAGE_NAME.rule),
     /** The folder with one JSON file per organization; default `organizations/STAGE`. */
     organizations: z.string().min(1).optional(),
     /** Who gets the alarms. The address has to confirm it once. */

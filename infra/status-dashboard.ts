@@ -105,6 +105,7 @@ export class StatusDashboard extends Construct {
           }),
           counter("ConfigurationErrors"),
           counter("BrakeHeld"),
+          counter("UnknownAccounts", "full runs that found unknown accounts"),
         ],
       }),
       new LogQueryWidget({

@@ -7,7 +7,7 @@ import { followActivities } from "../operator/activity.ts";
 import { createNames, type Names, type Somebody } from "../operator/names.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { type ConnectOptions, parseCount, parseTime, withConnection } from "./options.ts";
-import { chosenSlugs } from "./organizations.ts";
+import { requireKnown } from "./organizations.ts";
 import { personLabel } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
 import { print, printJsonLine, time } from "./terminal.ts";
@@ -51,7 +51,7 @@ async function activity(options: Options): Promise<void> {
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   const interrupt = onInterrupt();
   try {
-    await chosenSlugs(organizations, options.organization);
+    await requireKnown(organizations, options.organization);
     const { organization, user: subject, result, since, limit } = options;
     const filter = { organization, subject, result, since };
     const several = organization === undefined && (await organizations.slugs()).length > 1;

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { printable } from "../core/text.ts";
 import { type DeadLetter, type Filter, type RunOptions, type Summary, whyItStays } from "../replay/dead-letters.ts";
 import { type ConnectOptions, parseCount, parseTime, withConnection } from "./options.ts";
-import { chosenSlugs } from "./organizations.ts";
+import { requireKnown } from "./organizations.ts";
 import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
@@ -71,7 +71,7 @@ async function withDeadLetters(
 ): Promise<void> {
   const connection = await connect(options);
   try {
-    await chosenSlugs(connection.organizations, options.organization);
+    await requireKnown(connection.organizations, options.organization);
     await action(options, connection);
   } finally {
     await connection.close();

@@ -17,12 +17,24 @@ export async function requireOrganization(organizations: Organizations, slug: st
 /**
  * The slugs that a command works on: the one that was asked for, else all. Their documents are not read.
  *
- * @throws {CommandError} when the one that was asked for is not there
+ * @throws {CommandError} when the one that was asked for is not there, or there is none at all: that is not "nothing to do"
  */
 export async function chosenSlugs(organizations: Organizations, asked: string | undefined): Promise<string[]> {
   const slugs = await organizations.slugs();
-  if (asked === undefined) return slugs;
-  return slugs.includes(asked) ? [asked] : unknown(asked);
+  if (asked !== undefined) return slugs.includes(asked) ? [asked] : unknown(asked);
+  if (slugs.length > 0) return slugs;
+  throw new CommandError(
+    "there is no organization yet: write its file (docs/configuration.md), and for a stage deploy it (docs/deploy.md)",
+  );
+}
+
+/**
+ * Looks whether the organization that a command is limited to is there, if it is limited to one.
+ *
+ * @throws {CommandError} when it is not
+ */
+export async function requireKnown(organizations: Organizations, asked: string | undefined): Promise<void> {
+  if (asked !== undefined) await chosenSlugs(organizations, asked);
 }
 
 function unknown(slug: string): never {

@@ -1,5 +1,5 @@
 import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation";
-import { OUTPUTS, stackName } from "../config/deployment.ts";
+import { OUTPUTS, STAGE_NAME, stackName } from "../config/deployment.ts";
 import { CommandError } from "./report.ts";
 
 /** The outputs of a stage's stack; one that it lacks is undefined. */
@@ -20,7 +20,7 @@ const known = new Map<string, Promise<StackOutputs>>();
  * Reads the outputs of a stage's stack once, with the operator's usual credentials and region.
  *
  * @throws {NoStack} when there is none
- * @throws {CommandError} when there are no credentials or no region, or the stack cannot be read
+ * @throws {CommandError} when the name is none, there are no valid credentials or no region, or the stack cannot be read
  */
 export function stackOutputs(stage: string): Promise<StackOutputs> {
   const before = known.get(stage);
@@ -31,6 +31,7 @@ export function stackOutputs(stage: string): Promise<StackOutputs> {
 }
 
 async function readOutputs(stage: string): Promise<StackOutputs> {
+  if (!STAGE_NAME.pattern.test(stage)) throw new CommandError(`--stage ${stage}: ${STAGE_NAME.rule}`);
   const client = new CloudFormationClient();
   try {
     const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName(stage) }));
@@ -43,10 +44,20 @@ async function readOutputs(stage: string): Promise<StackOutputs> {
   }
 }
 
+const LOG_IN = "set AWS_PROFILE, or log in as you do for the AWS CLI";
+const EXPIRED = /^(?:ExpiredToken(?:Exception)?|RequestExpired)$/;
+const REFUSED =
+  /^(?:InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidSignatureException)$/;
+const FORBIDDEN = /^AccessDenied(?:Exception)?$/;
+
 function whyUnreadable(stage: string, error: unknown): CommandError {
   const { name, message } = error instanceof Error ? error : { name: "", message: String(error) };
-  if (name === "CredentialsProviderError")
-    return new CommandError("there are no AWS credentials: set AWS_PROFILE, or log in as you do for the AWS CLI");
+  if (name === "CredentialsProviderError") return new CommandError(`there are no AWS credentials: ${LOG_IN}`);
+  if (name === "TokenProviderError" || EXPIRED.test(name))
+    return new CommandError(`the AWS credentials have expired: ${LOG_IN}`);
+  if (REFUSED.test(name)) return new CommandError(`AWS does not know the credentials (${name}): ${LOG_IN}`);
+  if (FORBIDDEN.test(name))
+    return new CommandError(`these AWS credentials may not look at the stack ${stackName(stage)}: ${LOG_IN}`);
   if (/region is missing/i.test(message)) return new CommandError("there is no AWS region: set AWS_REGION");
   if (/does not exist/.test(message)) return new NoStack(stage);
   return new CommandError(`the stack ${stackName(stage)} cannot be read (${name})`);

@@ -36,6 +36,12 @@ export const METRIC_NAMESPACE = "ClavexNextcloud";
 /** The dimension `service` of all counts: the pipeline is one, however many functions it has. */
 export const METRIC_SERVICE = "pipeline";
 
+/** What a stage can be called: it is part of the name of every resource. */
+export const STAGE_NAME = {
+  pattern: /^[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?$/,
+  rule: "must be a-z, 0-9 and -, at most 20 characters, a letter first",
+} as const;
+
 /** The name of a stage's stack; the names of its resources begin with it. */
 export function stackName(stage: string): string {
   return `clavex-nextcloud-${stage}`;

@@ -41,7 +41,7 @@ describe("clavex-nextcloud --stage", () => {
         body += text;
       });
       request.on("end", () => {
-        const known = new URLSearchParams(body).get("StackName") === "clavex-nextcloud-dev";
+        const known = /^clavex-nextcloud-(?:dev|empty)$/.test(new URLSearchParams(body).get("StackName") ?? "");
         response.writeHead(known ? 200 : 400, { "content-type": "text/xml" });
         response.end(known ? describeStacks(outputs) : noStack());
       });
@@ -115,6 +115,19 @@ describe("clavex-nextcloud --stage", () => {
     const { code, output } = await command(args);
     expect(output).toMatch(/^there is no stack clavex-nextcloud-nope .*\n$/);
     expect(code).toBe(1);
+  });
+
+  test.each([
+    "doctor",
+    "plan",
+    "reconcile",
+    "pause",
+    "resume",
+  ])("%s of a stage without organizations says so, and is a failure", async (name) => {
+    expect(await command([name, "--stage", "empty"])).toEqual({
+      code: 1,
+      output: expect.stringMatching(/^there is no organization yet: [^\n]*deploy it[^\n]*\n$/),
+    });
   });
 
   test.each([

@@ -21,11 +21,12 @@ export interface Done {
 export interface Checkout {
   write(path: string, text: string): void;
   /**
-   * Runs a command line as it stands in a page, in this folder and against the emulator.
+   * Runs a command line as it stands in a page, or several, in this folder and against the emulator.
    *
    * @param input what is typed in
+   * @param more what the environment holds beside the emulator's address, in place of what it would
    */
-  run(line: string, input?: string): Promise<Done>;
+  run(line: string, input?: string, more?: Record<string, string>): Promise<Done>;
   remove(): void;
 }
 
@@ -44,11 +45,12 @@ export function makeCheckout(bin: string, environment: Record<string, string>): 
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       writeFileSync(join(folder, path), text);
     },
-    async run(line, input = "") {
+    async run(line, input = "", more = {}) {
       const child = spawn("bash", ["--norc", "-euo", "pipefail", "-c", forEmulator(line)], {
         cwd: folder,
         env: {
           ...environment,
+          ...more,
           PATH: [join(folder, "node_modules/.bin"), dirname(process.execPath), bin, process.env.PATH].join(":"),
           HOME: home,
           NO_COLOR: "1",
@@ -77,6 +79,7 @@ function forEmulator(line: string): string {
   return line
     .replaceAll("123456789012", ACCOUNT)
     .replaceAll(/npx cdk (bootstrap|diff)/g, `cdk $1 ${APP}`)
+    .replaceAll(" --require-approval never", "")
     .replaceAll("npx cdk deploy", `cdk deploy ${APP} --require-approval never`)
     .replaceAll("npx cdk destroy", `cdk destroy ${APP} --force`)
     .replaceAll(/npx clavex-nextcloud ((?:pause|resume|setup) .*)/g, "npx clavex-nextcloud $1 --yes")

@@ -16,6 +16,19 @@ const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "cla
 export type Tools = { bin: string } | { missing: string };
 
 /**
+ * The programs, where they are wanted.
+ *
+ * @param mode undefined: not wanted; `wanted`, or `required`: a machine without Python is a failure
+ * @throws when they are required and there is no Python, or when they cannot be installed
+ */
+export async function toolsFor(mode: string | undefined): Promise<Tools> {
+  if (mode === undefined) return { missing: "npm run test:deploy" };
+  const tools = await installTools();
+  if ("missing" in tools && mode === "required") throw new Error(`the deployment test needs ${tools.missing}`);
+  return tools;
+}
+
+/**
  * Installs the programs of requirements.txt into a virtual environment of its own, in the user's cache, unless they are there.
  * The folder's name is made of the file's bytes: other versions get another folder.
  *
