@@ -1,16 +1,14 @@
 import { type ClavexUser, userSchema } from "./user.ts";
 
 /**
- * The user in a delivery's `data`, cut to the fields that provisioning needs, or undefined when there is none. For
+ * The user in a delivery's `data`, cut to the fields that provisioning needs, or undefined when there is none that can be used. For
  * organizations without an API key: their jobs carry it through the queue.
  *
  * @param attribute the only one of the user's attributes that is kept
  */
 export function snapshotOf(data: unknown, attribute: string): Record<string, unknown> | undefined {
-  const parsed = userSchema.safeParse(data);
-  // Without the Admin API nobody can look again, and nothing but its time orders it.
-  if (!parsed.success || parsed.data.odd) return undefined;
-  const user = parsed.data;
+  const user = parseSnapshot(data);
+  if (!user) return undefined;
   const value = user.attributes[attribute];
   return {
     id: user.subject,
@@ -27,6 +25,14 @@ export function snapshotOf(data: unknown, attribute: string): Record<string, unk
 
 /** Reads a job's snapshot back; undefined when it is not one. */
 export function parseSnapshot(snapshot: unknown): ClavexUser | undefined {
-  const parsed = userSchema.safeParse(snapshot);
-  return parsed.success && !parsed.data.odd ? parsed.data : undefined;
+  const { data: user } = userSchema.safeParse(snapshot);
+  return user && isUsable(user) ? user : undefined;
+}
+
+/**
+ * Without the Admin API nobody can look again, and nothing but its time orders it; but of somebody who is not active nothing else
+ * is needed to disable them.
+ */
+function isUsable({ active, odd = [] }: ClavexUser): boolean {
+  return odd.length === 0 || (!active && !odd.includes("updated_at"));
 }

@@ -101,6 +101,18 @@ describe("a snapshot", () => {
     expect(parseSnapshot(data)).toBeUndefined();
   });
 
+  it.each([
+    ["metadata: []", { metadata: [] }],
+    ["a name that is an object", { first_name: { given: "Ada" } }],
+    ["no e-mail address", { email: null }],
+    ["everything else at once", { metadata: 5, email: [], first_name: 7, last_name: {} }],
+  ])("is made of somebody who is not active with %s, and of nobody who is", (_, fields) => {
+    const sent = JSON.parse(JSON.stringify(snapshotOf({ ...USER, ...fields, is_active: false }, "nextcloud_quota")));
+    expect(parseSnapshot(sent)).toMatchObject({ subject: ID, active: false });
+    expect(snapshotOf({ ...USER, ...fields, is_active: true }, "nextcloud_quota")).toBeUndefined();
+    expect(snapshotOf({ ...USER, ...fields, is_active: false, updated_at: 5 }, "nextcloud_quota")).toBeUndefined();
+  });
+
   it("of a deeply nested user does not exhaust the stack", () => {
     const metadata = JSON.parse(`{"deep":${"[".repeat(50_000)}${"]".repeat(50_000)},"nextcloud_quota":"1 GB"}`);
     expect(snapshotOf({ ...USER, metadata }, "nextcloud_quota")?.metadata).toEqual({ nextcloud_quota: "1 GB" });

@@ -67,6 +67,16 @@ describe("without an API key", () => {
     }
   });
 
+  it("a snapshot of somebody who was suspended disables them, however odd the rest of it is", async () => {
+    const tenant = await build(choices);
+    const ada = tenant.person();
+    await tenant.provisionNow(tenant.webhook(ada));
+    const suspended = tenant.clavex.suspend(tenant.organization.slug, ada.id);
+    const odd = { ...suspended, metadata: [], email: null, first_name: 7 } as unknown as ClavexUser;
+    expect(await tenant.provisionNow(tenant.webhook(odd))).toMatchObject({ operations: ["disable"] });
+    expect(tenant.account(ada)).toMatchObject({ enabled: false, displayName: "Ada Lovelace" });
+  });
+
   it("a deletion is final: no later snapshot brings the person back", async () => {
     const tenant = await build(choices);
     const ada = tenant.person();
