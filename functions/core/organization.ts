@@ -186,7 +186,7 @@ function slugProblem(slug: string): string {
   const written = slug.trim().toLowerCase();
   return isSlug(written)
     ? `must be in small letters: write "${written}"`
-    : "must be of a-z, 0-9 and -, at most 63 characters, without a - at its ends";
+    : "may hold a-z, 0-9 and - only, at most 63 characters, with no - at either end";
 }
 
 function organizationIdProblem({ input }: { input?: unknown }): string {

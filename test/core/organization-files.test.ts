@@ -182,7 +182,7 @@ const WRONG: Row[] = [
   [
     "a slug with a space",
     withText('"acme"', '"acme gmbh"'),
-    "slug: must be of a-z, 0-9 and -, at most 63 characters, without a - at its ends",
+    "slug: may hold a-z, 0-9 and - only, at most 63 characters, with no - at either end",
   ],
   [
     "a number as slug",
