@@ -7,7 +7,7 @@ import { findOrganizationId } from "../clavex/management-api.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import { isSlug, type Organization, parseOrganization } from "../core/organization.ts";
 import { createPool } from "../http.ts";
-import { type Answers, NO_WEBHOOK } from "../setup/context.ts";
+import { type Answers, type Erased, NO_WEBHOOK } from "../setup/context.ts";
 import type { SecretStore } from "../setup/store.ts";
 import { ADMIN_TOKEN, completeWebhookUrl, demoToken, loginOfEnvironment, webhookBaseUrlFor } from "./doctor-options.ts";
 import type { ConnectOptions } from "./options.ts";
@@ -27,6 +27,7 @@ export interface SetupOptions extends ConnectOptions {
   adminOrganization?: string;
   auditSink?: boolean;
   disableLocalLogin?: boolean;
+  erased?: Erased;
   remove?: boolean;
   dryRun?: boolean;
   yes?: boolean;
@@ -116,8 +117,8 @@ export async function collect(given: Given): Promise<Asked> {
 }
 
 /** The answers that are options alone. */
-export function switches({ providerId, auditSink = false, disableLocalLogin = false }: SetupOptions) {
-  return { providerId, auditSink, disableLocalLogin };
+export function switches({ providerId, auditSink = false, disableLocalLogin = false, erased }: SetupOptions) {
+  return { providerId, auditSink, disableLocalLogin, erased };
 }
 
 /** Where Clavex posts to, as far as it is known without asking. */

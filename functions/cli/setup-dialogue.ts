@@ -15,7 +15,7 @@ import {
   slugProblem,
   webhookProblem,
 } from "../setup/checks.ts";
-import { type AccountIds, NO_WEBHOOK } from "../setup/context.ts";
+import { type AccountIds, type Erased, NO_WEBHOOK } from "../setup/context.ts";
 import type { Kept, KeptAnswers } from "../setup/kept-answers.ts";
 import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, completeWebhookUrl } from "./doctor-options.ts";
 import { askFor, choose, hidden } from "./prompt.ts";
@@ -56,6 +56,7 @@ export async function converse(given: Given, kept: KeptAnswers): Promise<Asked> 
       ...{ slug, organizationId, clavexUrl, nextcloudUrl, username, webhookUrl },
       ...switches(given.options),
       ...provider,
+      erased: await talk.erased(),
     },
     token,
     appPassword,
@@ -321,6 +322,17 @@ class Talk {
       check: notEmpty,
     });
     return { uniqueUserIds: false, providerBasedIds: true, providerIdentifier };
+  }
+
+  /** What becomes of people who are erased in Clavex. An organization's file has decided already. */
+  async erased(): Promise<Erased | undefined> {
+    const { options, known } = this.#given;
+    if (options.erased !== undefined || known || options.remove) return options.erased;
+    say("When Clavex erases a person (GDPR), their account in Nextcloud is disabled. Their files and shares stay.");
+    return choose<Erased>("And their name and e-mail address in Nextcloud:", [
+      { value: "disable", name: "stay (the default)" },
+      { value: "anonymise", name: "are erased there too" },
+    ]);
   }
 
   /** Takes what was given if nothing is wrong with it, else asks; the answer is kept. */

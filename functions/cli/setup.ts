@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { getDiscovery, parseDiscovery } from "../clavex/discovery.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
@@ -49,6 +49,12 @@ export function setupCommand(): Command {
     .option("--admin-organization <slug>", "the administrator's own organization in Clavex, when it is another one")
     .option("--audit-sink", "also make an audit sink, for hints about SCIM and groups")
     .option("--disable-local-login", "switch Nextcloud's own login off, when doctor finds nothing wrong")
+    .addOption(
+      new Option("--erased <what>", "what happens to the account of a person who is erased in Clavex (GDPR)").choices([
+        "disable",
+        "anonymise",
+      ]),
+    )
     .option("--remove", "take back what setup made")
     .option("--dry-run", "only show what would be done")
     .option("--yes", "do not ask")

@@ -88,8 +88,11 @@ export function groupRules({ organization, names, decision: { desired } }: Expla
   const ofDirectory = names.map((name) => {
     const group = groups.find((each) => each.name === name && each.source === "clavex");
     if (group) return { name, why: `joins Nextcloud group ${group.gid}`, joined: true };
+    // Whoever is not active wants no group, and is left in those they are in.
     const why = isManaged(organization, name)
-      ? "cannot be a Nextcloud group"
+      ? desired.state === "active"
+        ? "cannot be a Nextcloud group"
+        : "left alone until the person is active again"
       : matchesAny(organization.groups.never, name)
         ? "left out by groups.never"
         : "not in groups.managed";

@@ -21,7 +21,12 @@ export interface Answers {
   accountIds?: AccountIds | undefined;
   auditSink: boolean;
   disableLocalLogin: boolean;
+  /** `deprovision.erased` of a new organization; undefined: its default. */
+  erased?: Erased | undefined;
 }
+
+/** What happens in Nextcloud to people who are erased in Clavex. */
+export type Erased = Organization["deprovision"]["erased"];
 
 /** The settings of a provider of user_oidc that decide account ids, as `identity` has them. */
 export interface AccountIds {

@@ -54,6 +54,7 @@ export function organizationStep(context: SetupContext): Step {
           ...(context.passing.skeleton === undefined ? {} : { skeleton: context.passing.skeleton }),
         },
         identity,
+        ...(answers.erased === undefined ? {} : { deprovision: { erased: answers.erased } }),
       };
       const text = `${JSON.stringify(document, undefined, 2)}\n`;
       const { problems } = parseOrganization({ source: path, text }, store.scheme);

@@ -211,7 +211,9 @@ describe("explain", () => {
   test("a suspended person and one out of scope are told apart", async () => {
     const [suspended, outside] = [office.person({ is_active: false }, ["eng"]), office.person()];
     await office.configure({ ...POLICY, scope: { groups: ["eng"] } });
-    expect((await explain(suspended.id)).said.State).toEqual(["suspended"]);
+    const { said } = await explain(suspended.id);
+    expect(said.State).toEqual(["suspended"]);
+    expect(said.Group).toEqual(["eng: left alone until the person is active again"]);
     expect((await explain(outside.id)).said.State).toEqual(["outOfScope"]);
     await office.configure(POLICY);
   });

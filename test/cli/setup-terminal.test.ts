@@ -108,6 +108,10 @@ describe("setup in a terminal", () => {
     await terminal.answer(/User name of that account:/, "");
     await terminal.answer(/Its app password or password:/, APP_PASSWORD);
 
+    await terminal.shows(/And their name and e-mail address in Nextcloud:/);
+    terminal.press("\u001b[B");
+    await terminal.answer(/❯ are erased there too/, "");
+
     await terminal.answer(/Do this now\?/, "y");
     await terminal.shows(/Next: clavex-nextcloud doctor/);
     expect(await terminal.ended).toBe(0);
@@ -117,6 +121,7 @@ describe("setup in a terminal", () => {
       organizationId: ID,
       clavex: { baseUrl: clavex.url, webhookSecrets: [] },
       nextcloud: { baseUrl: nextcloud.url, username: "provisioner" },
+      deprovision: { erased: "anonymise" },
     });
     expect(clavex.management("acme").webhooks).toEqual([]);
     for (const secret of [PASSWORD, APP_PASSWORD]) expect(terminal.shown()).not.toContain(secret);
@@ -208,6 +213,7 @@ describe("setup in a terminal", () => {
     await terminal.answer(/Their password in Clavex:/, PASSWORD);
     await terminal.answer(/User name of that account:/, "");
     await terminal.answer(/Its app password or password:/, APP_PASSWORD);
+    await terminal.answer(/❯ stay \(the default\)/, "");
     await terminal.shows(/to do +Organization file/);
     expect(await terminal.ended).toBe(0);
   }, 60_000);
@@ -221,7 +227,7 @@ describe("setup in a terminal", () => {
     const terminal = setup(
       [
         ...["--organization", "acme", "--clavex-url", clavex.url, "--nextcloud-url", nextcloud.url],
-        ...["--webhook-url", "none", "--username", "admin"],
+        ...["--webhook-url", "none", "--username", "admin", "--erased", "disable"],
       ],
       { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD },
     );
@@ -242,7 +248,7 @@ describe("setup in a terminal", () => {
     const terminal = setup(
       [
         ...["--organization", "acme", "--clavex-url", clavex.url, "--nextcloud-url", nextcloud.url],
-        ...["--webhook-url", "none", "--username", "provisioner"],
+        ...["--webhook-url", "none", "--username", "provisioner", "--erased", "disable"],
       ],
       { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD },
     );
@@ -273,6 +279,7 @@ describe("setup in a terminal", () => {
       await again.answer(question, "");
     // The password was kept by the first step.
     await again.answer(/User name of that account:/, "");
+    await again.answer(/❯ stay \(the default\)/, "");
     await again.answer(/Do this now\?/, "y");
     expect(await again.ended).toBe(0);
     expect(clavex.management("acme")).toMatchObject({ apiKeys: [{ is_active: true }], clients: [{}] });

@@ -369,6 +369,21 @@ describe("setup steps", () => {
     expect(nextcloud.providers).toMatchObject([{ clientSecret: management().clients[0]?.secret }]);
   });
 
+  it.each([
+    "disable",
+    "anonymise",
+  ] as const)("write down what was decided for people who are erased: %s", async (erased) => {
+    await apply(context({ erased }));
+    const text = await readFile(organizationFile(), "utf8");
+    const { organization } = parseOrganization({ source: "acme.json", text }, "env");
+    expect(organization?.deprovision.erased).toBe(erased);
+  });
+
+  it("leave the default for people who are erased where nobody was asked", async () => {
+    await apply();
+    expect(JSON.parse(await readFile(organizationFile(), "utf8"))).not.toHaveProperty("deprovision");
+  });
+
   it("look again at what occ changed a moment ago, before they say that it is not so", async () => {
     await apply();
     const [provider] = nextcloud.providers as [Provider];
