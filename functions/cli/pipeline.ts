@@ -53,6 +53,8 @@ export interface Reading extends Sources, Parts {
 export interface Connection extends Sources, Pick<Parts, "ledger" | "queue" | "activities"> {
   deadLetters: DeadLetters;
   startsPaused: boolean;
+  /** Undefined while it runs. */
+  stopped?: Stopped | undefined;
   /** Says on stderr that nobody works on what the command has queued, if so. */
   sayIfItWaits(): void;
 }
@@ -100,6 +102,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
       queue,
       activities,
       startsPaused,
+      stopped,
       deadLetters: createDeadLetters({ ledger, queue, deadLetterQueue, slugs: sources.organizations.slugs }),
       sayIfItWaits() {
         if (stopped) complain(`${stopped.finding.cause}: what was queued waits until it is started`);

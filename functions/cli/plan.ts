@@ -60,7 +60,7 @@ async function plan(options: Options): Promise<void> {
         : undefined;
       reports.push({ ...found, ...(unknown ? { unknown } : {}) });
       if (options.json) return;
-      show(organization, found);
+      showPlan(organization, found);
       if (unknown) showUnknown(unknown);
       if (await isPaused(organization))
         print(`${slug} is paused, nothing of this is done until: clavex-nextcloud resume --organization ${slug}\n`);
@@ -74,7 +74,8 @@ async function plan(options: Options): Promise<void> {
   }
 }
 
-function show(
+/** Shows a plan as a diff for people. */
+export function showPlan(
   organization: Organization,
   { differences, notes, held, heldLeaves, people, accounts }: FullReport,
 ): void {

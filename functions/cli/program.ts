@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { VERSION } from "../version.ts";
 import { acceptIdentityCommand } from "./accept-identity.ts";
 import { activityCommand } from "./activity.ts";
+import { applyCommand } from "./apply.ts";
 import { backupCommand, restoreCommand } from "./backup.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
@@ -31,6 +32,7 @@ export function createProgram(): Command {
     .addCommand(sendCommand())
     .addCommand(statusCommand())
     .addCommand(planCommand())
+    .addCommand(applyCommand())
     .addCommand(reconcileCommand())
     .addCommand(activityCommand())
     .addCommand(pauseCommand())

@@ -1,15 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
 import { uuidSchema } from "../clavex/user.ts";
+import { EXIT } from "./exit-codes.ts";
+import { followJobs } from "./follow-jobs.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { requireOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
-import { print, printJson } from "./terminal.ts";
+import { now, print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization: string;
   user: string;
+  wait?: boolean;
   json?: boolean;
 }
 
@@ -19,6 +22,10 @@ export function provisionCommand(): Command {
     .description("Brings one person up to date: reads Clavex and Nextcloud and applies the difference.")
     .requiredOption("--organization <slug>", "the organization")
     .requiredOption("--user <id>", "the person's subject (UUID)")
+    .option(
+      "--wait",
+      "wait until it is done, and say what became of it; exit code 1 when it was refused, 3 when it is held",
+    )
     .option("--json", "print JSON")
     .action(provision);
 }
@@ -41,7 +48,16 @@ async function provision(options: Options): Promise<void> {
       subject: subject.data,
       trigger: { kind: "manual" },
     } as const;
+    const before = options.wait ? await connection.ledger.subjects.get(job.organization, job.subject) : undefined;
+    const since = now();
     await connection.queue.send(job, randomUUID());
+    if (options.wait && !connection.stopped) {
+      const { organization: slug, subject: whom } = job;
+      // Nobody knows yet what it takes away: a brake that holds it is known by what the job says.
+      const awaited = { organization: slug, subject: whom, before, loses: undefined, name: undefined };
+      return await followJobs(connection, [awaited], { ...options, since });
+    }
+    if (options.wait) process.exitCode = EXIT.failed;
     if (options.json) printJson({ status: "queued", job });
     else
       print(

@@ -22,12 +22,14 @@ interface Options extends ConnectOptions {
 const CONNECTIONS = 4;
 /** Exit code when people were held: by a brake, or because the directory showed too little to take anything away. */
 const HELD = 3;
-const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) => string> = {
+/** Why a run did nothing. */
+export const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) => string> = {
   busy: () => "another reconciliation is under way",
   unreadable: () => "it has no clavex.apiKey to read the directory with",
   paused: (slug) => `it is paused. Look at clavex-nextcloud plan, then: clavex-nextcloud resume --organization ${slug}`,
 };
-const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+/** A command says itself what it does. */
+export const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** What `--json` shows of a run that did nothing. */
 const NOTHING_DONE = { sent: 0, waiting: 0, refused: 0, held: undefined, heldLeaves: undefined };

@@ -172,7 +172,7 @@ export function time(milliseconds: number): string {
   return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
 }
 
-/** Shows the progress of long work on stderr, if that is a terminal. */
+/** Shows the progress of long work on stderr: a bar where that is a terminal, and nothing where it is none. */
 export interface Progress {
   advance(by?: number): void;
   end(): void;
@@ -193,6 +193,40 @@ export function progress(what: string, total: number): Progress {
     },
     end() {
       if (err.isTTY) err.write("\n");
+    },
+  };
+}
+
+/** How far work is that others do: a bar where stderr is a terminal, else a line now and then. */
+export interface ProgressBar {
+  /** @param problem what is in the way, if something is; @param at the time now */
+  show(done: number, problem: string | undefined, at: number): void;
+  end(): void;
+}
+
+/** @param lineMs how often a line is written where there is no terminal */
+export function progressBar(what: string, total: number, lineMs: number): ProgressBar {
+  const { err } = around;
+  let told: number | undefined;
+  let lastProblem: string | undefined;
+  const width = 30;
+  return {
+    show(done, problem, at) {
+      const hindrance = problem === undefined ? "" : `; tried again: ${printable(problem)}`;
+      if (err.isTTY) {
+        const filled = total === 0 ? width : Math.floor((done / total) * width);
+        err.write(`\r\x1b[K${what} [${"#".repeat(filled)}${"-".repeat(width - filled)}] ${done}/${total}`);
+        if (problem !== undefined && problem !== lastProblem) err.write(`\n${hindrance.slice(2)}\n`);
+        lastProblem = problem ?? lastProblem;
+        return;
+      }
+      told ??= at;
+      if (at - told < lineMs) return;
+      told = at;
+      complain(`${done} of ${total} ${what} done${hindrance}`);
+    },
+    end() {
+      if (err.isTTY) err.write("\r\x1b[K");
     },
   };
 }

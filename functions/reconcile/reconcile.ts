@@ -45,6 +45,13 @@ export interface ReconcileOptions {
   /** When it passes, a run that still reads fails, and one that sends leaves the rest to the next run. */
   deadline?: AbortSignal;
   onProgress?: (phase: string, count: number) => void;
+  /**
+   * What a full look has found and an operator has been shown: jobs are sent for just that, and nothing is read again; each job reads
+   * the current state. `readAt` is when the look began (milliseconds since the epoch).
+   */
+  shown?: { report: FullReport; readAt: number };
+  /** Called with those for whom jobs were sent, some at a time. */
+  onSent?: (drifts: readonly Drift[]) => void;
 }
 
 /**
@@ -96,15 +103,10 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     let run: CompletedRun;
     try {
       const work = async (): Promise<CompletedRun> => {
-        const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, ...rest } = options;
+        const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, shown, ...rest } = options;
         const allowing = { deprovisions, leaves };
-        const report = await driftReport(organization, mode, {
-          ledger,
-          clients: clients.of(organization),
-          now,
-          ...rest,
-          allowing,
-        });
+        const looking = { ledger, clients: clients.of(organization), now, ...rest, allowing };
+        const report = shown?.report ?? (await driftReport(organization, mode, looking));
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
         if (report.mode === "full") await releaseClaims(ledger, organization.slug, clients.of(organization), report);
@@ -115,7 +117,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         logRun(dependencies, done, slug);
         return done;
       };
-      run = await recordRun({ ledger, now }, slug, mode, work, findingsOf);
+      run = await recordRun({ ledger, now }, slug, mode, work, { findingsOf, readAt: options.shown?.readAt });
     } finally {
       await release();
     }
@@ -203,6 +205,7 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
       const batch = drifts.slice(index, index + BATCH);
       await sendMarked(sending, report.organization, batch, source);
       run.sent += batch.length;
+      options.onSent?.(batch);
       onProgress("jobs sent", run.sent);
     }
   };

@@ -11,16 +11,17 @@ export interface RecordRunDependencies {
  * Does the work of a run whose lock is held, and writes down when it began and ended, and how. Whoever has no lock writes
  * nothing: a run that finds another one under way leaves the schedule as it is.
  *
- * @param findings what is remembered of what the work came to
+ * @param findingsOf what is remembered of what the work came to
+ * @param readAt when what it works with was read, where that was before
  */
 export async function recordRun<T extends { result: string }>(
   { ledger, now }: RecordRunDependencies,
   organization: string,
   kind: RunKind,
   work: () => Promise<T>,
-  findings: (outcome: T) => RunFindings | undefined = () => undefined,
+  { findingsOf, readAt }: { findingsOf?: (outcome: T) => RunFindings; readAt?: number | undefined } = {},
 ): Promise<T> {
-  const run = begun((await ledger.runs.of(organization))[kind], now());
+  const run = begun((await ledger.runs.of(organization))[kind], readAt ?? now());
   await ledger.runs.put(organization, kind, run);
   const end = (result: string, found?: RunFindings) =>
     ledger.runs.put(organization, kind, ended(run, result, now(), found));
@@ -32,6 +33,6 @@ export async function recordRun<T extends { result: string }>(
     await end(error instanceof Failure ? error.code : "unexpected").catch(() => undefined);
     throw error;
   }
-  await end(outcome.result, findings(outcome));
+  await end(outcome.result, findingsOf?.(outcome));
   return outcome;
 }

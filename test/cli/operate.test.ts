@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Office, type OfficePipeline, openOffice } from "../support/office.ts";
 import { until } from "../support/processes.ts";
+import { refusal } from "../support/requests.ts";
 
 let office: Office;
 let pipeline: OfficePipeline;
@@ -70,6 +71,59 @@ describe("clavex-nextcloud status", () => {
     expect(stdout).toMatch(/^No pipeline runs on the state folder .*state\.\n/);
     expect(stdout).toContain('    Start it with "npm start"');
     expect(code).toBe(2);
+    await other.close();
+  });
+});
+
+describe("clavex-nextcloud apply", () => {
+  test("shows the plan, queues, waits until all is done, and says what became of each", async () => {
+    const [hugo, ida] = [office.person({ first_name: "Hugo", last_name: "Junkers" }), office.person()];
+    const dry = await office.here("apply", "--dry-run");
+    expect(dry).toMatchObject({ code: 0, stderr: "" });
+    expect(dry.stdout).toContain("Plan: 2 to make, 0 to change, 0 to disable, 0 to delete.\n");
+    expect(office.account(hugo)).toBeUndefined();
+    const asked = await office.here("apply");
+    expect(asked).toMatchObject({ code: 1, stderr: expect.stringContaining("Apply this now? Say so with --yes.") });
+
+    const done = await office.here("apply", "--yes");
+    expect(done.stdout).toContain(`  done    Hugo Junkers (${hugo.id}): account created\n`);
+    expect(done.stdout).toMatch(/\n2 done\n$/);
+    expect(done.code).toBe(0);
+    expect([office.account(hugo)?.enabled, office.account(ida)?.enabled]).toEqual([true, true]);
+    const nothing = await office.here("apply", "--yes");
+    expect(nothing).toMatchObject({ code: 0, stdout: expect.stringMatching(/Nothing to change\.\n$/) });
+  });
+
+  test("has exit code 1 when somebody was refused, and says what to do", async () => {
+    const person = office.person();
+    const body = refusal(101, "not this one");
+    office.nextcloud.faults.add({ kind: "status", status: 400, body, match: ({ method }) => method === "POST" });
+    const { code, stdout } = await office.here("apply", "--yes");
+    expect(stdout).toMatch(new RegExp(`  parked  Ada Lovelace \\(${person.id}\\): .*not this one.* \\([a-z0-9-]+\\)`));
+    expect(stdout).toContain(`npx clavex-nextcloud dead-letters replay --organization acme --user ${person.id}`);
+    expect(stdout).toMatch(/\n0 done, 1 refused\n$/);
+    expect(code).toBe(1);
+    const again = await office.here("provision", "--organization", "acme", "--user", person.id, "--wait", "--json");
+    expect(JSON.parse(again.stdout)).toMatchObject([{ subject: person.id, result: "parked" }]);
+    expect(again.code).toBe(1);
+    office.nextcloud.faults.clear();
+    office.clavex.deleteUser(office.slug, person.id);
+  });
+
+  test("provision --wait says what was done", async () => {
+    const person = office.person();
+    const { code, stdout } = await office.here("provision", "--organization", "acme", "--user", person.id, "--wait");
+    expect(stdout).toContain(`  done    ${person.id}: account created\n`);
+    expect(code).toBe(0);
+  });
+
+  test("does not wait when nobody is there to work on it, and says so", async () => {
+    const other = await openOffice();
+    other.person();
+    await other.here("plan");
+    const { code, stderr } = await other.here("apply", "--yes");
+    expect(stderr).toMatch(/no pipeline runs on the state folder/);
+    expect(code).toBe(1);
     await other.close();
   });
 });

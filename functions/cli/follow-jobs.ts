@@ -1,0 +1,100 @@
+import { printable } from "../core/text.ts";
+import { type Awaited, type Fate, type WaitState, waitForJobs } from "../operator/wait.ts";
+import { EXIT } from "./exit-codes.ts";
+import { onInterrupt } from "./interrupt.ts";
+import type { ConnectOptions } from "./options.ts";
+import { personLabel } from "./people.ts";
+import type { Connection } from "./pipeline.ts";
+import { complain, now, paint, print, printJson, progressBar } from "./terminal.ts";
+
+/** Somebody whose job is waited for, as people know them. */
+export interface Followed extends Awaited {
+  name: string | undefined;
+}
+
+/** How long between two looks: at the state file, and at a stage's table. */
+const LOOK_MS = 200;
+const LOOK_STAGE_MS = 2_000;
+/** Where nobody sees the bar, a line says so often how far it is. */
+const LINE_MS = 5_000;
+/** So many are listed one by one; of more, only those that are not done. */
+const MOST_LISTED = 50;
+
+/**
+ * Waits for jobs that a command has sent, shows how far they are, and says what became of each. Ctrl-C ends the wait alone. Sets
+ * the exit code: 1 when a job was refused, 3 when a brake holds some, 130 at Ctrl-C.
+ */
+export async function followJobs(
+  connection: Pick<Connection, "ledger" | "activities">,
+  jobs: readonly Followed[],
+  options: Pick<ConnectOptions, "stage"> & { json?: boolean; since: number },
+): Promise<void> {
+  const interrupt = onInterrupt();
+  const bar = progressBar("jobs", jobs.length, LINE_MS);
+  const ended: { awaited: Awaited; fate: Fate }[] = [];
+  const [activities, everyMs] =
+    options.stage === undefined ? [connection.activities, LOOK_MS] : [undefined, LOOK_STAGE_MS];
+  let state: WaitState | undefined;
+  try {
+    const sources = { ledger: connection.ledger, activities, everyMs, since: options.since, signal: interrupt.signal };
+    for await (state of waitForJobs(sources, jobs)) {
+      ended.push(...state.ended);
+      bar.show(ended.length, state.problem, now());
+    }
+  } finally {
+    bar.end();
+    interrupt.end();
+  }
+  const names = new Map(jobs.map((each) => [`${each.organization}#${each.subject}`, each.name]));
+  const fates = ended.map(({ awaited: { organization, subject }, fate }) => ({
+    organization,
+    subject,
+    name: names.get(`${organization}#${subject}`),
+    ...fate,
+  }));
+  if (options.json) printJson(fates);
+  else showFates(fates);
+  const count = (result: Fate["result"]) => fates.filter((each) => each.result === result).length;
+  if (interrupt.signal.aborted) {
+    complain(`${state?.waiting ?? jobs.length} jobs go on without this command. See: clavex-nextcloud status`);
+    process.exitCode = EXIT.interrupted;
+  } else if (count("parked") > 0) process.exitCode = EXIT.failed;
+  else if (count("held") > 0) process.exitCode = EXIT.held;
+}
+
+type Told = Fate & { organization: string; subject: string; name: string | undefined };
+
+function showFates(fates: readonly Told[]): void {
+  const listed = fates.length > MOST_LISTED ? fates.filter(({ result }) => result !== "done") : fates;
+  for (const fate of listed) {
+    const style = fate.result === "done" ? "good" : fate.result === "ignored" ? "quiet" : "bad";
+    print(`  ${paint(style, fate.result.padEnd(7))} ${personLabel(fate)}: ${printable(wordsOf(fate))}`);
+    for (const command of nextOf(fate)) print(`          ${command}`);
+  }
+  const count = (result: Fate["result"]) => fates.filter((each) => each.result === result).length;
+  const others = (["parked", "held", "ignored"] as const).filter((result) => count(result) > 0);
+  print([`${count("done")} done`, ...others.map((result) => `${count(result)} ${OTHERS[result]}`)].join(", "));
+}
+
+const OTHERS = { parked: "refused", held: "held by the brake", ignored: "with nothing to do" } as const;
+
+function wordsOf(fate: Fate): string {
+  switch (fate.result) {
+    case "done":
+      return fate.words ?? "in sync";
+    case "ignored":
+      return fate.words;
+    case "parked":
+      return `${fate.problem} (${fate.reason})`;
+    case "held":
+      return "too many people would lose access or a group at once";
+  }
+}
+
+function nextOf(fate: Told): string[] {
+  if (fate.result === "parked")
+    return [`npx clavex-nextcloud dead-letters replay --organization ${fate.organization} --user ${fate.subject}`];
+  if (fate.result === "held")
+    return [`npx clavex-nextcloud reconcile --organization ${fate.organization} --allow-${fate.braked} NUMBER`];
+  return [];
+}

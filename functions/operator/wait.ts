@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ActivityLog } from "../activity/activity-log.ts";
+import { type Activity, activityInWords } from "../core/activity.ts";
+import type { Braked } from "../core/brake.ts";
+import type { SubjectRecord } from "../core/record.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { type Drift, takesAway } from "../reconcile/drift-report.ts";
+import { sideBySide } from "../side-by-side.ts";
+
+/** Somebody for whom a job was sent. */
+export interface Awaited {
+  organization: string;
+  subject: string;
+  /** The person's entry before the job was sent: what is different afterwards is the job's. */
+  before: SubjectRecord | undefined;
+  /** What the job would take away, which a brake may hold. */
+  loses: Braked | undefined;
+}
+
+/** What became of a job. */
+export type Fate =
+  | { result: "done"; words: string | undefined }
+  | { result: "ignored"; words: string }
+  | { result: "parked"; reason: string; problem: string }
+  | { result: "held"; braked: Braked };
+
+export interface WaitState {
+  /** Whose jobs have ended since the last state, and how. */
+  ended: { awaited: Awaited; fate: Fate }[];
+  /** How many have not ended yet. */
+  waiting: number;
+  /** Why jobs are tried again, if some were since the last state. */
+  problem: string | undefined;
+}
+
+export interface WaitSources {
+  ledger: Pick<Ledger, "subjects" | "deadLetters" | "brakes">;
+  /** Where it can soon be read what jobs did: on one machine. */
+  activities?: ActivityLog | undefined;
+  /** When the first job was sent (milliseconds since the epoch). */
+  since: number;
+  /** How long between two looks, in milliseconds. */
+  everyMs: number;
+  /** Ends the wait; the jobs go on. */
+  signal: AbortSignal;
+}
+
+const AT_ONCE = 8;
+/** Entries that are read for one look: so many people can be under way at a time, more or less. */
+const LOOKED_AT = 100;
+/** Activities come a moment after the ledger is written: so many looks are waited for what a job did. */
+const LOOKS_FOR_WORDS = 5;
+/** What was told before the wait began is looked through so far back. */
+const MOST_TOLD = 1_000;
+
+/** Somebody whom a run has sent a job for. */
+export function awaitedOf(organization: string, drift: Drift): Awaited {
+  const loses = takesAway(drift) ? "deprovisions" : drift.losesGroup ? "leaves" : undefined;
+  return { organization, subject: drift.subject, before: drift.record, loses };
+}
+
+/**
+ * Waits until all of these jobs have ended, whoever works on them, and tells of each what became of it. Ends too when those that are
+ * left are held by a brake, or when it is to.
+ *
+ * @throws {Failure} when the ledger cannot be read
+ */
+export async function* waitForJobs(sources: WaitSources, jobs: readonly Awaited[]): AsyncGenerator<WaitState> {
+  const { activities, everyMs, signal } = sources;
+  let waiting = [...jobs];
+  const heard = new Map<string, Activity>();
+  const silentLooks = new Map<Awaited, number>();
+  const isTold = (awaited: Awaited, fate: Fate): boolean => {
+    if (!activities || fate.result !== "done" || fate.words !== undefined) return true;
+    const looks = (silentLooks.get(awaited) ?? 0) + 1;
+    silentLooks.set(awaited, looks);
+    return looks > LOOKS_FOR_WORDS;
+  };
+  let page = await activities?.last({ since: sources.since }, MOST_TOLD);
+  for (;;) {
+    const problem = hear(page?.activities ?? [], heard);
+    const looked = waiting.slice(0, LOOKED_AT);
+    const ended: WaitState["ended"] = [];
+    const left = new Set(looked);
+    await sideBySide(looked, AT_ONCE, async (awaited) => {
+      const fate = await fateOf(sources, awaited, heard.get(keyOf(awaited)));
+      if (!fate || !isTold(awaited, fate)) return;
+      ended.push({ awaited, fate });
+      left.delete(awaited);
+    });
+    // Those that were looked at in vain are looked at again after the others.
+    waiting = [...waiting.slice(LOOKED_AT), ...left];
+    yield { ended, waiting: waiting.length, problem };
+    if (waiting.length === 0 || signal.aborted) return;
+    await sleep(everyMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    page = page && (await activities?.after(page.next, {}));
+  }
+}
+
+/** Notes what jobs did, the latest of each person. Returns why one is tried again, if one is. */
+function hear(activities: readonly Activity[], heard: Map<string, Activity>): string | undefined {
+  let problem: string | undefined;
+  for (const each of activities) {
+    const { kind, organization, subject, result } = each;
+    if (kind !== "job" || subject === undefined) continue;
+    heard.set(keyOf({ organization, subject }), each);
+    if (result === "retried") problem = each.problem;
+  }
+  return problem;
+}
+
+const keyOf = ({ organization, subject }: Pick<Awaited, "organization" | "subject">) => `${organization}#${subject}`;
+
+/** Which brake a failure's code speaks of: core/brake.ts. */
+const BRAKED: Readonly<Record<string, Braked>> = { "brake-held": "deprovisions" };
+
+/** What became of a job, by the person's entry; undefined while it has not ended. */
+async function fateOf(
+  { ledger }: WaitSources,
+  { organization, subject, before, loses }: Awaited,
+  heard: Activity | undefined,
+): Promise<Fate | undefined> {
+  const record = await ledger.subjects.get(organization, subject);
+  const parkedAt = record?.refused?.at;
+  if (parkedAt !== undefined && parkedAt !== before?.refused?.at) {
+    const letter = await ledger.deadLetters.get(organization, subject);
+    return { result: "parked", reason: letter?.reason ?? "unknown", problem: letter?.message ?? "it was refused" };
+  }
+  const readAt = record?.applied?.readAt;
+  if (readAt !== undefined && readAt !== before?.applied?.readAt) {
+    const isAbout = heard?.result === "applied" || heard?.result === "unchanged";
+    return { result: "done", words: isAbout ? activityInWords(heard) : undefined };
+  }
+  if (heard?.result === "held") return { result: "held", braked: BRAKED[heard.code ?? ""] ?? "leaves" };
+  if (heard?.result === "ignored") return { result: "ignored", words: activityInWords(heard) };
+  if (heard?.result === "unchanged") return { result: "done", words: activityInWords(heard) };
+  if (loses && (await ledger.brakes.get(organization, loses))?.state.held) return { result: "held", braked: loses };
+  return undefined;
+}
