@@ -1,13 +1,13 @@
 import { Command } from "commander";
 import { identityFingerprint } from "../core/identity.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { requireOrganization } from "./organizations.ts";
+import { oneOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { print } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
-  organization: string;
+  organization?: string;
   yes?: boolean;
   dryRun?: boolean;
 }
@@ -16,7 +16,7 @@ interface Options extends ConnectOptions {
 export function acceptIdentityCommand(): Command {
   return withConnection(new Command("accept-identity"))
     .description("Accepts that an organization's identity was changed, which gives everybody a new account id.")
-    .requiredOption("--organization <slug>", "the organization")
+    .option("--organization <slug>", "the organization; needed where there are several")
     .option("--dry-run", "only say whether it has changed")
     .option("--yes", "do not ask")
     .action(acceptIdentity);
@@ -25,7 +25,7 @@ export function acceptIdentityCommand(): Command {
 async function acceptIdentity(options: Options): Promise<void> {
   const connection = await connect(options);
   try {
-    const organization = await requireOrganization(connection.organizations, options.organization);
+    const organization = await oneOrganization(connection.organizations, options.organization);
     const fingerprint = identityFingerprint(organization.identity);
     const made = await connection.ledger.identities.get(organization.slug);
     if (made === undefined || made.fingerprint === fingerprint) {

@@ -2,30 +2,32 @@ import { Command } from "commander";
 import type { Organizations } from "../config/organizations.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
-import { printable } from "../core/text.ts";
-import { hasFailures, type Result } from "../doctor/check.ts";
+import { counted, printable } from "../core/text.ts";
+import { complains, hasFailures, type Result } from "../doctor/check.ts";
 import { examine } from "../doctor/doctor.ts";
 import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { openSources, type Sources } from "./sources.ts";
-import { print, printJson } from "./terminal.ts";
+import { paint, print, printJson, type Style } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
   webhookUrl?: string;
   writeChecks?: boolean;
+  all?: boolean;
   json?: boolean;
 }
 
-/** `doctor`: everything that can be wrong, one line for each check. Only reads. */
+/** `doctor`: everything that can be wrong between Clavex, the pipeline and Nextcloud. Only reads. */
 export function doctorCommand(): Command {
   return withConnection(new Command("doctor"))
     .description("Checks Clavex, Nextcloud and the pipeline between them. Only reads. Exit code 1 when a check fails.")
     .option("--organization <slug>", "only this organization")
     .option("--webhook-url <url>", "where Clavex posts to, when this cannot know it")
     .option("--write-checks", "also make a throwaway account in Nextcloud, look what is copied into it, and delete it")
+    .option("--all", "also show the checks that passed, and those that were left out")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -46,7 +48,7 @@ async function doctor(options: Options): Promise<void> {
   try {
     const { examined, failures } = await examineOrganizations(options, sources, pipeline);
     if (options.json) printJson([...examined, ...failures]);
-    else for (const { organization, results } of examined) showResults(organization, results);
+    else for (const { organization, results } of examined) showResults(organization, results, options.all ?? false);
     if (examined.some(({ results }) => hasFailures(results))) process.exitCode = 1;
   } finally {
     await pipeline.close();
@@ -85,16 +87,23 @@ async function usableOrganizations(organizations: Organizations, except: string)
 }
 
 const LABELS: Record<Result["status"], string> = { ok: "ok", warn: "WARN", fail: "FAIL", skipped: "-" };
+const STYLES: Record<Result["status"], Style> = { ok: "good", warn: "warning", fail: "bad", skipped: "quiet" };
+/** What matters most comes first. */
+const ORDER: Result["status"][] = ["fail", "warn", "skipped", "ok"];
 
-/** One line for each check; below the ones that complain, what to do and where to read on. */
-function showResults(organization: string, results: Result[]): void {
+/** What complains, with what to do and where to read on; the rest is a number, unless all is asked for. */
+function showResults(organization: string, results: Result[], all: boolean): void {
+  const of = (status: Result["status"]) => results.filter((each) => each.status === status);
+  const shown = ORDER.flatMap(of).filter((each) => all || complains(each));
   print(`${organization}:`);
-  for (const { status, title, cause, fix, docs } of results) {
-    print(printable(`  ${LABELS[status].padEnd(5)} ${title}${cause === undefined ? "" : `: ${cause}`}`));
+  for (const { status, title, cause, fix, docs } of shown) {
+    const label = paint(STYLES[status], LABELS[status].padEnd(5));
+    print(`  ${label} ${printable(`${title}${cause === undefined ? "" : `: ${cause}`}`)}`);
     if (fix !== undefined) print(printable(`          ${fix}${status === "skipped" ? "" : ` (${docs})`}`));
   }
-  const count = (status: Result["status"]) => results.filter((each) => each.status === status).length;
+  const count = (status: Result["status"]) => of(status).length;
+  const quiet = `${count("ok")} ok, ${count("skipped")} left out`;
   print(
-    `\n${results.length} checks: ${count("ok")} ok, ${count("fail")} failed, ${count("warn")} warnings, ${count("skipped")} left out\n`,
+    `${shown.length > 0 ? "\n" : ""}${counted(results.length, "check")}: ${count("fail")} failed, ${counted(count("warn"), "warning")}; ${quiet}${all ? "" : " (shown with --all)"}\n`,
   );
 }

@@ -9,9 +9,9 @@ import { describeOperations, desiredForMachines } from "../operator/describe.ts"
 import { type Explanation, explainPerson, groupRules } from "../operator/explain.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { oneOrganization } from "./organizations.ts";
-import { findPerson, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
+import { findPerson, namedPerson, personLabel, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
-import { print, printJson, time } from "./terminal.ts";
+import { now, print, printJson, time } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
@@ -39,7 +39,7 @@ async function explain(options: Options): Promise<void> {
     const own = clients.of(organization);
     const { directory, everyGroup } = requireDirectory(own, organization.slug);
     const found = await findPerson(directory, options.user);
-    const explanation = await explainPerson({ ledger, clients: own, everyGroup }, { organization, ...found });
+    const explanation = await explainPerson({ ledger, clients: own, everyGroup, now }, { organization, ...found });
     if (options.json) printJson(forMachines(explanation));
     else show(explanation);
   } finally {
@@ -70,7 +70,7 @@ function show(explanation: Explanation): void {
   const { organization, subject, person, account, record, decision } = explanation;
   const { identity } = organization;
   const { desired } = decision;
-  say("Person", person ? `${person.firstName} ${person.lastName}`.trim() || person.email : "not in Clavex (any more)");
+  say("Person", person ? personLabel(namedPerson(person)) : "not in Clavex (any more)");
   say("Subject", subject);
   say("Account id", desired.accountId);
   say("", `= ${schemeOf(identity).formula()}`);

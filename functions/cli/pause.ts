@@ -5,7 +5,7 @@ import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
-import { print } from "./terminal.ts";
+import { now, print } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
@@ -46,7 +46,7 @@ async function say(options: Options, paused: boolean): Promise<void> {
     for (const organization of concerned) print(`${organization.slug}: ${effectOf(organization, paused)}`);
     if (concerned.length === 0 || options.dryRun) return;
     await confirm(paused ? "Pause now?" : "Resume now?", options.yes);
-    for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: Date.now() });
+    for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: now() });
     print(paused ? "Paused." : "Resumed.");
     if (!paused) connection.sayIfItWaits();
   } finally {

@@ -1,8 +1,12 @@
 import { uuidSchema } from "../clavex/user.ts";
-import type { OrganizationClients } from "../clients.ts";
+import { createClients, type OrganizationClients } from "../clients.ts";
+import { Failure } from "../core/failure.ts";
 import type { Directory, Person } from "../core/person.ts";
 import { printable } from "../core/text.ts";
+import { sideBySide } from "../side-by-side.ts";
+import { requireOrganization } from "./organizations.ts";
 import { CommandError } from "./report.ts";
+import type { Sources } from "./sources.ts";
 
 /** The option that names a person. */
 export const USER_OPTION = "--user <id|email>";
@@ -42,20 +46,23 @@ export async function findPerson(
     const subject = requireSubject(text);
     return { subject, person: await directory.person(subject) };
   }
-  const found = await directory.findByEmail(text.trim());
+  const person = onlyOne(text, await directory.findByEmail(text.trim()));
+  return { subject: person.subject, person };
+}
+
+/** @throws {CommandError} when nobody, or more than one, has this e-mail address */
+function onlyOne<T extends { subject: string }>(email: string, found: readonly T[]): T {
   const [person, ...others] = found;
   if (person === undefined) {
     throw new CommandError(
-      `--user: Clavex has nobody with the e-mail address ${text}; of somebody who is gone, give the subject (UUID)`,
+      `--user: Clavex has nobody with the e-mail address ${email}; of somebody who is gone, give the subject (UUID)`,
     );
   }
-  if (others.length > 0) {
-    const subjects = found.map(({ subject }) => subject).join(", ");
-    throw new CommandError(
-      `--user: several people have the e-mail address ${text}: give the subject (UUID) of one: ${subjects}`,
-    );
-  }
-  return { subject: person.subject, person };
+  if (others.length === 0) return person;
+  const subjects = found.map(({ subject }) => subject).join(", ");
+  throw new CommandError(
+    `--user: several people have the e-mail address ${email}: give the subject (UUID) of one: ${subjects}`,
+  );
 }
 
 /**
@@ -77,4 +84,71 @@ export function requireSubject(text: string): string {
 export function requireDirectory({ directory }: OrganizationClients, slug: string) {
   if (directory.mode === "api") return directory;
   throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
+}
+
+/** Short: names only help to read. */
+const NAME_TIMEOUTS = { connect: 3_000, headers: 3_000, body: 3_000 };
+const MOST_NAMES = 100;
+const NAMES_AT_ONCE = 4;
+
+type Readable = Pick<Sources, "organizations" | "secrets">;
+
+/** What cannot be read leaves the names out; a mistake of ours does not. */
+function unreadable(error: unknown): undefined {
+  if (!(error instanceof Failure)) throw error;
+  return undefined;
+}
+
+/**
+ * Some people as their directories name them now, by subject. Whoever cannot be read is left out, and so is everybody of a Clavex
+ * that does not answer soon.
+ */
+export async function namesOf(
+  { organizations, secrets }: Readable,
+  people: readonly { organization: string; subject: string }[],
+): Promise<Map<string, Named>> {
+  const names = new Map<string, Named>();
+  const clients = createClients({ secrets, nextcloudConnections: 1, timeouts: { clavex: NAME_TIMEOUTS } });
+  const bySlug = Map.groupBy(people.slice(0, MOST_NAMES), ({ organization }) => organization);
+  try {
+    for (const [slug, members] of bySlug) {
+      const organization = await organizations.get(slug).catch(unreadable);
+      const access = organization && clients.of(organization).directory;
+      if (access?.mode !== "api") continue;
+      await sideBySide(members, NAMES_AT_ONCE, async ({ subject }) => {
+        const person = uuidSchema.safeParse(subject).success ? await access.directory.person(subject) : undefined;
+        if (person) names.set(subject, namedPerson(person));
+      }).catch(unreadable);
+    }
+  } finally {
+    await clients.close();
+  }
+  return names;
+}
+
+/**
+ * Finds out who has an e-mail address, in the directories of these organizations; those without an API key have none.
+ *
+ * @throws {CommandError} when nobody, or more than one, has it
+ * @throws {Failure} when a directory cannot be read
+ */
+export async function findSubject(
+  { organizations, secrets }: Readable,
+  slugs: readonly string[],
+  email: string,
+): Promise<{ organization: string; user: string }> {
+  const clients = createClients({ secrets, nextcloudConnections: 1 });
+  const found: { organization: string; subject: string }[] = [];
+  try {
+    for (const slug of slugs) {
+      const { directory } = clients.of(await requireOrganization(organizations, slug));
+      if (directory.mode !== "api") continue;
+      const people = await directory.directory.findByEmail(email.trim());
+      found.push(...people.map(({ subject }) => ({ organization: slug, subject })));
+    }
+  } finally {
+    await clients.close();
+  }
+  const { organization, subject } = onlyOne(email, found);
+  return { organization, user: subject };
 }

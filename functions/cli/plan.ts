@@ -2,15 +2,17 @@ import { Command } from "commander";
 import { createClients } from "../clients.ts";
 import { durationOfEdits, EDITS_AT_ONCE } from "../core/edit-slots.ts";
 import { type Organization, withoutEffect } from "../core/organization.ts";
-import { printable } from "../core/text.ts";
+import { counted, printable } from "../core/text.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import { describeDrift, desiredForMachines, MARKS } from "../operator/describe.ts";
-import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
+import { driftReport, type FullDrift, type FullReport } from "../reconcile/drift-report.ts";
 import { type UnknownAccounts, unknownAccounts } from "../reconcile/unknown.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
+import { personLabel } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
-import { clearReading, print, printJson, reading } from "./terminal.ts";
+import { clearReading, now, paint, print, printJson, reading, type Style } from "./terminal.ts";
 import { describeUnknown, unknownLine } from "./unknown.ts";
 
 interface Options extends ConnectOptions {
@@ -18,9 +20,17 @@ interface Options extends ConnectOptions {
   json?: boolean;
 }
 
-/** Exit code when something is out of sync. */
-const DIFFERENT = 2;
 const CONNECTIONS = 4;
+const EXISTING_PAGE = "docs/operations.md#people-who-are-in-nextcloud-already";
+
+/** The colours of the marks. */
+const STYLES: Record<FullDrift["kind"], Style> = {
+  create: "good",
+  update: "warning",
+  adopt: "quiet",
+  deprovision: "bad",
+  delete: "bad",
+};
 
 /** `plan`: what a full reconciliation would do, as a diff for people; changes nothing. */
 export function planCommand(): Command {
@@ -51,6 +61,8 @@ async function plan(options: Options): Promise<void> {
         ledger,
         clients: clients.of(organization),
         onProgress: reading(slug),
+        now,
+        sameAddresses: true,
       });
       // Once per Nextcloud, whichever organization on it comes first.
       const first = !looked.has(organization.nextcloud.baseUrl);
@@ -67,7 +79,7 @@ async function plan(options: Options): Promise<void> {
     });
     if (options.json) printJson([...reports.map(forMachines), ...failures]);
     const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
-    if (differs && failures.length === 0) process.exitCode = DIFFERENT;
+    if (differs && failures.length === 0) process.exitCode = EXIT.found;
   } finally {
     await clients.close();
     await close();
@@ -77,29 +89,39 @@ async function plan(options: Options): Promise<void> {
 /** Shows a plan as a diff for people. */
 export function showPlan(
   organization: Organization,
-  { differences, notes, held, heldLeaves, people, accounts }: FullReport,
+  { differences, notes, held, heldLeaves, people, accounts, named, existing }: FullReport,
 ): void {
   clearReading();
-  print(`${organization.slug}: ${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud\n`);
+  print(
+    `${organization.slug}: ${counted(people, "person", "people")} in Clavex, ${counted(accounts, "account")} of theirs in Nextcloud\n`,
+  );
+  const label = (subject: string) => personLabel({ subject, ...named.get(subject) });
   for (const note of withoutEffect(organization)) print(`  ! ${note}\n`);
   for (const difference of differences) {
-    print(`  ${MARKS[difference.kind]} ${printable(difference.name)}  ${difference.subject}`);
+    const who = personLabel({ ...difference, email: named.get(difference.subject)?.email });
+    print(`  ${paint(STYLES[difference.kind], `${MARKS[difference.kind]} ${who}`)}`);
     for (const line of describeDrift(difference)) print(`      ${line}`);
   }
   if (differences.length > 0) print();
   if (notes.length > 0) {
     print("Left as it is:");
-    for (const { subject, note } of notes) print(`  ! ${subject}: ${printable(note)}`);
+    for (const { subject, note } of notes) print(`  ! ${label(subject)}: ${printable(note)}`);
     print();
   }
-  for (const each of [held, heldLeaves]) if (each) print(`Held: ${each.explanation}\n`);
+  if (existing.length > 0) {
+    print(paint("warning", "In Nextcloud already, with another account of the same e-mail address:"));
+    for (const { subject, accountId, backend } of existing)
+      print(`  ! ${label(subject)}: ${printable(`account ${accountId} of the backend ${backend}`)}`);
+    print(`A login will open the new account, without the files of the other one. What to do: ${EXISTING_PAGE}\n`);
+  }
+  for (const each of [held, heldLeaves]) if (each) print(paint("warning", `Held: ${each.explanation}\n`));
   const count = (kind: string) => differences.filter((difference) => difference.kind === kind).length;
   const changes = differences.length - count("adopt");
   const edits = differences.filter(({ operations }) => operations.some(({ kind }) => kind === "edit")).length;
   for (const line of describeEdits(edits)) print(`${line}\n`);
   print(
     changes === 0
-      ? `Nothing to change${count("adopt") > 0 ? `; ${count("adopt")} accounts are taken note of` : ""}.`
+      ? `Nothing to change${count("adopt") > 0 ? `; ${counted(count("adopt"), "account is", "accounts are")} taken note of` : ""}.`
       : `Plan: ${count("create")} to make, ${count("update")} to change, ${count("deprovision")} to disable, ${count("delete")} to delete.`,
   );
 }
@@ -122,7 +144,7 @@ function describeEdits(edits: number): string[] {
   const hours = Math.round(milliseconds / HOUR_MS);
   const time = hours > 1 ? `${hours} hours` : `${Math.ceil(milliseconds / 60_000)} minutes`;
   return [
-    `${edits} of the changes are edits of e-mail address or quota, of which Nextcloud takes ${EDITS_AT_ONCE} in ten minutes: they take about ${time}; nothing else waits for them. With an empty skeleton there is no limit: docs/configuration.md.`,
+    `${edits} of the changes ${edits === 1 ? "is an edit" : "are edits"} of e-mail address or quota, of which Nextcloud takes ${EDITS_AT_ONCE} in ten minutes: they take about ${time}; nothing else waits for them. With an empty skeleton there is no limit: docs/configuration.md.`,
   ];
 }
 
@@ -133,6 +155,7 @@ function forMachines({
   lost: __,
   filesInNewAccount: ___,
   foreign: ____,
+  named: _____,
   ...rest
 }: FullReport) {
   return {

@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
-import { uuidSchema } from "../clavex/user.ts";
 import { EXIT } from "./exit-codes.ts";
 import { followJobs } from "./follow-jobs.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { requireOrganization } from "./organizations.ts";
+import { oneOrganization } from "./organizations.ts";
+import { findSubject, requireSubject, USER_HELP, USER_OPTION } from "./people.ts";
 import { connect } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { now, print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
-  organization: string;
+  organization?: string;
   user: string;
   wait?: boolean;
   json?: boolean;
@@ -20,8 +20,8 @@ interface Options extends ConnectOptions {
 export function provisionCommand(): Command {
   return withConnection(new Command("provision"))
     .description("Brings one person up to date: reads Clavex and Nextcloud and applies the difference.")
-    .requiredOption("--organization <slug>", "the organization")
-    .requiredOption("--user <id>", "the person's subject (UUID)")
+    .option("--organization <slug>", "the organization; needed where there are several")
+    .requiredOption(USER_OPTION, USER_HELP)
     .option(
       "--wait",
       "wait until it is done, and say what became of it; exit code 1 when it was refused, 3 when it is held",
@@ -31,21 +31,23 @@ export function provisionCommand(): Command {
 }
 
 async function provision(options: Options): Promise<void> {
-  const subject = uuidSchema.safeParse(options.user);
-  if (!subject.success) throw new CommandError(`--user: ${options.user} is not a UUID`);
+  const { user } = options;
+  const isAddress = user.includes("@");
+  if (!isAddress) requireSubject(user);
   const connection = await connect(options);
   try {
-    const organization = await requireOrganization(connection.organizations, options.organization);
+    const organization = await oneOrganization(connection.organizations, options.organization);
     if (organization.clavex.apiKey === undefined) {
       throw new CommandError(
         `organization ${organization.slug} has no clavex.apiKey: without it nobody can be read from Clavex`,
       );
     }
+    const subject = isAddress ? (await findSubject(connection, [organization.slug], user)).user : requireSubject(user);
     const job = {
       version: 2,
       kind: "person",
       organization: organization.slug,
-      subject: subject.data,
+      subject,
       trigger: { kind: "manual" },
     } as const;
     const before = options.wait ? await connection.ledger.subjects.get(job.organization, job.subject) : undefined;

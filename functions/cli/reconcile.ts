@@ -1,7 +1,9 @@
 import { Command } from "commander";
 import { recording } from "../activity/recorder.ts";
 import { createClients } from "../clients.ts";
+import { counted } from "../core/text.ts";
 import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, parseCount, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
@@ -20,8 +22,6 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
-/** Exit code when people were held: by a brake, or because the directory showed too little to take anything away. */
-const HELD = 3;
 /** Why a run did nothing. */
 export const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) => string> = {
   busy: () => "another reconciliation is under way",
@@ -58,7 +58,10 @@ async function reconcile(options: Options): Promise<void> {
   for (const [option, number, what] of allowing) {
     if (number === undefined) continue;
     if (organization === undefined) throw new CommandError(`${option} needs --organization`);
-    await confirm(`Let ${number} more people of ${organization} lose ${what} than the brake does?`, options.yes);
+    await confirm(
+      `Let ${counted(number, "more person", "more people")} of ${organization} lose ${what} than the brake does?`,
+      options.yes,
+    );
   }
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
@@ -88,8 +91,8 @@ async function reconcile(options: Options): Promise<void> {
     const failed = runs.some(
       ({ result }) => result === "busy" || result === "paused" || (asked && result === "unreadable"),
     );
-    if (failed || failures.length > 0) process.exitCode = 1;
-    else if (runs.some(({ held, heldLeaves }) => held || heldLeaves)) process.exitCode = HELD;
+    if (failed || failures.length > 0) process.exitCode = EXIT.failed;
+    else if (runs.some(({ held, heldLeaves }) => held || heldLeaves)) process.exitCode = EXIT.held;
   } finally {
     await clients.close();
     await connection.close();
@@ -103,7 +106,7 @@ function show(slug: string, run: Run): void {
     return;
   }
   print(
-    `${slug}: looked at ${run.report.people} people, sent ${run.sent} jobs; ${run.waiting} wait already, ${run.refused} were refused before.`,
+    `${slug}: looked at ${counted(run.report.people, "person", "people")}, sent ${counted(run.sent, "job")}; ${run.waiting} wait already, ${run.refused} were refused before.`,
   );
   for (const held of [run.held, run.heldLeaves]) if (held) print(`${slug}: held: ${held.explanation}`);
   if (run.unknown) for (const line of describeUnknown(run.unknown)) print(`${slug}: ${line}`);

@@ -7,14 +7,15 @@ import { printable } from "../core/text.ts";
 import { networkErrorName } from "../http.ts";
 import { demo } from "./demo-organization.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { requireOrganization } from "./organizations.ts";
+import { oneOrganization } from "./organizations.ts";
+import { findSubject, requireSubject, USER_OPTION } from "./people.ts";
 import { webhookBaseUrl } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { openSources, type Sources } from "./sources.ts";
 import { print } from "./terminal.ts";
 
 interface SendOptions extends ConnectOptions {
-  organization: string;
+  organization?: string;
   user?: string;
   file?: string;
   url?: string;
@@ -25,8 +26,8 @@ export function sendCommand(): Command {
   return withConnection(new Command("send"))
     .description("Signs a webhook delivery as Clavex does and posts it, to try the pipeline out.")
     .argument("<event>", "the event's name, such as user.created, user.updated or user.deleted")
-    .requiredOption("--organization <slug>", "the organization it is for")
-    .option("--user <id>", "the subject (UUID) of a user; default: a sample")
+    .option("--organization <slug>", "the organization it is for; needed where there are several")
+    .option(USER_OPTION, "whom it is about: an e-mail address in Clavex, or a subject (UUID); default: a sample")
     .option("--file <delivery.json>", "send this file's bytes as they are, instead of a sample")
     .option("--url <url>", "the webhook's URL; default: that of the running local pipeline, or of the stage")
     .action(send);
@@ -35,11 +36,11 @@ export function sendCommand(): Command {
 async function send(event: string, options: SendOptions): Promise<void> {
   const sources = await openSources(options);
   try {
-    const organization = await requireOrganization(sources.organizations, options.organization);
+    const organization = await oneOrganization(sources.organizations, options.organization);
     const [secret = ""] = await sources.secrets.webhook(organization);
     const body =
       options.file === undefined
-        ? sample(event, organization.organizationId, await personOf(sources, options.user))
+        ? sample(event, organization.organizationId, await personOf(sources, organization.slug, options.user))
         : await read(options.file);
     const url = options.url ?? `${await webhookBaseUrl(options)}/${organization.slug}`;
     await post(url, body, secret);
@@ -71,11 +72,19 @@ const SAMPLE = {
   last_name: "Person",
 };
 
-/** The demo's person of this id, by default its first one; for any other organization a sample. */
-async function personOf({ isDemo }: Sources, id: string | undefined): Promise<typeof SAMPLE> {
-  const people: (typeof SAMPLE)[] = isDemo ? Object.values((await demo()).DEMO_PEOPLE) : [];
-  const found = id === undefined ? people[0] : people.find((each) => each.id === id);
-  return found ?? { ...SAMPLE, ...(id === undefined ? {} : { id }) };
+/** Whom the delivery is about: by default the demo's first person, or for any other organization a sample. */
+async function personOf(sources: Sources, slug: string, user: string | undefined): Promise<typeof SAMPLE> {
+  const people: (typeof SAMPLE)[] = sources.isDemo ? Object.values((await demo()).DEMO_PEOPLE) : [];
+  if (user === undefined) return people[0] ?? SAMPLE;
+  const known = people.find(({ id, email }) => [id, email].includes(user.toLowerCase()));
+  if (known) return known;
+  return { ...SAMPLE, ...(user.includes("@") ? await sampleOf(sources, slug, user) : { id: requireSubject(user) }) };
+}
+
+/** @throws {CommandError} when nobody, or more than one, has this e-mail address */
+async function sampleOf(sources: Sources, slug: string, email: string): Promise<Partial<typeof SAMPLE>> {
+  const { user } = await findSubject(sources, [slug], email);
+  return { id: user, email };
 }
 
 function sample(event: string, organizationId: string, person: typeof SAMPLE): Buffer {

@@ -1,11 +1,12 @@
 import { Command, InvalidArgumentError } from "commander";
 import { type Clients, createClients } from "../clients.ts";
 import type { Organization } from "../core/organization.ts";
-import { printable } from "../core/text.ts";
+import { counted, printable } from "../core/text.ts";
 import { type ForeignAccount, listForeignAccounts, setAccountEnabled } from "../nextcloud/accounts.ts";
 import { Candidates, judgeNamed, type Named, type UnknownAccounts, unknownAccounts } from "../reconcile/unknown.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { requireOrganization } from "./organizations.ts";
+import { personLabel } from "./people.ts";
 import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
@@ -78,7 +79,10 @@ async function organizationOf({ organizations }: Connection, { organization: slu
   }
   const [only, ...others] = byNextcloud.values();
   if (only === undefined) throw new CommandError("there is no organization");
-  if (others.length > 0) throw new CommandError("there are several Nextclouds: name one with --organization");
+  if (others.length > 0) {
+    const choices = [only, ...others].map(({ slug }) => `--organization ${slug}`).join(", ");
+    throw new CommandError(`there are several Nextclouds, name an organization of one: ${choices}`);
+  }
   return only;
 }
 
@@ -103,7 +107,7 @@ async function disable(ids: string[], options: Options, ...[dependencies, organi
   const { dryRun = false } = options;
   const disabled: string[] = [];
   if (!dryRun && meant.length > 0) {
-    await confirm(`Disable ${meant.length} accounts in ${organization.nextcloud.baseUrl}?`, options.yes);
+    await confirm(`Disable ${counted(meant.length, "account")} in ${organization.nextcloud.baseUrl}?`, options.yes);
     const { ocs } = dependencies.clients.of(organization);
     for (const { accountId } of meant) {
       await setAccountEnabled(ocs, accountId, false);
@@ -112,7 +116,7 @@ async function disable(ids: string[], options: Options, ...[dependencies, organi
     }
   }
   if (options.json) printJson({ dryRun, unknown: meant, disabled, refused });
-  else if (dryRun) print(`${meant.length} would be disabled. Nothing was changed.`);
+  else if (dryRun) print(`${counted(meant.length, "account")} would be disabled. Nothing was changed.`);
 }
 
 function showNamed(meant: ForeignAccount[], refused: Pick<Named, "id" | "refusal">[]): void {
@@ -123,11 +127,11 @@ function showNamed(meant: ForeignAccount[], refused: Pick<Named, "id" | "refusal
 const notListed = (reason: string): string =>
   `whose accounts are unknown cannot be said: ${reason}. Every organization on that Nextcloud has to be read to its end.`;
 
-/** One account for people: its whole id, the name, and when it was last used. */
+/** One account for people: the name, its whole id, and when it was last used. */
 export function unknownLine({ accountId, displayName, lastLogin }: ForeignAccount): string {
   const used =
     lastLogin === undefined ? "last login unknown" : lastLogin === 0 ? "never used" : `last login ${time(lastLogin)}`;
-  return `${printable(accountId)}  ${printable(displayName)}  ${used}`;
+  return `${personLabel({ subject: accountId, name: displayName })}  ${used}`;
 }
 
 /** What was found in a sentence or two; nothing where there is nothing to say. */
@@ -137,12 +141,12 @@ export function describeUnknown(unknown: UnknownAccounts): string[] {
   return [
     ...(accounts.length > 0
       ? [
-          `${accounts.length} unknown accounts: enabled, of user_oidc, and no organization computes or claims them. See: clavex-nextcloud unknown list, clavex-nextcloud unknown disable ID...`,
+          `${counted(accounts.length, "unknown account")}: enabled, of user_oidc, and no organization computes or claims ${accounts.length === 1 ? "it" : "them"}. See: clavex-nextcloud unknown list, clavex-nextcloud unknown disable ID...`,
         ]
       : []),
     ...(unread > 0
       ? [
-          `${unread} more accounts were not asked about, or could not be read. See: clavex-nextcloud unknown list --limit N`,
+          `${counted(unread, "more account was", "more accounts were")} not asked about, or could not be read. See: clavex-nextcloud unknown list --limit N`,
         ]
       : []),
   ];

@@ -2,6 +2,7 @@ import * as z from "zod";
 import { isAhead, isWithin } from "./clock.ts";
 import { PipelineFailure } from "./failure.ts";
 import type { Organization } from "./organization.ts";
+import { counted } from "./text.ts";
 
 /** What is braked: people who lose their account, and people who lose a group. Each is counted by itself. */
 export type Braked = "deprovisions" | "leaves";
@@ -76,7 +77,7 @@ export class BrakeHeld extends PipelineFailure {
     super(
       "configuration",
       { deprovisions: "brake-held", leaves: "leaves-held" }[braked],
-      `more than ${limit} people of ${organization} would lose ${lose} within an hour`,
+      `more than ${counted(limit, "person", "people")} of ${organization} would lose ${lose} within an hour`,
       "subject",
       { fix: `If that is right, allow it: ${releaseCommand(organization, braked)}` },
     );
@@ -170,11 +171,11 @@ export function admit(
   const after = withChange(state, attempt);
   if (allowance(state, now) > 0) return { state: { ...after, allowed: state.allowed - 1 }, admitted: "allowance" };
   if (!state.held && passedWithin(state, "hour", now) < limit)
-    return { state: { ...after, buckets: counted(state.buckets, now) }, admitted: "limit" };
+    return { state: { ...after, buckets: oneMore(state.buckets, now) }, admitted: "limit" };
   return { state: state.held ? state : { ...state, held: true, heldAt: now }, admitted: undefined };
 }
 
-function counted(buckets: BrakeState["buckets"], now: number): BrakeState["buckets"] {
+function oneMore(buckets: BrakeState["buckets"], now: number): BrakeState["buckets"] {
   const kept = buckets.filter(({ at }) => isWithin(at, DAY_MS, now));
   const last = kept.at(-1);
   // Each counts until the last of its five minutes is an hour old: no hour has more than the limit.
@@ -276,7 +277,7 @@ function holdEverybody(organization: Organization, run: RunNumbers, now: number)
     reason: "brake",
     holds: "everybody",
     people,
-    explanation: `${people} people would lose access, ${excess}: nobody is deprovisioned. If that is right: ${releaseCommand(organization.slug, "deprovisions", people)}`,
+    explanation: `${counted(people, "person", "people")} would lose access, ${excess}: nobody is deprovisioned. If that is right: ${releaseCommand(organization.slug, "deprovisions", people)}`,
   };
 }
 
@@ -295,7 +296,7 @@ export function holdLeaves(organization: Organization, run: RunNumbers, now: num
     reason: "leaves",
     holds: "everybody",
     people,
-    explanation: `${people} people would lose a group, ${excess}: nobody leaves one. If that is right: ${releaseCommand(organization.slug, "leaves", people)}`,
+    explanation: `${counted(people, "person", "people")} would lose a group, ${excess}: nobody leaves one. If that is right: ${releaseCommand(organization.slug, "leaves", people)}`,
   };
 }
 

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { API_KEY_PERMISSIONS, WEBHOOK_EVENTS } from "../clavex/contract.ts";
 import { type Delivery, isPrefixOf, isTokenRefused } from "../clavex/management-api.ts";
+import { counted } from "../core/text.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";
 import type { DoctorContext } from "./context.ts";
@@ -40,7 +41,7 @@ export const clavexChecks: Check[] = [
         );
       }
       const [users, groups] = [await context.users(), await context.groupNames()];
-      return ok(`it reads ${users.length} people and ${groups.length} groups`);
+      return ok(`it reads ${counted(users.length, "person", "people")} and ${counted(groups.length, "group")}`);
     },
   },
   {

@@ -3,6 +3,7 @@ import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
 import { parseQuota } from "../core/quota.ts";
+import { counted } from "../core/text.ts";
 import { listAccounts } from "../nextcloud/accounts.ts";
 import { credentialKind, KINDS } from "../nextcloud/credentials.ts";
 import { BRUTE_FORCE_FIX } from "../nextcloud/errors.ts";
@@ -284,7 +285,7 @@ async function enrichment(context: DoctorContext): Promise<Finding> {
       ? ""
       : `; of ${unreadable.join(", ")} it cannot be read, and every login ends with HTTP 500`;
   return warn(
-    `${have.length} people have an attribute quota in Clavex: if enrich_login_id_token_with_userinfo is on, it overwrites the pipeline's quota at every login${worse}`,
+    `${counted(have.length, "person has", "people have")} an attribute quota in Clavex: if enrich_login_id_token_with_userinfo is on, it overwrites the pipeline's quota at every login${worse}`,
     "Set send_userinfo_claims=false at the client in Clavex, rename the attribute, or switch enrichment off.",
   );
 }

@@ -1,8 +1,22 @@
+import { desiredAccount } from "../core/desired.ts";
 import { accountId } from "../core/identity.ts";
-import { type Check, ok, skipped, warn } from "./check.ts";
+import type { Organization } from "../core/organization.ts";
+import type { Directory, Person } from "../core/person.ts";
+import { counted } from "../core/text.ts";
+import { type ForeignListener, findAccounts } from "../nextcloud/accounts.ts";
+import { SameAddresses } from "../reconcile/same-address.ts";
+import { type Check, type Finding, ok, skipped, warn } from "./check.ts";
+import type { DoctorContext } from "./context.ts";
 
 /** What is remarkable about the people themselves. */
 export const peopleChecks: Check[] = [
+  {
+    id: "people.existing",
+    title: "Nobody who will get an account has another one in Nextcloud already",
+    docs: "docs/operations.md#people-who-are-in-nextcloud-already",
+    needs: ["nextcloud.admin", "clavex.api-key"],
+    run: existing,
+  },
   {
     id: "people.own-account",
     title: "The account that the pipeline works with is nobody's of the directory",
@@ -40,3 +54,45 @@ export const peopleChecks: Check[] = [
     },
   },
 ];
+
+/** How many account ids a finding names; `plan` names all, with the people. */
+const MOST_NAMED = 10;
+
+/** Accounts of another backend with the e-mail address of a person who has no account of ours yet. */
+async function existing({ organization, directory, users, ocs }: DoctorContext): Promise<Finding> {
+  if (!directory) return skipped("without clavex.apiKey nobody can be listed");
+  const people = await willHaveAccounts(organization, directory, await users());
+  const addresses = new SameAddresses(organization, people);
+  const sought = new Map(
+    people.map(({ subject, email }) => {
+      const id = accountId(organization.identity, subject);
+      return [id.toLowerCase(), { accountId: id, email, listedAs: undefined as string | undefined }];
+    }),
+  );
+  const listener: ForeignListener = {
+    listed: () => undefined,
+    detailed: (id, details) => addresses.detailed(id, details),
+    wantsDetails: () => sought.values().some(({ listedAs }) => listedAs === undefined),
+  };
+  // Whoever is found is taken out.
+  for await (const _ of findAccounts(ocs, sought, undefined, listener));
+  const found = sought
+    .values()
+    .toArray()
+    .flatMap(({ email }) => addresses.of(email)?.accountId ?? []);
+  if (found.length === 0) return ok();
+  const more = found.length > MOST_NAMED ? `, and ${found.length - MOST_NAMED} more` : "";
+  return warn(
+    `${counted(found.length, "person has", "people have")} no account by the pipeline yet, but another one with their e-mail address: ${found.slice(0, MOST_NAMED).join(", ")}${more}. A login will open the new one, without their files`,
+    "See who it is with clavex-nextcloud plan. Let them log in once, hand their files over (occ files:transfer-ownership OLD NEW), and disable the old account.",
+  );
+}
+
+/** Who is active, and in the scope. */
+async function willHaveAccounts(organization: Organization, directory: Directory, users: Person[]): Promise<Person[]> {
+  const { value: map } = await directory.groups(Number.NEGATIVE_INFINITY);
+  return users.filter((person) => {
+    const state = { person, groups: map.of(person.subject), unread: map.unread };
+    return desiredAccount(organization, person.subject, state, false).state === "active";
+  });
+}

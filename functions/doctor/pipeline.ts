@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import type { Braked } from "../core/brake.ts";
 import { withoutEffect } from "../core/organization.ts";
+import { counted } from "../core/text.ts";
 import { createPool, networkErrorName, send } from "../http.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
@@ -56,7 +57,7 @@ export const pipelineChecks: Check[] = [
     async run({ pipeline: { queue } }) {
       if (!queue) return skipped("there is none before the first start");
       const { waiting, delayed, inFlight } = await queue();
-      return ok(`${waiting} jobs wait, ${delayed} wait for another attempt, ${inFlight} are under way`);
+      return ok(`jobs: ${waiting} wait, ${delayed} wait for another attempt, ${inFlight} are under way`);
     },
   },
   {
@@ -65,7 +66,8 @@ export const pipelineChecks: Check[] = [
     docs: "docs/operations.md",
     async run({ organization, pipeline: { ledger } }) {
       if (!ledger) return skipped("there is none before the first start");
-      return ok(`${await ledger.subjects.countActive(organization.slug)} people have an account by us`);
+      const count = await ledger.subjects.countActive(organization.slug);
+      return ok(`${counted(count, "person has", "people have")} an account by us`);
     },
   },
   {
@@ -94,7 +96,10 @@ export const pipelineChecks: Check[] = [
       const messages = (await givenUp?.()) ?? 0;
       if (parked + messages === 0) return ok();
       return fail(
-        `${parked} people's jobs were refused for good, ${messages} messages were given up by the queue`,
+        [
+          ...(parked === 0 ? [] : [`${counted(parked, "person's job was", "people's jobs were")} refused for good`]),
+          ...(messages === 0 ? [] : [`${counted(messages, "message was", "messages were")} given up by the queue`]),
+        ].join(", "),
         `clavex-nextcloud dead-letters list --organization ${slug}`,
       );
     },

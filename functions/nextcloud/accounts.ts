@@ -324,9 +324,11 @@ export interface ForeignListener {
   listed(id: string): void;
   /** What a page of details shows of an account, where one is read anyhow; also of those who were sought. */
   detailed(id: string, details: unknown): void;
+  /** Asked when all ids were listed: whether the details of all accounts are wanted, also where a few GETs would do. */
+  wantsDetails(): boolean;
 }
 
-const NOBODY: ForeignListener = { listed: () => undefined, detailed: () => undefined };
+const NOBODY: ForeignListener = { listed: () => undefined, detailed: () => undefined, wantsDetails: () => false };
 
 /**
  * Looks for accounts, in the cheaper of two ways: all accounts' details page by page, or, where only a few of many are sought,
@@ -355,14 +357,20 @@ export async function* findAccounts<Owner extends Sought>(
   };
   const { total, listed, unread } = await listIds(ocs, sought, foreign);
   if (unread > 0) askForUnlisted(sought, unreadable);
-  if (listed * GETS_PER_DETAIL >= total) {
+  const needed = listed * GETS_PER_DETAIL >= total;
+  if (needed || foreign.wantsDetails()) {
     const details = { path: "cloud/users/details", limit: DETAILS_PAGE, smallest: SMALLEST_PAGE, total };
-    for await (const page of pages(ocs, details)) {
-      yield Object.entries(page).flatMap(([id, details]) => {
-        foreign.detailed(id, details);
-        const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
-        return take(account?.data);
-      });
+    try {
+      for await (const page of pages(ocs, details)) {
+        yield Object.entries(page).flatMap(([id, details]) => {
+          foreign.detailed(id, details);
+          const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
+          return take(account?.data);
+        });
+      }
+    } catch (error) {
+      // Only the listener misses them: whoever is sought is asked for one by one.
+      if (needed || !isPageFault(error)) throw error;
     }
   }
   // Moved from page to page meanwhile, or shown without details: nobody may look as if they had no account.

@@ -40,6 +40,7 @@ export interface ExplainDependencies {
   everyGroup: Extract<OrganizationClients["directory"], { mode: "api" }>["everyGroup"];
   /** The earliest acceptable start of that reading (milliseconds since the epoch); any where it is left out. */
   notBefore?: number;
+  now?: () => number;
 }
 
 /**
@@ -48,7 +49,7 @@ export interface ExplainDependencies {
  * @throws {Failure} when one of the systems cannot be read, or the account is not the person's
  */
 export async function explainPerson(
-  { ledger, clients, everyGroup, notBefore = Number.NEGATIVE_INFINITY }: ExplainDependencies,
+  { ledger, clients, everyGroup, notBefore = Number.NEGATIVE_INFINITY, now = Date.now }: ExplainDependencies,
   { organization, subject, person }: Asked,
 ): Promise<Explanation> {
   const { value: map, readAt: namesReadAt } = await everyGroup(notBefore);
@@ -56,7 +57,7 @@ export async function explainPerson(
   const id = accountId(organization.identity, subject);
   const account = await getAccount(clients.ocs, id);
   const record = ofAccount(await ledger.subjects.get(organization.slug, subject), id);
-  const decision = await createGroupLookup(ledger.claims, Date.now).evaluate(
+  const decision = await createGroupLookup(ledger.claims, now).evaluate(
     {
       organization,
       subject,
@@ -64,8 +65,8 @@ export async function explainPerson(
       account,
       record,
       mayPurge: true,
-      skeletonIsEmpty: await createSkeletonIsEmpty(ledger, Date.now)(organization),
-      now: Date.now(),
+      skeletonIsEmpty: await createSkeletonIsEmpty(ledger, now)(organization),
+      now: now(),
     },
     clients,
     map.names,

@@ -32,7 +32,7 @@ import {
   isUnseen,
   type SubjectRecord,
 } from "../core/record.ts";
-import { printable } from "../core/text.ts";
+import { counted, printable } from "../core/text.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type ForeignListener, findAccounts } from "../nextcloud/accounts.ts";
@@ -42,6 +42,7 @@ import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.t
 import { knownIdentity } from "../provision/identity-guard.ts";
 import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
 import { type Listed, type Roster, readRoster } from "./roster.ts";
+import { type SameAddress, SameAddresses } from "./same-address.ts";
 import { Candidates } from "./unknown.ts";
 
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
@@ -105,7 +106,17 @@ export type FullReport = Report<FullDrift> & {
   filesInNewAccount: boolean;
   /** The accounts that are nobody's of the organization: some may be unknown. */
   foreign: Candidates;
+  /** People who get an account, and have one of another kind with the same e-mail address. Empty unless it was asked for. */
+  existing: ({ subject: string } & SameAddress)[];
+  /** What the directory calls those whom the differences and notes are about, by subject, for people to read. */
+  named: ReadonlyMap<string, Named>;
 };
+
+/** Name and e-mail address of somebody. */
+export interface Named {
+  name: string;
+  email: string;
+}
 
 /** Groups of ours that are gone from the directory and from Nextcloud, and the entries that still know of memberships. */
 export interface VanishedGroups {
@@ -127,6 +138,8 @@ export interface DriftReportDependencies {
   onProgress?: (phase: string, count: number) => void;
   /** How many more people than the brakes' limits an operator is about to allow. */
   allowing?: Partial<Record<Braked, number>>;
+  /** Whether a full look also finds people who are in Nextcloud already: that takes the details of all accounts. */
+  sameAddresses?: boolean;
   /** When it passes, the reading fails. */
   deadline?: AbortSignal;
 }
@@ -160,6 +173,8 @@ interface Look {
   groups: Map<string, GroupKnowledge>;
   skeletonIsEmpty: boolean;
   notes: Report<Drift>["notes"];
+  named: Map<string, Named>;
+  wantsSameAddresses: boolean;
   /** How many enabled accounts of the people were seen. */
   enabled: number;
   lost: LostAccount[];
@@ -238,6 +253,7 @@ async function begin(
     clients,
     now,
     onProgress,
+    sameAddresses = false,
   }: DriftReportDependencies & Required<Pick<DriftReportDependencies, "now" | "onProgress">>,
 ): Promise<Look> {
   const { slug } = organization;
@@ -274,6 +290,8 @@ async function begin(
     skeletonIsEmpty,
     emptySince: skeletonIsEmpty ? (measured?.at ?? 0) : undefined,
     notes: unreadableNotes(roster),
+    named: new Map(),
+    wantsSameAddresses: sameAddresses,
     enabled: 0,
     lost: [],
     now,
@@ -286,7 +304,10 @@ function unreadableNotes({ people, unidentified, map }: Roster): Report<Drift>["
   const note = "Clavex lists this person in a form that cannot be read; nothing of them is compared";
   const notes = unreadable.map(({ subject }) => ({ subject, note }));
   if (unidentified > 0)
-    notes.push({ subject: "unknown", note: `Clavex lists ${unidentified} people without a readable id` });
+    notes.push({
+      subject: "unknown",
+      note: `Clavex lists ${counted(unidentified, "person", "people")} without a readable id`,
+    });
   for (const name of map.unread)
     notes.push({
       subject: "everybody",
@@ -347,9 +368,7 @@ async function vanishedGroups({ organization, clients, roster, claimed }: Look):
 async function compareAll(
   look: Look,
   onProgress: (phase: string, count: number) => void,
-): Promise<
-  Pick<FullReport, "mode" | "accounts" | "differences" | "vanished" | "lost" | "filesInNewAccount" | "foreign">
-> {
+): Promise<Omit<FullReport, keyof Report<FullDrift>> & Pick<FullReport, "differences">> {
   const { people, counts } = look.roster;
   const vanished = await vanishedGroups(look);
   const differences: FullDrift[] = [];
@@ -357,20 +376,29 @@ async function compareAll(
   let filesInNewAccount = false;
   const compare = async (listed: Listed, actual: ActualAccount | undefined): Promise<void> => {
     const drift = await compareWithNextcloud(look, listed, actual);
-    if (drift) differences.push(drift);
+    if (!drift) return;
+    differences.push(drift);
+    remember(look, listed);
   };
-  const unreadable = ({ subject }: Listed): void => {
+  const unreadable = (listed: Listed): void => {
     accounts += 1;
-    look.notes.push({ subject, note: "Nextcloud's answer for the account cannot be read; nothing of it is compared" });
+    addNote(look, listed, "Nextcloud's answer for the account cannot be read; nothing of it is compared");
   };
   const foreign = new Candidates();
+  const addresses = look.wantsSameAddresses ? new SameAddresses(look.organization, addressesOf(people)) : undefined;
   const noteTaken = createTakenNotes(look);
   const listener: ForeignListener = {
     listed(id) {
       noteTaken(id);
       foreign.listed(id);
     },
-    detailed: (id, details) => foreign.detailed(id, details),
+    detailed(id, details) {
+      foreign.detailed(id, details);
+      addresses?.detailed(id, details);
+    },
+    wantsDetails: () =>
+      addresses !== undefined &&
+      people.values().some(({ person, listedAs }) => person?.active && listedAs === undefined),
   };
   for await (const page of findAccounts(look.clients.ocs, people, unreadable, listener)) {
     for (const { owner, account } of page) {
@@ -391,9 +419,21 @@ async function compareAll(
     without += 1;
     if (without % 1_000 === 0) onProgress("people without an account", without);
   }
-  // Nextcloud's pages come in the order of ids, which are hashes.
-  const { lost } = look;
-  return { mode: "full", accounts, vanished, lost, filesInNewAccount, foreign, differences: differences.sort(byName) };
+  return {
+    mode: "full",
+    accounts,
+    vanished,
+    lost: look.lost,
+    filesInNewAccount,
+    foreign,
+    existing: differences.flatMap(({ kind, subject }) => {
+      const account = kind === "create" ? addresses?.of(look.named.get(subject)?.email ?? "") : undefined;
+      return account === undefined ? [] : [{ subject, ...account }];
+    }),
+    named: look.named,
+    // Nextcloud's pages come in the order of ids, which are hashes.
+    differences: differences.sort(byName),
+  };
 }
 
 const TAKEN =
@@ -403,7 +443,8 @@ const TAKEN =
  * Notes the people of whose bare subject there is an account: user_oidc looks for one before it computes an id
  * (docs/facts/nextcloud.md 2 B).
  */
-function createTakenNotes({ organization, roster, notes }: Look): (id: string) => void {
+function createTakenNotes(look: Look): (id: string) => void {
+  const { organization, roster } = look;
   if (schemeOf(organization.identity).making.by !== "user_oidc") return () => undefined;
   const noted = new Set<string>();
   return (id) => {
@@ -413,8 +454,12 @@ function createTakenNotes({ organization, roster, notes }: Look): (id: string) =
     // Where the bare subject is the account's id, the account is sought, and does not come here.
     if (listed?.person === undefined || listed.subject !== subject) return;
     noted.add(subject);
-    notes.push({ subject, note: TAKEN });
+    addNote(look, listed, TAKEN);
   };
+}
+
+function* addressesOf(people: ReadonlyMap<string, Listed>): Generator<{ subject: string; email: string }> {
+  for (const { subject, person } of people.values()) if (person) yield { subject, email: person.email };
 }
 
 /** Whoever has never logged in has no files of their own: those in an account made since then are the skeleton's. */
@@ -433,6 +478,16 @@ function compareLightly(look: Look): Pick<LightReport, "mode" | "differences"> {
   return { mode: "light", differences: differences.sort(byName) };
 }
 
+/** Notes something about somebody; keeps what people call them. */
+function addNote(look: Look, listed: Listed, note: string): void {
+  look.notes.push({ subject: listed.subject, note });
+  remember(look, listed);
+}
+
+function remember({ named }: Look, { subject, person }: Listed): void {
+  if (person) named.set(subject, { name: `${person.firstName} ${person.lastName}`.trim(), email: person.email });
+}
+
 /** What the directory says of somebody; undefined where an incomplete listing, or a group that decides, says nothing. */
 function directoryState({ roster, organization }: Look, listed: Listed): DirectoryState | undefined {
   const { subject, person, isUnreadable, isGone, record } = listed;
@@ -448,10 +503,10 @@ async function compareWithNextcloud(
 ): Promise<FullDrift | undefined> {
   const directory = directoryState(look, listed);
   if (!directory) return undefined;
-  const { organization, clients, roster, lookup, groups, skeletonIsEmpty, notes, now } = look;
+  const { organization, clients, roster, lookup, groups, skeletonIsEmpty, now } = look;
   const { subject, record } = listed;
   if (isActing(organization, listed.accountId)) {
-    notes.push({ subject, note: OWN_ACCOUNT });
+    addNote(look, listed, OWN_ACCOUNT);
     return undefined;
   }
   const decision = await lookup.evaluate(
@@ -463,12 +518,12 @@ async function compareWithNextcloud(
   const { desired, plan } = decision;
   if (isUnseen(organization, record, desired, account)) look.lost.push({ record, desired });
   if (plan.operations.length > 0 && (await isUnclaimed(look, listed))) {
-    notes.push({ subject, note: UNCLAIMED });
+    addNote(look, listed, UNCLAIMED);
     return undefined;
   }
-  for (const note of plan.notes) notes.push({ subject, note });
+  for (const note of plan.notes) addNote(look, listed, note);
   // A conflict, or data that Nextcloud cannot hold: reported, and only what takes access away is a difference.
-  if (plan.refusal) notes.push({ subject, note: plan.refusal.message });
+  if (plan.refusal) addNote(look, listed, plan.refusal.message);
   if (plan.refusal && plan.operations.length === 0) return undefined;
   const kind = kindOf(plan.operations, desired, account, record);
   if (!kind) return undefined;

@@ -59,6 +59,11 @@ export class Candidates implements ForeignListener {
     if ((typeof backend === "string" && backend !== BACKEND) || enabled === false) this.forget(id);
   }
 
+  /** A GET each is cheaper. */
+  wantsDetails(): boolean {
+    return false;
+  }
+
   forget(id: string): void {
     const key = id.toLowerCase();
     this.#likely.delete(key);

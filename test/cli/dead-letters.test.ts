@@ -7,15 +7,16 @@ import { openDatabase } from "../../functions/database.ts";
 import { lockFolder } from "../../functions/local/lock.ts";
 import { rememberPipeline } from "../../functions/local/running.ts";
 import { openState, type State } from "../../functions/local/state.ts";
+import { WHAT_TO_DO } from "../../functions/replay/what-to-do.ts";
 import { documentOf } from "../core/organization.ts";
 import { personJob, webhookTrigger } from "../support/jobs.ts";
-import { command, type Ended } from "../support/processes.ts";
+import { type Ran, runInTerminal } from "../support/terminal.ts";
 
 const REFUSED_AT = Date.UTC(2026, 6, 23, 8);
 
 /** What a command finds: a pipeline that runs as far as it can see, but works on nothing; what is sent back stays in the queue. */
 interface Standing {
-  cli(...args: string[]): Promise<Ended>;
+  cli(...args: string[]): Promise<Ran>;
   /** Parks a job in the ledger, as the worker does. */
   park(fields?: { organization?: string; message?: string; lastAt?: number }): Promise<string>;
   /** Puts a message into the dead-letter queue, as the queue does after the last attempt. */
@@ -37,7 +38,7 @@ async function withFolders(use: (place: string[], state: string) => Promise<void
   }
 }
 
-/** Each test has its own, so that they can wait for processes at the same time. */
+/** Each test has its own. */
 function withStanding(use: (standing: Standing) => Promise<void>): Promise<void> {
   return withFolders(async (place, stateFolder) => {
     const unlock = lockFolder(stateFolder);
@@ -45,7 +46,7 @@ function withStanding(use: (standing: Standing) => Promise<void>): Promise<void>
     const state = openState(stateFolder);
     try {
       await use({
-        cli: (...args) => command(["dead-letters", ...args, ...place]),
+        cli: (...args) => runInTerminal(["dead-letters", ...args, ...place]),
         park: (fields) => park(state, fields),
         giveUp: (body) => giveUp(stateFolder, body),
       });
@@ -79,7 +80,7 @@ async function giveUp(stateFolder: string, body: string | undefined): Promise<st
   return subject;
 }
 
-describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => {
+describe("clavex-nextcloud dead-letters", () => {
   test("list shows all of both places with reason, attempts and time, and exits with 2; with 0 when there are none", () =>
     withStanding(async ({ cli, park, giveUp }) => {
       expect(await cli("list")).toMatchObject({ code: 0, stdout: "There are no dead letters.\n", stderr: "" });
@@ -87,10 +88,11 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       const list = await cli("list");
       expect(list).toMatchObject({ code: 2, stderr: "" });
       expect(list.stdout).toMatch(
-        new RegExp(`acme.*${parked}.*user\\.created.*profile-refused.*3.*2026-07-23T08:00:00Z`),
+        new RegExp(`${parked}.*acme.*user\\.created.*profile-refused.*it says no.*3.*2026-07-23T08:00:00Z`),
       );
-      expect(list.stdout).toMatch(new RegExp(`acme.*${given}.*user\\.updated.*given-up`));
-      expect(list.stdout).toContain(`${parked}: it says no`);
+      expect(list.stdout).toMatch(new RegExp(`${given}.*acme.*user\\.updated.*given-up`));
+      expect(list.stdout).toMatch(new RegExp(`${parked}.*${WHAT_TO_DO["profile-refused"]}`));
+      expect(list.stdout).toMatch(new RegExp(`${given}.*${WHAT_TO_DO["given-up"]}`));
     }));
 
   test("--json prints JSON and nothing else, whatever is asked", () =>
@@ -110,7 +112,7 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
         stayed: staying,
       });
       const unasked = await cli("replay", "--json");
-      expect(unasked).toMatchObject({ code: 1, stdout: "", stderr: "Replay 1 dead letters? Say so with --yes.\n" });
+      expect(unasked).toMatchObject({ code: 1, stdout: "", stderr: "Replay 1 dead letter? Say so with --yes.\n" });
       expect(JSON.parse((await cli("replay", "--json", "--yes")).stdout)).toEqual({
         done: 1,
         stayed: staying,
@@ -182,6 +184,18 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       expect(await found()).toEqual([early, late]);
     }));
 
+  test("a filter that matches nothing says so, and how many there are without it", () =>
+    withStanding(async ({ cli, park }) => {
+      await park();
+      const other = ["--reason", "given-up"];
+      const sentence = "No dead letter matches; without these options there is 1.\n";
+      for (const command of ["list", "show"])
+        expect(await cli(command, ...other)).toMatchObject({ code: 0, stdout: sentence });
+      for (const command of ["replay", "drop"])
+        expect(await cli(command, ...other, "--yes")).toMatchObject({ code: 0, stdout: sentence });
+      expect((await cli("list", ...other, "--json")).stdout).toBe("[]\n");
+    }));
+
   test("nothing foreign moves the cursor, colours the text or turns it around", () =>
     withStanding(async ({ cli, park, giveUp }) => {
       await park({ message: "no \u001b[2J\u001b]0;owned\u0007 \u009b31m \u202ereversed\r\nforged line" });
@@ -213,8 +227,8 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
       const subject = await park(state);
       // What a killed pipeline leaves behind.
       await rememberPipeline(stateFolder, { url: "http://127.0.0.1:1" });
-      expect(await command(["dead-letters", "list", ...place])).toMatchObject({ code: 2, stderr: "" });
-      const { code, stdout, stderr } = await command(["dead-letters", "replay", "--yes", ...place]);
+      expect(await runInTerminal(["dead-letters", "list", ...place])).toMatchObject({ code: 2, stderr: "" });
+      const { code, stdout, stderr } = await runInTerminal(["dead-letters", "replay", "--yes", ...place]);
       expect({ code, stderr }).toEqual({
         code: 0,
         stderr: `no pipeline runs on the state folder ${stateFolder}: what was queued waits until it is started\n`,
@@ -232,7 +246,7 @@ describe.concurrent("clavex-nextcloud dead-letters", { timeout: 60_000 }, () => 
     ["accept-identity", "--organization", "acme"],
   ])("%s %s says so when no pipeline has ever run on the folder, and makes nothing there", (...args) =>
     withFolders(async (place, state) => {
-      const { code, stdout, stderr } = await command([...args, ...place]);
+      const { code, stdout, stderr } = await runInTerminal([...args, ...place]);
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
       expect(stderr).toBe(
         `no pipeline runs on the state folder ${state}: start it with "npm start", or name a --stage\n`,

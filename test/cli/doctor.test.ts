@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { run, startPipelineProcess } from "../support/processes.ts";
+import { startPipelineProcess } from "../support/processes.ts";
+import { runInTerminal } from "../support/terminal.ts";
 
 describe("clavex-nextcloud setup and doctor, with the running demo", () => {
   let folder: string;
@@ -20,8 +21,8 @@ describe("clavex-nextcloud setup and doctor, with the running demo", () => {
   });
 
   const cli = async (...args: string[]) => {
-    const program = run("functions/cli/main.ts", [...args, ...place()]);
-    return { code: await program.ended, output: program.output() };
+    // The pipeline is a process without this variable, and finds the demo's folder by it.
+    return runInTerminal([...args, ...place()], { environment: { XDG_RUNTIME_DIR: "" } });
   };
 
   test("before setup doctor says what is missing, with exit code 1", async () => {
@@ -33,7 +34,7 @@ describe("clavex-nextcloud setup and doctor, with the running demo", () => {
   test("after setup doctor is green, a delivery is provisioned, and setup finds nothing more to do", async () => {
     expect((await cli("setup", "--yes")).code).toBe(0);
     const { code, output } = await cli("doctor");
-    expect(output).toMatch(/ 0 failed, 0 warnings/);
+    expect(output).toMatch(/ 0 failed, 0 warnings;/);
     expect(code).toBe(0);
     await cli("send", "user.created", "--organization", "acme");
     await pipeline.printed(/result=applied/);
@@ -84,15 +85,19 @@ describe("clavex-nextcloud doctor, without a running pipeline", () => {
         identity: { providerId: 1 },
       };
       await writeFile(join(folder, "acme.json"), JSON.stringify(organization));
-      const program = run(
-        "functions/cli/main.ts",
-        ["doctor", "--organizations", folder, "--state", join(folder, "state")],
-        { SECRET: "a-webhook-secret-that-protects-nothing", KEY: "clv", PASSWORD: "p" },
-      );
-      expect(await program.ended).toBe(1);
-      expect(program.output()).toMatch(/FAIL +Nextcloud answers: .*ECONNREFUSED/);
-      expect(program.output()).toMatch(/WARN +The pipeline runs: no pipeline runs on the state folder/);
-      expect(program.output()).toMatch(/- +The queue can be reached|WARN.*\n.*npm start/);
+      const environment = { SECRET: "a-webhook-secret-that-protects-nothing", KEY: "clv", PASSWORD: "p" };
+      const places = ["--organizations", folder, "--state", join(folder, "state")];
+      const { code, output } = await runInTerminal(["doctor", "--all", ...places], { environment });
+      expect(code).toBe(1);
+      expect(output).toMatch(/FAIL +Nextcloud answers: .*ECONNREFUSED/);
+      expect(output).toMatch(/WARN +The pipeline runs: no pipeline runs on the state folder/);
+      expect(output).toMatch(/- +The queue can be reached: there is none before the first start/);
+      // What complains comes first, whatever the order of the checks.
+      const labels = Array.from(output.matchAll(/^ {2}(FAIL|WARN|-|ok) /gm), ([, label]) => label);
+      expect(labels).toEqual(["FAIL", "WARN", "-", "ok"].flatMap((each) => labels.filter((label) => label === each)));
+      const folded = await runInTerminal(["doctor", ...places], { environment });
+      expect(folded.output).not.toMatch(/^ {2}(?:-|ok) /m);
+      expect(folded.output).toMatch(/checks: \d+ failed, \d+ warnings?; \d+ ok, \d+ left out \(shown with --all\)/);
       await expect(rm(join(folder, "state"), { recursive: true })).rejects.toThrow(/ENOENT/);
     } finally {
       await rm(folder, { recursive: true });

@@ -40,7 +40,7 @@ describe("explain", () => {
     const id = createHash("sha256").update(`1_0_${ada.id}`).digest("hex");
     expect(code).toBe(0);
     expect(said).toEqual({
-      Person: ["Ada Lovelace"],
+      Person: ["Ada Lovelace <ada@acme.example>"],
       Subject: [ada.id],
       "Account id": [id, '= sha256("1_0_" and the subject), as user_oidc does with unique user ids'],
       State: ["active"],

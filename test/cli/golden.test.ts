@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram, everyCommand } from "../../functions/cli/program.ts";
-import { openShowroom, PEOPLE, type Showroom } from "../support/showroom.ts";
+import { openShowroom, PEOPLE, type Showroom, STRANGER_ID } from "../support/showroom.ts";
 
 /*
  * What every command prints, on terminals of 80 and 200 columns: the files in test/cli/golden. Look at them after a change of
@@ -26,6 +26,13 @@ const COMMANDS: Record<string, string[]> = {
   "dead-letters-show": ["dead-letters", "show"],
   "dead-letters-replay": ["dead-letters", "replay", "--dry-run"],
   "dead-letters-drop": ["dead-letters", "drop", "--dry-run"],
+  "dead-letters-of-somebody": ["dead-letters", "list", "--user", PEOPLE.conflict.email.toUpperCase()],
+  "dead-letters-of-nobody": ["dead-letters", "list", "--user", "nobody@acme.example"],
+  "dead-letters-without-a-match": ["dead-letters", "list", "--reason", "given-up"],
+  "dead-letters-json": ["dead-letters", "list", "--json"],
+  "provision-nobody": ["provision", "--user", "nobody@acme.example"],
+  "send-nobody": ["send", "user.updated", "--user", "nobody@acme.example"],
+  "doctor-all": ["doctor", "--all"],
   "unknown-list": ["unknown", "list"],
 };
 
@@ -33,6 +40,14 @@ const COMMANDS: Record<string, string[]> = {
 const CHANGES: Record<string, string[]> = {
   reconcile: ["reconcile"],
   pause: ["pause", "--yes"],
+  "pause-unasked": ["pause"],
+  "resume-without-a-pause": ["resume", "--yes"],
+  provision: ["provision", "--user", PEOPLE.mover.email],
+  "provision-json": ["provision", "--user", PEOPLE.mover.email, "--json"],
+  "dead-letters-replay-yes": ["dead-letters", "replay", "--yes"],
+  "dead-letters-drop-unasked": ["dead-letters", "drop"],
+  "accept-identity": ["accept-identity"],
+  "unknown-disable": ["unknown", "disable", STRANGER_ID, "--yes"],
 };
 
 let showroom: Showroom;

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DEMO_PEOPLE } from "../../functions/simulated/demo.ts";
 import { type Office, openOffice } from "../support/office.ts";
-import { run, startPipelineProcess } from "../support/processes.ts";
+import { startPipelineProcess } from "../support/processes.ts";
+import { runInTerminal } from "../support/terminal.ts";
 
 describe("plan on the demo organization", () => {
   test("shows what would be made, changes nothing, and says so when nothing is left", async () => {
@@ -12,12 +13,13 @@ describe("plan on the demo organization", () => {
     const places = ["--state", join(folder, "state"), "--organizations", join(folder, "none")];
     const pipeline = await startPipelineProcess([...places, "--demo"]);
     const command = async (...args: string[]) => {
-      const program = run("functions/cli/main.ts", [...args, ...places]);
-      return { code: await program.ended, output: program.output() };
+      // The pipeline is a process without this variable, and finds the demo's folder by it.
+      const { code, output } = await runInTerminal([...args, ...places], { environment: { XDG_RUNTIME_DIR: "" } });
+      return { code, output };
     };
     const { ada, grace, linus } = DEMO_PEOPLE;
-    const made = ({ first_name, last_name, id, email, group }: typeof ada): string[] => [
-      `  + ${first_name} ${last_name}  ${id}`,
+    const made = ({ first_name, last_name, email, group }: typeof ada): string[] => [
+      `  + ${first_name} ${last_name} <${email}>`,
       "      account  is made",
       `      name     "${first_name} ${last_name}"`,
       `      e-mail   "${email}"`,
@@ -83,16 +85,16 @@ describe("plan on an organization of one's own", () => {
       const length = lines.slice(from + 1).findIndex((line) => !line.startsWith("      "));
       return lines.slice(from + 1, from + 1 + length).map((line) => line.slice(6));
     };
-    expect(block(`  ~ Grace Hopper  ${mover.id}`)).toEqual([
+    expect(block(`  ~ Grace Hopper <${mover.email}>`)).toEqual([
       "group    - old",
       "group    + finance",
       'quota    "1 GB" -> "50 GB" (group finance)',
     ]);
     // She has logged in: a name cannot be written over her files, and is no difference.
-    expect(output).toContain(`! ${mover.id}: the changed name cannot be written`);
-    expect(block(`  - Linus Pauling  ${suspended.id}`)).toEqual(["account  is disabled (suspended in Clavex)"]);
-    expect(block(`  = Barbara Liskov  ${known.id}`)).toEqual(["the account is right; the ledger takes note of it"]);
-    expect(block(`  + Ada Lovelace  ${joiner.id}`)).toEqual([
+    expect(output).toContain(`! Grace Hopper <${mover.email}>: the changed name cannot be written`);
+    expect(block(`  - Linus Pauling <${suspended.email}>`)).toEqual(["account  is disabled (suspended in Clavex)"]);
+    expect(block(`  = Barbara Liskov <${known.email}>`)).toEqual(["the account is right; the ledger takes note of it"]);
+    expect(block(`  + Ada Lovelace <${joiner.email}>`)).toEqual([
       "account  is made",
       'name     "Ada Lovelace"',
       `e-mail   "${joiner.email}"`,
@@ -116,7 +118,11 @@ describe("plan on an organization of one's own", () => {
     expect(await asked()).toEqual([
       0,
       before,
-      [expect.stringMatching(new RegExp(`^  ! ${ada.id}: an account has the bare subject as its id: a login opens`))],
+      [
+        expect.stringMatching(
+          new RegExp(`^  ! Ada Lovelace <${ada.email}>: an account has the bare subject as its id: a login opens`),
+        ),
+      ],
     ]);
   });
 
@@ -131,11 +137,11 @@ describe("plan on an organization of one's own", () => {
     const from = lines.indexOf("Left as it is:");
     expect(lines.slice(from + 1, from + 3).sort()).toEqual(
       [
-        `  ! ${conflict.id}: account ${office.accountId(conflict)} belongs to Nextcloud's backend Database, not to user_oidc; nothing was touched`,
-        `  ! ${locked.id}: the account is disabled, but not by us: a Nextcloud administrator has to enable it`,
+        `  ! Ada Lovelace <${conflict.email}>: account ${office.accountId(conflict)} belongs to Nextcloud's backend Database, not to user_oidc; nothing was touched`,
+        `  ! Ada Lovelace <${locked.email}>: the account is disabled, but not by us: a Nextcloud administrator has to enable it`,
       ].sort(),
     );
-    expect(lines.at(-2)).toBe("Nothing to change; 1 accounts are taken note of.");
+    expect(lines.at(-2)).toBe("Nothing to change; 1 account is taken note of.");
   });
 
   test("names who would be disabled, and why the brake would hold them", async () => {
@@ -176,9 +182,9 @@ describe("plan on an organization of one's own", () => {
       "acme: 2 people in Clavex, 3 accounts of theirs in Nextcloud",
       "",
       ...[
-        [`  ~ Ada Lovelace  ${back.id}`, "      account  is enabled again"],
+        [`  ~ Ada Lovelace <${back.email}>`, "      account  is enabled again"],
         [
-          `  x Ada Lovelace  ${gone.id}`,
+          `  x Ada Lovelace (${gone.id})`,
           "      account  is deleted with its files (gone from Clavex, and the grace days are over)",
         ],
       ]
@@ -186,7 +192,7 @@ describe("plan on an organization of one's own", () => {
         .flat(),
       "",
       "Left as it is:",
-      `  ! ${locked.id}: the account is disabled, but not by us: a Nextcloud administrator has to enable it`,
+      `  ! Ada Lovelace <${locked.email}>: the account is disabled, but not by us: a Nextcloud administrator has to enable it`,
       "",
       "Plan: 0 to make, 1 to change, 0 to disable, 1 to delete.",
       "",
@@ -209,6 +215,7 @@ describe("plan on an organization of one's own", () => {
         notes: [],
         unknown: { listed: true, accounts: [], unread: 0 },
         unreadGroups: [],
+        existing: [],
         differences: [
           {
             subject: joiner.id,
@@ -262,7 +269,7 @@ describe("plan on an organization of one's own", () => {
     office.clavex.addGroup(office.slug, "free");
     const { code, output } = await office.command("plan");
     expect(code).toBe(2);
-    expect(output).toContain(joiner.id);
+    expect(output).toContain(joiner.email);
     expect(output).toContain('"Old [31m name " -> "Ada Lovelace"');
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
     expect(output).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
@@ -277,9 +284,9 @@ describe("plan on an organization of one's own", () => {
 
   test("without organization files and without a running demo it says how to go on", async () => {
     const nowhere = join(office.stateFolder, "none");
-    const program = run("functions/cli/main.ts", ["plan", "--organizations", nowhere, "--state", nowhere]);
-    expect(await program.ended).toBe(1);
-    expect(program.output()).toMatch(/there are no organization files in .*none, and no demo runs: .*"npm start"/);
+    const { code, output } = await runInTerminal(["plan", "--organizations", nowhere, "--state", nowhere]);
+    expect(code).toBe(1);
+    expect(output).toMatch(/there are no organization files in .*none, and no demo runs: .*"npm start"/);
   });
 
   test("an organization without an API key is left out, and named; asked for by name, it is an error that says why", async () => {

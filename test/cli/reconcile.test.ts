@@ -49,7 +49,7 @@ describe("reconcile, against a running pipeline", () => {
     office.nextcloud.requests.length = 0;
     expect((await reconcile("--light")).output).toMatch(/sent 0 jobs/);
     expect(office.nextcloud.requests).toEqual([]);
-    expect((await reconcile()).output).toMatch(/sent 1 jobs/);
+    expect((await reconcile()).output).toMatch(/sent 1 job;/);
 
     await applied(persons, "upsert displayname");
     expect(office.account(ada)?.displayName).toBe("Ada Lovelace");
@@ -58,7 +58,7 @@ describe("reconcile, against a running pipeline", () => {
   test("counts those who wait already, while Nextcloud is away", async () => {
     office.person();
     office.nextcloud.maintenance = true;
-    expect((await reconcile("--light")).output).toMatch(/sent 1 jobs; 0 wait already/);
+    expect((await reconcile("--light")).output).toMatch(/sent 1 job; 0 wait already/);
     expect((await reconcile("--light")).output).toMatch(/sent 0 jobs; 1 wait already/);
   });
 
@@ -68,7 +68,7 @@ describe("reconcile, against a running pipeline", () => {
     const held = await reconcile();
     expect(held.code).toBe(3);
     expect(held.lines).toEqual([
-      "acme: looked at 13 people, sent 1 jobs; 0 wait already, 0 were refused before.",
+      "acme: looked at 13 people, sent 1 job; 0 wait already, 0 were refused before.",
       "acme: held: 11 people would lose access, more than the 6 that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
       "",
     ]);
@@ -198,7 +198,7 @@ describe("reconcile, against a running pipeline", () => {
     const person = office.person();
     const { code, output } = await reconcile();
     expect(code).toBe(0);
-    expect(output).toMatch(/^acme: looked at 1 people, sent 1 jobs;/m);
+    expect(output).toMatch(/^acme: looked at 1 person, sent 1 job;/m);
     expect(output).toMatch(/^no pipeline runs on the state folder .*: what was queued waits until it is started$/m);
     expect(office.account(person)).toBeUndefined();
     pipeline = await office.start();

@@ -91,7 +91,7 @@ describe("what a command prints", () => {
 
 describe("the program itself", () => {
   it("--version prints the version", async () => {
-    expect(await runInTerminal(["--version"])).toEqual({ code: 0, stdout: "0.1.0\n", stderr: "" });
+    expect(await runInTerminal(["--version"])).toMatchObject({ code: 0, stdout: "0.1.0\n", stderr: "" });
   });
 
   it.each([

@@ -31,13 +31,13 @@ describe("unknown, for accounts that nobody is known to have", () => {
     expect(
       listed.lines
         .filter((line) => line.includes("last login 20"))
-        .map((line) => line.split(" ")[0])
+        .map((line) => /\((.+)\)/.exec(line)?.[1])
         .toSorted(),
     ).toEqual(left);
     const json = JSON.parse((await office.command("unknown", "list", "--json")).output);
     expect(json).toMatchObject({ listed: true, unread: 0, accounts: [{ displayName: "Grace Hopper" }, {}] });
     const plan = await office.command("plan");
-    for (const id of left) expect(plan.output).toContain(`  ? ${id}  Grace Hopper  last login 20`);
+    for (const id of left) expect(plan.output).toContain(`  ? Grace Hopper (${id})  last login 20`);
     expect(JSON.parse((await office.command("plan", "--json")).output)).toMatchObject([
       { unknown: { accounts: [{}, {}] } },
     ]);
@@ -48,7 +48,7 @@ describe("unknown, for accounts that nobody is known to have", () => {
     const asked = await office.command("unknown", "disable", grace);
     expect([asked.code, asked.output]).toEqual([1, expect.stringContaining("--yes")]);
     const dry = await office.command("unknown", "disable", grace, "--dry-run");
-    expect(dry.output).toContain("1 would be disabled. Nothing was changed.");
+    expect(dry.output).toContain("1 account would be disabled. Nothing was changed.");
     expect(enabled(grace)).toBe(true);
     expect(await office.command("unknown", "disable", grace, "--yes")).toMatchObject({
       code: 0,

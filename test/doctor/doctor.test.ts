@@ -315,6 +315,13 @@ const broken: Broken[] = [
     fix: /occ user:delete/,
   },
   {
+    id: "people.existing",
+    status: "warn",
+    what: "somebody without an account of ours has a local one with their e-mail address",
+    break: () => scene.nextcloud.addLocalUser({ id: "old-account", email: scene.ada.email.toUpperCase() }),
+    fix: /occ files:transfer-ownership/,
+  },
+  {
     id: "nextcloud.rate-limit",
     status: "warn",
     what: "core accounts are changed by the limited call",

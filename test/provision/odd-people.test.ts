@@ -111,7 +111,7 @@ describe("one user of Clavex's page has an odd field", () => {
     disguise(acme, { id: 20231234 }, [ada], ({ path }) => path.includes("/users?"));
     acme.clavex.suspend(acme.slug, grace.id);
     const { report } = await acme.full();
-    expect(report.notes).toContainEqual({ subject: "unknown", note: "Clavex lists 1 people without a readable id" });
+    expect(report.notes).toContainEqual({ subject: "unknown", note: "Clavex lists 1 person without a readable id" });
     await acme.work();
     expect([acme.account(ada)?.enabled, acme.account(grace)?.enabled]).toEqual([true, false]);
   });

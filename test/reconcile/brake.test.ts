@@ -317,7 +317,7 @@ describe("the percentage of the known people", () => {
   test("of zero, with a count of zero, lets nobody go", async () => {
     const { company, people } = await settled(3, { reconcile: { maxDeprovisions: { count: 0, percent: 0 } } });
     suspend(company, people.slice(0, 1));
-    await expectHeld(company, await company.light(), { reason: "brake", people: 1, sentence: /^1 people/ });
+    await expectHeld(company, await company.light(), { reason: "brake", people: 1, sentence: /^1 person/ });
   });
 
   test("lets the worker do what the run has sent: all of the limit, not some of it", async () => {

@@ -6,7 +6,7 @@ import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { apiKeyOf, documentOf, environmentOf, organizationOf } from "../core/organization.ts";
 import { createPeople, type People } from "./people.ts";
-import { command, type Ended, type Program, startPipelineProcess } from "./processes.ts";
+import { type Program, startPipelineProcess } from "./processes.ts";
 import { signed } from "./requests.ts";
 import { type Ran, runInTerminal } from "./terminal.ts";
 
@@ -24,9 +24,9 @@ export interface Office extends People {
   start(...options: string[]): Promise<OfficePipeline>;
   /** Ends what `start` began, in good order. */
   stop(): Promise<void>;
-  /** Runs a command of `clavex-nextcloud` on these folders. */
-  command(...args: string[]): Promise<Ended>;
-  /** The same command in this process, on a terminal of 80 columns: no program has to start for it. */
+  /** Runs a command of `clavex-nextcloud` on these folders, in this process: no program has to start for it. */
+  command(...args: string[]): Promise<Ran>;
+  /** The same on a terminal of 80 columns. */
   here(...args: string[]): Promise<Ran>;
   /** Kills what still runs, and removes the folders. */
   close(): Promise<void>;
@@ -105,7 +105,7 @@ export async function openOffice(
       };
     },
     stop: () => end("SIGTERM"),
-    command: (...args) => command([...args, ...places], environment),
+    command: (...args) => runInTerminal([...args, ...places], { environment }),
     here: (...args) => runInTerminal([...args, ...places], { columns: 80, environment }),
     async close() {
       await end("SIGKILL");

@@ -13,6 +13,7 @@ import { type Ran, runInTerminal } from "./terminal.ts";
 export const NOON = Date.UTC(2026, 10, 23, 12);
 const HOUR_MS = 60 * 60_000;
 const SLUG = "acme";
+const { identity } = organizationOf();
 const ORGANIZATION_ID = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
 
 /** One person of each kind; nobody's data ever changes, so that what is printed about them does not either. */
@@ -25,8 +26,9 @@ export const PEOPLE = {
 };
 /** Somebody whom Clavex does not have any more. */
 export const GONE = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
-const { identity } = organizationOf();
 const STRANGER = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+/** The account of somebody whom nobody knows any more. */
+export const STRANGER_ID = accountId(identity, STRANGER);
 
 function person(id: string, first_name: string, last_name: string) {
   return { id, first_name, last_name, email: `${first_name.toLowerCase()}@acme.example` };
@@ -34,7 +36,7 @@ function person(id: string, first_name: string, last_name: string) {
 
 /** An organization with its simulated servers and state, in which commands run in this process. */
 export interface Showroom {
-  run(args: string[], columns: number | undefined): Promise<Ran>;
+  run(args: string[], columns: number | undefined): Promise<Pick<Ran, "code" | "stdout" | "stderr">>;
   close(): Promise<void>;
 }
 
@@ -102,6 +104,7 @@ function furnish(
   clavex.suspend(SLUG, PEOPLE.suspended.id);
   for (const name of ["Engineering", "Sales"]) nextcloud.addGroup(groupId(identity, name), name);
   nextcloud.addMember(groupId(identity, "Engineering"), idOf(PEOPLE.settled));
+  nextcloud.addLocalUser({ id: "ada", displayName: "Ada", email: PEOPLE.joiner.email });
   nextcloud.addLocalUser({ id: idOf(PEOPLE.conflict), displayName: "Katherine Johnson" });
 }
 
