@@ -110,15 +110,19 @@ export async function collect(given: Given): Promise<Asked> {
     nextcloudUrl: nextcloudUrl?.replace(/\/+$/, "") ?? "",
     username: options.username ?? known?.nextcloud.username ?? USERNAME,
     webhookUrl: webhookOf(options, known, base, pipeline, slug ?? ""),
-    ...switches(options),
+    ...switches(options, known),
   };
   validate(answers);
   return { ...(await withAdministrator(given, answers)), appPassword };
 }
 
-/** The answers that are options alone. */
-export function switches({ providerId, auditSink = false, disableLocalLogin = false, erased }: SetupOptions) {
-  return { providerId, auditSink, disableLocalLogin, erased };
+/** The answers that nobody is asked for. */
+export function switches(
+  { providerId, auditSink = false, disableLocalLogin = false, erased }: SetupOptions,
+  known: Organization | undefined,
+): Pick<Answers, "providerId" | "providerName" | "auditSink" | "disableLocalLogin" | "erased"> {
+  const providerName = known?.identity.scheme === "sociallogin" ? known.identity.providerName : undefined;
+  return { providerId, providerName, auditSink, disableLocalLogin, erased };
 }
 
 /** Where Clavex posts to, as far as it is known without asking. */

@@ -31,7 +31,7 @@ import {
   webhookOf,
   withClavex,
 } from "./setup-answers.ts";
-import { complain } from "./terminal.ts";
+import { complain, complainWrapped } from "./terminal.ts";
 
 /** Nextcloud locks an address after eleven failed logins in half an hour, whoever they were for. */
 const MOST_FAILED_LOGINS = 3;
@@ -54,7 +54,7 @@ export async function converse(given: Given, kept: KeptAnswers): Promise<Asked> 
   return {
     answers: {
       ...{ slug, organizationId, clavexUrl, nextcloudUrl, username, webhookUrl },
-      ...switches(given.options),
+      ...switches(given.options, given.known),
       ...provider,
       erased: await talk.erased(),
     },
@@ -142,7 +142,7 @@ class Talk {
         return { token: fresh, organizationId: organizationId || (await this.#uuid(clavexUrl, slug, fresh)) };
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        say(`! ${sentence(error)}${error.code === "clavex-second-factor" ? ` ${error.fix}` : ""}`);
+        refuse(`${sentence(error)}${error.code === "clavex-second-factor" ? ` ${error.fix}` : ""}`);
         if (error.code === "clavex-second-factor") break;
       }
     }
@@ -177,7 +177,7 @@ class Talk {
         return { token, organizationId: organizationId || (await this.#uuid(clavexUrl, slug, token)) };
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        say(`! ${sentence(error)}`);
+        refuse(sentence(error));
       }
     }
   }
@@ -262,7 +262,7 @@ class Talk {
           `${verdict.problem} Setup stops here, because Nextcloud locks an address after eleven failed logins: look the password up, then run setup again.`,
         );
       }
-      say(`! ${verdict.problem}`);
+      refuse(verdict.problem);
       [username, waiting] = [undefined, undefined];
     }
   }
@@ -271,24 +271,50 @@ class Talk {
     return (await this.#given.storeFor(slug)).read("appPassword");
   }
 
-  /** The login provider, where Nextcloud does not show which it has and how they make ids. */
+  /** How people log in: with which app, and by which provider where Nextcloud does not show that. */
   async provider(
     baseUrl: string,
     username: string,
     password: string | undefined,
-  ): Promise<{ providerId?: number; accountIds?: AccountIds }> {
+  ): Promise<Pick<Asked["answers"], "accountIds" | "providerName"> & { providerId?: number }> {
     const { options, known } = this.#given;
     if (known || options.remove || password === undefined) return {};
     const pool = createPool(baseUrl, 1, NEXTCLOUD_TIMEOUTS);
     try {
       const ocs = createOcs({ baseUrl, username, password: async () => password, pool });
-      const isHidden = (await readAppVersion(ocs, "user_oidc")) !== undefined && !(await listProviders(ocs));
+      const app = await this.#loginApp(ocs);
+      if (app === "sociallogin") return { providerName: await this.#providerName() };
+      const isHidden = app === "user_oidc" && (await listProviders(ocs)) === undefined;
       const providerId = isHidden ? await this.#providerId(ocs, options.providerId) : options.providerId;
       if (!isHidden || providerId === undefined) return {};
       return { providerId, accountIds: await this.#accountIds() };
     } finally {
       await pool.close();
     }
+  }
+
+  /** The app that people log in with; undefined where that is left for later. */
+  async #loginApp(ocs: Ocs): Promise<"user_oidc" | "sociallogin" | undefined> {
+    while ((await readAppVersion(ocs, "user_oidc")) === undefined) {
+      const hasSocialLogin = (await readAppVersion(ocs, "sociallogin")) !== undefined;
+      say("The app user_oidc, with which people log in, is not enabled in Nextcloud: occ app:install user_oidc");
+      const next = await choose("How shall it go on?", [
+        { value: "again", name: "it is enabled now: look again" },
+        ...(hasSocialLogin ? [{ value: "sociallogin", name: "people log in with the app sociallogin" } as const] : []),
+        { value: "later", name: "without it: the plan says what is left" },
+      ]);
+      if (next === "sociallogin") return next;
+      if (next === "later") return undefined;
+    }
+    return "user_oidc";
+  }
+
+  #providerName(): Promise<string> {
+    return this.#settle("providerName", {
+      hint: "The internal name of the provider stands in Nextcloud's Settings, Social login. It begins every account id.",
+      message: "Internal name of the provider:",
+      check: (name) => (/^[A-Za-z0-9_.@-]+$/.test(name) ? undefined : "It has only letters, digits and _ . @ -."),
+    });
   }
 
   async #providerId(ocs: Ocs, given: number | undefined): Promise<number | undefined> {
@@ -341,7 +367,8 @@ class Talk {
     const check = async (answer: string) => (mayBeEmpty ? undefined : notEmpty(answer)) ?? (await asking.check(answer));
     const wrong = given === undefined ? undefined : await check(given);
     const isRight = given !== undefined && wrong === undefined;
-    if (!isRight) say(wrong === undefined ? hint : `! ${wrong}`);
+    if (!isRight) say(hint);
+    if (wrong !== undefined) refuse(wrong);
     const suggestion = given ?? this.#before[name];
     const answer = isRight ? given : await askFor({ message, suggestion, check });
     await this.#keep({ [name]: answer });
@@ -366,6 +393,12 @@ function problemOf(error: unknown): string {
 }
 
 /** What is said between questions stands where they do: on stderr. */
-function say(line: string): void {
-  complain(printable(line));
+function say(text: string): void {
+  complain("");
+  complainWrapped(printable(text));
+}
+
+/** Says what is wrong with the last answer. */
+function refuse(problem: string): void {
+  complainWrapped(printable(`! ${problem}`));
 }

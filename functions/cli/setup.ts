@@ -33,7 +33,7 @@ import {
   type SetupOptions,
 } from "./setup-answers.ts";
 import { converse } from "./setup-dialogue.ts";
-import { complain, print } from "./terminal.ts";
+import { complain, print, printWrapped } from "./terminal.ts";
 
 /** `setup`: connects an organization's Clavex and Nextcloud. Running it again changes nothing. */
 export function setupCommand(): Command {
@@ -141,10 +141,17 @@ async function remove(
   return true;
 }
 
+/** Where the lines of a step begin. Those for occ begin with spaces: they are to be copied, and are never broken. */
+const INDENT = " ".repeat(17);
+
 function show(state: string, title: string, lines: string[]): void {
   const [first, ...rest] = lines;
-  print(printable(`  ${state.padEnd(14)} ${title}${first === undefined ? "" : `: ${first}`}`));
-  for (const line of rest) print(`                 ${printable(line)}`);
+  printWrapped(printable(`  ${state.padEnd(14)} ${title}${first === undefined ? "" : `: ${first}`}`), INDENT);
+  for (const line of rest) {
+    const text = `${INDENT}${printable(line)}`;
+    if (line.startsWith(" ")) print(text);
+    else printWrapped(text, INDENT);
+  }
 }
 
 async function createContext(

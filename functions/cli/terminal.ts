@@ -59,9 +59,40 @@ export function print(line = ""): void {
   around.out.write(`${namingStage(line, stage)}\n`);
 }
 
+/** Prints a text on stdout in lines that fit the terminal. */
+export function printWrapped(text: string, indent = ""): void {
+  print(wrapped(text, around.out, indent));
+}
+
+/** Prints a text on stderr in lines that fit the terminal. */
+export function complainWrapped(text: string): void {
+  complain(wrapped(text, around.err));
+}
+
 /** Prints a line on stderr: errors, and what is said beside the output. */
 export function complain(line: string): void {
   around.err.write(`${namingStage(line, stage)}\n`);
+}
+
+/**
+ * A text in lines that fit a terminal, broken between words. Where the output is no terminal it is one line.
+ *
+ * @param indent what the lines after the first begin with
+ */
+export function wrapped(
+  text: string,
+  { columns = Number.POSITIVE_INFINITY }: Pick<Output, "columns">,
+  indent = "",
+): string {
+  const lines: string[] = [];
+  let line = "";
+  // Each word with the spaces before it.
+  for (const word of text.match(/ *[^ ]+/g) ?? []) {
+    const fits = line === "" || line.length + word.length < columns;
+    if (!fits) lines.push(line);
+    line = fits ? `${line}${word}` : `${indent}${word.trimStart()}`;
+  }
+  return [...lines, line].join("\n");
 }
 
 const HELP_COLUMNS = 80;

@@ -19,6 +19,8 @@ export interface Answers {
   providerId: number | undefined;
   /** How that provider makes account ids, where Nextcloud does not show it. */
   accountIds?: AccountIds | undefined;
+  /** The name of sociallogin's provider, where people log in with that app and not with user_oidc. */
+  providerName?: string | undefined;
   auditSink: boolean;
   disableLocalLogin: boolean;
   /** `deprovision.erased` of a new organization; undefined: its default. */

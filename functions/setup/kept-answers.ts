@@ -14,8 +14,8 @@ const keptSchema = z.object({
   nextcloudUrl: text,
   username: text,
   providerId: text,
-  accountIds: text,
   providerIdentifier: text,
+  providerName: text,
 });
 
 /** What was answered and holds no secret. */

@@ -233,6 +233,19 @@ function unreadable({ message }: Failure, discoveryEndpoint: string): string[] {
   ];
 }
 
+/** The provider of sociallogin, which nothing but a person can make or see. */
+export function socialLoginStep(name: string): Step {
+  return {
+    title: "Nextcloud: login provider of sociallogin",
+    inspect: async () =>
+      byHand(
+        `See that Settings, Social login has a custom OpenID Connect provider ${name}, and Clavex a client for it: docs/connect.md#without-user_oidc-sociallogin`,
+      ),
+    apply: async () => [],
+    undo: async () => undefined,
+  };
+}
+
 /** For user_oidc without routes: the provider is known by its id, or a person makes it with the line for occ. */
 async function inspectWithoutApi(context: SetupContext, found: OidcClient | undefined): Promise<Inspection> {
   const { ocs, store, answers, management, configured, passing } = context;

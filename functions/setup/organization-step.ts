@@ -19,8 +19,8 @@ export function organizationStep(context: SetupContext): Step {
       if (existing === undefined) return toDo(`write ${path}`);
       const { organization, problems } = parseOrganization({ source: path, text: existing }, store.scheme);
       if (problems) return byHand("The file is there, but not right:", ...problems);
-      const provider = await findProvider(context);
       const { identity } = organization;
+      const provider = identity.scheme === "sociallogin" ? undefined : await findProvider(context);
       const differences = [
         ...(organization.clavex.baseUrl === answers.clavexUrl ? [] : [`clavex.baseUrl is not ${answers.clavexUrl}`]),
         ...(organization.nextcloud.baseUrl === answers.nextcloudUrl
@@ -77,6 +77,8 @@ export function organizationStep(context: SetupContext): Step {
 
 /** The provider's settings as `identity`; where Nextcloud does not show them, those of the line for occ. */
 async function identityOf(context: SetupContext): Promise<Record<string, unknown> | undefined> {
+  const { providerName } = context.answers;
+  if (providerName !== undefined) return { scheme: "sociallogin", providerName };
   const provider = await findProvider(context);
   const id = provider?.id ?? context.answers.providerId;
   if (id === undefined) return undefined;

@@ -3,7 +3,14 @@ import { clientsFor, firstReadable } from "../doctor/client.ts";
 import { settled } from "../doctor/doctor.ts";
 import { apiKeyStep, auditSinkStep, clientStep, mappersStep, permissionsStep, webhookStep } from "./clavex-steps.ts";
 import type { SetupContext } from "./context.ts";
-import { credentialsStep, findProvider, localLoginStep, providerStep, skeletonStep } from "./nextcloud-steps.ts";
+import {
+  credentialsStep,
+  findProvider,
+  localLoginStep,
+  providerStep,
+  skeletonStep,
+  socialLoginStep,
+} from "./nextcloud-steps.ts";
 import { organizationStep } from "./organization-step.ts";
 import type { Inspection, Step } from "./step.ts";
 
@@ -29,10 +36,14 @@ export function setupSteps(context: SetupContext): Step[] {
     apiKeyStep(context),
     webhookStep(context),
     auditSinkStep(context),
-    clientStep(context, client),
-    mappersStep(context, client),
-    providerStep(context, client),
-    skeletonStep(context),
+    ...(context.answers.providerName === undefined
+      ? [
+          clientStep(context, client),
+          mappersStep(context, client),
+          providerStep(context, client),
+          skeletonStep(context),
+        ]
+      : [socialLoginStep(context.answers.providerName)]),
     organizationStep(context),
     localLoginStep(context),
   ];

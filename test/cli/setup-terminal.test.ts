@@ -244,6 +244,38 @@ describe("setup in a terminal", () => {
     expect(file.identity).toEqual({ scheme: "user_oidc", providerId: 1, uniqueUserIds: false });
   }, 60_000);
 
+  test("asks how people log in where user_oidc is not enabled", async () => {
+    await nextcloud.close();
+    nextcloud = await startSimulatedNextcloud({
+      version: 32,
+      credentials: [{ username: "admin", password: APP_PASSWORD }],
+    });
+    nextcloud.apps.delete("user_oidc");
+    nextcloud.apps.set("sociallogin", "6.0.0");
+    const terminal = setup(
+      [
+        ...["--organization", "acme", "--clavex-url", clavex.url, "--nextcloud-url", nextcloud.url],
+        ...["--webhook-url", "none", "--username", "admin"],
+      ],
+      { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD, NEXTCLOUD_APP_PASSWORD: APP_PASSWORD },
+    );
+    await terminal.shows(/user_oidc, with which people log in, is not enabled/);
+    await terminal.answer(/❯ it is enabled now/, "");
+    await terminal.shows(/is not enabled in Nextcloud/);
+    await terminal.shows(/❯ it is enabled now/);
+    terminal.press("\u001b[B");
+    await terminal.answer(/❯ people log in with the app sociallogin/, "");
+    await terminal.answer(/Internal name of the provider:/, "my clavex");
+    await terminal.shows(/only letters, digits/);
+    terminal.press("\u0015");
+    await terminal.answer(/Internal name of the provider:/, "clavex");
+    await terminal.answer(/Do this now\?/, "y");
+    await terminal.shows(/by hand +Nextcloud: login provider of sociallogin/);
+    expect(await terminal.ended).toBe(0);
+    const file = JSON.parse(await readFile(join(folder, "organizations/local/acme.json"), "utf8"));
+    expect(file.identity).toEqual({ scheme: "sociallogin", providerName: "clavex" });
+  }, 60_000);
+
   test("Ctrl-C while it works lets the step come to its end, and another run goes on from there", async () => {
     const terminal = setup(
       [

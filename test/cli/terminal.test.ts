@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { personLabel } from "../../functions/cli/people.ts";
-import { paint, surroundWith, table, withoutColour } from "../../functions/cli/terminal.ts";
+import { paint, surroundWith, table, withoutColour, wrapped } from "../../functions/cli/terminal.ts";
 import { counted } from "../../functions/core/text.ts";
 import { Paper, runInTerminal } from "../support/terminal.ts";
 
@@ -30,6 +30,17 @@ describe("what a command prints", () => {
     expect(shown.match(new RegExp(ID, "g"))).toHaveLength(2);
     const words = new Set(shown.split(/[\s│]+/));
     for (const word of ROWS[0]?.[2]?.split(" ") ?? []) expect(words).toContain(word);
+  });
+
+  it("texts fit it too, broken between words, and whole where it is none", () => {
+    const text = "  to do    Nextcloud: credentials: keep them in ACME_NEXTCLOUD_APP_PASSWORD";
+    expect(wrapped(text, { columns: 40 }, "    ")).toBe(
+      "  to do    Nextcloud: credentials: keep\n    them in ACME_NEXTCLOUD_APP_PASSWORD",
+    );
+    expect(wrapped(text, { columns: undefined })).toBe(text);
+    expect(wrapped("a-word-that-is-longer-than-the-line b", { columns: 10 })).toBe(
+      "a-word-that-is-longer-than-the-line\nb",
+    );
   });
 
   it("below 100 columns they are lists, without what is empty", () => {
