@@ -11,7 +11,7 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const WORKING_FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
 /** Most programs that tests start are the same ones: compiling them again each time takes longer than all that they do. */
-const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "compiled");
+export const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "compiled");
 
 /** A program of this repository, run as a process of its own. */
 export interface Program {

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { stripVTControlCharacters } from "node:util";
+import { COMPILE_CACHE } from "./processes.ts";
 
 /** A program that runs in a terminal. */
 export interface Terminal {
@@ -21,7 +22,9 @@ export interface Terminal {
 export const ENTER = "\r";
 export const CTRL_C = "\u0003";
 export const CTRL_D = "\u0004";
-export const BACKSPACE = "\u007f";
+export const DOWN = "\u001b[B";
+/** Deletes what stands on the line. */
+export const CTRL_U = "\u0015";
 
 /** What the shell prints at the end: whether the terminal is as programs expect it. */
 const MODES = "stty -a | tr ' ;' '\\n\\n' | grep -x -- '-\\?icanon\\|-\\?echo' | tr '\\n' ' '";
@@ -41,7 +44,13 @@ export function openTerminal(
   const line = `stty cols ${columns} rows 40; ${quoted}; code=$?; printf 'modes: '; ${MODES}; exit $code`;
   const child = spawn("script", ["--quiet", "--return", "--flush", "--command", line, "/dev/null"], {
     cwd: folder,
-    env: { PATH: process.env.PATH ?? "", TERM: "xterm-256color", SHELL: "/bin/sh", ...environment },
+    env: {
+      PATH: process.env.PATH ?? "",
+      TERM: "xterm-256color",
+      SHELL: "/bin/sh",
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+      ...environment,
+    },
     stdio: ["pipe", "pipe", "inherit"],
   });
   let output = "";
