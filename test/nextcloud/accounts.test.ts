@@ -229,6 +229,52 @@ describe("looking for accounts", () => {
     expect(calls).toEqual(["", "", "/details", "/details"]);
   });
 
+  /** 32 and 34 also find accounts by e-mail address, so that another one may answer than the one that was asked for. */
+  it.each([
+    ["somebody else's", "mallory"],
+    ["none that can be read", 7.5],
+    ["an e-mail address", "ada@acme.example"],
+    ["a longer id", "ada2"],
+  ])("takes no account for somebody's whose own id is %s, on a page of details or alone", async (_, id) => {
+    const details = { id, enabled: true, backend: "Database" };
+    const calls: string[] = [];
+    const scripted: Ocs = {
+      async call(_method, path, { offset = "0" } = {}) {
+        calls.push(path.replace("cloud/users", ""));
+        if (path === "cloud/users") return { users: offset === "0" ? ["ada"] : [] };
+        if (path === "cloud/users/details") return { users: offset === "0" ? { ada: details } : [] };
+        return details;
+      },
+    };
+    const sought = seek("ada");
+    expect(await find(scripted, sought)).toEqual([]);
+    expect([...sought.keys()]).toEqual(["ada"]);
+    expect(calls).toEqual(["", "", "/details", "/details", "/ada"]);
+  });
+
+  it("gives somebody's account by its own id, whatever name the page shows it under", async () => {
+    const shown = {
+      x: { id: "ADA", enabled: true, backend: "user_oidc" },
+      ada: { id: "bob", enabled: true, backend: "user_oidc" },
+    };
+    const scripted: Ocs = {
+      async call(_method, path, { offset = "0" } = {}) {
+        if (path === "cloud/users") return { users: offset === "0" ? ["ada", "bob"] : [] };
+        if (path === "cloud/users/details") return { users: offset === "0" ? shown : [] };
+        const id = path.replace("cloud/users/", "");
+        return { id, enabled: false, backend: "user_oidc" };
+      },
+    };
+    const found: [string, string][] = [];
+    for await (const page of findAccounts(scripted, seek("ada", "bob"))) {
+      found.push(...page.map(({ owner, account }): [string, string] => [owner.accountId, account.id]));
+    }
+    expect(found.sort()).toEqual([
+      ["ada", "ada"],
+      ["bob", "bob"],
+    ]);
+  });
+
   it("finds one that moved to the page before, where the pages never showed it, by asking for it", async () => {
     const { scripted, calls } = listing(["a", "moved"], [["a"]]);
     expect(await find(scripted, seek("a", "moved"))).toEqual(["a", "moved"]);
