@@ -11,6 +11,7 @@ import type { ClavexUser } from "../simulated/clavex.ts";
 import type { DemoSystems } from "../simulated/demo.ts";
 import type { AccountView } from "../simulated/nextcloud.ts";
 import type { Log } from "../telemetry/log.ts";
+import { demoChangeCommands } from "./demo-change.ts";
 import { demo } from "./demo-organization.ts";
 
 const GB = 1024 ** 3;
@@ -43,9 +44,11 @@ interface Expectation {
 
 /** `demo`: a joiner, a mover and a leaver, played through the whole pipeline between simulated systems. */
 export function demoCommand(): Command {
-  return new Command("demo")
+  const command = new Command("demo")
     .description("Plays a joiner, a mover and a leaver through the pipeline, between simulated systems.")
     .action(run);
+  for (const change of demoChangeCommands()) command.addCommand(change);
+  return command;
 }
 
 async function run(): Promise<void> {

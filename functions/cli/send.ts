@@ -49,7 +49,8 @@ async function send(event: string, options: SendOptions): Promise<void> {
   }
 }
 
-async function post(url: string, body: Buffer, secret: string): Promise<void> {
+/** Posts a signed delivery and prints the answer; any but 2xx makes the exit code 1. */
+export async function post(url: string, body: Buffer, secret: string): Promise<void> {
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
   const answer = await request(url, { method: "POST", headers, body }).catch((error) => {
     throw new CommandError(`${url} cannot be reached (${networkErrorName(error)})`);

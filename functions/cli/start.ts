@@ -269,7 +269,8 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
     const parts = {
       organizations: fixedOrganizations([organization]),
       secrets,
-      intervals: NEVER,
+      // What no webhook tells is found; the rest is left to whoever tries it out.
+      intervals: { ...NEVER, watchSeconds: options.watchSeconds },
       stateFolder,
       forgetState: true,
       demo: { clavexUrl: clavex.url, nextcloudUrl: nextcloud.url },
@@ -289,6 +290,7 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
   tell(`  simulated Nextcloud  ${nextcloud.url}`);
   tell("  what would change    npx clavex-nextcloud plan");
   tell(`  try it               npx clavex-nextcloud send user.created --organization ${slug}`);
+  tell("  or                   npx clavex-nextcloud demo join, move, leave, break");
   tell("  everybody at once    npx clavex-nextcloud reconcile (the demo does not run it by itself)");
   tell(`webhook of ${slug}: ${webhookUrl(started.url, slug)}`);
   const looking = setInterval(() => {

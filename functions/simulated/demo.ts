@@ -2,6 +2,7 @@ import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import { type Organization, organizationSchema } from "../core/organization.ts";
 import { type ClavexUser, DEFAULT_ADMIN_TOKEN, type SimulatedClavex, startSimulatedClavex } from "./clavex.ts";
 import { DEFAULT_APP_PASSWORD, type SimulatedNextcloud, startSimulatedNextcloud } from "./nextcloud.ts";
+import { jsonAnswer, type RecordedRequest } from "./server.ts";
 
 /** The demo organization between a simulated Clavex and a simulated Nextcloud. */
 export interface DemoSystems {
@@ -25,6 +26,8 @@ export const DEMO_PEOPLE = {
   grace: demoPerson("a2b4c6d8-1e3f-4a5b-8c7d-9e0f1a2b3c4d", "Grace", "Hopper", "Engineering"),
   linus: demoPerson("c0ffee00-5e1f-4d2c-9b3a-7f6e5d4c3b2a", "Linus", "Pauling", "Sales"),
 };
+/** Where the demo's Nextcloud is told to answer badly for a while: POST `{"seconds": 60, "refuse": false}`. */
+export const DEMO_BREAK_PATH = "/demo/break";
 const API_KEY = "clv_demo_key_that_protects_nothing";
 
 /** The demo organization's configuration, as a file for it would hold it. */
@@ -54,6 +57,7 @@ export async function startDemoSystems(): Promise<DemoSystems> {
     webhookSecret: DEMO_WEBHOOK_SECRET,
   });
   const nextcloud = await startSimulatedNextcloud({ skeleton: {} });
+  letItBreak(nextcloud);
   const people = Object.entries(DEMO_PEOPLE).map(([name, { group, ...person }]) => {
     const user = clavex.addUser(DEMO_SLUG, person);
     const existing = clavex.groupByName(DEMO_SLUG, group) ?? clavex.addGroup(DEMO_SLUG, group);
@@ -70,6 +74,33 @@ export async function startDemoSystems(): Promise<DemoSystems> {
       await Promise.all([clavex.close(), nextcloud.close()]);
     },
   };
+}
+
+/** Lets the simulated Nextcloud be away, or refuse what is written, for as long as somebody asks for. */
+function letItBreak({ faults }: SimulatedNextcloud): void {
+  let [until, refuse] = [0, false];
+  const asks = ({ path }: RecordedRequest) => path === DEMO_BREAK_PATH;
+  const isBroken = (request: RecordedRequest) => Date.now() < until && !asks(request);
+  const refusal = {
+    ocs: { meta: { status: "failure", statuscode: 101, message: "refused, as the demo was told to" }, data: [] },
+  };
+  faults.add({
+    kind: "changed",
+    match: asks,
+    change: (_answer, { body }) => {
+      const asked = JSON.parse(body) as { seconds: number; refuse: boolean };
+      [until, refuse] = [Date.now() + asked.seconds * 1_000, asked.refuse];
+      return jsonAnswer(200, asked);
+    },
+  });
+  faults.add({ kind: "status", status: 503, match: (request) => isBroken(request) && !refuse });
+  faults.add({
+    kind: "status",
+    status: 400,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(refusal),
+    match: (request) => isBroken(request) && refuse && request.method !== "GET",
+  });
 }
 
 function demoPerson(id: string, first_name: string, last_name: string, group: string) {
