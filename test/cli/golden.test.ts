@@ -14,6 +14,10 @@ const WIDTHS = [80, 200];
 
 /** Command lines that only read, by the name of their file. */
 const COMMANDS: Record<string, string[]> = {
+  status: ["status"],
+  activity: ["activity"],
+  "apply-dry-run": ["apply", "--dry-run"],
+  "demo-join-without-a-demo": ["demo", "join"],
   plan: ["plan"],
   "plan-json": ["plan", "--json"],
   "plan-nobody": ["plan", "--organization", "nobody"],
