@@ -56,7 +56,7 @@ const tools = await toolsFor(process.env.CLAVEX_NEXTCLOUD_DEPLOY_TEST);
 if ("missing" in tools)
   console.log(`The stack is not deployed into an emulator of AWS here: that takes ${tools.missing}.`);
 
-describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS", { timeout: 240_000 }, () => {
+describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS", { timeout: 600_000 }, () => {
   const bin = "bin" in tools ? tools.bin : "";
   const folder = mkdtempSync(join(tmpdir(), "clavex-nextcloud-emulator-"));
   let clavex: SimulatedClavex;
