@@ -39,7 +39,7 @@ export function organizationsFromParameters(
   const path = organizationsPath(stage);
   const read = staleOnError(() => readParameters(ssm, path), now);
   const within = (milliseconds: number) => read(now() - milliseconds);
-  const looked = new Map<string, number>();
+  const looks = new Map<string, { at: number; ended: Promise<unknown> }>();
 
   const find = async (slug: string, planned?: Planned) => {
     if (!isSlug(slug)) return undefined;
@@ -47,9 +47,12 @@ export function organizationsFromParameters(
     if (planned === undefined || kept === undefined || planned.configuration === sha256(kept.text)) return kept;
     // One look for each other document: senders that are themselves behind would lead to a reading for each of their jobs.
     const key = `${slug} ${planned.configuration}`;
-    if (now() - (looked.get(key) ?? Number.NEGATIVE_INFINITY) < OTHER_RECHECK_MS) return kept;
-    looked.set(key, now());
-    return (await read(Math.min(planned.at, now()))).get(slug);
+    const before = looks.get(key);
+    if (before === undefined || now() - before.at >= OTHER_RECHECK_MS)
+      looks.set(key, { at: now(), ended: read(Math.min(planned.at, now())) });
+    // Also for the other jobs of the same batch: else they would be worked on with the document of before.
+    await looks.get(key)?.ended;
+    return (await within(FRESH_MS)).get(slug);
   };
 
   return {

@@ -93,11 +93,22 @@ describe("a job that was planned with another document", () => {
     expect(store.calls).toHaveLength(1);
   });
 
-  it("and a hundred of them lead to one reading", async () => {
+  it("and a hundred of them lead to one reading, for which all of them wait", async () => {
     put("acme", changed);
-    await Promise.all(Array.from({ length: 100 }, () => organizations.get("acme", planned(changed))));
+    const got = await Promise.all(Array.from({ length: 100 }, () => organizations.get("acme", planned(changed))));
+    expect(new Set(got.map((organization) => organization?.quota.attribute))).toEqual(new Set(["changed"]));
     for (let job = 0; job < 100; job += 1) await organizations.get("acme", planned(changed));
     expect(store.calls).toHaveLength(1);
+  });
+
+  it("is worked on with the newest document, when another was deployed since", async () => {
+    put("acme", changed);
+    await organizations.get("acme", planned(changed));
+    const newest = documentOf("acme", { quota: { attribute: "newest" } });
+    put("acme", newest);
+    clock += 1_000;
+    await organizations.get("acme", planned(newest));
+    expect(await organizations.get("acme", planned(changed))).toMatchObject({ quota: { attribute: "newest" } });
   });
 
   it("leads to no reading when the document is the one that is kept, or the job is older than the reading", async () => {
