@@ -81,8 +81,12 @@ export async function credentialsProblem(
     return { problem, counted: false, final: false };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const counted = error.code === "nextcloud-unauthorized";
-    const problem = counted ? "Nextcloud refuses the user name or password." : sentence(error);
+    // While user_oidc is disabled, its service accounts are unknown: that is a failed login too.
+    const refused = error.code === "nextcloud-unauthorized";
+    const counted = refused || error.code === "nextcloud-user-oidc-disabled";
+    const problem = refused
+      ? "Nextcloud refuses the user name or password."
+      : `${sentence(error)}${counted ? " occ app:enable user_oidc, or name another account." : ""}`;
     return { problem, counted, final: error.code === "nextcloud-blocked" };
   } finally {
     await pool.close();

@@ -232,7 +232,7 @@ describe("clavex-nextcloud setup", () => {
     );
     expect(done).toMatchObject({ code: 0, output: expect.stringMatching(/done +Clavex: API key/) });
     expect(JSON.parse(await readFile(organizationFile(), "utf8"))).toMatchObject({ organizationId: ID });
-    const doctor = await cli("doctor");
+    const doctor = await cli("doctor", "--all");
     expect(doctor.output).toMatch(/ok +Clavex has the OIDC client for Nextcloud/);
     expect(done.output + doctor.output).not.toContain(password);
     expect(await readFile(join(folder, ".env"), "utf8")).not.toContain(password);

@@ -79,10 +79,20 @@ describe("an answer of setup is tried at once", () => {
       counted: true,
       final: false,
     });
-    expect(nextcloud.requests).toHaveLength(1);
+    expect(nextcloud.requests.filter(({ headers }) => headers.authorization !== undefined)).toHaveLength(1);
     expect(await credentialsProblem(nextcloud.url, "somebody", PASSWORD)).toMatchObject({
       problem: expect.stringMatching(/^somebody is no administrator of Nextcloud: occ group:adduser admin somebody/),
       counted: false,
+    });
+  });
+
+  it("a service account of user_oidc while that app is disabled: the sentence says so, and the login counts", async () => {
+    nextcloud.apps.delete("user_oidc");
+    expect(await credentialsProblem(nextcloud.url, "provisioner", PASSWORD)).toMatchObject({
+      problem: expect.stringMatching(
+        /^The app user_oidc is disabled.* occ app:enable user_oidc, or name another account\.$/,
+      ),
+      counted: true,
     });
   });
 
