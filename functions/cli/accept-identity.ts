@@ -4,12 +4,13 @@ import { type ConnectOptions, withConnection } from "./options.ts";
 import { oneOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
   yes?: boolean;
   dryRun?: boolean;
+  json?: boolean;
 }
 
 /** `accept-identity`: lets an organization continue after its `identity` was changed. */
@@ -19,23 +20,30 @@ export function acceptIdentityCommand(): Command {
     .option("--organization <slug>", "the organization; needed where there are several")
     .option("--dry-run", "only say whether it has changed")
     .option("--yes", "do not ask")
+    .option("--json", "print JSON")
     .action(acceptIdentity);
 }
 
-async function acceptIdentity(options: Options): Promise<void> {
+async function acceptIdentity({ organization: slug, json, dryRun = false, yes, ...options }: Options): Promise<void> {
   const connection = await connect(options);
+  const tell = json ? () => undefined : print;
   try {
-    const organization = await oneOrganization(connection.organizations, options.organization);
+    const organization = await oneOrganization(connection.organizations, slug);
     const fingerprint = identityFingerprint(organization.identity);
     const made = await connection.ledger.identities.get(organization.slug);
-    if (made === undefined || made.fingerprint === fingerprint) {
-      return print(`The identity of ${organization.slug} is the one its accounts were made with, or will be.`);
+    const changed = made !== undefined && made.fingerprint !== fingerprint;
+    const accepts = changed && !dryRun;
+    tell(
+      changed
+        ? `The identity of ${organization.slug} is not the one its accounts were made with.`
+        : `The identity of ${organization.slug} is the one its accounts were made with, or will be.`,
+    );
+    if (accepts) {
+      await confirm("Everybody gets a second, empty account under the new id; the old ones stay. Accept?", yes);
+      await connection.ledger.identities.accept(organization.slug, fingerprint);
+      tell("Accepted. Jobs that wait for it go on with their next attempt.");
     }
-    print(`The identity of ${organization.slug} is not the one its accounts were made with.`);
-    if (options.dryRun) return;
-    await confirm("Everybody gets a second, empty account under the new id; the old ones stay. Accept?", options.yes);
-    await connection.ledger.identities.accept(organization.slug, fingerprint);
-    print("Accepted. Jobs that wait for it go on with their next attempt.");
+    if (json) printJson({ organization: organization.slug, dryRun, changed, accepted: accepts });
   } finally {
     await connection.close();
   }

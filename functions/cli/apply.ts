@@ -55,7 +55,7 @@ async function apply(options: Options): Promise<void> {
       const { slug, clavex } = organization;
       if (clavex.apiKey === undefined) return complain(`${slug}: left out: ${WHY_NOTHING.unreadable(slug)}`);
       const readAt = now();
-      const looking = { ledger, clients: clients.of(organization), onProgress: reading(slug) };
+      const looking = { ledger, clients: clients.of(organization), onProgress: reading(slug), sameAddresses: true };
       const report = await driftReport(organization, "full", looking);
       plans.push({ slug, report, readAt });
       clearReading();

@@ -1,15 +1,17 @@
 import { statSync } from "node:fs";
 import { Command } from "commander";
+import { counted } from "../core/text.ts";
 import { copyDatabase, restoreDatabase } from "../database.ts";
 import { lockFolder } from "../local/lock.ts";
 import { hasState } from "../local/state.ts";
 import { stateOption } from "./options.ts";
 import { confirm } from "./prompt.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface Options {
   state: string;
   yes?: boolean;
+  json?: boolean;
 }
 
 /** `backup`: a copy of queue and ledger, also while the pipeline runs. */
@@ -22,9 +24,12 @@ export function backupCommand(): Command {
       "after",
       "\nOrganization files and .env are not in it: copy them by themselves. On AWS the table has point-in-time recovery.",
     )
-    .action(async (file: string, { state }: Options) => {
+    .option("--json", "print JSON")
+    .action(async (file: string, { state, json }: Options) => {
       await copyDatabase(state, file);
-      print(`${file}: ${statSync(file).size} bytes`);
+      const { size: bytes } = statSync(file);
+      if (json) printJson({ file, bytes });
+      else print(`${file}: ${counted(bytes, "byte")}`);
     });
 }
 
@@ -35,7 +40,8 @@ export function restoreCommand(): Command {
     .argument("<file>", "the copy")
     .addOption(stateOption())
     .option("--yes", "do not ask")
-    .action(async (file: string, { state, yes }: Options) => {
+    .option("--json", "print JSON")
+    .action(async (file: string, { state, yes, json }: Options) => {
       const unlock = lockFolder(state);
       try {
         if (hasState(state)) await confirm(`Replace the state in ${state}?`, yes);
@@ -43,6 +49,7 @@ export function restoreCommand(): Command {
       } finally {
         unlock();
       }
-      print(`${state}: restored. What has changed since then is found by the first full reconciliation.`);
+      if (json) printJson({ state, restored: true });
+      else print(`${state}: restored. What has changed since then is found by the first full reconciliation.`);
     });
 }

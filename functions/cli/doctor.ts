@@ -6,6 +6,7 @@ import { counted, printable } from "../core/text.ts";
 import { complains, hasFailures, type Result } from "../doctor/check.ts";
 import { examine } from "../doctor/doctor.ts";
 import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
@@ -49,7 +50,7 @@ async function doctor(options: Options): Promise<void> {
     const { examined, failures } = await examineOrganizations(options, sources, pipeline);
     if (options.json) printJson([...examined, ...failures]);
     else for (const { organization, results } of examined) showResults(organization, results, options.all ?? false);
-    if (examined.some(({ results }) => hasFailures(results))) process.exitCode = 1;
+    if (examined.some(({ results }) => hasFailures(results))) process.exitCode = EXIT.failed;
   } finally {
     await pipeline.close();
     await sources.close();

@@ -8,7 +8,7 @@ import { printable } from "../core/text.ts";
 import { describeOperations, desiredForMachines } from "../operator/describe.ts";
 import { type Explanation, explainPerson, groupRules } from "../operator/explain.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { oneOrganization } from "./organizations.ts";
+import { atServers, oneOrganization } from "./organizations.ts";
 import { findPerson, namedPerson, personLabel, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
 import { now, print, printJson, time } from "./terminal.ts";
@@ -38,8 +38,10 @@ async function explain(options: Options): Promise<void> {
     const organization = await oneOrganization(organizations, options.organization);
     const own = clients.of(organization);
     const { directory, everyGroup } = requireDirectory(own, organization.slug);
-    const found = await findPerson(directory, options.user);
-    const explanation = await explainPerson({ ledger, clients: own, everyGroup, now }, { organization, ...found });
+    const explanation = await atServers(organization, async () => {
+      const found = await findPerson(directory, options.user);
+      return explainPerson({ ledger, clients: own, everyGroup, now }, { organization, ...found });
+    });
     if (options.json) printJson(forMachines(explanation));
     else show(explanation);
   } finally {

@@ -44,6 +44,12 @@ export function parseCount(text: string): number {
   throw new InvalidArgumentError("must be a number from 1 upwards");
 }
 
+/** An option that is the address of a page. */
+export function parseUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError("must be a URL that begins with https:// or http://");
+}
+
 /** Reads secrets that were put into `.env` in this folder, as `npm start` does; existing values are kept. */
 export function loadEnvironmentFile(): void {
   if (existsSync(".env")) process.loadEnvFile(".env");

@@ -58,6 +58,28 @@ export async function oneOrganization(organizations: Organizations, asked: strin
   return requireOrganization(organizations, only);
 }
 
+/** What went wrong at a server, with its address. */
+export class ServerTrouble extends CommandError {
+  override name = "ServerTrouble";
+}
+
+/**
+ * Does something with the servers of an organization. What goes wrong at one of them names its address: an organization has two,
+ * and a command may work on several organizations.
+ *
+ * @throws {ServerTrouble} in place of a server's failure, and whatever else the work throws
+ */
+export async function atServers<T>(organization: Organization, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Failure) || error.origin === "pipeline") throw error;
+    const { baseUrl } = organization[error.origin];
+    const told = error.message.includes(baseUrl) ? error.message : `${baseUrl}: ${error.message}`;
+    throw new ServerTrouble(told, error.fix);
+  }
+}
+
 /** What could not be done for an organization. */
 export interface OrganizationFailure {
   organization: string;
@@ -77,9 +99,10 @@ export async function eachOrganization(
   const failures: OrganizationFailure[] = [];
   for (const slug of slugs) {
     try {
-      await work(await requireOrganization(organizations, slug));
+      const organization = await requireOrganization(organizations, slug);
+      await atServers(organization, () => work(organization));
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
+      if (!(error instanceof Failure || error instanceof ServerTrouble)) throw error;
       clearReading();
       complain(`${slug}:`);
       report(error);

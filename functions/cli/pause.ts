@@ -5,12 +5,13 @@ import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
-import { now, print } from "./terminal.ts";
+import { now, print, printJson } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
   organization?: string;
   yes?: boolean;
   dryRun?: boolean;
+  json?: boolean;
 }
 
 /** `pause`: nothing is provisioned or deprovisioned until `resume`. */
@@ -29,6 +30,7 @@ function pausing(name: "pause" | "resume", description: string, paused: boolean)
     .option("--organization <slug>", "only this organization")
     .option("--dry-run", "only say what would be done")
     .option("--yes", "do not ask")
+    .option("--json", "print JSON")
     .action((options: Options) => say(options, paused));
 }
 
@@ -36,19 +38,23 @@ async function say(options: Options, paused: boolean): Promise<void> {
   const connection = await connect(options);
   const { organizations, ledger, startsPaused } = connection;
   const isPaused = createAskPaused(ledger, startsPaused);
+  const { json, dryRun = false } = options;
+  const tell = json ? () => undefined : print;
   try {
     const concerned: Organization[] = [];
     const slugs = await chosenSlugs(organizations, options.organization);
-    await eachOrganization(slugs, organizations, async (organization) => {
+    const failures = await eachOrganization(slugs, organizations, async (organization) => {
       if ((await isPaused(organization)) !== paused) concerned.push(organization);
-      else print(`${organization.slug}: ${paused ? "is paused already" : "is not paused"}`);
+      else tell(`${organization.slug}: ${paused ? "is paused already" : "is not paused"}`);
     });
-    for (const organization of concerned) print(`${organization.slug}: ${effectOf(organization, paused)}`);
-    if (concerned.length === 0 || options.dryRun) return;
-    await confirm(paused ? "Pause now?" : "Resume now?", options.yes);
-    for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: now() });
-    print(paused ? "Paused." : "Resumed.");
-    if (!paused) connection.sayIfItWaits();
+    for (const organization of concerned) tell(`${organization.slug}: ${effectOf(organization, paused)}`);
+    if (concerned.length > 0 && !dryRun) {
+      await confirm(paused ? "Pause now?" : "Resume now?", options.yes);
+      for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: now() });
+      tell(paused ? "Paused." : "Resumed.");
+      if (!paused) connection.sayIfItWaits();
+    }
+    if (json) printJson({ dryRun, paused, changed: concerned.map(({ slug }) => slug), failures });
   } finally {
     await connection.close();
   }

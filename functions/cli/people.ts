@@ -4,7 +4,7 @@ import { Failure } from "../core/failure.ts";
 import type { Directory, Person } from "../core/person.ts";
 import { printable } from "../core/text.ts";
 import { sideBySide } from "../side-by-side.ts";
-import { requireOrganization } from "./organizations.ts";
+import { atServers, requireOrganization } from "./organizations.ts";
 import { CommandError } from "./report.ts";
 import type { Sources } from "./sources.ts";
 
@@ -129,8 +129,7 @@ export async function namesOf(
 /**
  * Finds out who has an e-mail address, in the directories of these organizations; those without an API key have none.
  *
- * @throws {CommandError} when nobody, or more than one, has it
- * @throws {Failure} when a directory cannot be read
+ * @throws {CommandError} when nobody, or more than one, has it, or a directory cannot be read
  */
 export async function findSubject(
   { organizations, secrets }: Readable,
@@ -141,9 +140,10 @@ export async function findSubject(
   const found: { organization: string; subject: string }[] = [];
   try {
     for (const slug of slugs) {
-      const { directory } = clients.of(await requireOrganization(organizations, slug));
-      if (directory.mode !== "api") continue;
-      const people = await directory.directory.findByEmail(email.trim());
+      const organization = await requireOrganization(organizations, slug);
+      const access = clients.of(organization).directory;
+      if (access.mode !== "api") continue;
+      const people = await atServers(organization, () => access.directory.findByEmail(email.trim()));
       found.push(...people.map(({ subject }) => ({ organization: slug, subject })));
     }
   } finally {

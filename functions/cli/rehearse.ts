@@ -4,9 +4,10 @@ import { printable } from "../core/text.ts";
 import { createContext } from "../doctor/context.ts";
 import { type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
 import { doctorOptions } from "./doctor-options.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { oneOrganization } from "./organizations.ts";
-import { findPerson, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
+import { atServers, oneOrganization } from "./organizations.ts";
+import { findPerson, namedPerson, personLabel, requireDirectory, USER_HELP, USER_OPTION } from "./people.ts";
 import { openPipeline } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { openSources } from "./sources.ts";
@@ -44,13 +45,16 @@ async function run(options: Options): Promise<void> {
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const { directory } = requireDirectory(clients.of(organization), organization.slug);
-    const { subject, person } = await findPerson(directory, options.user);
-    if (!person) throw new CommandError(`--user: Clavex has nobody with the id ${subject}`);
-    const { value: map } = await directory.groups(Number.NEGATIVE_INFINITY);
-    const rehearsal = await rehearse(context, { person, map, userinfo: options.userinfo ?? false });
+    const { rehearsal, person } = await atServers(organization, async () => {
+      const { subject, person } = await findPerson(directory, options.user);
+      if (!person) throw new CommandError(`--user: Clavex has nobody with the id ${subject}`);
+      const { value: map } = await directory.groups(Number.NEGATIVE_INFINITY);
+      return { person, rehearsal: await rehearse(context, { person, map, userinfo: options.userinfo ?? false }) };
+    });
     if (options.json) printJson(rehearsal);
-    else show(rehearsal);
-    if (rehearsal.refused !== undefined || rehearsal.comparisons.some(({ differs }) => differs)) process.exitCode = 1;
+    else show(rehearsal, personLabel(namedPerson(person)));
+    if (rehearsal.refused !== undefined || rehearsal.comparisons.some(({ differs }) => differs))
+      process.exitCode = EXIT.failed;
   } finally {
     await clients.close();
     await context.close();
@@ -58,8 +62,8 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-function show({ subject, state, comparisons, refused, notes }: Rehearsal): void {
-  if (state !== "active") print(`${subject} is ${state}: the pipeline makes no account, and Clavex lets nobody in.`);
+function show({ state, comparisons, refused, notes }: Rehearsal, person: string): void {
+  if (state !== "active") print(`${person} is ${state}: the pipeline makes no account, and Clavex lets nobody in.`);
   if (refused !== undefined) print(printable(`The login would be refused: ${refused}`));
   if (comparisons.length > 0) {
     const rows = comparisons.map(({ property, login, pipeline, differs }) => [

@@ -5,9 +5,15 @@ import { isSystemError, systemSentence, systemWords } from "../system-errors.ts"
 import { EXIT } from "./exit-codes.ts";
 import { complain } from "./terminal.ts";
 
-/** A command cannot continue: the message says what is wrong and what to do about it. */
+/** A command cannot continue: the message says what is wrong, and it or `fix` what to do about it. */
 export class CommandError extends Error {
   override name = "CommandError";
+  readonly fix: string | undefined;
+
+  constructor(message: string, fix?: string) {
+    super(message);
+    this.fix = fix;
+  }
 }
 
 /** Somebody ended the command from the keyboard: nothing is said, and the exit code is that of Ctrl-C. */
@@ -57,14 +63,18 @@ export function whenOutputCloses(finish: () => void): void {
 }
 
 function describe(error: unknown): string[] {
-  if (error instanceof CommandError) return [printable(error.message)];
+  if (error instanceof CommandError) return withFix([printable(error.message)], error);
   if (error instanceof ConfigurationError) {
     const problems = error.problems.map((problem) => printable(problem));
     const told =
       problems.length === 1 ? problems : ["The configuration cannot be used:", ...problems.map((each) => `  ${each}`)];
-    return [...told, ...(error.fix === undefined ? [] : [error.fix])];
+    return withFix(told, error);
   }
-  if (error instanceof Failure) return [printable(error.message), ...(error.fix === undefined ? [] : [error.fix])];
+  if (error instanceof Failure) return withFix([printable(error.message)], error);
   if (isSystemError(error)) return [printable(systemSentence(error))];
   return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+}
+
+function withFix(lines: string[], { fix }: { fix: string | undefined }): string[] {
+  return fix === undefined ? lines : [...lines, fix];
 }

@@ -6,19 +6,22 @@ import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { printable } from "../core/text.ts";
 import { networkErrorName } from "../http.ts";
 import { demo } from "./demo-organization.ts";
-import { type ConnectOptions, withConnection } from "./options.ts";
+import { EXIT } from "./exit-codes.ts";
+import { type ConnectOptions, parseUrl, withConnection } from "./options.ts";
 import { oneOrganization } from "./organizations.ts";
 import { findSubject, requireSubject, USER_OPTION } from "./people.ts";
 import { webhookBaseUrl } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
 import { openSources, type Sources } from "./sources.ts";
-import { print } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface SendOptions extends ConnectOptions {
   organization?: string;
   user?: string;
   file?: string;
   url?: string;
+  dryRun?: boolean;
+  json?: boolean;
 }
 
 /** `send`: signs a delivery as Clavex would and posts it, to try a pipeline out. */
@@ -29,7 +32,9 @@ export function sendCommand(): Command {
     .option("--organization <slug>", "the organization it is for; needed where there are several")
     .option(USER_OPTION, "whom it is about: an e-mail address in Clavex, or a subject (UUID); default: a sample")
     .option("--file <delivery.json>", "send this file's bytes as they are, instead of a sample")
-    .option("--url <url>", "the webhook's URL; default: that of the running local pipeline, or of the stage")
+    .option("--url <url>", "the webhook's URL; default: that of the running local pipeline, or of the stage", parseUrl)
+    .option("--dry-run", "only print what would be posted")
+    .option("--json", "print JSON")
     .action(send);
 }
 
@@ -42,21 +47,25 @@ async function send(event: string, options: SendOptions): Promise<void> {
       options.file === undefined
         ? sample(event, organization.organizationId, await personOf(sources, organization.slug, options.user))
         : await read(options.file);
+    if (options.dryRun) return print(printable(body.toString()));
     const url = options.url ?? `${await webhookBaseUrl(options)}/${organization.slug}`;
-    await post(url, body, secret);
+    await post(url, body, secret, options.json ?? false);
   } finally {
     await sources.close();
   }
 }
 
 /** Posts a signed delivery and prints the answer; any but 2xx makes the exit code 1. */
-export async function post(url: string, body: Buffer, secret: string): Promise<void> {
+export async function post(url: string, body: Buffer, secret: string, json = false): Promise<void> {
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
   const answer = await request(url, { method: "POST", headers, body }).catch((error) => {
     throw new CommandError(`${url} cannot be reached (${networkErrorName(error)})`);
   });
-  print(`${answer.statusCode} ${printable(await answer.body.text())}`);
-  if (answer.statusCode < 200 || answer.statusCode > 299) process.exitCode = 1;
+  const { statusCode } = answer;
+  const text = await answer.body.text();
+  if (json) printJson({ url, statusCode, body: text });
+  else print(`${statusCode} ${printable(text)}`);
+  if (statusCode < 200 || statusCode > 299) process.exitCode = EXIT.failed;
 }
 
 async function read(path: string): Promise<Buffer> {

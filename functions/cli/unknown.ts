@@ -4,8 +4,9 @@ import type { Organization } from "../core/organization.ts";
 import { counted, printable } from "../core/text.ts";
 import { type ForeignAccount, listForeignAccounts, setAccountEnabled } from "../nextcloud/accounts.ts";
 import { Candidates, judgeNamed, type Named, type UnknownAccounts, unknownAccounts } from "../reconcile/unknown.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { requireOrganization } from "./organizations.ts";
+import { atServers, requireOrganization } from "./organizations.ts";
 import { personLabel } from "./people.ts";
 import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
@@ -40,7 +41,7 @@ export function unknownCommand(): Command {
   );
   command.addCommand(
     withNextcloud(new Command("disable"))
-      .argument("<id...>", "account ids, as list shows them")
+      .argument("<id...>", "account ids, as list shows them", parseIds)
       .description("Disables the named ones. Their files stay. Refuses an account that is somebody's.")
       .option("--dry-run", "only show which ones are meant")
       .option("--yes", "do not ask")
@@ -55,6 +56,11 @@ function parseLimit(text: string): number {
   return limit;
 }
 
+function parseIds(id: string, before: string[] = []): string[] {
+  if (id.trim() === "") throw new InvalidArgumentError("must be an account id");
+  return [...before, id];
+}
+
 type Found = [dependencies: Connection & { clients: Clients }, organization: Organization];
 
 /** Opens what is needed, and finds the Nextcloud that is meant. */
@@ -62,7 +68,8 @@ async function withClients(options: Options, work: (...found: Found) => Promise<
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
   try {
-    await work({ ...connection, clients }, await organizationOf(connection, options));
+    const organization = await organizationOf(connection, options);
+    await atServers(organization, () => work({ ...connection, clients }, organization));
   } finally {
     await clients.close();
     await connection.close();
@@ -102,7 +109,7 @@ async function disable(ids: string[], options: Options, ...[dependencies, organi
   if ("reason" in named) throw new CommandError(notListed(named.reason));
   const meant = named.flatMap(({ account, refusal }) => (account && refusal === undefined ? [account] : []));
   const refused = named.flatMap(({ id, refusal }) => (refusal === undefined ? [] : [{ id, refusal }]));
-  if (refused.length > 0) process.exitCode = 1;
+  if (refused.length > 0) process.exitCode = EXIT.failed;
   if (!options.json) showNamed(meant, refused);
   const { dryRun = false } = options;
   const disabled: string[] = [];

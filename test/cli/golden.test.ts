@@ -1,3 +1,4 @@
+import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram, everyCommand } from "../../functions/cli/program.ts";
 import { openShowroom, PEOPLE, type Showroom, STRANGER_ID } from "../support/showroom.ts";
@@ -38,6 +39,9 @@ const COMMANDS: Record<string, string[]> = {
   "send-nobody": ["send", "user.updated", "--user", "nobody@acme.example"],
   "doctor-all": ["doctor", "--all"],
   "unknown-list": ["unknown", "list"],
+  "plan-of-nothing": ["plan", "--organizations", "test/cli/golden"],
+  status: ["status"],
+  activity: ["activity"],
 };
 
 /** Command lines that change something: each finds the showroom as it is at first. */
@@ -50,7 +54,12 @@ const CHANGES: Record<string, string[]> = {
   "provision-json": ["provision", "--user", PEOPLE.mover.email, "--json"],
   "dead-letters-replay-yes": ["dead-letters", "replay", "--yes"],
   "dead-letters-drop-unasked": ["dead-letters", "drop"],
+  "pause-json": ["pause", "--yes", "--json"],
+  resume: ["resume", "--dry-run"],
+  apply: ["apply", "--dry-run"],
+  "apply-unasked": ["apply"],
   "accept-identity": ["accept-identity"],
+  "accept-identity-json": ["accept-identity", "--json"],
   "unknown-disable": ["unknown", "disable", STRANGER_ID, "--yes"],
 };
 
@@ -67,6 +76,22 @@ async function shown(room: Showroom, args: string[], columns: number): Promise<s
   return `$ clavex-nextcloud ${args.join(" ")}\n${stdout}${beside}--- exit code ${code}\n`;
 }
 
+const pathOf = (command: Command): string[] =>
+  command.parent === null ? [] : [...pathOf(command.parent), command.name()];
+const paths = everyCommand(createProgram()).map(pathOf);
+
+/** These run on, take minutes, or print what is different each time: other tests hold what they print. */
+const ELSEWHERE = ["start", "demo", "setup", "backup", "restore"];
+
+it("no command is missing", () => {
+  const lines = [...Object.values(COMMANDS), ...Object.values(CHANGES)].map((args) => args.join(" "));
+  const leaves = everyCommand(createProgram()).filter(({ commands }) => commands.length === 0);
+  const names = leaves
+    .map((command) => pathOf(command).join(" "))
+    .filter((name) => !ELSEWHERE.includes(name.split(" ")[0] ?? ""));
+  expect(names.filter((name) => !lines.some((line) => `${line} `.startsWith(`${name} `)))).toEqual([]);
+});
+
 const file = (name: string, columns: number): string => `golden/${name}.${columns}.txt`;
 
 describe.each(WIDTHS)("on a terminal of %i columns", (columns) => {
@@ -82,10 +107,6 @@ describe.each(WIDTHS)("on a terminal of %i columns", (columns) => {
       await room.close();
     }
   });
-
-  const pathOf = (command: { name(): string; parent: unknown }): string[] =>
-    command.parent === null ? [] : [...pathOf(command.parent as typeof command), command.name()];
-  const paths = everyCommand(createProgram()).map(pathOf);
 
   it("the help of every command", async () => {
     const helps: string[] = [];

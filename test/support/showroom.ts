@@ -40,8 +40,8 @@ export interface Showroom {
   close(): Promise<void>;
 }
 
-/** Opens a showroom. `empty` has no organization file. */
-export async function openShowroom({ empty = false } = {}): Promise<Showroom> {
+/** Opens a showroom, with some more people who are suspended in Clavex and can still log in to Nextcloud. */
+export async function openShowroom({ leavers = 0 } = {}): Promise<Showroom> {
   const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
   const now = () => NOON;
   const clavex = await startSimulatedClavex({
@@ -51,14 +51,17 @@ export async function openShowroom({ empty = false } = {}): Promise<Showroom> {
   const nextcloud = await startSimulatedNextcloud({ now });
   const [organizations, state] = [join(folder, "organizations"), join(folder, "state")];
   await mkdir(organizations);
-  if (!empty) {
-    const document = documentOf(
-      { slug: SLUG, organizationId: ORGANIZATION_ID, quota: { default: "5 GB", byGroup: { Finance: "50 GB" } } },
-      { clavex, nextcloud },
-    );
-    await writeFile(join(organizations, `${SLUG}.json`), JSON.stringify(document));
-  }
+  const document = documentOf(
+    { slug: SLUG, organizationId: ORGANIZATION_ID, quota: { default: "5 GB", byGroup: { Finance: "50 GB" } } },
+    { clavex, nextcloud },
+  );
+  await writeFile(join(organizations, `${SLUG}.json`), JSON.stringify(document));
   furnish(clavex, nextcloud);
+  for (let index = 0; index < leavers; index += 1) {
+    const leaver = person(`4d1f0c7a-0000-4000-8000-${String(index).padStart(12, "0")}`, `Leaver${index}`, "Gone");
+    clavex.addUser(SLUG, { ...leaver, is_active: false });
+    nextcloud.simulateLogin({ providerId: 1, sub: leaver.id, claims: { email: leaver.email } });
+  }
   await remember(state);
   const environment = {
     ...environmentOf(nextcloud.password, SLUG),
