@@ -200,7 +200,7 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
     const { status } = answer;
     if (status === 200) return answer;
     // A proxy's refusal says nothing of our key, and its 404 nothing of a person.
-    const own = isOwnError(answer) || (answer.body === "" && status !== 404);
+    const own = isOwnError(answer);
     if (own && status === 404) return answer;
     if (own && (status === 401 || status === 403)) {
       const reason = reasonOf(answer);
@@ -212,7 +212,7 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
     if (status >= 300 && status < 400) throw new ClavexRedirects(status);
     const foreign = answeredBy(place(path), answer);
     if (status < 500) throw new ClavexMisrouted(foreign);
-    throw own
+    throw own || answer.body === ""
       ? new ClavexUnavailable(`Clavex answers HTTP ${status}`, CLAVEX_UNDECIDED, wait)
       : new ClavexUnreached(foreign, wait);
   };

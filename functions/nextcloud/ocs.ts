@@ -201,7 +201,8 @@ function interpret(answer: Answer, call: string, url: string): unknown {
   const empty = answer.body === "";
   if (status >= 500)
     throw new NextcloudServerError(status, call, wait, ocs || empty ? undefined : answeredBy(url, answer));
-  if ((status === 401 && (ocs || empty)) || ocs?.code === 997) throw new NextcloudUnauthorized();
+  // Nextcloud's own refusal has always a body of OCS (docs/facts/nextcloud.md 4); an empty one is a proxy's.
+  if (ocs && (status === 401 || ocs.code === 997)) throw new NextcloudUnauthorized();
   if (ocs && (status === 403 || ocs.code === 403)) throw new NextcloudForbidden(ocs.message);
   if (status >= 300 && status < 400) {
     throw new NextcloudMisrouted(`Nextcloud answers HTTP ${status}, a redirect that is not followed`);
@@ -238,14 +239,23 @@ function problemsIn(data: unknown): string {
   return problemsSchema.safeParse(data).data ?? "";
 }
 
+/** A number, also where it is written as a text. */
+const codeSchema = z.union([
+  z.number(),
+  z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number),
+]);
+
 function readOcs(body: string): { code: number; message: string; data: unknown } | undefined {
   try {
     const { meta, data } = (
       JSON.parse(body) as { ocs: { meta: { statuscode: unknown; message: unknown }; data: unknown } }
     ).ocs;
     const message = typeof meta.message === "string" ? meta.message.trim() : "";
-    if (typeof meta.statuscode !== "number") return undefined;
-    return { code: meta.statuscode, message: message || problemsIn(data), data };
+    const code = codeSchema.safeParse(meta.statuscode);
+    return code.success ? { code: code.data, message: message || problemsIn(data), data } : undefined;
   } catch {
     const code = /<statuscode>(\d+)<\/statuscode>/.exec(body)?.[1];
     const message = /<message>([^<]*)<\/message>/.exec(body)?.[1]?.trim() ?? "";

@@ -1,4 +1,5 @@
 import { getSetCookies, Headers } from "undici";
+import { isAhead } from "../core/clock.ts";
 
 /** How long after brute-force protection refused a fresh login none is tried that the kept session can do without. */
 const BLOCKED_MS = 5 * 60_000;
@@ -39,7 +40,7 @@ export class Session {
 
   /** Whether a fresh login was refused so lately that the next one would be too. */
   isBlocked(now: number): boolean {
-    return now < this.#blockedUntil;
+    return isAhead(this.#blockedUntil, BLOCKED_MS, now);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { isAhead } from "../core/clock.ts";
 import { Failure, type Guarded, isHarmful, stops } from "../core/failure.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 
@@ -48,7 +49,7 @@ interface Circuit {
 /** Called when an open circuit closes: a queue that can be told so need not wait until its jobs come back by themselves. */
 export type OnClose = (guarded: Guarded) => void;
 
-/** How long a circuit stays open after a failure that does harm by itself. */
+/** How long a circuit stays open after a failure that does harm by itself; none does for longer. */
 const HARMFUL_MS = 60 * 60_000;
 
 /** @param delay how long a circuit stays open */
@@ -60,12 +61,13 @@ export function createCircuitBreaker(
   const circuits = new Map<string, Circuit>();
   const key = ({ name, credentials }: Guarded): string => `${name} ${credentials}`;
 
+  const isOpen = (circuit: Circuit): boolean => isAhead(circuit.openUntil, HARMFUL_MS, now());
+
   function enter(guarded: Guarded): void {
     const circuit = circuits.get(key(guarded));
     if (!circuit) return;
-    const time = now();
-    if (circuit.openUntil > time || circuit.halfOpen)
-      throw new CircuitOpen(circuit.failure, Math.max(0, time - circuit.openedAt));
+    if (isOpen(circuit) || circuit.halfOpen)
+      throw new CircuitOpen(circuit.failure, Math.max(0, now() - circuit.openedAt));
     circuit.halfOpen = true;
   }
 
@@ -87,8 +89,7 @@ export function createCircuitBreaker(
     check(guarded) {
       for (const each of guarded) {
         const circuit = circuits.get(key(each));
-        if (circuit && circuit.openUntil > now())
-          throw new CircuitOpen(circuit.failure, Math.max(0, now() - circuit.openedAt));
+        if (circuit && isOpen(circuit)) throw new CircuitOpen(circuit.failure, Math.max(0, now() - circuit.openedAt));
       }
     },
     async run(guarded, work) {

@@ -1,3 +1,4 @@
+import { isAhead } from "../core/clock.ts";
 import { blockSlots, type EditSlots, type EditVerb, takeSlot } from "../core/edit-slots.ts";
 import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
@@ -55,7 +56,7 @@ export function createEditWithinLimit(edits: Pick<Edits, "slots" | "putSlots">, 
 
   return async ({ nextcloud }, { ocs, nextcloudOrigin: origin }, id, all) => {
     const slotsOf = (verb: EditVerb): SlotsOf => ({ origin, account: nextcloud.username, verb });
-    const hasPatch = () => now() >= (withoutPatch.get(origin) ?? 0);
+    const hasPatch = () => !isAhead(withoutPatch.get(origin), WITHOUT_PATCH_MS, now());
     // PATCH takes several in one call. That it clears what is sent empty was never seen.
     const together = all.filter(({ value }) => value !== "");
     const written: Edit[] = [];

@@ -221,7 +221,8 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
  * @throws {Failure} where that is nothing, or the failure is of another kind
  */
 function unread(progress: Progress, { organization, record, id }: Work, error: unknown): ActualAccount {
-  const isTheirs = error instanceof Failure && isUndecided(error);
+  // Whatever Nextcloud answers about this one account: 500, another form, a refusal, a rate limit.
+  const isTheirs = error instanceof Failure && (isUndecided(error) || error.scope === "subject");
   if (!isTheirs || !record || !isKnown(record) || record.accountId !== id) throw error;
   progress.unread = error;
   const { backend = "user_oidc" } = schemeOf(organization.identity);

@@ -1,3 +1,4 @@
+import { isAhead } from "../core/clock.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 
@@ -15,7 +16,7 @@ export function createSkeletonIsEmpty({ skeletons }: Pick<Ledger, "skeletons">, 
   return async ({ nextcloud: { baseUrl, skeleton } }) => {
     if (skeleton !== "empty") return false;
     const known = asked.get(baseUrl);
-    if (known && now() < known.until) return known.empty;
+    if (known && isAhead(known.until, BELIEVED_MS, now())) return known.empty;
     const empty = (await skeletons.get(baseUrl))?.empty ?? true;
     asked.set(baseUrl, { empty, until: now() + BELIEVED_MS });
     return empty;

@@ -453,6 +453,8 @@ describe("a proxy in front of Clavex", () => {
 
   it.each([
     ["JSON of another form", jsonAnswer(403, { message: "Unauthorized" })],
+    ["nothing", { status: 401 }],
+    ["nothing", { status: 403 }],
     ["plain text", { status: 401, headers: { "content-type": "text/plain" }, body: "Access denied" }],
     ["XML", { status: 403, headers: { "content-type": "application/xml" }, body: "<Error>AccessDenied</Error>" }],
   ])("is known by %s too", async (_, answer) => {
@@ -545,8 +547,10 @@ describe("a user who is not found (404)", () => {
 
   it.each([
     ["is not found either", NOT_FOUND, ClavexMisrouted],
-    ["is refused (401)", { status: 401 }, ClavexKeyRefused],
-    ["is refused (403)", { status: 403 }, ClavexKeyRefused],
+    ["is refused (401)", jsonAnswer(401, { error: "Unauthorized" }), ClavexKeyRefused],
+    ["is refused (403)", jsonAnswer(403, { error: "Forbidden" }), ClavexKeyRefused],
+    ["is refused by something else (401)", { status: 401 }, ClavexMisrouted],
+    ["is refused by something else (403)", { status: 403 }, ClavexMisrouted],
     ["fails", { status: 500 }, ClavexUnavailable],
     ["is throttled", { status: 429 }, ClavexUnavailable],
     ["is a redirect", { status: 302, headers: { location: "/login" } }, ClavexMisrouted],

@@ -187,7 +187,7 @@ describe("reconcile, against a running pipeline", () => {
   });
 
   test("a refused API key is told with what to do", async () => {
-    office.clavex.faults.add({ kind: "status", status: 401 });
+    office.clavex.faults.add({ kind: "status", status: 401, body: '{"error":"Unauthorized"}' });
     const { code, output } = await reconcile();
     expect(code).toBe(1);
     expect(output).toMatch(/Clavex refuses the API key \(HTTP 401\)\nMint an API key/);
@@ -238,7 +238,7 @@ describe("npm start reconciles by itself", () => {
   });
 
   test("a run that fails says what to do", async () => {
-    office.clavex.faults.add({ kind: "status", status: 403 });
+    office.clavex.faults.add({ kind: "status", status: 403, body: '{"error":"Forbidden"}' });
     const pipeline = await office.start(...schedule);
     await pipeline.printed(
       /reconcile failed organization=acme mode=full class=configuration code=clavex-key-refused .*Mint an API key/,

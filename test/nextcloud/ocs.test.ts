@@ -344,8 +344,8 @@ describe("wrong credentials", () => {
   it.each([
     ["JSON", refusal(401, 997, "Current user is not logged in")],
     ["XML", xml(401, 997, "Unauthorised")],
-    ["an empty body", { status: 401 }],
     ["HTTP 200 and code 997", refusal(200, 997)],
+    ["a code that is a text", jsonAnswer(401, { ocs: { meta: { statuscode: "997" }, data: [] } })],
   ])("are known from %s", async (_, answer) => {
     expect(await failureOf(callTo(answer))).toBeInstanceOf(NextcloudUnauthorized);
   });
@@ -579,6 +579,8 @@ describe("a proxy in front of Nextcloud", () => {
     ["plain text", { status: 401, headers: { "content-type": "text/plain" }, body: "Authorization required" }],
     ["XML of another form", { ...xml(403, 403, ""), body: "<Error><Code>AccessDenied</Code></Error>" }],
     ["an empty body", { status: 403 }],
+    ["an empty body", { status: 401 }],
+    ["an empty body that asks for a login", { status: 401, headers: { "www-authenticate": 'Basic realm="intranet"' } }],
   ])("is known by %s too", async (_, answer) => {
     expect(await failureOf(callTo(answer))).toMatchObject({ code: "nextcloud-misrouted" });
   });

@@ -17,6 +17,8 @@ import { type CircuitBreaker, CircuitOpen, createCircuitBreaker } from "../../fu
 import { QueueUnavailable } from "../../functions/queue/errors.ts";
 import { OPEN_SECONDS, type ProvisionNow, type Tenant, useOrganizations } from "../support/organization.ts";
 
+/** Nextcloud's answer to a wrong app password. */
+const UNAUTHORISED = '{"ocs":{"meta":{"status":"failure","statuscode":997,"message":"Unauthorised"},"data":[]}}';
 const HOUR_SECONDS = 60 * 60;
 const NEXTCLOUD: Guarded = {
   kind: "nextcloud",
@@ -253,22 +255,29 @@ describe("many jobs for a server that is away", () => {
   }
 
   test.each([
-    { why: "maintenance", code: "nextcloud-unavailable", seconds: OPEN_SECONDS },
-    { why: "refused credentials", code: "nextcloud-unauthorized", seconds: HOUR_SECONDS },
+    { why: "maintenance", code: "nextcloud-unavailable", seconds: OPEN_SECONDS, requests: ["GET user"] },
+    // The second one asks without credentials whether user_oidc is there, which is no login.
+    {
+      why: "refused credentials",
+      code: "nextcloud-unauthorized",
+      seconds: HOUR_SECONDS,
+      requests: ["GET user", "POST user_oidc"],
+    },
   ])("many jobs cost a server that is away one request, and one more when its circuit is half open: $why", async ({
     why,
     code,
     seconds,
+    requests,
   }) => {
     const tenant = await build();
     const jobs = Array.from({ length: 20 }, () => tenant.job(tenant.person()));
     if (why === "maintenance") tenant.nextcloud.maintenance = true;
-    else tenant.nextcloud.faults.add({ kind: "status", status: 401 });
+    else tenant.nextcloud.faults.add({ kind: "status", status: 401, body: UNAUTHORISED });
     const provision = tenant.container();
     for (let times = 0; times < 2; times += 1) {
       const mark = tenant.mark();
       expect(await failures(tenant, provision, jobs)).toEqual(Array(jobs.length).fill(code));
-      expect(tenant.since(mark)).toEqual(["GET user"]);
+      expect(tenant.since(mark)).toEqual(requests);
       tenant.clock.now += seconds * 1_000;
     }
     tenant.nextcloud.maintenance = false;

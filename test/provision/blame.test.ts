@@ -83,6 +83,8 @@ describe("a call about one person that always fails", () => {
     ["500", FAILS],
     ["a proxy's 403", { kind: "status", status: 403, ...PAGE }],
     ["a proxy's 401", { kind: "status", status: 401, ...PAGE }],
+    ["a 401 without a body", { kind: "status", status: 401 }],
+    ["a 403 without a body", { kind: "status", status: 403 }],
     ["a proxy's 404", { kind: "status", status: 404, ...PAGE }],
     ["a proxy's 502", { kind: "status", status: 502, ...PAGE }],
     ["a reset", { kind: "reset" }],
@@ -141,6 +143,7 @@ describe("a server of which everything fails", () => {
     ["500", FAILS],
     ["a proxy's 403", { kind: "status", status: 403, ...PAGE } satisfies Fault],
     ["a proxy's 401", { kind: "status", status: 401, ...PAGE } satisfies Fault],
+    ["a 401 without a body", { kind: "status", status: 401 } satisfies Fault],
     ["a proxy's 502", { kind: "status", status: 502, ...PAGE } satisfies Fault],
   ])("is left alone for a minute at a time, never for an hour: %s", async (_, fault) => {
     for (const where of ["nextcloud", "clavex"] as const) {

@@ -53,6 +53,18 @@ describe("the clock was ahead once; later", () => {
     expect((await company.reconcile(company.slug, "light")).result).toBe("done");
   });
 
+  it("a server is asked again, though its circuit opened then", async () => {
+    const company = withPipeline(await build());
+    const [first, second] = company.people(2);
+    if (!first || !second) return expect.fail();
+    company.clock.now += MONTH;
+    company.nextcloud.maintenance = true;
+    expect(await resultOf(company.bring(first))).toBe("nextcloud-unavailable");
+    company.nextcloud.maintenance = false;
+    company.clock.now -= MONTH;
+    expect(await resultOf(company.bring(second))).toBe("applied");
+  });
+
   it("the grace period of somebody who left begins anew, and ends", async () => {
     const company = withPipeline(await build({ deprovision: { suspended: "delete", graceDays: 30 } }));
     const leaver = company.person();

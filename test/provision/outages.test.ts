@@ -10,8 +10,10 @@ describe("Clavex in trouble", () => {
   const wrong: [string, Fault][] = [
     ["500", { kind: "status", status: 500 }],
     ["429", { kind: "status", status: 429 }],
-    ["401", { kind: "status", status: 401 }],
-    ["403", { kind: "status", status: 403 }],
+    ["401", { kind: "status", status: 401, body: '{"error":"Unauthorized","message":"Unauthorized"}' }],
+    ["403", { kind: "status", status: 403, body: '{"error":"Forbidden","message":"not allowed"}' }],
+    ["a 401 without a body", { kind: "status", status: 401 }],
+    ["a 403 without a body", { kind: "status", status: 403 }],
     ["a redirect", { kind: "status", status: 302, headers: { location: "https://elsewhere.example/" } }],
     ["somebody else's 404", { kind: "status", status: 404, body: "<html>not here</html>" }],
     ["a 404 for everything", { kind: "status", status: 404, body: '{"error":"Not Found","message":"Not Found"}' }],
@@ -71,7 +73,8 @@ describe("Nextcloud in trouble", () => {
 
   it("a refused app password is not tried again: good requests would be slowed down", async () => {
     const tenant = await build();
-    tenant.nextcloud.faults.add({ kind: "status", status: 401 });
+    const body = '{"ocs":{"meta":{"status":"failure","statuscode":997,"message":"Unauthorised"},"data":[]}}';
+    tenant.nextcloud.faults.add({ kind: "status", status: 401, body });
     const mark = tenant.mark();
     for (let attempt = 0; attempt < 5; attempt += 1) {
       expect(await refusalOf(tenant.bring(tenant.person()))).toMatchObject({
@@ -79,7 +82,8 @@ describe("Nextcloud in trouble", () => {
         code: "nextcloud-unauthorized",
       });
     }
-    expect(tenant.since(mark)).toEqual(["GET user"]);
+    // The second one asks without credentials whether user_oidc is there, which is no login.
+    expect(tenant.since(mark)).toEqual(["GET user", "POST user_oidc"]);
   });
 
   it.each([

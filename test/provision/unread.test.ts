@@ -9,6 +9,11 @@ const { build } = useOrganizations();
 
 const BROKEN: [string, Fault][] = [
   ["500", { kind: "status", status: 500 }],
+  ["429", { kind: "status", status: 429 }],
+  ["a 401 without a body", { kind: "status", status: 401 }],
+  ["a refusal", { kind: "status", status: 400, body: '{"ocs":{"meta":{"statuscode":101,"message":""},"data":[]}}' }],
+  ["the code 0", { kind: "status", status: 200, body: '{"ocs":{"meta":{"statuscode":0},"data":[]}}' }],
+  ["a code in words", { kind: "status", status: 200, body: '{"ocs":{"meta":{"statuscode":"failure"},"data":[]}}' }],
   ["a proxy's 403", { kind: "status", status: 403, headers: { "content-type": "text/html" }, body: "<html>" }],
   [
     "an account of another form",
