@@ -94,7 +94,8 @@ function lineOf(activity: Activity, names: Names, several: boolean): string {
     ...(several ? [organization] : []),
     activity.result.padEnd(9),
     ...(subject === undefined ? [] : [personLabel({ subject, name })]),
-    ...(kind === "run" ? [] : [cause]),
+    // Of a job that failed it is not told.
+    ...(kind === "run" || cause === "" ? [] : [cause]),
   ];
   return printable(`${parts.join("  ")}  ${activityInWords(activity)}`);
 }

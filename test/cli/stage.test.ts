@@ -5,8 +5,10 @@ import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";
 import { personJob } from "../support/jobs.ts";
+import { type Logs, startLogs } from "../support/logs.ts";
 import { run } from "../support/processes.ts";
 import { type ParameterStore, startParameterStore } from "../support/ssm.ts";
+import { runInTerminal } from "../support/terminal.ts";
 
 const SUBJECT = "6f1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21";
 const ORGANIZATION = {
@@ -20,12 +22,14 @@ const ORGANIZATION = {
 describe("clavex-nextcloud --stage", () => {
   let embedded: Embedded;
   let ssm: ParameterStore;
+  let logs: Logs;
   let cloudFormation: Server;
   let environment: Record<string, string>;
 
   beforeAll(async () => {
     embedded = await startEmbedded({ stateFolder: undefined, visibilitySeconds: 30 });
     ssm = await startParameterStore();
+    logs = await startLogs();
     ssm.put("/clavex-nextcloud/dev/organizations/acme", JSON.stringify(ORGANIZATION), "String");
     const { queueUrl, deadLetterQueueUrl, tableName } = embedded.endpoints;
     // The embedded queue's URLs have a host name that is none; on AWS the URL leads to the queue.
@@ -34,6 +38,7 @@ describe("clavex-nextcloud --stage", () => {
       QueueUrl: reachable(queueUrl),
       DeadLetterQueueUrl: reachable(deadLetterQueueUrl),
       TableName: tableName,
+      LogGroups: "/clavex-nextcloud/dev/receive,/clavex-nextcloud/dev/provision",
     };
     cloudFormation = createServer((request, response) => {
       let body = "";
@@ -53,6 +58,7 @@ describe("clavex-nextcloud --stage", () => {
       AWS_SECRET_ACCESS_KEY: "test",
       AWS_ENDPOINT_URL_CLOUDFORMATION: `http://127.0.0.1:${(cloudFormation.address() as AddressInfo).port}`,
       AWS_ENDPOINT_URL_SSM: ssm.url,
+      AWS_ENDPOINT_URL_CLOUDWATCH_LOGS: logs.url,
       AWS_ENDPOINT_URL_SQS: embedded.endpoints.sqs,
       AWS_ENDPOINT_URL_DYNAMODB: embedded.endpoints.dynamodb,
     };
@@ -71,6 +77,7 @@ describe("clavex-nextcloud --stage", () => {
   afterAll(async () => {
     await new Promise((resolve) => cloudFormation.close(resolve));
     await ssm.close();
+    await logs.close();
     await embedded.stop();
   });
 
@@ -84,6 +91,23 @@ describe("clavex-nextcloud --stage", () => {
     expect(output).toContain(SUBJECT);
     expect(output).toContain("account-conflict");
     expect(code).toBe(2);
+  });
+
+  test("status reads the stage's table and queue alone, and names the stage in what to do", async () => {
+    const { code, stdout } = await runInTerminal(["status", "--stage", "dev"], { environment });
+    expect(stdout).toMatch(/^1 person was refused by Nextcloud\.\n\nacme\n/);
+    expect(stdout).toContain("  jobs of all  none\n");
+    expect(stdout).toMatch(/ {4}npx clavex-nextcloud dead-letters list --stage dev --organization acme\n/);
+    expect(logs.asked).toEqual([]);
+    expect(code).toBe(2);
+  });
+
+  test("activity reads the logs of the stage's functions", async () => {
+    const line = { level: "INFO", message: "job", organization: "acme", subject: SUBJECT, trigger: "manual" };
+    logs.put("/clavex-nextcloud/dev/provision", Date.now() - 5_000, { ...line, result: "unchanged", operations: [] });
+    const { code, stdout } = await runInTerminal(["activity", "--stage", "dev"], { environment });
+    expect(stdout).toMatch(new RegExp(`Z {2}unchanged {2}${SUBJECT} {2}manual {2}in sync already\\n$`));
+    expect(code).toBe(0);
   });
 
   test("sends a job to the stage's queue", async () => {
