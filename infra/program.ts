@@ -19,6 +19,10 @@ export function bundleProgram(): Uint8Array {
     target: "node20",
     banner: { js: REQUIRE_BANNER },
     sourcemap: false,
+    // What the console serves to browsers has to be in the one file too.
+    define: {
+      BUNDLED_HTMX: JSON.stringify(readFileSync(join(ROOT, "node_modules/htmx.org/dist/htmx.min.js"), "utf8")),
+    },
     alias: { "node:sqlite": join(ROOT, "infra/node-sqlite.ts") },
     absWorkingDir: ROOT,
     entryPoints: ["functions/cli/main.ts"],

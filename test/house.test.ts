@@ -59,6 +59,7 @@ const FLOORS: string[][] = [
   ["operator"],
   ["local"],
   ["doctor"],
+  ["console"],
   ["setup"],
   ["cli"],
 ];

@@ -22,6 +22,10 @@ export function createClavexDirectory(
         found.push(...page.filter((each) => each.email.toLowerCase() === wanted));
       return found;
     },
+    async search(text) {
+      for await (const page of api.users(text, () => undefined)) return page;
+      return [];
+    },
     groups: createGroupMap(api, relevant, now),
     groupList: (unreadable) => api.groups(unreadable),
     members: (groupId) => api.members(groupId),

@@ -1,6 +1,8 @@
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { type Credentials, logIn } from "../clavex/administrator.ts";
+import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
+import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { DoctorOptions } from "../doctor/context.ts";
 import { createPool } from "../http.ts";
@@ -35,6 +37,18 @@ export async function doctorOptions(
     ownAuthorities: (process.env.NODE_EXTRA_CA_CERTS ?? "") !== "",
     pipeline: viewOf(pipeline),
   };
+}
+
+/** The other organizations; what is wrong with one of them is told when it is its turn. */
+export async function usableOrganizations(organizations: Organizations, except: string): Promise<Organization[]> {
+  const others = (await organizations.slugs()).filter((slug) => slug !== except);
+  const read = others.map((slug) =>
+    organizations.get(slug).catch((error: unknown) => {
+      if (error instanceof ConfigurationError) return undefined;
+      throw error;
+    }),
+  );
+  return (await Promise.all(read)).flatMap((organization) => organization ?? []);
 }
 
 /**

@@ -1,11 +1,8 @@
 import { Command } from "commander";
-import type { Organizations } from "../config/organizations.ts";
-import { ConfigurationError } from "../core/failure.ts";
-import type { Organization } from "../core/organization.ts";
 import { counted, printable } from "../core/text.ts";
 import { complains, hasFailures, type Result } from "../doctor/check.ts";
 import { examine } from "../doctor/doctor.ts";
-import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
+import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions, usableOrganizations } from "./doctor-options.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
@@ -73,18 +70,6 @@ async function examineOrganizations(
     });
   });
   return { examined, failures };
-}
-
-/** The other organizations; what is wrong with one of them is told when it is its turn. */
-async function usableOrganizations(organizations: Organizations, except: string): Promise<Organization[]> {
-  const others = (await organizations.slugs()).filter((slug) => slug !== except);
-  const read = others.map((slug) =>
-    organizations.get(slug).catch((error: unknown) => {
-      if (error instanceof ConfigurationError) return undefined;
-      throw error;
-    }),
-  );
-  return (await Promise.all(read)).flatMap((organization) => organization ?? []);
 }
 
 const LABELS: Record<Result["status"], string> = { ok: "ok", warn: "WARN", fail: "FAIL", skipped: "-" };

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { Organization } from "../core/organization.ts";
 import { createAskPaused } from "../ledger/pause.ts";
+import { effectOfPause } from "../operator/pause.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
@@ -47,7 +48,7 @@ async function say(options: Options, paused: boolean): Promise<void> {
       if ((await isPaused(organization)) !== paused) concerned.push(organization);
       else tell(`${organization.slug}: ${paused ? "is paused already" : "is not paused"}`);
     });
-    for (const organization of concerned) tell(`${organization.slug}: ${effectOf(organization, paused)}`);
+    for (const organization of concerned) tell(`${organization.slug}: ${effectOfPause(organization, paused)}`);
     if (concerned.length > 0 && !dryRun) {
       await confirm(paused ? "Pause now?" : "Resume now?", options.yes);
       for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: now() });
@@ -58,16 +59,4 @@ async function say(options: Options, paused: boolean): Promise<void> {
   } finally {
     await connection.close();
   }
-}
-
-/** What will be different, which depends on whether what happens meanwhile can be read again afterwards. */
-function effectOf({ clavex }: Organization, paused: boolean): string {
-  const readable = clavex.apiKey !== undefined;
-  if (paused)
-    return readable
-      ? "nobody gets or loses access until resume; deliveries are answered and dropped, a full reconciliation finds what they said"
-      : "nobody gets or loses access until resume; without clavex.apiKey deliveries wait in the queue meanwhile: resume within ten days";
-  return readable
-    ? "a full reconciliation starts within a minute, where scheduled ones are on, and everybody is provisioned as plan shows it"
-    : "what waits in the queue is worked on within twenty minutes";
 }

@@ -4,6 +4,7 @@ import { acceptIdentityCommand } from "./accept-identity.ts";
 import { activityCommand } from "./activity.ts";
 import { applyCommand } from "./apply.ts";
 import { backupCommand, restoreCommand } from "./backup.ts";
+import { consoleCommand } from "./console.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     .option("--no-color", "never colour the output; the environment variables NO_COLOR and FORCE_COLOR count too")
     .showHelpAfterError("(add --help for the options)")
     .addCommand(startCommand())
+    .addCommand(consoleCommand())
     .addCommand(demoCommand())
     .addCommand(sendCommand())
     .addCommand(statusCommand())

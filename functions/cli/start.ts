@@ -7,6 +7,7 @@ import { fixedOrganizations, type Organizations } from "../config/organizations.
 import type { Secrets } from "../config/secrets.ts";
 import { withoutEffect } from "../core/organization.ts";
 import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/schedule.ts";
+import { forgetConsole } from "../local/console-file.ts";
 import { followFiles } from "../local/follow-files.ts";
 import { isLocked } from "../local/lock.ts";
 import type { Pipeline } from "../local/pipeline.ts";
@@ -27,6 +28,8 @@ interface Options extends LocalOptions {
   port: number;
   host: string;
   adminPort: number;
+  adminHost: string;
+  consoleUrl?: string;
   firstRetry: number;
   lightMinutes: number;
   fullHours: number;
@@ -44,6 +47,12 @@ function port(text: string): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 0 && number <= 65_535) return number;
   throw new InvalidArgumentError("must be a number from 0 (any free port) to 65535");
+}
+
+function consoleUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).pathname === "/")
+    return new URL(text).origin;
+  throw new InvalidArgumentError("must be an address such as https://console.example.org, without a path");
 }
 
 function positive(text: string): number {
@@ -74,10 +83,20 @@ export function startCommand(): Command {
     )
     .addOption(new Option("--host <address>", "address to listen on").env("CLAVEX_NEXTCLOUD_HOST").default("127.0.0.1"))
     .addOption(
-      new Option("--admin-port <number>", "port of /readyz and /metrics, which only this machine reaches")
+      new Option("--admin-port <number>", "port of /readyz, /metrics and the console, which only this machine reaches")
         .env("CLAVEX_NEXTCLOUD_ADMIN_PORT")
         .default(8788)
         .argParser(port),
+    )
+    .addOption(
+      new Option("--admin-host <address>", "address that port listens on; another needs a proxy that asks for a login")
+        .env("CLAVEX_NEXTCLOUD_ADMIN_HOST")
+        .default("127.0.0.1"),
+    )
+    .addOption(
+      new Option("--console-url <url>", "where browsers reach the console, if that is through a proxy")
+        .env("CLAVEX_NEXTCLOUD_CONSOLE_URL")
+        .argParser(consoleUrl),
     )
     .addOption(
       new Option(
@@ -131,6 +150,7 @@ async function run(options: Options, command: Command): Promise<void> {
   const isDemo = options.demo ?? (!isNamed && !existsSync(options.organizations));
   const running = isDemo ? await startDemo(options, log, tell) : await startConfigured(options, log, tell);
   tell(`admin port, for this machine only: ${running.adminUrl}/readyz and /metrics`);
+  tell("the operator's pages: clavex-nextcloud console");
   tell(`listening on ${running.url}`);
   await running.stopAsked;
   tell("stopping: finishing what is under way (again to stop at once)");
@@ -160,12 +180,17 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
   const { demo, stateFolder, ...rest } = parts;
   // The other commands need none of it.
   const { startPipeline } = await import("../local/pipeline.ts");
+  const { createPipelineConsole } = await import("./console-pages.ts");
+  const { adminHost, consoleUrl: browserUrl } = options;
+  const pages = createPipelineConsole({ ...parts, adminHost, browserUrl });
   const pipeline = await startPipeline({
     ...rest,
     log,
     port: options.port,
     host: options.host,
     adminPort: options.adminPort,
+    adminHost,
+    createPages: pages.create,
     stateFolder,
     retryDelay: localRetryDelay(options.firstRetry),
     probeDelay: localProbeDelay(options.firstRetry),
@@ -173,11 +198,12 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
   // Before anybody is told that it runs, and may stop it.
   const stopAsked = stopSignal();
   const stop = async () => {
-    await forgetPipeline(stateFolder);
+    await Promise.all([forgetPipeline(stateFolder), forgetConsole(stateFolder)]);
     await pipeline.stop();
   };
   try {
     await rememberPipeline(stateFolder, { url: pipeline.url, ...(demo ? { demo } : {}) });
+    await pages.remember(pipeline);
   } catch (error) {
     await stop();
     throw error;

@@ -79,6 +79,8 @@ export interface Directory {
   people(unreadable?: (subject: string | undefined) => void): AsyncGenerator<Person[]>;
   /** The people with this e-mail address, in any letter case: more than one only in an odd directory. */
   findByEmail(email: string): Promise<Person[]>;
+  /** The first people whom the directory finds by this text in names and e-mail addresses; one request. */
+  search(text: string): Promise<Person[]>;
   /**
    * Who is in which group.
    *

@@ -7,17 +7,20 @@ export interface AdminOptions {
   readiness: () => Promise<Readiness>;
   metrics: () => Promise<string>;
   metricsType: string;
+  /** The operator's pages, which let nobody in without a token of theirs. */
+  pages?: Hono | undefined;
   log: Log;
 }
 
-/** What the admin port serves, to this machine alone and without a token: nothing in it is secret or names a person. */
-export function createAdmin({ readiness, metrics, metricsType, log }: AdminOptions): Hono {
+/** What the admin port serves: without a token only what is not secret and names nobody; everything else are the pages. */
+export function createAdmin({ readiness, metrics, metricsType, pages, log }: AdminOptions): Hono {
   const app = new Hono();
   app.get("/readyz", async (c) => {
     const { ready, lines } = await readiness();
     return c.text(lines.map((line) => `${line}\n`).join(""), ready ? 200 : 503);
   });
   app.get("/metrics", async (c) => c.body(await metrics(), 200, { "Content-Type": metricsType }));
+  if (pages) app.route("/", pages);
   app.notFound((c) => c.text("not found: there are /readyz and /metrics\n", 404));
   app.onError((error, c) => {
     log.error("admin port failed", { path: c.req.path, ...problemOf(error) });

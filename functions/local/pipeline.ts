@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import { recording } from "../activity/recorder.ts";
-import { type ClientsOptions, createClients } from "../clients.ts";
+import { type Clients, type ClientsOptions, createClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
@@ -22,7 +22,7 @@ import { createAdmin } from "./admin.ts";
 import { lockFolder } from "./lock.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { startPoller } from "./poller.ts";
-import { readiness } from "./readiness.ts";
+import { type Readiness, readiness } from "./readiness.ts";
 import { localProbeDelay, localRetryDelay, releaseOnRecovery } from "./recovery.ts";
 import { startSchedule } from "./schedule.ts";
 import { forgetState, openState, type State, VISIBILITY_SECONDS } from "./state.ts";
@@ -35,8 +35,12 @@ export interface PipelineOptions {
   /** 0 for any free port. */
   port: number;
   host?: string;
-  /** The port for /readyz and /metrics, on the loopback address alone; 0 for any free one, undefined for none. */
+  /** The port for /readyz, /metrics and the operator's pages; 0 for any free one, undefined for none. */
   adminPort?: number | undefined;
+  /** Where it listens; the loopback address where it is left out. */
+  adminHost?: string | undefined;
+  /** Makes the operator's pages from the parts of this pipeline. */
+  createPages?: ((parts: PipelineParts) => Hono) | undefined;
   /** Where queue and ledger are kept; undefined keeps them in memory. */
   stateFolder?: string | undefined;
   /** Start with nothing in it, for simulated systems, which forget everything too. */
@@ -47,6 +51,16 @@ export interface PipelineOptions {
   visibilitySeconds?: number;
   timeouts?: ClientsOptions["timeouts"];
   silence?: GuardsDependencies["silence"];
+}
+
+/** What the operator's pages work with. */
+export interface PipelineParts extends Pick<State, "queue" | "deadLetterQueue" | "ledger" | "activities"> {
+  organizations: Organizations;
+  secrets: Secrets;
+  clients: Clients;
+  reconcile: Reconcile;
+  readiness: () => Promise<Readiness>;
+  log: Log;
 }
 
 /** The whole pipeline, running in this process. */
@@ -99,9 +113,12 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     onCircuitClose: releaseOnRecovery(queue, log),
     ...(options.silence ? { silence: options.silence } : {}),
   });
-  const readinessOf = { organizations, secrets, ledger, guards, probe: state.probe };
+  const reading = { organizations, clients, ledger, queue, log, counters };
+  const reconcile = createReconcile(reading);
+  const ready = () => readiness({ organizations, secrets, ledger, guards, probe: state.probe });
   const admin = createAdmin({
-    readiness: () => readiness(readinessOf),
+    readiness: ready,
+    pages: options.createPages?.({ ...state, organizations, secrets, clients, reconcile, readiness: ready, log }),
     metrics: () => metrics.text({ organizations, guards, ...state }),
     metricsType: metrics.contentType,
     log,
@@ -133,8 +150,6 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     log,
   });
 
-  const reading = { organizations, clients, ledger, queue, log, counters };
-  const reconcile = createReconcile(reading);
   const tick = createTick({
     organizations,
     ledger,
@@ -183,17 +198,17 @@ function answering(fetch: Hono["fetch"], metrics: Pick<Metrics, "answered">): Fe
   };
 }
 
-/** Listens for deliveries, and on the loopback address for whoever watches over this machine. */
+/** Listens for deliveries, and for whoever watches over this machine: that on the loopback address, if nothing else is said. */
 async function listenOn(
   fetch: Fetch,
   adminFetch: Fetch,
-  { host = LOOPBACK, port, adminPort }: PipelineOptions,
+  { host = LOOPBACK, port, adminPort, adminHost = LOOPBACK }: PipelineOptions,
 ): Promise<{ endpoint: Web; admin: Web | undefined }> {
   const endpoint = await listen({ fetch, host, port });
   if (adminPort === undefined) return { endpoint, admin: undefined };
   try {
-    const options = "--admin-port";
-    return { endpoint, admin: await listen({ fetch: adminFetch, host: LOOPBACK, port: adminPort, options }) };
+    const options = "--admin-host and --admin-port";
+    return { endpoint, admin: await listen({ fetch: adminFetch, host: adminHost, port: adminPort, options }) };
   } catch (error) {
     await endpoint.close();
     throw error;

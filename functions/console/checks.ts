@@ -1,0 +1,47 @@
+import { html } from "hono/html";
+import { counted, namingStage, printable } from "../core/text.ts";
+import type { Result } from "../doctor/check.ts";
+import { examine } from "../doctor/doctor.ts";
+import type { Pages } from "./app.ts";
+import { type ConsoleDependencies, chosenOrganization } from "./dependencies.ts";
+import { type Html, hidden, organizationChoice, orProblem, page } from "./page.ts";
+
+/** Checks: what the command `doctor` finds, failures first, each with its fix. They run when somebody asks. */
+export function addChecks(app: Pages, dependencies: ConsoleDependencies): void {
+  app.get("/checks", async (c) => {
+    const { organization: asked, run } = c.req.query();
+    const slugs = await dependencies.organizations.slugs();
+    const form = html`<form method="get" action="/checks">
+      ${hidden({ run: "yes" })}${organizationChoice(slugs, asked)}
+      <button>Run the checks</button>
+      <p class="quiet">Clavex, Nextcloud and the pipeline between them are looked at; nothing is changed. It takes some seconds.</p>
+    </form>`;
+    const results = run === undefined ? "" : await orProblem(() => check(dependencies, asked));
+    return page(c, "/checks", "Checks", html`${form}${results}`);
+  });
+}
+
+async function check(dependencies: ConsoleDependencies, asked: string | undefined): Promise<Html> {
+  const organization = await chosenOrganization(dependencies, asked);
+  const results = await examine(await dependencies.doctorOptions(organization));
+  return resultList(organization.slug, results, dependencies.stage);
+}
+
+const ORDER: Result["status"][] = ["fail", "warn", "skipped", "ok"];
+const LABELS: Record<Result["status"], string> = { ok: "ok", warn: "warning", fail: "failed", skipped: "left out" };
+const STYLES: Record<Result["status"], string> = { ok: "good", warn: "warning", fail: "bad", skipped: "quiet" };
+
+function resultList(slug: string, results: readonly Result[], stage: string | undefined): Html {
+  const sorted = results.toSorted((one, other) => ORDER.indexOf(one.status) - ORDER.indexOf(other.status));
+  const count = (status: Result["status"]) => results.filter((each) => each.status === status).length;
+  const rows = sorted.map(
+    ({ status, title, cause, fix }) => html`<tr>
+      <td><span class="${STYLES[status]}">${LABELS[status]}</span></td>
+      <td>${printable(title)}${cause === undefined ? "" : html`<p>${printable(cause)}</p>`}</td>
+      <td data-label="${fix === undefined ? "" : "What to do"}">${fix === undefined ? "" : printable(namingStage(fix, stage))}</td>
+    </tr>`,
+  );
+  return html`<h2>${slug}: ${counted(results.length, "check")}, ${count("fail")} failed, ${counted(count("warn"), "warning")}</h2>
+    <table class="cards"><thead><tr><th scope="col">Result</th><th scope="col">What should be so</th><th scope="col">What to do</th></tr></thead>
+    <tbody>${rows}</tbody></table>`;
+}

@@ -1,0 +1,139 @@
+import { html } from "hono/html";
+import { counted, printable } from "../core/text.ts";
+import { createNames, type Names } from "../operator/names.ts";
+import { type DeadLetter, type Filter, type Summary, whyItStays } from "../replay/dead-letters.ts";
+import type { Pages } from "./app.ts";
+import { type ConsoleDependencies, logChange } from "./dependencies.ts";
+import { formToken, goOn, type Html, hidden, organizationChoice, page, person, time, type Visit } from "./page.ts";
+
+/** How many a page shows, and one click changes at most. */
+const SHOWN = 50;
+
+/** Dead letters by reason: replay or drop one, or all that a filter selects, after a look at whom that concerns. */
+export function addDeadLetters(app: Pages, dependencies: ConsoleDependencies): void {
+  app.get("/dead-letters", async (c) => {
+    const filter = filterOf(c.req.query());
+    const slugs = await dependencies.organizations.slugs();
+    const letters = await dependencies.deadLetters.list({ ...filter, limit: SHOWN + 1 });
+    const shown = letters.slice(0, SHOWN);
+    const names = await namesOf(dependencies, shown);
+    const reasons = Map.groupBy(shown, ({ reason }) => reason);
+    const sections = Array.from(reasons, ([reason, ofReason]) => section(c, filter, reason, ofReason, names));
+    const more =
+      letters.length > SHOWN
+        ? html`<p>These are the first ${SHOWN}. There are more: they come when these are done, or with a filter.</p>`
+        : "";
+    const none = letters.length === 0 ? html`<p class="good">There are no dead letters.</p>` : "";
+    return page(c, "/dead-letters", "Dead letters", html`${filterForm(slugs, filter)}${none}${sections}${more}`);
+  });
+  app.post("/dead-letters/preview", async (c) => {
+    const { work, filter } = await asked(c);
+    const letters = await dependencies.deadLetters.list({ ...filter, limit: SHOWN + 1 });
+    const meant = letters.filter((each) => work === "drop" || whyItStays(each) === undefined).slice(0, SHOWN);
+    const names = await namesOf(dependencies, meant);
+    const fields = { ...fieldsOf(filter), work, count: String(meant.length) };
+    const what = work === "replay" ? "sent back to the queue" : "removed without another attempt";
+    return page(
+      c,
+      "/dead-letters",
+      work === "replay" ? "Replay dead letters?" : "Drop dead letters?",
+      html`<p>${counted(meant.length, "dead letter is", "dead letters are")} ${what}. ${
+        letters.length > SHOWN ? `At most ${SHOWN} at a time: do it again for the rest.` : ""
+      }</p>
+      ${letterTable(meant, names)}
+      <form method="post" action="/dead-letters/change">${formToken(c)}${hidden(fields)}
+        <button class="${work === "drop" ? "danger" : ""}">${work === "replay" ? "Replay" : "Drop"} ${meant.length}</button>
+        <a href="/dead-letters">Leave them</a>
+      </form>`,
+    );
+  });
+  app.post("/dead-letters/change", async (c) => {
+    const { work, filter, count } = await asked(c);
+    // No more than were shown; those that were refused anew meanwhile come after them.
+    const summary = await dependencies.deadLetters[work]({ ...filter, limit: Math.max(count, 1) });
+    logChange(dependencies, `${work} dead letters`, { ...filter, done: summary.done });
+    return goOn(c, "/dead-letters", inWords(work, summary), summary.stopped ? "bad" : "good");
+  });
+}
+
+function filterOf({ organization, reason, user }: Record<string, string>): Filter {
+  return { organization: organization || undefined, reason: reason || undefined, user: user || undefined };
+}
+
+function fieldsOf({ organization = "", reason = "", user = "" }: Filter): Record<string, string> {
+  return { organization, reason, user };
+}
+
+async function asked(c: Visit): Promise<{ work: "replay" | "drop"; filter: Filter; count: number }> {
+  const body = await c.req.parseBody();
+  const texts = Object.fromEntries(Object.entries(body).map(([name, value]) => [name, String(value)]));
+  const count = Number(texts.count ?? 0);
+  return {
+    work: texts.work === "drop" ? "drop" : "replay",
+    filter: filterOf(texts),
+    count: Number.isInteger(count) && count <= SHOWN ? count : 0,
+  };
+}
+
+function inWords(work: "replay" | "drop", { done, stayed, stopped }: Summary): string {
+  const verb = work === "replay" ? "sent back; each disappears when its job has succeeded" : "dropped";
+  const parts = [`${counted(done, "dead letter")} ${verb}`];
+  if (stayed.length > 0) parts.push(`${stayed.length} stayed: ${stayed[0]?.why}`);
+  if (stopped) parts.push("it stopped before the end: do it again to go on");
+  return `${parts.join("; ")}.`;
+}
+
+async function namesOf(dependencies: ConsoleDependencies, letters: readonly DeadLetter[]): Promise<Names> {
+  const names = createNames(dependencies);
+  await names.learn(letters.map(({ organization, subject }) => ({ organization, subject })));
+  return names;
+}
+
+function filterForm(slugs: readonly string[], { organization, reason = "" }: Filter): Html {
+  return html`<form method="get" action="/dead-letters">
+    ${organizationChoice(slugs, organization, true)}
+    <label>Reason <input name="reason" value="${reason}" autocomplete="off"></label>
+    <button class="second">Filter</button>
+  </form>`;
+}
+
+/** What a person can do about the reasons that most often occur; the server's own sentence stands with each letter. */
+function whatToDo(reason: string): string {
+  if (reason === "job-unreadable") return "Look at it with: clavex-nextcloud dead-letters show. Then drop it.";
+  if (reason === "given-up") return "Replay it: the job reads the current state first.";
+  if (reason === "account-conflict")
+    return "An account that is not the person's has their id: rename or remove it in Nextcloud, then replay.";
+  return "Change in Clavex or Nextcloud what the sentence says, then replay: the job reads the current state first.";
+}
+
+function section(c: Visit, filter: Filter, reason: string, letters: readonly DeadLetter[], names: Names): Html {
+  const fields = fieldsOf({ ...filter, reason });
+  return html`<h2><code>${reason}</code>: ${letters.length}</h2>
+    <p>${whatToDo(reason)}</p>
+    <div class="actions">${changes(c, fields, "all of this reason")}</div>
+    ${letterTable(letters, names, (letter) => {
+      const { organization, subject } = letter;
+      return html`<div class="actions">${changes(c, fieldsOf({ organization, user: subject, reason }), names.of(letter) ?? subject)}</div>`;
+    })}`;
+}
+
+function changes(c: Visit, fields: Record<string, string>, whose: string): Html {
+  const one = (work: string, label: string, kind: string) =>
+    html`<form method="post" action="/dead-letters/preview">${formToken(c)}${hidden({ ...fields, work })}
+      <button class="${kind}" aria-label="${label} ${printable(whose)}">${label}</button></form>`;
+  return html`${one("replay", "Replay", "")}${one("drop", "Drop", "second")}`;
+}
+
+function letterTable(letters: readonly DeadLetter[], names: Names, actions?: (letter: DeadLetter) => Html): Html {
+  if (letters.length === 0) return html``;
+  const rows = letters.map((letter) => {
+    const { organization, subject, message, attempts, lastAt, replayedAt } = letter;
+    return html`<tr>
+      <td>${person(organization, subject, names.of(letter))} <span class="quiet">${organization}</span></td>
+      <td>${printable(message)}${replayedAt === undefined ? "" : html` <span class="warning">(sent back, on its way)</span>`}</td>
+      <td data-label="Last refused">${time(lastAt)}, ${counted(attempts, "attempt")}</td>
+      ${actions ? html`<td>${actions(letter)}</td>` : ""}
+    </tr>`;
+  });
+  return html`<table class="cards"><thead><tr><th scope="col">Person</th><th scope="col">Why</th><th scope="col">Last refused</th>${actions ? html`<th scope="col">Do</th>` : ""}</tr></thead><tbody>${rows}</tbody></table>`;
+}

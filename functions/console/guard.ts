@@ -1,0 +1,68 @@
+import type { Context, MiddlewareHandler } from "hono";
+
+/**
+ * What every answer says to the browser: nothing but our own files, nothing inline, in no frame, kept nowhere. The address goes
+ * to ourselves only: with none at all, browsers send no Origin with forms.
+ */
+const HEADERS: Readonly<Record<string, string>> = {
+  "Cache-Control": "no-store",
+  "Content-Security-Policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+  "Referrer-Policy": "same-origin",
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+};
+
+export const securityHeaders: MiddlewareHandler = async (c, next) => {
+  await next();
+  for (const [name, value] of Object.entries(HEADERS)) c.res.headers.set(name, value);
+};
+
+const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+
+/**
+ * Answers only requests for a name that is ours: a page of another site whose name was pointed at this machine (DNS rebinding)
+ * is still asked for by that name.
+ *
+ * @param names those beside the loopback's
+ */
+export function onlyOurHosts(names: readonly string[]): MiddlewareHandler {
+  const known = new Set([...LOOPBACK, ...names.map((name) => name.toLowerCase())]);
+  return async (c, next) => {
+    const host = hostOf(c);
+    if (host !== undefined && known.has(host.hostname)) return next();
+    return c.text("this is not the name of this console: see docs/console.md\n", 421);
+  };
+}
+
+/**
+ * Answers no other site: changes come from our own pages, and all else from there or from an address that somebody has opened.
+ */
+export const onlyOurOrigin: MiddlewareHandler = async (c, next) => {
+  const isForeign = c.req.method === "GET" ? isForeignReading(c) : !isOwnOrigin(c);
+  if (isForeign) return c.text("requests of other sites are refused\n", 403);
+  return next();
+};
+
+function isForeignReading(c: Context): boolean {
+  const site = c.req.header("sec-fetch-site") ?? "none";
+  if (site === "none" || site === "same-origin") return false;
+  // A link on another page: the cookie stays at home, so it leads to the question for a new link.
+  return c.req.header("sec-fetch-mode") !== "navigate" || c.req.header("sec-fetch-dest") !== "document";
+}
+
+/** Every browser sends an Origin with a form that is posted. A proxy may have taken off TLS: the scheme says nothing here. */
+function isOwnOrigin(c: Context): boolean {
+  const origin = c.req.header("origin") ?? "";
+  const site = c.req.header("sec-fetch-site") ?? "same-origin";
+  return URL.canParse(origin) && new URL(origin).host === hostOf(c)?.host && site === "same-origin";
+}
+
+function hostOf(c: Context): URL | undefined {
+  const host = c.req.header("host") ?? "";
+  // Only what can stand there: a URL would take more.
+  return /^[\w.:[\]-]+$/.test(host) && URL.canParse(`http://${host}`) ? new URL(`http://${host}`) : undefined;
+}

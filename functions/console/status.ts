@@ -1,0 +1,168 @@
+import { html } from "hono/html";
+import type { LastRun } from "../core/schedule.ts";
+import { assess, type Concern, type OrganizationStatus } from "../core/status.ts";
+import { counted, namingStage, printable } from "../core/text.ts";
+import { effectOfPause } from "../operator/pause.ts";
+import { readStatus, type StatusSources } from "../operator/status.ts";
+import type { Mode } from "../reconcile/drift-report.ts";
+import type { Run } from "../reconcile/reconcile.ts";
+import type { Pages } from "./app.ts";
+import { type ConsoleDependencies, chosenOrganization, logChange } from "./dependencies.ts";
+import { button, goOn, type Html, page, time, type Visit } from "./page.ts";
+
+/** Status: one sentence, what to do next, and each organization's numbers. Ledger and queue are all that is read. */
+export function addStatus(app: Pages, dependencies: ConsoleDependencies): void {
+  app.get("/", async (c) => {
+    const status = await readStatus(sourcesOf(dependencies), await dependencies.organizations.slugs());
+    const { sentence, inSync, concerns } = assess(status);
+    const { lines } = (await dependencies.readiness?.()) ?? { lines: [] };
+    return page(
+      c,
+      "/",
+      "Status",
+      html`
+        <p class="lead ${inSync ? "good" : "warning"}">${printable(sentence)}</p>
+        ${concerns.length === 0 ? "" : html`<h2>What to do next</h2><ul>${concerns.map((each) => concernItem(each, dependencies.stage))}</ul>`}
+        ${status.organizations.map((each) => organizationSection(c, each))}
+        ${lines.length === 0 ? "" : html`<h2>Servers</h2><ul>${lines.map((line) => html`<li>${printable(line)}</li>`)}</ul>`}`,
+    );
+  });
+  app.post("/pause", (c) => setPaused(c, dependencies, true));
+  app.post("/resume", (c) => setPaused(c, dependencies, false));
+  app.post("/reconcile", async (c) => {
+    const { organization: slug, mode } = await c.req.parseBody();
+    const { slug: known } = await chosenOrganization(dependencies, String(slug));
+    const chosen: Mode = mode === "light" ? "light" : "full";
+    logChange(dependencies, `${chosen} reconciliation`, { organization: known });
+    const run = await dependencies.reconcile(known, chosen);
+    return goOn(c, "/", runInWords(known, run), run.result === "done" && !run.held && !run.heldLeaves ? "good" : "bad");
+  });
+}
+
+/** The logs of a stage are read for their own page only: each look costs. */
+function sourcesOf(dependencies: ConsoleDependencies): StatusSources {
+  const { activities, ...rest } = dependencies;
+  return dependencies.stage === undefined ? { ...rest, activities } : rest;
+}
+
+async function setPaused(c: Visit, dependencies: ConsoleDependencies, paused: boolean): Promise<Response> {
+  const { organization: slug } = await c.req.parseBody();
+  const organization = await chosenOrganization(dependencies, String(slug));
+  const { ledger, now = Date.now } = dependencies;
+  await ledger.pauses.put(organization.slug, { paused, at: now() });
+  logChange(dependencies, paused ? "pause" : "resume", { organization: organization.slug });
+  const done = `${organization.slug} is ${paused ? "paused" : "resumed"}`;
+  return goOn(c, "/", `${done}: ${effectOfPause(organization, paused)}.`);
+}
+
+const NOTHING: Record<Exclude<Run["result"], "done">, string> = {
+  busy: "another reconciliation is under way",
+  unreadable: "it has no clavex.apiKey to read the directory with",
+  paused: "it is paused",
+};
+
+/** What a run did, in one sentence for each thing. */
+export function runInWords(slug: string, run: Run): string {
+  if (run.result !== "done") return `${slug}: nothing was done: ${NOTHING[run.result]}.`;
+  const { report, sent, waiting, refused, held, heldLeaves } = run;
+  const looked = `${slug}: looked at ${counted(report.people, "person", "people")}, sent ${counted(sent, "job")}; ${waiting} wait already, ${refused} were refused before.`;
+  const brakes = [held, heldLeaves].flatMap((each) => (each ? [`Held: ${each.explanation}.`] : []));
+  return [looked, ...brakes].join(" ");
+}
+
+/** Pages of ours in place of the commands that they do the same as. */
+const LINKS: Partial<Record<Concern["kind"], [path: string, label: string]>> = {
+  leavers: ["/dead-letters", "Dead letters"],
+  held: ["/plan", "Plan"],
+  waiting: ["/activity?result=retried", "Activity"],
+  runs: ["/checks", "Checks"],
+  "dead-letters": ["/dead-letters", "Dead letters"],
+  unread: ["/dead-letters?reason=job-unreadable", "Dead letters"],
+  paused: ["/plan", "Plan"],
+  "not-reconciled": ["/plan", "Plan"],
+  "under-way": ["/activity", "Activity"],
+  unusable: ["/checks", "Checks"],
+};
+
+function concernItem({ kind, organization, sentence, fixes }: Concern, stage: string | undefined): Html {
+  const link = LINKS[kind];
+  const separator = link?.[0].includes("?") ? "&" : "?";
+  const query = organization === undefined ? "" : `${separator}organization=${encodeURIComponent(organization)}`;
+  return html`<li>${printable(sentence)}.
+    ${link ? html`<a href="${link[0]}${query}">${link[1]}</a>` : ""}
+    ${fixes.map((fix) => html`<pre>${namingStage(fix, stage)}</pre>`)}</li>`;
+}
+
+function organizationSection(c: Visit, status: OrganizationStatus): Html {
+  const { organization, unusable, readable, paused } = status;
+  if (unusable !== undefined)
+    return html`<h2>${organization}</h2><p class="bad">Its configuration cannot be used: ${printable(unusable)}</p>`;
+  const fields = { organization };
+  const runs = readable
+    ? html`${button(c, "/reconcile", "Reconcile now (light)", { fields: { ...fields, mode: "light" }, kind: "second" })}`
+    : "";
+  return html`<h2>${organization}${paused ? " (paused)" : ""}</h2>
+    <dl>${rowsOf(status).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
+    <div class="actions">
+      ${runs}
+      ${
+        paused
+          ? button(c, "/resume", `Resume ${organization}`, { fields })
+          : button(c, "/pause", `Pause ${organization}`, { fields, kind: "second" })
+      }
+    </div>`;
+}
+
+function rowsOf(status: OrganizationStatus): [string, Html | string][] {
+  const { people, accounts, enabled, jobs, waitsFor, editsWaiting, runs, held, deadLetters, leaversStillEnabled } =
+    status;
+  const { organization } = status;
+  const found = runs.full?.found;
+  const age = jobs?.oldestAgeMs === undefined ? "" : `, the oldest for ${duration(jobs.oldestAgeMs)}`;
+  const waiting = jobs && jobs.jobs > 0 ? `${jobs.jobs}${age}` : "none";
+  const brakes = [
+    ...(held.deprovisions
+      ? [html`<span class="bad">deprovisioning is blocked${forWhom(held.deprovisions.people)}</span>`]
+      : []),
+    ...(held.leaves ? [html`<span class="bad">leaving groups is blocked${forWhom(held.leaves.people)}</span>`] : []),
+  ];
+  return [
+    ["People", people === undefined ? "not counted yet" : String(people)],
+    ["Accounts", `${accounts === undefined ? "" : `${accounts} of them, `}${enabled} known as enabled`],
+    ["Differences", found ? `${found.differences} at the last full run` : "not known yet"],
+    ["Jobs waiting", jobs === undefined ? "see all organizations together" : waiting],
+    ...(waitsFor ? [["They wait for", printable(waitsFor.problem)] satisfies [string, string]] : []),
+    ...(editsWaiting > 0 ? [["Changes waiting for Nextcloud", String(editsWaiting)] satisfies [string, string]] : []),
+    ...KINDS.map((kind): [string, Html | string] => [RUNS[kind], runOf(runs[kind])]),
+    ["Brake", brakes.length === 0 ? "open" : html`${brakes.map((each, index) => [index > 0 ? ", " : "", each])}`],
+    [
+      "Dead letters",
+      deadLetters === 0
+        ? "none"
+        : html`<a href="/dead-letters?organization=${encodeURIComponent(organization)}">${deadLetters}</a>`,
+    ],
+    ...(leaversStillEnabled > 0
+      ? [["Left and still enabled", html`<span class="bad">${leaversStillEnabled}</span>`] satisfies [string, Html]]
+      : []),
+  ];
+}
+
+const KINDS = ["watch", "light", "full"] as const;
+const RUNS = { watch: "Last group watch", light: "Last light run", full: "Last full run" } as const;
+
+const forWhom = (people: number | undefined): string =>
+  people === undefined ? "" : ` for ${counted(people, "person", "people")}`;
+
+function runOf(run: LastRun | undefined): Html | string {
+  if (!run) return "never";
+  const { beganAt, endedAt, result = "under way" } = run;
+  const isGood = result === "done" || endedAt === undefined;
+  return html`${time(endedAt ?? beganAt)}: <span class="${isGood ? "good" : "bad"}">${endedAt === undefined ? "under way" : result}</span>`;
+}
+
+/** A time span in its largest unit. */
+function duration(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1_000);
+  if (seconds < 120) return `${seconds} seconds`;
+  return seconds < 7_200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 3_600)} hours`;
+}

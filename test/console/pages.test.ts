@@ -1,0 +1,299 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { newRecord } from "../../functions/core/record.ts";
+import { openDatabase } from "../../functions/database.ts";
+import { createLedger } from "../../functions/ledger/ledger.ts";
+import { sqliteTable } from "../../functions/ledger/sqlite.ts";
+import type { Table } from "../../functions/ledger/table.ts";
+import { type Desk, openDesk } from "../support/console.ts";
+import { buildInMemory, type Tenant } from "../support/organization.ts";
+
+const HOSTILE = "<img src=x onerror=alert(1)>";
+
+describe("the operator's pages", () => {
+  let tenant: Tenant;
+  let desk: Desk;
+  let close: () => Promise<void>;
+
+  beforeAll(async () => {
+    const built = await buildInMemory({ quota: { default: "5 GB", byGroup: { Finance: "50 GB" } } });
+    ({ tenant, close } = built);
+    desk = await openDesk(tenant);
+  });
+  afterAll(() => close());
+  beforeEach(async () => {
+    desk.lines.length = 0;
+    for (;;) {
+      const messages = await desk.queue.receive({ most: 10, waitSeconds: 0 });
+      if (messages.length === 0) break;
+      await desk.queue.done(messages);
+    }
+  });
+
+  const changes = () =>
+    desk.lines.filter(({ message }) => message === "changed by console").map(({ fields }) => fields);
+  const pathOf = ({ id }: { id: string }) => `/people/${tenant.slug}/${id}`;
+  const park = (person: { id: string }, reason = "nextcloud-ocs-101") =>
+    tenant.ledger.deadLetters.park({
+      organization: tenant.slug,
+      subject: person.id,
+      job: tenant.job(person),
+      reason,
+      message: "Nextcloud refuses the name",
+      attempts: 3,
+      lastAt: tenant.clock.now,
+    });
+  const isParked = async ({ id }: { id: string }) =>
+    (await tenant.ledger.deadLetters.get(tenant.slug, id)) !== undefined;
+
+  it("Status says in one sentence how things are, and what to do next", async () => {
+    const text = await desk.get("/");
+    expect(text).toContain(`no full reconciliation of ${tenant.slug} has ended yet`);
+    expect(text).toContain("What to do next");
+    expect(text).toMatch(/<a href="\/plan\?organization=organization-\d+">Plan<\/a>/);
+  });
+
+  it("pauses and resumes an organization, and says what that means", async () => {
+    const paused = await desk.post("/pause", { organization: tenant.slug });
+    expect(paused.text).toContain(`${tenant.slug} is paused: nobody gets or loses access until resume`);
+    expect((await tenant.ledger.pauses.get(tenant.slug))?.paused).toBe(true);
+    await desk.post("/resume", { organization: tenant.slug });
+    expect((await tenant.ledger.pauses.get(tenant.slug))?.paused).toBe(false);
+    expect(changes()).toEqual([
+      { change: "pause", organization: tenant.slug },
+      { change: "resume", organization: tenant.slug },
+    ]);
+  });
+
+  it("finds people by name, e-mail address and id", async () => {
+    const grace = tenant.person({ first_name: "Grace", last_name: "Hopper", email: "grace@acme.example" });
+    for (const q of ["hopper", "Grace Hopper", "GRACE@ACME.EXAMPLE"])
+      expect(await desk.get(`/people?q=${encodeURIComponent(q)}`)).toContain(
+        `href="${pathOf(grace)}">Grace Hopper</a>`,
+      );
+    const byId = await desk.app.request(`/people?q=${grace.id}`, { headers: desk.headers });
+    expect([byId.status, byId.headers.get("location")]).toEqual([303, pathOf(grace)]);
+    expect(await desk.get("/people?q=nobody-of-this-name")).toContain("Clavex finds nobody by this.");
+  });
+
+  it("shows one person: Clavex, what should be and Nextcloud, each group and the quota with its rule", async () => {
+    const person = tenant.person({ first_name: "Barbara", last_name: "Liskov" }, ["Finance"]);
+    await tenant.bring(person);
+    tenant.assign(person, "Research");
+    const text = await desk.get(`${pathOf(person)}?fresh=yes`);
+    expect(text).toContain("<h1>Barbara Liskov</h1>");
+    expect(text).toContain('Finance: <span class="quiet">joins Nextcloud group ');
+    expect(text).toContain('Quota: <span class="quiet">50 GB (rule: group Finance)</span>');
+    expect(text).toContain("group    + Research");
+  });
+
+  it("computes no plan before somebody asks for one", async () => {
+    const requests = tenant.clavex.requests.length + tenant.nextcloud.requests.length;
+    expect(await desk.get("/plan")).not.toContain("Apply the plan");
+    expect(tenant.clavex.requests.length + tenant.nextcloud.requests.length).toBe(requests);
+  });
+
+  it("shows a person called <img src=x onerror=alert(1)> as a text, on every page", async () => {
+    const person = tenant.person({ first_name: HOSTILE, last_name: "\"'&</td>" }, [HOSTILE]);
+    await park(person);
+    await desk.happened({
+      at: tenant.clock.now,
+      organization: tenant.slug,
+      kind: "job",
+      result: "parked",
+      subject: person.id,
+      cause: HOSTILE,
+      problem: HOSTILE,
+    });
+    const pages = [
+      "/people?q=onerror",
+      `${pathOf(person)}?fresh=yes`,
+      `${pathOf(person)}/rehearsal`,
+      "/plan?compute=yes",
+      "/dead-letters",
+      "/activity",
+      `/dead-letters?reason=${encodeURIComponent(HOSTILE)}`,
+      `/activity?user=${encodeURIComponent(HOSTILE)}&result=${encodeURIComponent(HOSTILE)}`,
+      `/people?q=${encodeURIComponent(HOSTILE)}`,
+    ];
+    for (const path of pages) {
+      const text = await desk.get(path);
+      expect([path, text.includes("<img")]).toEqual([path, false]);
+      expect([path, text.includes("&lt;img src=x onerror=alert(1)&gt;") || path.includes("activity?")]).toEqual([
+        path,
+        true,
+      ]);
+    }
+    await tenant.ledger.deadLetters.drop(tenant.slug, person.id);
+  });
+
+  it("brings one person up to date", async () => {
+    const person = tenant.person();
+    const { text } = await desk.post(`${pathOf(person)}/bring`);
+    expect(text).toContain("Queued. If an earlier job of this person waits");
+    const [message] = await desk.queue.receive({ most: 1, waitSeconds: 0 });
+    if (message) await desk.queue.done([message]);
+    expect(JSON.parse(message?.body ?? "")).toMatchObject({ subject: person.id, trigger: { kind: "manual" } });
+    expect(changes()).toEqual([{ change: "bring up to date", organization: tenant.slug, subject: person.id }]);
+  });
+
+  it("rehearses the first login", async () => {
+    const text = await desk.get(`${pathOf(tenant.person({ first_name: "Radia", last_name: "Perlman" }))}/rehearsal`);
+    expect(text).toContain("A first login makes");
+    expect(text).toContain("Radia Perlman");
+  });
+
+  it("computes the plan on demand, and applies it: what is taken away needs its number typed in", async () => {
+    const [stays, leaves] = tenant.people(2);
+    for (const person of [stays, leaves]) if (person) await tenant.bring(person);
+    if (leaves) tenant.clavex.updateUser(tenant.slug, leaves.id, { is_active: false });
+    tenant.clock.now += 60_000;
+    const text = await desk.get("/plan?compute=yes");
+    expect(text).toContain("1 person loses access or a group");
+    expect(text).toContain("Type 1 to take access or groups away from 1 person");
+    const plan = /name="plan" value="([^"]+)"/.exec(text)?.[1] ?? "";
+    const fields = { organization: tenant.slug, plan };
+    for (const number of ["", "2", "one"]) {
+      const refused = await desk.post("/plan/apply", { ...fields, number });
+      expect(refused.text).toContain("Nothing was done: 1 was to be typed in");
+    }
+    const stale = await desk.post("/plan/apply", { ...fields, plan: "another", number: "1" });
+    expect(stale.text).toContain("this plan is too old");
+    expect([await desk.queued(), changes()]).toEqual([0, []]);
+    const done = await desk.post("/plan/apply", { ...fields, number: "1" });
+    expect(done.path).toBe(`/activity?organization=${tenant.slug}`);
+    expect(done.text).toMatch(/looked at \d+ people, sent \d+ jobs?/);
+    expect(await desk.queued()).toBeGreaterThan(0);
+    expect(changes()).toEqual([{ change: "apply the plan", organization: tenant.slug, losing: 1, allowed: false }]);
+  });
+
+  it("shows the plan of one kind", async () => {
+    const person = tenant.person({ first_name: "New", last_name: "Here" });
+    await desk.get("/plan?compute=yes");
+    expect(await desk.get(`/plan?organization=${tenant.slug}&kind=create`)).toContain(pathOf(person));
+    expect(await desk.get(`/plan?organization=${tenant.slug}&kind=update`)).not.toContain(pathOf(person));
+  });
+
+  it("lists dead letters by reason with the name, and replays or drops one, or all of a filter, after a preview", async () => {
+    const [ada, grace, linus] = ["Ada", "Grace", "Linus"].map((first_name) =>
+      tenant.person({ first_name, last_name: "X" }),
+    );
+    if (!ada || !grace || !linus) throw new Error("three people were made");
+    await park(ada);
+    await park(grace);
+    await park(linus, "profile-refused");
+    const text = await desk.get("/dead-letters");
+    expect(text).toContain("<code>nextcloud-ocs-101</code>: 2");
+    expect(text).toContain("<code>profile-refused</code>: 1");
+    expect(text).toContain(">Grace X</a>");
+
+    const one = { user: linus.id, reason: "profile-refused", organization: tenant.slug };
+    const preview = await desk.post("/dead-letters/preview", { ...one, work: "drop" });
+    expect(preview.text).toContain("1 dead letter is removed without another attempt.");
+    expect(preview.text).toContain(">Linus X</a>");
+    expect([await isParked(linus), changes()]).toEqual([true, []]);
+    const dropped = await desk.post("/dead-letters/change", { ...one, work: "drop", count: "1" });
+    expect(dropped.text).toContain("1 dead letter dropped.");
+    expect([await isParked(linus), await isParked(ada)]).toEqual([false, true]);
+
+    const all = { user: "", reason: "nextcloud-ocs-101", organization: "" };
+    await desk.post("/dead-letters/preview", { ...all, work: "replay" });
+    expect(await desk.queued()).toBe(0);
+    const replayed = await desk.post("/dead-letters/change", { ...all, work: "replay", count: "2" });
+    expect(replayed.text).toContain("2 dead letters sent back");
+    expect(replayed.text).toContain("(sent back, on its way)");
+    expect(await desk.queued()).toBe(2);
+    expect(changes().map(({ change }) => change)).toEqual(["drop dead letters", "replay dead letters"]);
+  });
+
+  it("shows the last events with the filters of the command activity", async () => {
+    const person = tenant.person({ first_name: "Edsger", last_name: "Dijkstra" });
+    const common = { at: tenant.clock.now, organization: tenant.slug, kind: "job", cause: "manual" } as const;
+    await desk.happened({ ...common, subject: person.id, result: "applied", operations: ["disable"] });
+    await desk.happened({ ...common, subject: tenant.person().id, result: "retried", problem: "HTTP 503" });
+    const text = await desk.get("/activity?result=applied");
+    expect(text).toContain(">Edsger Dijkstra</a>");
+    expect(text).toContain("account disabled");
+    expect(text).not.toContain("HTTP 503");
+    expect(text).toContain('hx-get="/activity/events?result=applied"');
+    expect(await desk.get(`/activity/events?user=${person.id}`)).toMatch(/^<table/);
+    expect(await desk.get(pathOf(person))).toContain("account disabled");
+  });
+
+  it("runs doctor's checks when asked, failures first, each with its fix", async () => {
+    expect(await desk.get("/checks")).not.toContain("What should be so");
+    const text = await desk.get("/checks?run=yes");
+    const statuses = [...text.matchAll(/<td><span class="\w+">([\w ]+)<\/span><\/td>/g)].map(([, status]) => status);
+    const order = ["failed", "warning", "left out", "ok"];
+    expect(statuses.length).toBeGreaterThan(20);
+    expect(statuses).toEqual(statuses.toSorted((one = "", other = "") => order.indexOf(one) - order.indexOf(other)));
+  });
+});
+
+describe("10,000 people", () => {
+  it("no page but Plan reads more than 200 rows", async () => {
+    const { tenant, close } = await buildInMemory();
+    try {
+      const database = openDatabase(undefined);
+      tenant.atEnd(database.close);
+      let rows = 0;
+      const plain = sqliteTable(database);
+      const table: Table = {
+        ...plain,
+        get(key) {
+          rows += 1;
+          return plain.get(key);
+        },
+        async *query(partition, prefix) {
+          for await (const page of plain.query(partition, prefix)) {
+            rows += page.length;
+            yield page;
+          }
+        },
+      };
+      const ledger = createLedger(table);
+      const desk = await openDesk(tenant, { ledger });
+      const everybody = tenant.people(10_000);
+      await database.write(() => {
+        for (const { id } of everybody) void ledger.subjects.put(tenant.slug, newRecord(id, tenant.accountId({ id })));
+      });
+      let known = 0;
+      for await (const page of ledger.subjects.all(tenant.slug)) known += page.length;
+      expect(known).toBe(10_000);
+      const [somebody] = everybody;
+      if (!somebody) throw new Error("people were made");
+      for (const person of everybody.slice(0, 60))
+        await ledger.deadLetters.park({
+          organization: tenant.slug,
+          subject: person.id,
+          job: tenant.job(person),
+          reason: "nextcloud-ocs-101",
+          message: "refused",
+          attempts: 1,
+          lastAt: tenant.clock.now,
+        });
+      for (const person of everybody.slice(0, 300))
+        await desk.happened({
+          at: tenant.clock.now,
+          organization: tenant.slug,
+          kind: "job",
+          result: "applied",
+          subject: person.id,
+          cause: "manual",
+        });
+      const one = `/people/${tenant.slug}/${somebody.id}`;
+      const counts: [path: string, rows: number][] = [];
+      const pages = ["/", "/people?q=ada", one, `${one}/rehearsal`, "/dead-letters", "/activity", "/checks?run=yes"];
+      for (const path of pages) {
+        rows = 0;
+        tenant.clavex.requests.length = 0;
+        tenant.nextcloud.requests.length = 0;
+        await desk.get(path);
+        counts.push([path, rows + tenant.clavex.requests.length + tenant.nextcloud.requests.length]);
+      }
+      expect(counts.filter(([, count]) => count > 200)).toEqual([]);
+      expect(counts.every(([, count]) => count > 0)).toBe(true);
+    } finally {
+      await close();
+    }
+  });
+});
