@@ -1,7 +1,8 @@
 import { html } from "hono/html";
-import { counted, printable } from "../core/text.ts";
+import { counted, namingStage, printable } from "../core/text.ts";
 import { createNames, type Names } from "../operator/names.ts";
 import { type DeadLetter, type Filter, type Summary, whyItStays } from "../replay/dead-letters.ts";
+import { whatToDo } from "../replay/what-to-do.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, logChange } from "./dependencies.ts";
 import { formToken, goOn, type Html, hidden, organizationChoice, page, person, time, type Visit } from "./page.ts";
@@ -97,19 +98,10 @@ function filterForm(slugs: readonly string[], { organization, reason = "" }: Fil
   </form>`;
 }
 
-/** What a person can do about the reasons that most often occur; the server's own sentence stands with each letter. */
-function whatToDo(reason: string): string {
-  if (reason === "job-unreadable") return "Look at it with: clavex-nextcloud dead-letters show. Then drop it.";
-  if (reason === "given-up") return "Replay it: the job reads the current state first.";
-  if (reason === "account-conflict")
-    return "An account that is not the person's has their id: rename or remove it in Nextcloud, then replay.";
-  return "Change in Clavex or Nextcloud what the sentence says, then replay: the job reads the current state first.";
-}
-
 function section(c: Visit, filter: Filter, reason: string, letters: readonly DeadLetter[], names: Names): Html {
   const fields = fieldsOf({ ...filter, reason });
   return html`<h2><code>${reason}</code>: ${letters.length}</h2>
-    <p>${whatToDo(reason)}</p>
+    <p>${namingStage(whatToDo(reason), c.get("stage"))}</p>
     <div class="actions">${changes(c, fields, "all of this reason")}</div>
     ${letterTable(letters, names, (letter) => {
       const { organization, subject } = letter;

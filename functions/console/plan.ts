@@ -27,8 +27,8 @@ interface Shown {
   report: FullReport;
 }
 
-/** How long a plan is worth something: what is applied is what is found then. */
-const PLAN_MS = 15 * 60_000;
+/** How long a plan may be applied; for longer it is worth nothing. */
+const PLAN_MS = 10 * 60_000;
 /** How many people a page shows of each part. */
 const SHOWN = 200;
 
@@ -78,12 +78,16 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
       return goOn(c, path, `Nothing was done: ${needed} was to be typed in, not "${typed}".`, "bad");
     logChange(dependencies, "apply the plan", { organization: slug, losing: needed, allowed });
     const { held, heldLeaves } = shown.report;
-    const run = await dependencies.reconcile(slug, "full", {
+    const letThrough = {
       ...(allowed && isOverLimit(held) ? { allowDeprovisions: closing.length } : {}),
       ...(allowed && isOverLimit(heldLeaves)
         ? { allowLeaves: shown.report.differences.filter(({ losesGroup }) => losesGroup).length }
         : {}),
-    });
+    };
+    // What was shown was held: with more let through, everything is judged anew.
+    const isJudged = Object.keys(letThrough).length === 0;
+    const options = isJudged ? { shown: { report: shown.report, readAt: shown.at } } : letThrough;
+    const run = await dependencies.reconcile(slug, "full", options);
     plans.delete(slug);
     const isDone = run.result === "done" && !run.held && !run.heldLeaves;
     return goOn(
@@ -159,7 +163,7 @@ function applyForm(c: Visit, { id, report }: Shown, losing: number): Html {
     : "";
   return html`<form method="post" action="/plan/apply">${formToken(c)}${hidden({ organization, plan: id })}
     ${number}${allow}<button class="${losing > 0 ? "danger" : ""}">Apply the plan</button>
-    <p class="quiet">Everything is read once more, and a job is queued for each difference that is found then.</p></form>`;
+    <p class="quiet">A job is queued for each of these people; it reads the current state before it changes anything.</p></form>`;
 }
 
 function kindForm(organization: string, chosen: string | undefined): Html {
