@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { briefly } from "../core/problems.ts";
 import {
   AUDIT_GROUP_ACTIONS,
   AUDIT_USER_ACTIONS,
@@ -86,7 +87,7 @@ function parseJson(body: Uint8Array): unknown {
 }
 
 function check<T>(schema: z.ZodType<T>, json: unknown): T {
-  const result = schema.safeParse(json);
+  const result = schema.safeParse(json, { error: briefly });
   if (result.success) return result.data;
   const problems = result.error.issues.map(
     (issue) => `${issue.path.map(String).join(".") || "body"}: ${issue.message}`,

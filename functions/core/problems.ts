@@ -66,6 +66,23 @@ export const inWords: z.core.$ZodErrorMap = (issue) => {
   }
 };
 
+/** The messages about what a program has written, in place of zod's own: what is wrong, in short. Values are not quoted. */
+export const briefly: z.core.$ZodErrorMap = (issue) => {
+  const { code, input } = issue;
+  switch (code) {
+    case "invalid_type":
+      return input === undefined ? "is missing" : `must be ${KINDS[issue.expected] ?? issue.expected}`;
+    case "invalid_value":
+      return `must be ${choices(issue.values.map(String), undefined)}`;
+    case "unrecognized_keys":
+      return unknownKeys(issue.keys, []);
+    case "custom":
+      return undefined;
+    default:
+      return "is not as expected";
+  }
+};
+
 function wrongKind(expected: string, input: unknown, advice: string | undefined): string {
   const kind = KINDS[expected] ?? expected;
   if (input === null && advice === undefined) return `must be ${kind}, not null: remove the key to have its default`;

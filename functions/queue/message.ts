@@ -1,4 +1,5 @@
 import { deduplicationId, type Job, jobSchema, messageGroupId } from "../core/job.ts";
+import { briefly } from "../core/problems.ts";
 import { UnreadableJob } from "./errors.ts";
 
 /** A job on its way into a queue. */
@@ -29,9 +30,11 @@ export function parseJob(body: string): Job {
   } catch {
     throw new UnreadableJob("not JSON");
   }
-  const result = jobSchema.safeParse(json);
+  const result = jobSchema.safeParse(json, { error: briefly });
   if (result.success) return result.data;
   throw new UnreadableJob(
-    result.error.issues.map((issue) => `${issue.path.map(String).join(".")}: ${issue.message}`).join("; "),
+    result.error.issues
+      .map((issue) => `${issue.path.map(String).join(".") || "the message"} ${issue.message}`)
+      .join("; "),
   );
 }
