@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { Profile, SubjectState } from "./account.ts";
-import { accountId, groupId, groupProblem } from "./identity.ts";
+import { accountId, groupId, groupProblem, unshortenedGroupId } from "./identity.ts";
 import { ADMIN, type Organization } from "./organization.ts";
 import { matchesAny } from "./patterns.ts";
 import type { DirectoryState, Traits } from "./person.ts";
@@ -140,8 +140,11 @@ export function isScopeUnknown(
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 const DIRECTION_MARK = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-/** Anything that is seen: neither white space, nor ignorable when it is shown, nor the empty Braille pattern. */
-const VISIBLE = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cf}\u2800]/u;
+/**
+ * Anything that is seen by itself: neither white space, nor a mark that needs a letter to stand on, nor ignorable when it is
+ * shown, nor the empty Braille pattern.
+ */
+const VISIBLE = /[^\p{White_Space}\p{M}\p{Default_Ignorable_Code_Point}\p{Cf}\u2800]/u;
 /** Joiners shape the letters beside them in many scripts, also at a word's end; at its beginning they join nothing. */
 const LEADING_JOINERS = /^[\u200c\u200d]+/;
 
@@ -236,20 +239,28 @@ export function nextcloudGroup(
 ): { group: DesiredGroup } | { problem: string } {
   const display = `${organization.groups.prefix}${name}`;
   const gid = groupId(organization.identity, display);
-  const problem = forbidden(organization, gid) ?? groupProblem(gid, display);
+  const whole = unshortenedGroupId(organization.identity, display);
+  const problem = forbidden(organization, gid, whole) ?? groupProblem(gid, display);
   return problem === undefined ? { group: { gid, displayName: display, source: "clavex", name } } : { problem };
 }
 
 /**
  * Why the organization must not use a group of this id. Ids differ in letter case (`Admin` makes nobody an administrator);
  * but a database may take no notice of white space at their end.
+ *
+ * @param whole the id before it was hashed for its length: a long name is no way into another organization's namespace
  */
-function forbidden({ groups, reservedPrefixes }: Organization, gid: string): string | undefined {
+function forbidden(organization: Organization, gid: string, whole: string): string | undefined {
+  const { groups } = organization;
   if (gid.trim() === ADMIN && !(gid === ADMIN && groups.managed.includes(ADMIN)))
     return 'its members would become administrators; "managed" must name the group "admin" literally for that';
-  if (reservedPrefixes.some((prefix) => gid.startsWith(prefix)))
-    return "groups whose ids begin like this are another organization's";
-  return undefined;
+  return isReserved(organization, gid) || isReserved(organization, whole) ? RESERVED : undefined;
+}
+
+const RESERVED = "groups whose ids begin like this are another organization's";
+
+function isReserved({ reservedPrefixes }: Organization, gid: string): boolean {
+  return reservedPrefixes.some((prefix) => gid.startsWith(prefix));
 }
 
 function desiredGroupsOf(

@@ -46,8 +46,13 @@ const LONGEST_GROUP_ID = 64;
  * be too long is hashed, as Nextcloud does itself from 32 on (docs/facts/nextcloud.md 5).
  */
 export function groupId(identity: Identity, name: string): string {
-  const id = (SCHEMES[identity.scheme] as Scheme<Identity>).groupId(identity, name);
+  const id = unshortenedGroupId(identity, name);
   return [...id].length > LONGEST_GROUP_ID ? hash("sha256", id) : id;
+}
+
+/** The same before it is hashed for its length: this tells whose namespace a group lies in. */
+export function unshortenedGroupId(identity: Identity, name: string): string {
+  return (SCHEMES[identity.scheme] as Scheme<Identity>).groupId(identity, name);
 }
 
 /**

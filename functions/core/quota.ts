@@ -24,19 +24,22 @@ export function parseQuota(text: string): Quota {
   const match = QUOTA.exec(trimmed);
   if (!match) throw new InvalidQuota(explain(text));
   const bytes = fromHuman(humanSize(Math.round(Number(match[1]) * 1024 ** unitIndex(match[2]))));
-  if (!Number.isSafeInteger(bytes))
-    throw new InvalidQuota(`${JSON.stringify(text)} is too large; write "none" for unlimited`);
+  if (!Number.isSafeInteger(bytes)) throw new InvalidQuota(`${shown(text)} is too large; write "none" for unlimited`);
   return bytes;
 }
 
+/** A quota in a message: however long somebody has made it. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
+}
+
 function explain(text: string): string {
-  const shown = JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
   const binary = BINARY_UNIT.exec(text.trim());
   if (binary) {
     const unit = binary[2]?.toUpperCase();
-    return `${shown} would be read by Nextcloud as ${Math.round(Number(binary[1]))} bytes: write "${binary[1]} ${unit}B" (Nextcloud's ${unit}B is a power of 1024)`;
+    return `${shown(text)} would be read by Nextcloud as ${Math.round(Number(binary[1]))} bytes: write "${binary[1]} ${unit}B" (Nextcloud's ${unit}B is a power of 1024)`;
   }
-  return `${shown} is not a quota: write a number with B, KB, MB, GB, TB or PB (such as "5 GB"), or "none"`;
+  return `${shown(text)} is not a quota: write a number with B, KB, MB, GB, TB or PB (such as "5 GB"), or "none"`;
 }
 
 function unitIndex(letter: string | undefined): number {

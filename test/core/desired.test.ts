@@ -272,6 +272,22 @@ describe("a group in another organization's namespace", () => {
     expect(notes).toEqual([expect.stringMatching(/^group eu-Finance is skipped: .*another organization's/)]);
   });
 
+  it.each([
+    ["a prefix", raw, "acme-eu-"],
+    ["a provider's identifier", providerBased, ""],
+    ["the name of the login app", sociallogin, ""],
+  ])("is skipped too where its id is a hash, because its name is long: after %s", (_, identity, prefix) => {
+    const other = { identity, prefix };
+    const long = "Finance ".repeat(9);
+    const theirs = gidsOf(among(other, { identity: raw, prefix: "" }), [long]);
+    const begin = prefix || "clavex-";
+    const { gids, notes } = gidsOf(among({ identity: raw, prefix: "" }, other), [`${begin}${long}`, long]);
+    expect(theirs.gids).toHaveLength(1);
+    expect(gids).not.toContain(theirs.gids[0]);
+    expect(gids).toHaveLength(1);
+    expect(notes).toEqual([expect.stringMatching(/is skipped: .*another organization's/)]);
+  });
+
   it("does not keep the narrower organization from its own groups", () => {
     const eu = among({ identity: raw, prefix: "acme-eu-" }, { identity: raw, prefix: "acme-" });
     expect(gidsOf(eu, ["Finance"])).toEqual({ gids: ["acme-eu-Finance"], notes: [] });
@@ -453,6 +469,42 @@ describe("the quota", () => {
     expect(desire({ quota }, withAttribute(value))).toMatchObject({ quota: 5 * GB, quotaRule: "default", notes: [] });
   });
 
+  it.each([
+    ["5,5 GB"],
+    ["1e3 GB"],
+    ["-5 GB"],
+    ["5 GB\u200b"],
+    ["\uff15 GB"],
+    ["5 5 GB"],
+    ["0x10"],
+    ["NaN"],
+    ["5 EB"],
+    ["9".repeat(400)],
+    [1e30],
+    [-1],
+    [true],
+    [["5 GB"]],
+    [{ value: "5 GB" }],
+  ])("is passed over, with a note, where the attribute is %j", (value) => {
+    const desired = desire({ quota }, withAttribute(value));
+    expect(desired).toMatchObject({ quotaRule: "default", notes: [expect.stringContaining("is passed over")] });
+    expect(desired.notes.join().length).toBeLessThan(250);
+  });
+
+  it.each([
+    [" 5GB ", 5 * GB],
+    ["5\u00a0GB", 5 * GB],
+    ["5.5 gb", 5.5 * GB],
+    [5 * GB, 5 * GB],
+    ["NONE", "none"],
+  ])("is what the attribute %j says", (value, expected) => {
+    expect(desire({ quota }, withAttribute(value))).toMatchObject({
+      quota: expected,
+      quotaRule: "attribute",
+      notes: [],
+    });
+  });
+
   it("of 0 bytes is a quota", () => {
     expect(desire({ quota }, withAttribute("0"))).toMatchObject({ quota: 0, quotaRule: "attribute" });
   });
@@ -479,6 +531,10 @@ describe("the display name", () => {
     ["👩\u200d🚀", "", "👩\u200d🚀"],
     ["\u200b", "Lovelace", "Lovelace"],
     ["\u200dAda", "\u2060", "Ada"],
+    ["Zoe\u0308", "\u0301", "Zoe\u0308"],
+    ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u0e01\u0e34", "\u0939\u093f\u0928\u094d\u0926\u0940 \u0e01\u0e34"],
+    ["👨\u200d👩\u200d👧", "1\ufe0f\u20e3", "👨\u200d👩\u200d👧 1\ufe0f\u20e3"],
+    ["\u2067\u05d3\u05d5\u05d3\u2069", "\u061c\u0639\u0644\u064a", "\u05d3\u05d5\u05d3 \u0639\u0644\u064a"],
     ["Jörg", "Größe 🚀", "Jörg Größe 🚀"],
   ])("of %j and %j is %j", (first, last, name) => {
     expect(named(first, last)).toBe(name);
@@ -494,6 +550,10 @@ describe("the display name", () => {
     ["\u00ad", "\u2800"],
     ["\u{e0041}", "\ufe0f"],
     ["\u202e", "\u2069\u200c"],
+    ["\u0301", "\u0308\u0301"],
+    ["\u20dd", "\u0300\u200d"],
+    ["\u093e", "\u3099"],
+    ["\u034f", "\ufe0e"],
   ])("of %j and %j is the e-mail address: user_oidc would show the id", (first, last) => {
     expect(named(first, last)).toBe("ada@acme.example");
   });
