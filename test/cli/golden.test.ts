@@ -38,6 +38,7 @@ const COMMANDS: Record<string, string[]> = {
   "provision-nobody": ["provision", "--user", "nobody@acme.example"],
   "send-nobody": ["send", "user.updated", "--user", "nobody@acme.example"],
   "doctor-all": ["doctor", "--all"],
+  "console-without-a-pipeline": ["console", "--no-open"],
   "unknown-list": ["unknown", "list"],
   "plan-of-nothing": ["plan", "--organizations", "test/cli/golden"],
 };
