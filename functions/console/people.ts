@@ -1,7 +1,7 @@
 import { html } from "hono/html";
 import { uuidSchema } from "../clavex/user.ts";
 import { ATTRIBUTES } from "../core/account.ts";
-import { displayName } from "../core/desired.ts";
+import { desiredGroups, displayName } from "../core/desired.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
 import { printable } from "../core/text.ts";
@@ -177,7 +177,7 @@ function comparison({ organization, subject, person, names, account, decision: {
     ["Name", person ? displayName(person) : "", ...profile("displayName")],
     ["E-mail", person?.email ?? "", ...profile("email")],
     ["Quota", person?.attributes[organization.quota.attribute] ?? "", ...profile("quota")],
-    ["Groups", names.join(", ") || "none", wanted(desired), account ? account.groups.join(", ") || "none" : ""],
+    ["Groups", names.join(", ") || "none", wanted(desired), account ? groupNames(desired, account.groups) : ""],
   ];
   return html`<table class="cards"><thead><tr><th scope="col">What</th><th scope="col">Clavex</th><th scope="col">Should be</th><th scope="col">Nextcloud</th></tr></thead>
     <tbody>${rows.map(
@@ -186,11 +186,18 @@ function comparison({ organization, subject, person, names, account, decision: {
     )}</tbody></table>`;
 }
 
+/** Groups by their names as far as these are known: the ids that user_oidc gives them tell people nothing. */
+function groupNames(desired: Explanation["decision"]["desired"], gids: readonly string[]): string {
+  const names = new Map(desiredGroups(desired).map(({ gid, displayName: name }) => [gid, name]));
+  return gids.map((gid) => names.get(gid) ?? gid).join(", ") || "none";
+}
+
 function wanted(desired: Explanation["decision"]["desired"]): string {
   if (desired.state !== "active") return "left alone";
-  const { directoryGroups, alwaysGroups } = desired;
-  const all = [...(directoryGroups === "unknown" ? [] : directoryGroups), ...alwaysGroups];
-  return all.map(({ gid }) => gid).join(", ") || "none";
+  return groupNames(
+    desired,
+    desiredGroups(desired).map(({ gid }) => gid),
+  );
 }
 
 function stateOf(person: Person | undefined): string {

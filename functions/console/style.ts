@@ -10,7 +10,7 @@ a{color:var(--accent)}
 .skip:focus{left:0;z-index:1}
 header{border-bottom:1px solid var(--line);background:var(--raised)}
 header>*,main,footer{max-width:72rem;margin:0 auto;padding:.5rem 1rem}
-header p{margin:0;font-weight:600}
+header p{font-weight:600}
 header .stage{font-weight:400;color:var(--quiet)}
 nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;list-style:none;margin:0;padding:0}
 nav a{display:inline-block;padding:.25rem 0}
@@ -19,6 +19,8 @@ footer{color:var(--quiet);font-size:.875rem}
 h1{font-size:1.5rem;line-height:1.25;margin:.75rem 0}
 h2{font-size:1.2rem;margin:1.5rem 0 .5rem}
 h3{font-size:1rem;margin:1rem 0 .25rem}
+main{overflow-wrap:anywhere}
+button,label,th,time{overflow-wrap:normal}
 .lead{font-size:1.15rem}
 .quiet{color:var(--quiet)}
 .good{color:var(--good)}.bad{color:var(--bad)}.warning{color:var(--warning)}
@@ -31,7 +33,7 @@ pre{margin:.25rem 0;white-space:pre-wrap}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
 caption{text-align:left;color:var(--quiet)}
-th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line)}
 td ul,td p{margin:0;padding:0;list-style:none}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:.5rem 0}
 dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
