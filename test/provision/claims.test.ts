@@ -92,7 +92,41 @@ describe("an account that may be another organization's", () => {
   });
 });
 
+describe("what another organization without an API key says of somebody", () => {
+  it.each([
+    "user.created",
+    "user.updated",
+    "group.member.added",
+    "user.deleted",
+  ])("changes nothing of their account, before and after there is one: %s", async (event) => {
+    const acme = await build({ identity: IDENTITIES.raw });
+    const globex = acme.neighbour({ identity: IDENTITIES.raw, apiKey: false });
+    const hank = acme.person({}, ["eng"]);
+    const org_id = globex.organization.organizationId;
+    const said = { ...hank, org_id, first_name: "Mallory", is_active: false, updated_at: "2026-07-23T09:00:00Z" };
+    expect(await resultOf(globex.provisionNow(globex.webhook(said, event)))).toBe("unchanged");
+    expect(await resultOf(acme.bring(hank))).toBe("applied");
+    const before = acme.account(hank);
+    expect(await resultOf(globex.provisionNow(globex.webhook(said, event)))).toBe("parked");
+    expect(acme.account(hank)).toEqual(before);
+  });
+});
+
 describe("after accept-identity", () => {
+  it("there and back, somebody who left meanwhile is disabled all the same", async () => {
+    const tenant = await build({ identity: IDENTITIES.hashed });
+    const { slug, ledger } = tenant;
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    for (const identity of [IDENTITIES.raw, IDENTITIES.hashed]) {
+      tenant.configure({ identity });
+      await ledger.identities.accept(slug, identityFingerprint(tenant.organization.identity));
+      if (identity === IDENTITIES.hashed) tenant.clavex.suspend(slug, ada.id);
+      await tenant.container()(tenant.job(ada));
+    }
+    expect(tenant.account(ada)?.enabled).toBe(false);
+  });
+
   it("a person who comes back, and whose new account an administrator had locked, stays locked", async () => {
     const tenant = await build({ identity: IDENTITIES.hashed });
     const { slug, clavex, ledger } = tenant;

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Choices, type Tenant, useOrganizations } from "../support/organization.ts";
+import { withPipeline } from "../support/pipeline.ts";
+import { named } from "../support/requests.ts";
 
 const { build } = useOrganizations();
 
@@ -10,6 +12,56 @@ const buildWithOthers = async (choices: Choices = {}): Promise<Tenant> => {
   tenant.person({ is_active: false });
   return tenant;
 };
+
+describe("somebody who is suspended while their account is made", () => {
+  it("between its two calls is disabled by the next job", async () => {
+    const tenant = await build({ quota: { default: "5 GB" } });
+    const ada = tenant.person({}, ["eng"]);
+    tenant.nextcloud.faults.add({
+      kind: "changed",
+      match: named("POST user_oidc"),
+      times: 1,
+      change(answer) {
+        tenant.clavex.suspend(tenant.slug, ada.id);
+        return answer;
+      },
+    });
+    await tenant.bring(ada);
+    expect(tenant.account(ada)?.enabled).toBe(true);
+    await tenant.bring(ada);
+    expect(tenant.account(ada)?.enabled).toBe(false);
+  });
+});
+
+describe("a ledger that is put back to what it was a day ago", () => {
+  it("leaves nobody enabled who left since, opens nobody's account, and later leavers are disabled", async () => {
+    const company = withPipeline(await build());
+    const people = company.people(6, ["eng"]);
+    const [suspended, deleted, mover, later] = people;
+    if (!suspended || !deleted || !mover || !later) return expect.fail();
+    await company.settle();
+    const { slug, ledger } = company;
+    const before = await Promise.all(people.map((person) => company.record(person)));
+    company.clavex.suspend(slug, suspended.id);
+    company.clavex.deleteUser(slug, deleted.id);
+    company.unassign(mover, "eng");
+    await company.settle();
+    company.clock.now += 24 * 60 * 60_000;
+    for (const record of before) {
+      const { revision = 0 } = (record && (await ledger.subjects.get(slug, record.subject))) ?? {};
+      if (record) await ledger.subjects.put(slug, { ...record, revision });
+    }
+    company.clavex.suspend(slug, later.id);
+    await company.settle();
+    expect([suspended, deleted, later].map((person) => company.account(person)?.enabled)).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect(company.groupsOf(mover)).toEqual([]);
+    expect((await company.look("full")).differences).toEqual([]);
+  });
+});
 
 describe("leavers", () => {
   const leaving: [string, (tenant: Tenant, person: ClavexUser) => void, string][] = [
