@@ -102,6 +102,20 @@ describe("clavex-nextcloud --stage", () => {
     expect(code).toBe(2);
   });
 
+  test("console serves the stage's pages on this machine until Ctrl-C", async () => {
+    const program = run("functions/cli/main.ts", ["console", "--stage", "dev"], environment);
+    const [link] = await program.printed(/http:\/\/127\.0\.0\.1:\d+\/\?token=[\w-]{43}/);
+    const entered = await fetch(link, { redirect: "manual" });
+    const cookie = entered.headers.get("set-cookie")?.split(";")[0] ?? "";
+    const get = async (path: string) => (await fetch(new URL(path, link), { headers: { cookie } })).text();
+    const status = await get("/");
+    expect(status).toContain("stage dev");
+    expect(status).toContain("npx clavex-nextcloud dead-letters list --stage dev --organization acme");
+    expect(await get("/dead-letters")).toContain("account belongs to somebody else");
+    program.kill("SIGINT");
+    expect(await program.ended).toBe(130);
+  });
+
   test("activity reads the logs of the stage's functions", async () => {
     const line = { level: "INFO", message: "job", organization: "acme", subject: SUBJECT, trigger: "manual" };
     logs.put("/clavex-nextcloud/dev/provision", Date.now() - 5_000, { ...line, result: "unchanged", operations: [] });
