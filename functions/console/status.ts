@@ -1,6 +1,6 @@
 import { html } from "hono/html";
 import type { LastRun } from "../core/schedule.ts";
-import { assess, type Concern, type OrganizationStatus } from "../core/status.ts";
+import { assess, type Concern, type OrganizationStatus, type WaitingJobs } from "../core/status.ts";
 import { counted, namingStage, printable } from "../core/text.ts";
 import { effectOfPause } from "../operator/pause.ts";
 import { readStatus, type StatusSources } from "../operator/status.ts";
@@ -23,6 +23,7 @@ export function addStatus(app: Pages, dependencies: ConsoleDependencies): void {
       html`
         <p class="lead ${inSync ? "good" : "warning"}">${printable(sentence)}</p>
         ${concerns.length === 0 ? "" : html`<h2>What to do next</h2><ul>${concerns.map((each) => concernItem(each, dependencies.stage))}</ul>`}
+        ${status.organizations.every(({ jobs }) => jobs !== undefined) ? "" : html`<p>Jobs of all organizations: ${waitingJobs(status.jobs)}</p>`}
         ${status.organizations.map((each) => organizationSection(c, each))}
         ${lines.length === 0 ? "" : html`<h2>Servers</h2><ul>${lines.map((line) => html`<li>${printable(line)}</li>`)}</ul>`}`,
     );
@@ -88,7 +89,7 @@ function concernItem({ kind, organization, sentence, fixes }: Concern, stage: st
   const link = LINKS[kind];
   const separator = link?.[0].includes("?") ? "&" : "?";
   const query = organization === undefined ? "" : `${separator}organization=${encodeURIComponent(organization)}`;
-  return html`<li>${printable(sentence)}.
+  return html`<li>${printable(sentence.charAt(0).toUpperCase() + sentence.slice(1))}.
     ${link ? html`<a href="${link[0]}${query}">${link[1]}</a>` : ""}
     ${fixes.map((fix) => html`<pre>${namingStage(fix, stage)}</pre>`)}</li>`;
 }
@@ -118,8 +119,6 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
     status;
   const { organization } = status;
   const found = runs.full?.found;
-  const age = jobs?.oldestAgeMs === undefined ? "" : `, the oldest for ${duration(jobs.oldestAgeMs)}`;
-  const waiting = jobs && jobs.jobs > 0 ? `${jobs.jobs}${age}` : "none";
   const brakes = [
     ...(held.deprovisions
       ? [html`<span class="bad">deprovisioning is blocked${forWhom(held.deprovisions.people)}</span>`]
@@ -130,7 +129,7 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
     ["People", people === undefined ? "not counted yet" : String(people)],
     ["Accounts", `${accounts === undefined ? "" : `${accounts} of them, `}${enabled} known as enabled`],
     ["Differences", found ? `${found.differences} at the last full run` : "not known yet"],
-    ["Jobs waiting", jobs === undefined ? "see all organizations together" : waiting],
+    ...(jobs === undefined ? [] : [["Jobs waiting", waitingJobs(jobs)] satisfies [string, string]]),
     ...(waitsFor ? [["They wait for", printable(waitsFor.problem)] satisfies [string, string]] : []),
     ...(editsWaiting > 0 ? [["Changes waiting for Nextcloud", String(editsWaiting)] satisfies [string, string]] : []),
     ...KINDS.map((kind): [string, Html | string] => [RUNS[kind], runOf(runs[kind])]),
@@ -145,6 +144,11 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
       ? [["Left and still enabled", html`<span class="bad">${leaversStillEnabled}</span>`] satisfies [string, Html]]
       : []),
   ];
+}
+
+function waitingJobs({ jobs, oldestAgeMs }: WaitingJobs): string {
+  const age = oldestAgeMs === undefined ? "" : `, the oldest for ${duration(oldestAgeMs)}`;
+  return jobs > 0 ? `${jobs}${age}` : "none";
 }
 
 const KINDS = ["watch", "light", "full"] as const;

@@ -110,6 +110,7 @@ describe("clavex-nextcloud --stage", () => {
     const get = async (path: string) => (await fetch(new URL(path, link), { headers: { cookie } })).text();
     const status = await get("/");
     expect(status).toContain("stage dev");
+    expect(status).toContain("Jobs of all organizations: none");
     expect(status).toContain("npx clavex-nextcloud dead-letters list --stage dev --organization acme");
     expect(await get("/dead-letters")).toContain("account belongs to somebody else");
     program.kill("SIGINT");

@@ -47,7 +47,7 @@ describe("the operator's pages", () => {
 
   it("Status says in one sentence how things are, and what to do next", async () => {
     const text = await desk.get("/");
-    expect(text).toContain(`no full reconciliation of ${tenant.slug} has ended yet`);
+    expect(text).toContain(`<li>No full reconciliation of ${tenant.slug} has ended yet`);
     expect(text).toContain("What to do next");
     expect(text).toMatch(/<a href="\/plan\?organization=organization-\d+">Plan<\/a>/);
   });
@@ -226,6 +226,38 @@ describe("the operator's pages", () => {
     const order = ["failed", "warning", "left out", "ok"];
     expect(statuses.length).toBeGreaterThan(20);
     expect(statuses).toEqual(statuses.toSorted((one = "", other = "") => order.indexOf(one) - order.indexOf(other)));
+  });
+});
+
+describe("a plan that the brake holds", () => {
+  it("takes access from nobody, until all are let through", async () => {
+    const { tenant, close } = await buildInMemory();
+    try {
+      const desk = await openDesk(tenant);
+      const everybody = tenant.people(6);
+      for (const person of everybody) await tenant.bring(person);
+      for (const person of everybody.slice(1)) tenant.clavex.suspend(tenant.slug, person.id);
+      const joiner = tenant.person();
+      tenant.clock.now += 60_000;
+      const apply = async (fields: Record<string, string>) => {
+        const text = await desk.get("/plan?compute=yes");
+        expect(text).toContain("5 people lose access or a group");
+        expect(text).toContain("Held: ");
+        const plan = /name="plan" value="([^"]+)"/.exec(text)?.[1] ?? "";
+        return desk.post("/plan/apply", { organization: tenant.slug, plan, number: "5", ...fields });
+      };
+      const held = await apply({});
+      expect(held.text).toContain("sent 1 job;");
+      expect(held.text).toContain("Held: ");
+      const [message] = await desk.queue.receive({ most: 10, waitSeconds: 0 });
+      expect(JSON.parse(message?.body ?? "")).toMatchObject({ subject: joiner.id });
+      if (message) await desk.queue.done([message]);
+      const through = await apply({ allow: "yes" });
+      expect(through.text).toContain("sent 5 jobs;");
+      expect(await desk.queued()).toBe(5);
+    } finally {
+      await close();
+    }
   });
 });
 
