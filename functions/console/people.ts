@@ -46,7 +46,7 @@ export function addPeople(app: Pages, dependencies: ConsoleDependencies): void {
     const found = text === "" ? "" : await orProblem(() => search(dependencies, asked, text));
     return page(c, "/people", "People", html`${form}${found}`);
   });
-  app.get("/people/:organization/:subject", async (c) => {
+  app.get("/people/:organization/:subject{[0-9A-Fa-f-]{36}}", async (c) => {
     const { organization, subject } = await whom(c, dependencies);
     const { explanation, failed } = await tryToExplain(dependencies, organization, subject, c.req.query("fresh"));
     const name = explanation && nameOf(explanation);
@@ -63,13 +63,13 @@ export function addPeople(app: Pages, dependencies: ConsoleDependencies): void {
         <h2>Last events</h2>${eventTable(activities.toReversed(), undefined)}`,
     );
   });
-  app.post("/people/:organization/:subject/bring", async (c) => {
+  app.post("/people/:organization/:subject{[0-9A-Fa-f-]{36}}/bring", async (c) => {
     const { organization, subject } = await whom(c, dependencies);
     await bringUpToDate(dependencies.queue, organization, subject);
     logChange(dependencies, "bring up to date", { organization: organization.slug, subject });
     return goOn(c, personPath(organization.slug, subject), QUEUED);
   });
-  app.get("/people/:organization/:subject/rehearsal", async (c) => {
+  app.get("/people/:organization/:subject{[0-9A-Fa-f-]{36}}/rehearsal", async (c) => {
     const { organization, subject } = await whom(c, dependencies);
     const back = html`<p><a href="${personPath(organization.slug, subject)}">Back</a></p>`;
     const result = await orProblem(() => rehearsal(dependencies, organization, subject));

@@ -126,6 +126,14 @@ describe("the operator's pages", () => {
     await tenant.ledger.deadLetters.drop(tenant.slug, person.id);
   });
 
+  it("knows no page of what is no id of a person", async () => {
+    for (const path of [`/people/${tenant.slug}/${HOSTILE}`, `/people/${tenant.slug}/grace`, "/people/a/b/c"]) {
+      const answer = await desk.app.request(path, { headers: desk.headers });
+      expect([path, answer.status]).toEqual([path, 404]);
+    }
+    expect(desk.lines).toEqual([]);
+  });
+
   it("brings one person up to date", async () => {
     const person = tenant.person();
     const { text } = await desk.post(`${pathOf(person)}/bring`);
