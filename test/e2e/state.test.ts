@@ -43,11 +43,13 @@ describe("the state of npm start", () => {
 
   test("can be read by its owner only, while it is used and afterwards", async () => {
     mkdirSync(office.stateFolder, { mode: 0o755 });
-    writeFileSync(join(office.stateFolder, "pipeline.json"), "{}", { mode: 0o644 });
+    for (const name of ["pipeline.json", "console.json"])
+      writeFileSync(join(office.stateFolder, name), "{}", { mode: 0o644 });
     await office.start();
     const modes = () => readdirSync(office.stateFolder).map((name) => [name, modeOf(join(office.stateFolder, name))]);
     expect(modeOf(office.stateFolder)).toBe("700");
     expect(Object.fromEntries(modes())).toEqual({
+      "console.json": "600",
       lock: "600",
       "pipeline.json": "600",
       [DATABASE_FILE]: "600",
