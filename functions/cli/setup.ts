@@ -16,7 +16,7 @@ import { type KeptAnswers, keptAnswers } from "../setup/kept-answers.ts";
 import { recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import type { Step } from "../setup/step.ts";
-import { environmentStore, fixedStore, type SecretStore } from "../setup/store.ts";
+import { environmentStore, fixedStore, referencesOf, type SecretStore } from "../setup/store.ts";
 import { demo, demoOf } from "./demo-organization.ts";
 import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { withConnection } from "./options.ts";
@@ -167,7 +167,8 @@ async function createContext(
     configured === undefined && !isForAnother(options) ? await demoOf(pipeline.running) : undefined;
   const known = configured ?? demoOrganization;
   let opened: OpenStore | undefined;
-  const open = async (slug: string) => (opened ??= await openStore(options, slug, demoOrganization, closers));
+  const open = async (slug: string) =>
+    (opened ??= await openStore(options, slug, await readConfigured(folder, scheme, slug), demoOrganization, closers));
   const isDemo = demoOrganization !== undefined;
   const given: Given = { options, known, isDemo, pipeline, storeFor: async (slug) => (await open(slug)).store };
   const asksNobody = isDemo || options.yes === true || !canAsk();
@@ -226,18 +227,20 @@ interface OpenStore {
 async function openStore(
   options: SetupOptions,
   slug: string,
+  configured: Organization | undefined,
   demoOrganization: Organization | undefined,
   closers: (() => Promise<void>)[],
 ): Promise<OpenStore> {
+  const chosen = configured && referencesOf(configured);
   if (options.stage !== undefined) {
     const { stageStore } = await import("./stage.ts");
-    const { store, secrets, close } = stageStore(options.stage, slug);
+    const { store, secrets, close } = stageStore(options.stage, slug, chosen);
     closers.push(async () => close());
     return { store, secrets: async () => secrets };
   }
   if (demoOrganization) return openDemoStore(demoOrganization);
   return {
-    store: environmentStore(ENVIRONMENT_FILE, slug, process.env),
+    store: environmentStore(ENVIRONMENT_FILE, slug, process.env, chosen),
     async secrets() {
       const kept = parseEnv(await readFile(ENVIRONMENT_FILE, "utf8").catch(() => ""));
       return environmentSecrets({ ...kept, ...process.env });

@@ -39,10 +39,14 @@ export async function stageSources(stage: string): Promise<Sources> {
 }
 
 /** Where `setup` puts an organization's secrets on a stage, and how they are read. */
-export function stageStore(stage: string, slug: string): { store: SecretStore; secrets: Secrets; close(): void } {
+export function stageStore(
+  stage: string,
+  slug: string,
+  chosen: Parameters<typeof parameterStore>[3],
+): { store: SecretStore; secrets: Secrets; close(): void } {
   const ssm = new SSMClient();
   return {
-    store: parameterStore(ssm, stage, slug),
+    store: parameterStore(ssm, stage, slug, chosen),
     secrets: parameterSecrets(ssm, stage),
     close: () => ssm.destroy(),
   };

@@ -8,13 +8,23 @@ import {
 import { secretParameter } from "../config/secret-parameters.ts";
 import { type SecretName, SecretNotKept, type SecretStore } from "./store.ts";
 
-/** SecureString parameters of a stage. */
-export function parameterStore(ssm: SSMClient, stage: string, slug: string): SecretStore {
+/**
+ * SecureString parameters of a stage.
+ *
+ * @param chosen what the organization's file calls secrets, where it names them
+ */
+export function parameterStore(
+  ssm: SSMClient,
+  stage: string,
+  slug: string,
+  chosen: Partial<Record<SecretName, string>> = {},
+): SecretStore {
   const references: Record<SecretName, string> = {
     webhook: "ssm:primary",
     apiKey: "ssm:clavex-api-key",
     appPassword: "ssm:nextcloud-app-password",
     clientSecret: "ssm:oidc-client-secret",
+    ...chosen,
   };
   const parameter = (name: SecretName): string =>
     secretParameter(stage, slug, name === "webhook" ? "webhook" : "api", references[name]);

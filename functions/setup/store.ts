@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { parseEnv } from "node:util";
 import { PipelineFailure } from "../core/failure.ts";
+import type { Organization } from "../core/organization.ts";
 
 /** The secrets that setup handles. The last one is stored only until a person has entered it in Nextcloud. */
 export type SecretName = "webhook" | "apiKey" | "appPassword" | "clientSecret";
@@ -19,21 +20,38 @@ export interface SecretStore {
   remove(name: SecretName): Promise<void>;
 }
 
+/** What an organization's file calls the secrets that it names. */
+export function referencesOf({ clavex, nextcloud }: Organization): Partial<Record<SecretName, string>> {
+  const [webhook] = clavex.webhookSecrets;
+  return {
+    appPassword: nextcloud.password,
+    ...(webhook === undefined ? {} : { webhook }),
+    ...(clavex.apiKey === undefined ? {} : { apiKey: clavex.apiKey }),
+  };
+}
+
 const ONLY_OWNER = 0o600;
 
-/** A file `.env`, readable by its owner only. Existing environment variables win, as they do when the pipeline reads it. */
+/**
+ * A file `.env`, readable by its owner only. Existing environment variables win, as they do when the pipeline reads it.
+ *
+ * @param chosen what the organization's file calls secrets, where it names them
+ */
 export function environmentStore(
   path: string,
   slug: string,
   environment: Record<string, string | undefined>,
+  chosen: Partial<Record<SecretName, string>> = {},
 ): SecretStore {
   const prefix = slug.toUpperCase().replaceAll("-", "_");
-  const names: Record<SecretName, string> = {
-    webhook: `${prefix}_WEBHOOK_SECRET`,
-    apiKey: `${prefix}_CLAVEX_API_KEY`,
-    appPassword: `${prefix}_NEXTCLOUD_APP_PASSWORD`,
-    clientSecret: `${prefix}_OIDC_CLIENT_SECRET`,
+  const references: Record<SecretName, string> = {
+    webhook: `env:${prefix}_WEBHOOK_SECRET`,
+    apiKey: `env:${prefix}_CLAVEX_API_KEY`,
+    appPassword: `env:${prefix}_NEXTCLOUD_APP_PASSWORD`,
+    clientSecret: `env:${prefix}_OIDC_CLIENT_SECRET`,
+    ...chosen,
   };
+  const variable = (name: SecretName): string => references[name].slice("env:".length);
 
   const text = (): Promise<string> =>
     readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
@@ -59,11 +77,11 @@ export function environmentStore(
 
   return {
     scheme: "env",
-    reference: (name) => `env:${names[name]}`,
-    place: (name) => `${names[name]} in ${path}`,
-    read: async (name) => environment[names[name]] || parseEnv(await text())[names[name]] || undefined,
-    write: async (name, value) => save([...(await linesWithout(names[name])), `${names[name]}=${quoted(value)}`]),
-    remove: async (name) => save(await linesWithout(names[name])),
+    reference: (name) => references[name],
+    place: (name) => `${variable(name)} in ${path}`,
+    read: async (name) => environment[variable(name)] || parseEnv(await text())[variable(name)] || undefined,
+    write: async (name, value) => save([...(await linesWithout(variable(name))), `${variable(name)}=${quoted(value)}`]),
+    remove: async (name) => save(await linesWithout(variable(name))),
   };
 }
 
