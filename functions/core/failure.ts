@@ -11,21 +11,24 @@ export type Origin = Server | "pipeline";
  * Whom a failure stops. A server: every job that needs it, until its circuit breaker closes again; `harmful` when each
  * further attempt does damage by itself. `undecided`: the server's trouble or that of the one person or group that the call was
  * about, which other calls tell (core/blame.ts); `silent` when no answer came at all. An identity: all jobs of the organization until it has another one, because each attempt would make a wrong
- * account. An organization: all its jobs, each of which finds out by itself. A subject: this job alone.
+ * account. Groups: the jobs that need the groups of the organization's directory, until they can be read. An organization: all
+ * its jobs, each of which finds out by itself. A subject: this job alone.
  */
 export type Scope =
   | { server: Server; harmful: boolean }
   | { undecided: Server; silent: boolean }
+  | "groups"
   | "identity"
   | "organization"
   | "subject";
 
 /**
- * What a circuit breaker guards: a server with the credentials that are used there, or the identity of an organization.
+ * What a circuit breaker guards: a server with the credentials that are used there, the reading of all groups of an
+ * organization, which nobody needs who loses access, or the identity of an organization.
  * Other credentials, or another identity, are a circuit of their own and tried at once.
  */
 export interface Guarded {
-  kind: Server | "identity";
+  kind: Server | "groups" | "identity";
   /** Its name among all that this process guards. */
   name: string;
   credentials: string;
@@ -122,9 +125,18 @@ export function isSilent({ scope }: Failure): boolean {
 
 /** The same failure, now that it is known to be the whole server's. */
 export function asServers(failure: Failure, server: Server): Failure {
+  return withScope(failure, { server, harmful: false });
+}
+
+/** The same failure, now that it is known to be the groups' alone. */
+export function asGroups(failure: Failure): Failure {
+  return withScope(failure, "groups");
+}
+
+function withScope(failure: Failure, scope: Scope): Failure {
   const { failureClass, code, message, origin, retryAfterSeconds, fix } = failure;
   return new Failure(failureClass, code, message, {
-    scope: { server, harmful: false },
+    scope,
     origin,
     cause: failure,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),

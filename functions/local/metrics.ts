@@ -127,7 +127,7 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     "braked",
   ]);
   const paused = gauge("paused", "1 while an operator has paused the organization.", perOrganization);
-  const open = gauge("circuit_open", "1 while no jobs are tried: nextcloud, clavex or identity.", [
+  const open = gauge("circuit_open", "1 while no jobs are tried: nextcloud, clavex, groups or identity.", [
     "organization",
     "circuit",
   ]);

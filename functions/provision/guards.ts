@@ -1,13 +1,14 @@
 import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { type Failure, type Guarded, unknownOrganization } from "../core/failure.ts";
+import { asGroups, Failure, type Guarded, isHarmful, isServers, unknownOrganization } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
+import type { Directory } from "../core/person.ts";
 import type { ProbeDelay } from "../core/retry.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import { createBlame } from "./blame.ts";
-import { createCircuitBreaker, type OnClose } from "./circuit-breaker.ts";
+import { type CircuitBreaker, CircuitOpen, createCircuitBreaker, type OnClose } from "./circuit-breaker.ts";
 import { createIdentityGuard, type IdentityGuard } from "./identity-guard.ts";
 import { SILENCE_LIMITS } from "./limits.ts";
 import { createSilence, type SilenceLimits } from "./silence.ts";
@@ -100,14 +101,44 @@ export function createGuards({
           mayBegin();
           breaker.check(guarded);
         };
-        return work(blame.watch(organization, unwatched, guarded, mayAsk));
+        const watched = blame.watch(organization, unwatched, guarded, mayAsk);
+        return work(withGroupsCircuit(watched, groupsOf(guarded), breaker));
       });
     },
     identity,
     async circuits(slug) {
       const organization = await organizations.get(slug);
       const guarded = organization ? await clients.of(organization).guarded() : [];
-      return guarded.map((each) => ({ kind: each.kind, failure: breaker.failureOf(each) }));
+      const all = [...guarded, ...groupsOf(guarded)];
+      return all.map((each) => ({ kind: each.kind, failure: breaker.failureOf(each) }));
     },
   };
+}
+
+/** The reading of all groups as a circuit of its own; none without an API key. */
+function groupsOf(guarded: readonly Guarded[]): Guarded[] {
+  return guarded
+    .filter(({ kind }) => kind === "clavex")
+    .map(({ name, credentials }) => ({ kind: "groups", name: `groups of ${name}`, credentials }));
+}
+
+/**
+ * The same clients, of which groups that cannot be read stop only whom they are read for: people who are to lose access go on.
+ */
+function withGroupsCircuit(
+  clients: OrganizationClients,
+  guarded: Guarded[],
+  breaker: CircuitBreaker,
+): OrganizationClients {
+  const { directory: access } = clients;
+  if (access.mode === "snapshots") return clients;
+  const { directory } = access;
+  const groups: Directory["groups"] = (notBefore) =>
+    breaker.run(guarded, () =>
+      directory.groups(notBefore).catch((error) => {
+        const isTheirs = error instanceof Failure && isServers(error) && !isHarmful(error);
+        throw isTheirs && !(error instanceof CircuitOpen) ? asGroups(error) : error;
+      }),
+    );
+  return { ...clients, directory: { ...access, directory: { ...directory, groups } } };
 }

@@ -165,7 +165,9 @@ async function waitOf(
   // However long it lasts, somebody will end it: as rare as the attempts of a long outage.
   if (error instanceof OrganizationPaused)
     return { wait: { untriedForMs: Number.POSITIVE_INFINITY }, attempt: receiveCount };
-  if (error instanceof CircuitOpen) return { wait: { untriedForMs: error.openForMs }, attempt: receiveCount };
+  // Those behind the circuit of the groups read their person each time: ever more rarely, then, as after failures.
+  if (error instanceof CircuitOpen && error.scope !== "groups")
+    return { wait: { untriedForMs: error.openForMs }, attempt: receiveCount };
   // The probe of a server that is away is as good as untried: it comes back to be the next one.
   if (error instanceof Failure && isServers(error)) return { wait: { untriedForMs: 0 }, attempt: receiveCount };
   const counted = job === undefined || job.kind === "groups" ? undefined : await countFailure(job);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { type Tenant, useOrganizations } from "../support/organization.ts";
 import { withPipeline } from "../support/pipeline.ts";
 
@@ -199,5 +200,39 @@ describe("a group that the directory lists with", () => {
     expect(run.heldLeaves).toBeUndefined();
     expect(groupsOf(company, ada)).toEqual([company.groupId("z")]);
     expect(company.account(ben)).toMatchObject({ enabled: false });
+  });
+});
+
+describe("a list of groups that cannot be read at all", () => {
+  it.each([
+    ["HTTP 500", { status: 500, body: '{"error":"no"}' }],
+    ["a proxy's page", { status: 502, body: "<html>Bad gateway</html>", headers: { "content-type": "text/html" } }],
+    ["an answer of another form", { status: 200, body: '{"items":{}}' }],
+  ])("(%s) keeps nobody who must lose access waiting behind those who need the groups", async (_, answer) => {
+    const company = withPipeline(await build());
+    const [ada, ben, cy] = [company.person({}, ["eng"]), company.person({}, ["eng"]), company.person({}, ["eng"])];
+    await company.settle();
+    company.clavex.faults.add({ kind: "status", match: ({ path }) => path.includes("/groups?"), ...answer });
+    const dee = company.person({}, ["eng"]);
+    company.clavex.updateUser(company.slug, ada.id, { first_name: "Augusta" });
+    for (const person of [ben, cy]) company.clavex.suspend(company.slug, person.id);
+    // Later than the groups were read the last time.
+    company.clock.now += 1_000;
+    const send = (people: ClavexUser[]) =>
+      company.dependencies.queue.sendAll(
+        people.map((person) => company.job(person)),
+        `${people.length}`,
+      );
+    await send([ada, dee, ben]);
+    await company.attempt();
+    expect(company.account(ben)).toMatchObject({ enabled: false });
+    await send([cy]);
+    await company.attempt();
+    expect(company.account(cy)).toMatchObject({ enabled: false });
+    expect(company.account(dee)).toBeUndefined();
+    company.clavex.faults.clear();
+    await company.work();
+    expect(company.account(ada)).toMatchObject({ displayName: expect.stringContaining("Augusta"), enabled: true });
+    expect(groupsOf(company, dee)).toEqual([company.groupId("eng")]);
   });
 });
