@@ -40,7 +40,7 @@ describe("pause and resume, beside the pipeline on one machine", () => {
     expect(resumed).toMatchObject({ code: 0, output: expect.stringMatching(/\nResumed\.\n$/) });
     const [twice, found] = await commands("resume --yes", "reconcile");
     expect(twice).toMatchObject({ code: 0, output: "acme: is not paused\n" });
-    expect(found?.output).toMatch(/sent 1 jobs/);
+    expect(found?.output).toMatch(/sent 1 job;/);
     await pipeline.printed(new RegExp(`subject=${ada.id} .*result=applied`));
     expect(office.account(ada)).toMatchObject({ enabled: true });
   });
