@@ -12,7 +12,7 @@ export interface LoopPerson {
   groups: string[];
 }
 
-/** Makes one call to the OCS API; whatever the answer is, it is read and dropped. */
+/** Makes one call to the OCS API; the answer is read and dropped. */
 export type Call = (
   method: "GET" | "POST" | "PUT" | "DELETE",
   path: string,
@@ -43,7 +43,7 @@ export const bareLoop: Loop = {
 };
 
 /**
- * What an administrator's loop of curl does, for everybody and whatever is there: make the account, set each attribute, join
+ * What an administrator's curl loop does, for everybody and without looking first: create the account, set each attribute, join
  * each group. (Nextcloud allows 50 such PUTs in ten minutes: a real loop would have to wait, this one does not care.)
  */
 export const curlLoop: Loop = {

@@ -18,7 +18,7 @@ const THROUGHPUT = {
 const SESSION_SHARE = 0.33;
 const LIST_MS = { details: 4.5, id: 0.1 };
 
-/** How long one request takes, in milliseconds, with so many under way, itself included. */
+/** How long one request takes, in milliseconds, with this many in progress, itself included. */
 function latency(throughput: Throughput, underWay: number): number {
   const last = CONNECTIONS.length - 1;
   const above = CONNECTIONS.findIndex((connections) => connections >= underWay);

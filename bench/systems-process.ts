@@ -45,7 +45,7 @@ const services = {
     return { clavex: clavex.url, nextcloud: nextcloud.url };
   },
 
-  /** Adds people to Clavex, each in some of so many new groups. */
+  /** Adds people to Clavex, each in some of this many new groups. */
   hire(people: number, groups: number, groupsEach: number): LoopPerson[] {
     const run = randomUUID();
     const made = Array.from({ length: groups }, (_, index) => clavex.addGroup(slug, `Bench ${run} ${index}`));
@@ -97,7 +97,7 @@ const services = {
     return { ...result, seconds: (performance.now() - started) / 1000 };
   },
 
-  /** From now on so many other people's programs ask Nextcloud for something, one request after the other. */
+  /** From now on this many other people's programs send requests to Nextcloud, one after the other. */
   browse(people: number): void {
     const server = { url: nextcloud?.url ?? "", username: "provisioner", password: DEFAULT_APP_PASSWORD };
     browsers = Array.from({ length: people }, async (_, index) => {
@@ -125,7 +125,7 @@ const services = {
     nextcloudSeconds: (times?.total() ?? 0) / 1000,
   }),
 
-  /** How many people have not the account that the directory asks for; nobody can tell for a real Nextcloud. */
+  /** How many people lack the account that the directory asks for; unknown for a real Nextcloud. */
   wrong: () => (nextcloud ? subjectsInOrder().filter((subject) => !isRight(subject)).length : 0),
 };
 export type SystemsServices = typeof services;

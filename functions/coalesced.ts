@@ -31,7 +31,7 @@ export function coalesced<T>(
 
   return async (notBefore) => {
     for (;;) {
-      // One that is later than now was read by a clock that was ahead: it would be taken for new until that time has come.
+      // A time later than now comes from a clock that was ahead: the reading would count as fresh until then.
       if (newest && newest.readAt >= notBefore && newest.readAt <= now()) return newest;
       if (!flight) return start();
       if (flight.readAt >= notBefore) return flight.reading;

@@ -63,7 +63,7 @@ export class DatabaseUnavailable extends PipelineFailure {
 export const DATABASE_FILE = "state.sqlite";
 
 /**
- * How long a write waits for another process's. Nothing else runs in this process meanwhile, and the receiver has to answer
+ * How long a write waits for another process's. Meanwhile nothing else runs in this process, and the receiver must answer
  * within eight seconds.
  */
 const BUSY_TIMEOUT_MS = 2_000;

@@ -113,7 +113,7 @@ export function networkErrorName(error: unknown): string {
   return code ?? (error.cause instanceof Error ? networkErrorName(error.cause) : error.name);
 }
 
-/** Why no connection will come about until somebody changes something. */
+/** Why no connection is possible until somebody changes something. */
 export interface ConnectionFault {
   /** The end of the failure's code. */
   kind: "certificate" | "tls" | "name";
@@ -185,7 +185,7 @@ export function isConnectError(name: string): boolean {
   return CONNECT_ERRORS.has(name);
 }
 
-/** What a text holds: the value, or why there is none. `where` names the places of another form, without values. */
+/** What a text holds: the value, or why it has none. `where` names the places that have another form, without values. */
 export type ReadJson<T> = { value: T } | { problem: "not JSON" } | { problem: "unexpected form"; where: string };
 
 /** Reads JSON of a known form. */

@@ -26,7 +26,7 @@ export function requireSize(path: string): void {
 /**
  * Adds the stage that the app's context describes, and the check that refuses it when it breaks a rule of AwsSolutions.
  *
- * @param notice told what is not wrong but should be known
+ * @param notice receives what is not wrong but worth knowing
  * @throws {ConfigurationError} with every problem of the settings, or of the organizations
  */
 export function addStage(app: App, notice: (text: string) => void): ClavexNextcloudStack {

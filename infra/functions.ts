@@ -18,7 +18,7 @@ export interface FunctionsProps {
  * than a job takes at the most (functions/provision/limits.ts), however slow Nextcloud is.
  */
 export const WORKER_TIMEOUT = Duration.minutes(10);
-/** Clavex waits ten seconds for its answer; after that nobody is interested in it. */
+/** Clavex waits ten seconds for its answer; after that nobody reads it. */
 const RECEIVER_TIMEOUT = Duration.seconds(10);
 /** Lambda's longest. */
 const RUN_TIMEOUT = Duration.minutes(15);

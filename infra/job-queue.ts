@@ -10,7 +10,7 @@ export interface JobQueueProps {
   retain: boolean;
 }
 
-/** AWS's advice for queues that feed a function: room for the function's retries while it is throttled. */
+/** AWS's advice for queues that feed a function: this leaves time for its retries while it is throttled. */
 const VISIBILITY_FACTOR = 6;
 
 /** The queue of jobs, in order per person, and the queue for messages that no worker could even read. */

@@ -36,7 +36,7 @@ interface AlarmDefinition {
    * so that one waiting job is one mail, and its end another.
    */
   of: number;
-  /** Whether nothing at all is bad, too; default not: no traffic is no problem. */
+  /** Whether missing data counts as bad; not by default: no traffic is no problem. */
   silenceIsBad?: boolean;
   /** What is wrong and what to do; it is in the e-mail. */
   description: string;
@@ -165,7 +165,7 @@ function ofPeople({ settings, jobs }: MonitoringProps): AlarmDefinition[] {
       name: "leavers-still-enabled",
       metric: measure("LeaversStillEnabled"),
       threshold: 1,
-      // Every run tells it again.
+      // Every run reports it again.
       of: Math.min(DAY, Math.ceil((lightMinutes + 10) / PERIOD_MINUTES)),
       description: `People left and can still use their account, because Nextcloud refuses to disable it. Look: ${cli(stage, "dead-letters list")}, and disable them there by hand.`,
     },

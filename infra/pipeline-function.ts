@@ -15,7 +15,7 @@ export interface PipelineFunctionProps {
   description: string;
   timeout: Duration;
   memorySize: number;
-  /** The resources that it is told about in its environment. */
+  /** The resources that its environment names. */
   resources: Omit<Partial<Settings>, "stage" | "logLevel">;
   /** All that the function may do, but for writing its log and its traces. */
   permissions: Permission[];

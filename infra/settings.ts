@@ -44,11 +44,11 @@ export const settingsSchema = z
       (days) => LOG_DAYS.some((allowed) => allowed === days),
       `must be one of ${LOG_DAYS.join(", ")}`,
     ).default(30),
-    /** The least level that the functions log. */
+    /** The lowest level that the functions log. */
     logLevel: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` }).default("info"),
     /** Whether `cdk destroy` leaves the ledger and the dead letters behind. */
     retain: flag.default(true),
-    /** An own name for the webhook endpoint, with its certificate in AWS Certificate Manager (same region). */
+    /** Your own domain name for the webhook endpoint, with its certificate in AWS Certificate Manager (same region). */
     domainName: z.hostname("must be a host name").optional(),
     certificateArn: z
       .string()

@@ -199,7 +199,7 @@ function messageOf(QueueUrl: string, job: Job) {
   };
 }
 
-/** A check that these fields of an answer are as they should be. */
+/** A check that these fields of an answer have the expected values. */
 function requireFields(expected: Record<string, unknown>): (answer: unknown) => void {
   return (answer) => {
     const given = new Map(Object.entries(answer ?? {}));

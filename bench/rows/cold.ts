@@ -58,7 +58,7 @@ export async function cold({ onProgress }: BenchOptions): Promise<Result[]> {
   }
 }
 
-/** By turns, so that whatever else the machine does meets all of them alike. */
+/** By turns, so that other load on the machine affects all of them alike. */
 async function measureByTurns(
   folder: string,
   world: World,

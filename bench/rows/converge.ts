@@ -11,7 +11,7 @@ const CURL_SHARE = 0.1;
 const AT_LEAST = { ofTheBareLoop: 0.95, ofTheCurlLoop: 2 };
 
 /**
- * Row 3: people without accounts, jobs for all of them in the queue, and so many workers. Against bare loops, as many, that
+ * Row 3: people without accounts, jobs for all of them in the queue, and a number of workers. Against equally many bare loops that
  * make the same calls and nothing else; and against as many of an administrator's loops of curl.
  */
 export async function converge({ scale, people = PEOPLE, onProgress }: BenchOptions): Promise<Result[]> {

@@ -146,7 +146,7 @@ async function measure(receive: Receive, deliveries: Delivery[]): Promise<Round>
   };
 }
 
-/** @throws when the queue does not hold so many */
+/** @throws when the queue does not hold this many */
 async function requireMessages(count: number): Promise<void> {
   const { Attributes } = await sqs.send(
     new GetQueueAttributesCommand({

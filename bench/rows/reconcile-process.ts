@@ -37,7 +37,7 @@ const services = {
   /** The bare loop; returns its seconds. */
   loop: (place: Place): Promise<number> => timed(() => readEverything(place)),
 
-  /** The most that a full reconciliation holds at a time, in bytes: what is there after a collection of garbage. */
+  /** The most that a full reconciliation holds at a time, in bytes: what remains after a garbage collection. */
   async held(place: Place, people: number): Promise<number> {
     const start = heldNow();
     const every = Math.ceil((people * EVENTS_TO_A_PERSON) / LOOKS);

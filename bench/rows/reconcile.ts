@@ -8,7 +8,7 @@ const [SMALL, MIDDLE, LARGE] = [1_000, 10_000, 100_000];
 const AT_MOST = { growthOfTime: 1.3, growthOfMemory: 2, ofTheDirectory: 1.15 };
 const MEGABYTE = 1024 ** 2;
 
-/** What was measured with so many people. Memory is in bytes. */
+/** What was measured with this many people. Memory is in bytes. */
 interface Measured {
   people: number;
   seconds: number;
@@ -54,7 +54,7 @@ interface Running extends Place {
   systems: Remote<ReconcileSystems>;
 }
 
-/** Does something with systems and a ledger in which so many people are settled. */
+/** Does something with systems and a ledger in which this many people are in sync. */
 async function withPeople<T>(
   people: number,
   onProgress: BenchOptions["onProgress"],

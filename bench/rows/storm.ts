@@ -16,7 +16,7 @@ const DELIVERIES = 10_000;
 const GROUPS = 20;
 const GROUPS_EACH = 1;
 const SEED = 20261124;
-/** The storm is a minute long; more than so many times faster it would be one of another kind. */
+/** The storm lasts a minute; sped up by more than this it would be a different kind of load. */
 const MOST_SCALE = 3;
 
 /**

@@ -10,7 +10,7 @@ const WORKERS = 4;
 const BROWSERS = 4;
 /** More than can be provisioned in the time. */
 const PEOPLE = 2_000;
-/** At more than so many times the speed of the measured server, this machine's own pauses would be taken for the server's. */
+/** Beyond this multiple of the measured server's speed, this machine's own pauses would pass for the server's. */
 const MOST_SCALE = 5;
 const MS = { alone: 2_000, import: 3_000, settle: 3_000, measured: 5_000 };
 const AT_MOST = 0.95;

@@ -7,7 +7,7 @@ export interface ActivityPage {
   next: string;
 }
 
-/** Where it can be read what happened lately. */
+/** Reads what happened lately. */
 export interface ActivityLog {
   /**
    * The newest that match.
@@ -24,5 +24,5 @@ export interface ActivityLog {
   after(next: string, filter: ActivityFilter): Promise<ActivityPage>;
 }
 
-/** Takes what happens; it is kept within a second, and never fails. */
+/** Records what happens, within a second; never fails. */
 export type RecordActivity = (activity: Activity) => void;

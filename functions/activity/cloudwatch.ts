@@ -11,7 +11,7 @@ import { PipelineFailure } from "../core/failure.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { ActivityLog, ActivityPage } from "./activity-log.ts";
 
-/** CloudWatch does not give out what the functions have logged. */
+/** CloudWatch does not return what the functions logged. */
 class LogsUnavailable extends PipelineFailure {
   constructor(cause: unknown) {
     const name = cause instanceof Error ? cause.name : "unknown error";
@@ -27,7 +27,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 /** How far a look goes back, step by step: logs are read forwards only, and the newest are wanted. */
 const LOOK_BACK_MS = [10 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS, 10 * DAY_MS, 30 * DAY_MS];
-/** Lines come to CloudWatch late, and not in order: so much is read again each time. */
+/** Lines reach CloudWatch late and out of order: this much is read again each time. */
 const LATE_MS = MINUTE_MS;
 /** Of one log group for one look; a page may be empty. */
 const MOST_PAGES = 500;
@@ -111,7 +111,7 @@ export function createCloudWatchActivities(
   };
 }
 
-/** Lets CloudWatch leave out what is not meant, as far as it can be said there; see `matchesActivity`. */
+/** Lets CloudWatch filter as far as its patterns can express it; see `matchesActivity`. */
 function patternOf({ organization, subject }: ActivityFilter): string {
   const any = (conditions: readonly string[]): string => `(${conditions.join(" || ")})`;
   const parts = [any(ACTIVITY_MESSAGES.map((message) => `$.message = "${message}"`))];

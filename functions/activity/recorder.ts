@@ -2,7 +2,7 @@ import { activityOf } from "../core/activity.ts";
 import type { Fields, Log } from "../telemetry/log.ts";
 import type { RecordActivity } from "./activity-log.ts";
 
-/** The same log, whose lines are activities too where they tell of one; those for debugging are none. */
+/** The same log, which also records lines that report an activity; debug lines never do. */
 export function recording(log: Log, record: RecordActivity, now: () => number = Date.now): Log {
   const told =
     (level: "info" | "warn" | "error") =>

@@ -12,15 +12,15 @@ export interface ActivityRing extends ActivityLog {
 export interface RingOptions {
   /** How many are kept. */
   size?: number;
-  /** The most that wait in memory while the state file cannot be written. */
+  /** The maximum kept in memory while the state file cannot be written. */
   mostWaiting?: number;
 }
 
 const SIZE = 50_000;
 const MOST_WAITING = 10_000;
-/** All of so long are one write: a transaction of its own for each would cost a wait for the disk. */
+/** How long they are collected into one write: a transaction for each would wait for the disk every time. */
 const WRITE_AFTER_MS = 250;
-/** The oldest go in steps: each costs a look at the other end of the table. */
+/** The oldest are deleted in batches: each deletion costs a look-up at the other end of the table. */
 const TRIM_EVERY = 500;
 /** Activities per page. */
 const PAGE = 1_000;
@@ -54,7 +54,7 @@ export function createActivityRing(database: Database, options: RingOptions = {}
     if (batch.length === 0) return;
     database
       .write(() => insert(batch))
-      // The state file cannot be written: what it is there for suffers more, and says so.
+      // The state file cannot be written: queue and ledger suffer more from that, and report it.
       .catch(() => {
         waiting = [...batch, ...waiting].slice(-mostWaiting);
       });

@@ -55,9 +55,9 @@ export interface AdminApiOptions {
 /** Clavex answers from a database in milliseconds; a page of 200 users or a large group may take longer. */
 export const CLAVEX_TIMEOUTS: Timeouts = { connect: 5_000, headers: 15_000, body: 15_000 };
 const PAGE = 200;
-/** One user is read in milliseconds: who takes longer hangs, and nobody else's job may wait for it for long. */
+/** One user is read in milliseconds: a slower answer is a hang, and other jobs must not wait long for it. */
 const USER_MS = 5_000;
-/** A million items: a list that goes on is that of a server that pages for ever. */
+/** A million items: a longer list comes from a server that pages for ever. */
 const MOST_PAGES = 5_000;
 
 const pageSchema = <T>(item: z.ZodType<T>) =>
@@ -67,7 +67,7 @@ const pageSchema = <T>(item: z.ZodType<T>) =>
     next_cursor: z.union([z.string(), z.null(), z.unknown().transform(() => true as const)]).optional(),
     has_more: z.unknown().optional(),
   });
-/** A group of a list: one who cannot be read is there all the same. A count that is none says that somebody may be in it. */
+/** A listed group exists even if it cannot be read. An unreadable count means that it may have members. */
 const groupSchema = z
   .object({
     id: uuidSchema.optional().catch(undefined),
@@ -93,7 +93,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
 
   /**
    * Whether a 404 may be believed: only Clavex's own JSON error counts, only while the same key can still list this
-   * organization's users, and only if the same is said twice, because Clavex answers 404 also when its database fails for
+   * organization's users, and only if two requests agree, because Clavex also answers 404 when its database fails for
    * that one query. A wrong organization id or a misrouting proxy must never look like a departure.
    */
   async function believe(): Promise<void> {
@@ -159,7 +159,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     },
     async members(groupId, partly) {
       const answer = await get(`/groups/${encodeURIComponent(groupId)}/members`);
-      // Deleted since the groups were listed, or misrouted: either way this reading is of no use, and no group is empty by it.
+      // Deleted since the groups were listed, or misrouted: either way this reading is useless, and does not make a group empty.
       if (answer.status === 404)
         throw new ClavexUnavailable("a group vanished while its members were read", CLAVEX_UNDECIDED);
       const members = parse(answer, membersSchema, "a group's members") ?? [];
@@ -199,7 +199,7 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
     });
     const { status } = answer;
     if (status === 200) return answer;
-    // A proxy's refusal says nothing of our key, and its 404 nothing of a person.
+    // A proxy's refusal says nothing about our key, and its 404 nothing about a person.
     const own = isOwnError(answer);
     if (own && status === 404) return answer;
     if (own && (status === 401 || status === 403)) {
@@ -228,7 +228,7 @@ function parse<T>(answer: Answer, schema: z.ZodType<T>, what: string): T {
   throw new ClavexMisrouted(`Clavex's answer for ${what} has an unexpected form (${read.where})`);
 }
 
-/** A single user; one who cannot be read is that user's oddity, if it is the one asked for. */
+/** A single user; an unreadable answer is that user's own failure, if it is about the user asked for. */
 function parseUser(answer: Answer, subject: string): ClavexUser {
   const read = readJson(answer.body, userSchema);
   const listed = readJson(answer.body, listedUserSchema);
@@ -255,7 +255,7 @@ async function* pages<T>(
   let after: string | undefined;
   let size = PAGE;
   for (;;) {
-    // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may come only once.
+    // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may appear only once.
     const from = after === undefined ? "" : `&after=${encodeURIComponent(after)}`;
     const page = await readPage(get, `${path}?limit=${size}${query}${from}`, item, what).catch((error: unknown) => {
       if (size === 1 || !isOdd(error)) throw error;

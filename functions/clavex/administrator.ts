@@ -18,7 +18,7 @@ export interface AdministratorLogin {
   organizationId: string;
 }
 
-/** Clavex refuses the login: wrong, or nobody who may set things up. */
+/** Clavex refuses the login: wrong credentials, or no permission to set things up. */
 export class AdministratorRefused extends ClavexFailure {
   constructor(status: number, reason: string) {
     super(
@@ -84,7 +84,7 @@ export async function logIn(
 
 /**
  * The UUID of an administrator's own organization, as their token has it; undefined where it is no such token. Nothing is
- * verified: it is good for a suggestion (docs/facts/clavex.md 5).
+ * verified: it only serves as a suggestion (docs/facts/clavex.md 5).
  */
 export function organizationInToken(token: string): string | undefined {
   const payload = Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8");

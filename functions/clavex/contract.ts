@@ -46,7 +46,7 @@ export const WEBHOOK_EVENTS = [...SENT_EVENTS];
 export const AUDIT_ACTIONS = [...AUDIT_USER_ACTIONS, ...AUDIT_GROUP_ACTIONS];
 /** What the pipeline's API key needs, and all it should have. */
 export const API_KEY_PERMISSIONS = ["users:read", "groups:read"];
-/** What setup itself needs: to set things up, and the permissions of the key that it mints, for nobody can grant others. */
+/** What setup itself needs: to set things up, and the permissions of the key that it mints: nobody can grant others. */
 export const SETUP_PERMISSIONS = [
   "security:write",
   "webhooks:write",

@@ -4,7 +4,7 @@ import type { ConnectionFault } from "../http.ts";
 /** The server is unusable for every job of the organization. */
 export const CLAVEX_SERVER: Scope = { server: "clavex", harmful: false };
 
-/** The server's trouble, or that of whom this one call was about. */
+/** The server's problem, or one of the person or group that this call was about. */
 export const CLAVEX_UNDECIDED: Scope = { undecided: "clavex", silent: false };
 
 /** What to do about an answer that is not this organization's Admin API. */
@@ -51,7 +51,7 @@ export class ClavexMisrouted extends ClavexFailure {
   }
 }
 
-/** No connection to Clavex can come about until somebody changes something: its certificate, its TLS, its name. */
+/** No connection to Clavex is possible until somebody changes something: its certificate, its TLS, its name. */
 export class ClavexConnectionFault extends ClavexFailure {
   constructor(reason: string, { kind, problem, fix }: ConnectionFault) {
     super("configuration", `clavex-${kind}`, `Clavex ${problem} (${reason})`, CLAVEX_SERVER, {

@@ -11,7 +11,7 @@ export type ReadGroupMap = (notBefore: number) => Promise<Reading<GroupMap>>;
 const CONCURRENT_MEMBER_READS = 4;
 /** How long a reading may take before it begins no further request. */
 export const LONGEST_MAP_MS = 90_000;
-/** So many groups that fail one after the other are no odd groups: the server is in trouble. Fewer where no answer comes at all. */
+/** When this many groups fail in a row, the server is at fault and not the groups. Fewer where no answer comes at all. */
 const MOST_IN_A_ROW = { answered: 8, silent: 2 };
 
 /**
@@ -28,7 +28,7 @@ export function createGroupMap(
 ): ReadGroupMap {
   return coalesced(async () => {
     const names = new Set<string>();
-    // Who is not among the members that can be read may be the one who cannot.
+    // Anyone missing from the readable members may be the unreadable one.
     const unreadNames = new Set<string>();
     let [isEmpty, isComplete] = [true, true];
     const waiting: { id: string; name: string }[] = [];
@@ -59,7 +59,7 @@ export function createGroupMap(
         else groupsOf.set(subject, [group.name]);
       }
     });
-    // Copies: an array that has grown holds room for more.
+    // Copies: an array that has grown keeps spare capacity.
     for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
     const none: string[] = [];
     for (const { name } of unread) unreadNames.add(name);

@@ -148,7 +148,7 @@ export interface ManagementApi {
   deleteSink(id: string): Promise<void>;
   /** All clients, sorted by name. */
   clients(): Promise<ListedClient[]>;
-  /** One client with the algorithm of its id tokens, which the list hides; undefined when there is none. */
+  /** One client with the algorithm of its id tokens, which the list hides; undefined when it does not exist. */
   client(clientId: string): Promise<OidcClient | undefined>;
   /** Registers a client dynamically: the only way to choose how its id tokens are signed. */
   registerClient(slug: string, client: NewClient): Promise<{ clientId: string; clientSecret: string }>;

@@ -1,7 +1,7 @@
 import { type ClavexUser, userSchema } from "./user.ts";
 
 /**
- * The user in a delivery's `data`, cut to the fields that provisioning needs, or undefined when there is none that can be used. For
+ * The user in a delivery's `data`, cut to the fields that provisioning needs, or undefined when it holds no usable one. For
  * organizations without an API key: their jobs carry it through the queue.
  *
  * @param attribute the only one of the user's attributes that is kept
@@ -30,7 +30,7 @@ export function parseSnapshot(snapshot: unknown): ClavexUser | undefined {
 }
 
 /**
- * Without the Admin API nobody can look again, and nothing but its time orders it; but of somebody who is not active nothing else
+ * Without the Admin API nobody can look again, and only its time orders it; but for somebody who is not active nothing else
  * is needed to disable them.
  */
 function isUsable({ active, odd = [] }: ClavexUser): boolean {

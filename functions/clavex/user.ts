@@ -48,7 +48,7 @@ export const userSchema = neededSchema.transform((user): ClavexUser => {
   };
 });
 
-/** A user of a list: one who cannot be read is there all the same. `subject` is undefined where not even that can be read. */
+/** A listed user exists even if they cannot be read. `subject` is undefined where not even that is readable. */
 export type ListedUser = { user: ClavexUser } | { subject: string | undefined; organizationId: string | undefined };
 
 const identifiedSchema = z.object({

@@ -94,7 +94,7 @@ function lineOf(activity: Activity, names: Names, several: boolean): string {
     ...(several ? [organization] : []),
     activity.result.padEnd(9),
     ...(subject === undefined ? [] : [personLabel({ subject, name })]),
-    // Of a job that failed it is not told.
+    // The log line of a failed job does not say it.
     ...(kind === "run" || cause === "" ? [] : [cause]),
   ];
   return printable(`${parts.join("  ")}  ${activityInWords(activity)}`);

@@ -22,7 +22,7 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
-/** A plan that somebody has looked at for longer is made anew. */
+/** A plan that was on screen for longer than this is computed again. */
 const FRESH_MS = 10 * 60_000;
 
 /** `apply`: shows the plan, asks, queues a job for each person, and waits until all of them are done. */

@@ -99,7 +99,7 @@ async function serveStage(options: Options): Promise<void> {
   }
 }
 
-/** The link is good for one visit: whoever sees it later in a list of processes or a history has nothing of it. */
+/** The link is valid for one visit: it is useless to anyone who sees it later in a process list or a history. */
 function show(url: string, { open }: Options): void {
   print(url);
   const program = open && process.stdout.isTTY ? opener() : undefined;

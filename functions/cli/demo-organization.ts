@@ -20,7 +20,7 @@ export function demoFolder(stateFolder: string): string {
 }
 
 /**
- * Makes that folder. Its name can be guessed, and everybody may write to a folder of temporary files.
+ * Creates that folder. Its name can be guessed, and everybody may write to a folder of temporary files.
  *
  * @throws {ConfigurationError} when somebody else has made it
  */

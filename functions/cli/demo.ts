@@ -15,7 +15,7 @@ import { demoChangeCommands } from "./demo-change.ts";
 import { demo } from "./demo-organization.ts";
 
 const GB = 1024 ** 3;
-/** A group of Nextcloud that has nothing to do with Clavex; nobody may be removed from it. */
+/** A Nextcloud group unrelated to Clavex; nobody may be removed from it. */
 const LOCAL_GROUP = "board";
 
 const print = (line = ""): void => console.log(line);
@@ -32,7 +32,7 @@ const demoLog: Log = {
   error: (message, fields) => print(`    ${message} ${JSON.stringify(fields)}`),
 };
 
-/** What must be true of a person's account in the end. */
+/** What must be true of a person's account at the end. */
 interface Expectation {
   user: ClavexUser;
   story: string;

@@ -39,7 +39,7 @@ export async function doctorOptions(
   };
 }
 
-/** The other organizations; what is wrong with one of them is told when it is its turn. */
+/** The other organizations; what is wrong with one of them is reported when its turn comes. */
 export async function usableOrganizations(organizations: Organizations, except: string): Promise<Organization[]> {
   const others = (await organizations.slugs()).filter((slug) => slug !== except);
   const read = others.map((slug) =>

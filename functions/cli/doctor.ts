@@ -77,7 +77,7 @@ const STYLES: Record<Result["status"], Style> = { ok: "good", warn: "warning", f
 /** What matters most comes first. */
 const ORDER: Result["status"][] = ["fail", "warn", "skipped", "ok"];
 
-/** What complains, with what to do and where to read on; the rest is a number, unless all is asked for. */
+/** Failed checks, with what to do and where to read on; the rest is only counted, unless all are asked for. */
 function showResults(organization: string, results: Result[], all: boolean): void {
   const of = (status: Result["status"]) => results.filter((each) => each.status === status);
   const shown = ORDER.flatMap(of).filter((each) => all || complains(each));

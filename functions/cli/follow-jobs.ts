@@ -15,9 +15,9 @@ export interface Followed extends Awaited {
 /** How long between two looks: at the state file, and at a stage's table. */
 const LOOK_MS = 200;
 const LOOK_STAGE_MS = 2_000;
-/** Where nobody sees the bar, a line says so often how far it is. */
+/** Without a progress bar, a line reports the progress this often. */
 const LINE_MS = 5_000;
-/** So many are listed one by one; of more, only those that are not done. */
+/** This many are listed one by one; of more, only those that are not done. */
 const MOST_LISTED = 50;
 
 /**

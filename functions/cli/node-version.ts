@@ -1,4 +1,4 @@
-// Imported before everything else: what needs a newer Node.js than this one must not be the first to say so.
+// Imported before everything else: otherwise code that needs a newer Node.js would fail first.
 const NEEDED = 24;
 
 if (Number(process.versions.node.split(".")[0]) < NEEDED) {

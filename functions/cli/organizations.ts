@@ -7,7 +7,7 @@ import { clearReading, complain } from "./terminal.ts";
 /**
  * The organization of this slug.
  *
- * @throws {CommandError} when there is none
+ * @throws {CommandError} when no organization has it
  * @throws {ConfigurationError} when its document is wrong
  */
 export async function requireOrganization(organizations: Organizations, slug: string): Promise<Organization> {
@@ -17,7 +17,7 @@ export async function requireOrganization(organizations: Organizations, slug: st
 /**
  * The slugs that a command works on: the one that was asked for, else all. Their documents are not read.
  *
- * @throws {CommandError} when the one that was asked for is not there, or there is none at all: that is not "nothing to do"
+ * @throws {CommandError} when the requested one does not exist, or no organization does: that is not "nothing to do"
  */
 export async function chosenSlugs(organizations: Organizations, asked: string | undefined): Promise<string[]> {
   const slugs = await organizations.slugs();
@@ -29,7 +29,7 @@ export async function chosenSlugs(organizations: Organizations, asked: string | 
 }
 
 /**
- * Looks whether the organization that a command is limited to is there, if it is limited to one.
+ * Checks that the organization that a command is limited to exists, if it is limited to one.
  *
  * @throws {CommandError} when it is not
  */
@@ -67,7 +67,7 @@ export class ServerTrouble extends CommandError {
  * Does something with the servers of an organization. What goes wrong at one of them names its address: an organization has two,
  * and a command may work on several organizations.
  *
- * @throws {ServerTrouble} in place of a server's failure, and whatever else the work throws
+ * @throws {ServerTrouble} in place of a server's failure, and any other error of the work
  */
 export async function atServers<T>(organization: Organization, work: () => Promise<T>): Promise<T> {
   try {

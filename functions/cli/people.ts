@@ -93,7 +93,7 @@ const NAMES_AT_ONCE = 4;
 
 type Readable = Pick<Sources, "organizations" | "secrets">;
 
-/** What cannot be read leaves the names out; a mistake of ours does not. */
+/** Names are left out where they cannot be read, but not because of a bug of ours. */
 function unreadable(error: unknown): undefined {
   if (!(error instanceof Failure)) throw error;
   return undefined;

@@ -22,7 +22,7 @@ interface Parts {
 
 /** Why nobody works on what is queued. */
 interface Stopped {
-  /** What to tell the operator of a command that cannot do without. */
+  /** What to tell the operator of a command that needs it. */
   error: CommandError;
   /** The same as doctor says it. */
   finding: { cause: string; fix: string };

@@ -126,7 +126,7 @@ export function showPlan(
   );
 }
 
-/** Not a difference: whose these accounts are only an operator can say. */
+/** Not a difference: only an operator can say whose accounts these are. */
 function showUnknown(unknown: UnknownAccounts): void {
   const lines = describeUnknown(unknown);
   if (lines.length === 0) return;
@@ -137,7 +137,7 @@ function showUnknown(unknown: UnknownAccounts): void {
 
 const HOUR_MS = 60 * 60_000;
 
-/** How long so many edits of accounts take, where that is worth a word. */
+/** How long this many account edits take, where that is worth mentioning. */
 function describeEdits(edits: number): string[] {
   const milliseconds = durationOfEdits(edits);
   if (milliseconds === 0) return [];

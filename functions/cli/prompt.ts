@@ -44,7 +44,7 @@ export async function hidden(message: string): Promise<string> {
 }
 
 /**
- * Asks a yes-or-no question, with no as the answer of Enter alone.
+ * Asks a yes-or-no question; Enter alone means no.
  *
  * @throws {Interrupted} on Ctrl-C and Ctrl-D
  */

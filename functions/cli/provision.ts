@@ -41,7 +41,7 @@ async function provision(options: Options): Promise<void> {
     const since = now();
     const job = await bringUpToDate(connection.queue, organization, subject);
     if (options.wait && !connection.stopped) {
-      // Nobody knows yet what it takes away: a brake that holds it is known by what the job says.
+      // What it takes away is not known yet: only the job can say that a brake holds it.
       const awaited = { organization: organization.slug, subject, before, loses: undefined, name: undefined };
       return await followJobs(connection, [awaited], { ...options, since });
     }

@@ -16,7 +16,7 @@ export class CommandError extends Error {
   }
 }
 
-/** Somebody ended the command from the keyboard: nothing is said, and the exit code is that of Ctrl-C. */
+/** Somebody ended the command from the keyboard: nothing is printed, and the exit code is that of Ctrl-C. */
 export class Interrupted extends Error {
   override name = "Interrupted";
 }
@@ -57,7 +57,7 @@ export function watchOutput(): void {
   }
 }
 
-/** Has something to finish first when nobody reads the output any more. */
+/** Registers work to finish first when nobody reads the output any more. */
 export function whenOutputCloses(finish: () => void): void {
   onClosedOutput = finish;
 }

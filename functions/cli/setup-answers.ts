@@ -40,7 +40,7 @@ export const APP_PASSWORD = "NEXTCLOUD_APP_PASSWORD";
 /** What the pipeline's account in Nextcloud is called where nobody says otherwise. */
 export const USERNAME = "provisioner";
 
-/** What is there before anybody answers. */
+/** What is known before anybody answers. */
 export interface Given {
   options: SetupOptions;
   /** The organization as its file has it, or the demo's. */
@@ -64,7 +64,7 @@ export function isForAnother({ clavexUrl, nextcloudUrl, organizationId, stage }:
   return [clavexUrl, nextcloudUrl, organizationId, stage].some((each) => each !== undefined);
 }
 
-/** Reads the organization's file, the named one or the only one; undefined when there is none or it is invalid. */
+/** Reads the organization's file, the named one or the only one; undefined when it is missing or invalid. */
 export async function readConfigured(
   folder: string,
   scheme: "env" | "ssm",

@@ -19,8 +19,8 @@ const known = new Map<string, Promise<StackOutputs>>();
 /**
  * Reads the outputs of a stage's stack once, with the operator's usual credentials and region.
  *
- * @throws {NoStack} when there is none
- * @throws {CommandError} when the name is none, there are no valid credentials or no region, or the stack cannot be read
+ * @throws {NoStack} when nothing is deployed under this name
+ * @throws {CommandError} when the name is invalid, there are no valid credentials or no region, or the stack cannot be read
  */
 export function stackOutputs(stage: string): Promise<StackOutputs> {
   const before = known.get(stage);

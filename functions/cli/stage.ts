@@ -27,7 +27,7 @@ import { NoStack, type StackOutputs, stackOutputs } from "./stack.ts";
  * @throws {CommandError} when nothing is deployed there, or it cannot be read
  */
 export async function stageSources(stage: string): Promise<Sources> {
-  // A stage that there is none of has no organizations either: that must not look like nothing to do.
+  // A stage that does not exist has no organizations either: that must not look like nothing to do.
   await stackOutputs(stage);
   const ssm = new SSMClient();
   return {
@@ -62,7 +62,7 @@ export async function openStage(stage: string): Promise<OpenPipeline> {
   try {
     outputs = await stackOutputs(stage);
   } catch (error) {
-    // Before the first deployment setup has enough to do; without credentials nothing has.
+    // Before the first deployment setup still has work to do; without credentials no command has.
     if (!(error instanceof NoStack)) throw error;
     const finding = { cause: error.message, fix: "See docs/deploy.md." };
     return { stopped: { error, finding }, parts: undefined, close: async () => undefined };

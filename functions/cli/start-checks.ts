@@ -6,11 +6,11 @@ import type { Log } from "../telemetry/log.ts";
 import { problemOf } from "../telemetry/problem.ts";
 import { doctorOptions } from "./doctor-options.ts";
 
-/** Looks at the servers of all organizations, beside the work: a server that is away holds up nothing. */
+/** Checks the servers of all organizations in the background: an unreachable server holds up nothing. */
 export interface StartChecks {
-  /** Begins to look; what is wrong becomes a line of the log with what to do, and so does that nothing is. */
+  /** Starts the checks; each problem becomes a log line with what to do, and so does their absence. */
   run(): void;
-  /** Gives up what is under way. */
+  /** Aborts checks that are still running. */
   stop(): Promise<void>;
 }
 

@@ -161,7 +161,7 @@ async function run(options: Options, command: Command): Promise<void> {
 interface Running {
   url: string;
   adminUrl: string | undefined;
-  /** Resolves when the process shall end. */
+  /** Resolves when the process is to end. */
   stopAsked: Promise<void>;
   stop(): Promise<void>;
 }
@@ -178,7 +178,7 @@ interface Parts {
 
 async function startParts(options: Options, parts: Parts, log: Log): Promise<Running & { pipeline: Pipeline }> {
   const { demo, stateFolder, ...rest } = parts;
-  // The other commands need none of it.
+  // The other commands do not need these.
   const { startPipeline } = await import("../local/pipeline.ts");
   const { createPipelineConsole } = await import("./console-pages.ts");
   const { adminHost, consoleUrl: browserUrl } = options;
@@ -195,7 +195,7 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
     retryDelay: localRetryDelay(options.firstRetry),
     probeDelay: localProbeDelay(options.firstRetry),
   });
-  // Before anybody is told that it runs, and may stop it.
+  // Before it is announced as running, because then somebody may stop it.
   const stopAsked = stopSignal();
   const stop = async () => {
     await Promise.all([forgetPipeline(stateFolder), forgetConsole(stateFolder)]);
@@ -284,7 +284,7 @@ async function askFirst({ state, yes }: Options, organizations: Organizations, t
   }
 }
 
-/** The demo: simulated systems, and a state of its own that nothing is left of. */
+/** The demo: simulated systems, and a state of its own that is deleted afterwards. */
 async function startDemo(options: Options, log: Log, tell: Tell): Promise<Running> {
   const systems = await (await loadDemo()).startDemoSystems();
   const { organization, secrets, clavex, nextcloud } = systems;
@@ -295,7 +295,7 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
     const parts = {
       organizations: fixedOrganizations([organization]),
       secrets,
-      // What no webhook tells is found; the rest is left to whoever tries it out.
+      // What no webhook reports is caught; the rest is left to the person who tries it out.
       intervals: { ...NEVER, watchSeconds: options.watchSeconds },
       stateFolder,
       forgetState: true,

@@ -33,12 +33,12 @@ export function surroundWith(other: Partial<Surroundings>): () => void {
 /** The time now, in milliseconds since the epoch. */
 export const now = (): number => around.now();
 
-/** From now on nothing is coloured, whatever the terminal takes: `--no-color`. */
+/** From now on nothing is coloured, even on a terminal that supports colours: `--no-color`. */
 export function withoutColour(): void {
   around.colour = false;
 }
 
-/** What a text is for its reader, told by a colour where the terminal takes one. Nothing is told by the colour alone. */
+/** The meaning of a text, shown by a colour where the terminal supports it. No meaning is carried by colour alone. */
 export type Style = "good" | "bad" | "warning" | "quiet" | "strong";
 const FORMATS = { good: "green", bad: "red", warning: "yellow", quiet: "dim", strong: "bold" } as const;
 
@@ -228,7 +228,7 @@ export function progress(what: string, total: number): Progress {
   };
 }
 
-/** How far work is that others do: a bar where stderr is a terminal, else a line now and then. */
+/** Progress of work that is done elsewhere: a bar where stderr is a terminal, else an occasional line. */
 export interface ProgressBar {
   /** @param problem what is in the way, if something is; @param at the time now */
   show(done: number, problem: string | undefined, at: number): void;

@@ -141,7 +141,7 @@ export function unknownLine({ accountId, displayName, lastLogin }: ForeignAccoun
   return `${personLabel({ subject: accountId, name: displayName })}  ${used}`;
 }
 
-/** What was found in a sentence or two; nothing where there is nothing to say. */
+/** What was found, in a sentence or two; empty where nothing was. */
 export function describeUnknown(unknown: UnknownAccounts): string[] {
   if (!unknown.listed) return [`Unknown accounts are not listed: ${printable(unknown.reason)}.`];
   const { accounts, unread } = unknown;

@@ -39,7 +39,7 @@ export interface MachineConfiguration {
 interface Texts {
   /** Every file of the folder, with its text if it can be read. */
   documents: { source: string; text: string | undefined }[];
-  /** Undefined when `.env` cannot be read; empty when there is none. */
+  /** Undefined when `.env` cannot be read; empty when it does not exist. */
   environment: string | undefined;
   /** What cannot be read, and why: files, or the folder. */
   unread: { path: string; problem: string }[];
@@ -124,7 +124,7 @@ async function readTexts({ folder, environmentFile }: MachineFiles): Promise<Tex
 /** Makes the best of the files: what does not work in one of them leaves its last good version in use. */
 async function understand(texts: Texts, files: MachineFiles, good: Good): Promise<Configuration> {
   const known = new Map(good.documents.map((document) => [document.source, document]));
-  // A folder with nothing in it is a disk that is not mounted, rather than a decision.
+  // An empty folder more likely means an unmounted disk than a decision.
   const sources = texts.documents.length === 0 ? good.documents : texts.documents;
   const documents = sources.flatMap(({ source, text }) =>
     text === undefined ? (known.get(source) ?? []) : { source, text },

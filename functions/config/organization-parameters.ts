@@ -18,7 +18,7 @@ export function organizationsPath(stage: string): string {
 
 /** The organizations of a stage, with their documents as they were deployed. */
 export interface DeployedOrganizations extends Organizations {
-  /** The organization's document, or undefined when there is none of this slug. */
+  /** The organization's document, or undefined when no document has this slug. */
   document(slug: string): Promise<string | undefined>;
 }
 
@@ -128,7 +128,7 @@ async function readParameters(ssm: SSMClient, path: string): Promise<Documents> 
   );
 }
 
-/** A parameter is asked for by its own name, whatever slug its document has. */
+/** A parameter is read by its own name, even if its document has another slug. */
 function parameter(path: string, name: string, text: string): Found {
   const slug = name.slice(path.length);
   const { organization, problems = [] } = parseOrganization({ source: name, text }, "ssm");

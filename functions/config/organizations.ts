@@ -16,10 +16,10 @@ export interface Planned {
 /** The organizations that are configured. */
 export interface Organizations {
   /**
-   * The organization of this slug, or undefined when there is none.
+   * The organization of this slug, or undefined when it does not exist.
    *
    * @param planned a document that was read before that job was sent, and is another, is read anew
-   * @throws {ConfigurationError} when its document is there but wrong; a wrong document does not touch the others
+   * @throws {ConfigurationError} when its document exists but is invalid; an invalid document does not affect the others
    */
   get(slug: string, planned?: Planned): Promise<Organization | undefined>;
   /** The slugs of all documents, wrong ones included, sorted. */

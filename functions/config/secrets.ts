@@ -60,7 +60,7 @@ export function secretsIn(placeOf: Place): Secrets {
   };
 }
 
-/** Environment variables: as they are, or a function to what they are at the moment. */
+/** Environment variables: the values, or a function that returns the current ones. */
 type Environment = Record<string, string | undefined> | (() => Record<string, string | undefined>);
 
 /** Secrets in environment variables, for one machine: `env:NAME`. */

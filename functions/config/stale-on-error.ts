@@ -5,8 +5,8 @@ import { Failure } from "../core/failure.ts";
 const TROUBLE_MS = 5_000;
 
 /**
- * Keeps what was read from a source that is outside this process. While the source is in trouble (a transient failure) the
- * last value stays in use; after a failure of another kind, such as "there is none", it does not.
+ * Keeps what was read from a source outside this process. While the source fails for now (a transient failure) the
+ * last value stays in use; after a failure of another kind, such as "does not exist", it does not.
  *
  * @returns a function that takes the earliest acceptable time of the reading (milliseconds since the epoch)
  */

@@ -15,9 +15,9 @@ export interface Session {
 
 /** Who may use the console. Nothing of it is kept on disk: after a restart everybody asks for a new link. */
 export interface Access {
-  /** Makes the secret of a link: good for one visit, within ten minutes. */
+  /** Creates the secret of a link: valid for one visit, within ten minutes. */
   invite(): string;
-  /** Uses an invitation up. Returns the new session's id, or undefined when there is none such. */
+  /** Uses up an invitation. Returns the new session's id, or undefined for an unknown invitation. */
   enter(invitation: string): string | undefined;
   session(id: string | undefined): Session | undefined;
   /** Whether a text is the token that lets a program ask for links. */
@@ -34,14 +34,14 @@ const MOST_SESSIONS = 100;
 /** A new secret that nobody can guess. */
 export const newSecret = (): string => randomBytes(32).toString("base64url");
 
-/** Whether two texts are the same, in a time that does not depend on where they differ. */
+/** Compares two texts in constant time. */
 export function equalSecrets(one: string, other: string): boolean {
   return timingSafeEqual(hash("sha256", one, "buffer"), hash("sha256", other, "buffer"));
 }
 
 /** @param token lets a program ask for links: what the 0600 file in the state folder holds */
 export function createAccess(token: string, now: () => number = Date.now): Access {
-  // By hash: how long a look-up takes tells nothing of what is in there.
+  // By hash: the time of a look-up reveals nothing about the stored tokens.
   const invitations = new Map<string, number>();
   const sessions = new Map<string, Session & { until: number }>();
   const keyOf = (secret: string): string => hash("sha256", secret);

@@ -38,7 +38,7 @@ function filterOf(c: Visit): ActivityFilter {
   const { organization = "", user = "", result = "" } = c.req.query();
   return {
     organization: organization || undefined,
-    // What is no id of anybody matches nobody.
+    // A text that is not an id matches nobody.
     subject: user.trim() === "" ? undefined : (uuidSchema.safeParse(user.trim()).data ?? user.trim()),
     result: ACTIVITY_RESULTS.find((each) => each === result),
   };

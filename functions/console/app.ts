@@ -26,7 +26,7 @@ export interface ConsoleOptions {
 /** The routes of the pages. */
 export type Pages = Hono<{ Variables: { session: Session; stage: string | undefined } }>;
 
-/** More than any form of the console. */
+/** Larger than any form of the console. */
 const MOST_BYTES = 64 * 1024;
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0b57a4"/><path d="M3 8l3 3 7-7" fill="none" stroke="#fff" stroke-width="2"/></svg>`;
 
@@ -68,14 +68,14 @@ export function createConsole(dependencies: ConsoleDependencies, { access, hosts
   return app as unknown as Hono;
 }
 
-/** What every browser may have: nothing in it is anybody's. */
+/** Open to every browser: it holds no personal data. */
 function addAssets(app: Pages): void {
   app.get("/assets/console.css", (c) => c.body(STYLE, 200, { "Content-Type": "text/css; charset=utf-8" }));
   app.get("/assets/htmx.js", (c) => c.body(htmx(), 200, { "Content-Type": "text/javascript; charset=utf-8" }));
   app.get("/assets/icon.svg", (c) => c.body(ICON, 200, { "Content-Type": "image/svg+xml" }));
 }
 
-/** Lets a browser in; the secret is used up, and goes from its address line. */
+/** Lets a browser in; the secret is used up, and removed from the address bar. */
 function enter(c: Context, access: Access, invitation: string): Response | Promise<Response> {
   const id = access.enter(invitation);
   if (id === undefined) return refuse(c, undefined);

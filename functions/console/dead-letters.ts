@@ -7,7 +7,7 @@ import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, logChange } from "./dependencies.ts";
 import { formToken, goOn, type Html, hidden, organizationChoice, page, person, time, type Visit } from "./page.ts";
 
-/** How many a page shows, and one click changes at most. */
+/** How many a page shows, and the maximum that one click changes. */
 const SHOWN = 50;
 
 /** Dead letters by reason: replay or drop one, or all that a filter selects, after a look at whom that concerns. */
@@ -50,7 +50,7 @@ export function addDeadLetters(app: Pages, dependencies: ConsoleDependencies): v
   });
   app.post("/dead-letters/change", async (c) => {
     const { work, filter, count } = await asked(c);
-    // No more than were shown; those that were refused anew meanwhile come after them.
+    // Only as many as were shown; those refused again meanwhile come after them.
     const summary = await dependencies.deadLetters[work]({ ...filter, limit: Math.max(count, 1) });
     logChange(dependencies, `${work} dead letters`, { ...filter, done: summary.done });
     return goOn(c, "/dead-letters", inWords(work, summary), summary.stopped ? "bad" : "good");

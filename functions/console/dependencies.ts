@@ -37,7 +37,7 @@ export interface ConsoleDependencies {
 /**
  * The organization that a page is about: the one that was asked for, else the first.
  *
- * @throws {ConfigurationError} when there is none of this slug, or its document is wrong
+ * @throws {ConfigurationError} when no organization has this slug, or its document is invalid
  */
 export async function chosenOrganization(
   { organizations }: Pick<ConsoleDependencies, "organizations">,
@@ -49,7 +49,7 @@ export async function chosenOrganization(
   return organization;
 }
 
-/** Every change is logged, whoever watches the log. */
+/** Every change is logged. */
 export function logChange({ log }: Pick<ConsoleDependencies, "log">, change: string, fields: Fields): void {
   log.info("changed by console", { change, ...fields });
 }

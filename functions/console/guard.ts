@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 
 /**
- * What every answer says to the browser: nothing but our own files, nothing inline, in no frame, kept nowhere. The address goes
+ * Headers of every answer: only our own files, nothing inline, no framing, no caching. The referrer goes
  * to ourselves only: with none at all, browsers send no Origin with forms.
  */
 const HEADERS: Readonly<Record<string, string>> = {
@@ -39,7 +39,7 @@ export function onlyOurHosts(names: readonly string[]): MiddlewareHandler {
 }
 
 /**
- * Answers no other site: changes come from our own pages, and all else from there or from an address that somebody has opened.
+ * Refuses other sites: changes come from our own pages, and other requests from there or from an address that somebody opened.
  */
 export const onlyOurOrigin: MiddlewareHandler = async (c, next) => {
   const isForeign = c.req.method === "GET" ? isForeignReading(c) : !isOwnOrigin(c);

@@ -4,7 +4,7 @@ import { Failure } from "../core/failure.ts";
 import { printable } from "../core/text.ts";
 import type { Session } from "./access.ts";
 
-/** Text for a page: `html` escapes whatever is put into it. */
+/** Text for a page: `html` escapes everything interpolated into it. */
 export type Html = ReturnType<typeof html>;
 
 /** A request of a browser that was let in. */

@@ -27,7 +27,7 @@ interface Shown {
   report: FullReport;
 }
 
-/** How long a plan may be applied; for longer it is worth nothing. */
+/** How long a plan may be applied; after that it is outdated. */
 const PLAN_MS = 10 * 60_000;
 /** How many people a page shows of each part. */
 const SHOWN = 200;

@@ -71,7 +71,7 @@ export function runInWords(slug: string, run: Run): string {
   return [looked, ...brakes].join(" ");
 }
 
-/** Pages of ours in place of the commands that they do the same as. */
+/** Our pages, in place of the commands that do the same. */
 const LINKS: Partial<Record<Concern["kind"], [path: string, label: string]>> = {
   leavers: ["/dead-letters", "Dead letters"],
   held: ["/plan", "Plan"],

@@ -40,7 +40,7 @@ export const ATTRIBUTES: Readonly<Record<keyof Profile, Attribute>> = {
     key: "quota",
     label: "quota",
     text: ({ quota }) => (quota === undefined ? undefined : quotaText(quota)),
-    // One that Nextcloud does not show cannot be compared, and is not written again at every look.
+    // A value that Nextcloud does not show cannot be compared, and is not rewritten on every job.
     equal: (desired, actual) => desired.quota === actual.quota || actual.quota === undefined,
   },
 };

@@ -74,7 +74,7 @@ export function matchesActivity(filter: ActivityFilter, { organization, subject,
   );
 }
 
-/** A line of the log: what it says, and what it says it with. */
+/** A log line: its message and its fields. */
 export interface LogLine {
   at: number;
   message: string;
@@ -84,7 +84,7 @@ export interface LogLine {
 const words = text.optional().catch(undefined);
 const number = z.number().optional().catch(undefined);
 const list = z.array(text).optional().catch(undefined);
-/** What lines may hold; whatever has another form is as good as missing. */
+/** What lines may hold; a field of another form counts as missing. */
 const fieldsSchema = z.object({
   organization: words,
   group: words,

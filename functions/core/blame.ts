@@ -19,7 +19,7 @@ export type Blame = "theirs" | "everybodys" | "unclear";
 
 export const NO_CALLS: CallMemory = { failed: [], succeeded: [] };
 
-/** A success says nothing any more when a job has waited the longest that one waits. */
+/** A success stops counting once the longest wait of a job has passed. */
 const SUCCESS_MS = 15 * 60_000;
 
 /** A call has succeeded. */
@@ -47,7 +47,7 @@ function blameOf({ failed: before, succeeded: since }: CallMemory, about: About,
   return since.length === 0 && others ? "everybodys" : "unclear";
 }
 
-/** Whether a success still says something. */
+/** Whether a success still counts. */
 function isFresh(time: number, now: number): boolean {
   return time <= now && now - time < SUCCESS_MS;
 }

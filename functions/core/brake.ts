@@ -4,7 +4,7 @@ import { PipelineFailure } from "./failure.ts";
 import type { Organization } from "./organization.ts";
 import { counted } from "./text.ts";
 
-/** What is braked: people who lose their account, and people who lose a group. Each is counted by itself. */
+/** What is braked: people who lose their account, and people who lose a group. Each is counted separately. */
 export type Braked = "deprovisions" | "leaves";
 
 /** Who passed within the same five minutes: how many, and when the last of them did (milliseconds since the epoch). */
@@ -19,7 +19,7 @@ const currentSchema = z.looseObject({
   /** How many more an operator has allowed, and until when (milliseconds since the epoch). */
   allowed: z.number(),
   allowedUntil: z.number(),
-  /** The last changes, by id: one whose answer was lost is not made twice. */
+  /** The last changes, by id: one whose answer was lost is not applied twice. */
   changes: z.array(z.string()).default([]),
 });
 
@@ -113,12 +113,12 @@ const DEFAULT_COUNT = 10;
 /** However small the organization is. */
 const LEAST_DEFAULT = 2;
 
-/** From so many people on the default count needs no cap. */
+/** From this many people on the default count needs no cap. */
 export const UNCAPPED_FROM = 2 * DEFAULT_COUNT;
 
 /**
  * The most people who may lose this within an hour: the larger of the count and the percentage, rounded down. A count of
- * deprovisions that nobody chose is at most half of the people, but two at least.
+ * deprovisions that is not configured is at most half of the people, but at least two.
  *
  * @param enabled how many people have an account that is enabled
  */
@@ -156,7 +156,7 @@ export type Admission = "allowance" | "limit" | "before";
  * Counts one more person. Whoever was let pass before, and was not done with, must not come here again: see
  * `isAdmitted` of core/record.ts.
  *
- * @param attempt what all attempts of one job share, remembered where they are let pass: one that ends before their record
+ * @param attempt what all attempts of one job share, remembered when they are admitted: one that ends before their record
  *   says so is not counted again by the next
  * @param limit how many may pass in an hour, whenever it begins
  * @returns the brake afterwards; once somebody was held, a new hour releases nobody

@@ -1,6 +1,6 @@
 /**
  * Times that were written down are read with the clock of another day, and often of another machine. One that is later than
- * now comes from a clock that was ahead: believed, it could put off for years what depends on it. All times here are
+ * now comes from a clock that was ahead: if it were believed, what depends on it could wait for years. All times here are
  * milliseconds since the epoch.
  */
 
@@ -12,7 +12,7 @@ export function believed(time: number | undefined, now: number): number | undefi
   return time !== undefined && time <= now + SKEW_MS ? time : undefined;
 }
 
-/** Whether something has happened less than so long ago. */
+/** Whether something happened less than this long ago. */
 export function isWithin(time: number | undefined, milliseconds: number, now: number): boolean {
   const happened = believed(time, now);
   return happened !== undefined && now - happened < milliseconds;
@@ -21,7 +21,7 @@ export function isWithin(time: number | undefined, milliseconds: number, now: nu
 /**
  * Whether an end is still to come.
  *
- * @param longest the most that it can have been ahead when it was set; an end further away is not believed
+ * @param longest the furthest that it can have lain ahead when it was set; a later end is not believed
  */
 export function isAhead(end: number | undefined, longest: number, now: number): boolean {
   return end !== undefined && now < end && end <= now + longest + SKEW_MS;

@@ -50,7 +50,7 @@ const UNVERIFIED = "no account is made: the e-mail address is not verified in Cl
  * What Nextcloud should hold for one person: the whole policy of an organization, as a pure function of the directory.
  *
  * @param directory the person now; for a person who is gone only the state is desired
- * @param hasAccount whether there is an account, as far as is known: one that is there is never closed because of its address
+ * @param hasAccount whether the person has an account, as far as is known: an existing one is never closed because of its address
  */
 export function desiredAccount(
   organization: Organization,
@@ -199,7 +199,7 @@ export function isManaged(organization: Organization, name: string): boolean {
   return matchesAny(organization.groups.managed, name) && !matchesAny(organization.groups.never, name);
 }
 
-/** Whether the group matters at all: for membership, for who gets an account, or for the quota. */
+/** Whether the group matters: for membership, for who gets an account, or for the quota. */
 export function isRelevant(organization: Organization, name: string): boolean {
   return (
     isManaged(organization, name) ||

@@ -9,7 +9,7 @@ export const EDITS_AT_ONCE = 50;
 const PERIOD_MS = 600_000;
 /** An edit arrives a little later than its slot was taken, and Nextcloud counts from then on. */
 const ARRIVAL_MS = 5_000;
-/** After a 429 none is sent for so long: somebody else edits with the same account. */
+/** After a 429 no edit is sent for this long: somebody else edits with the same account. */
 const BLOCKED_MS = 60_000;
 
 /** The two ways to edit an account. */
@@ -34,7 +34,7 @@ export function freeSlots(slots: EditSlots, now: number): number {
   return Math.max(0, EDITS_AT_ONCE - recent(slots, now).length);
 }
 
-/** Takes one slot; undefined while there is none. */
+/** Takes one slot; undefined while none is free. */
 export function takeSlot(slots: EditSlots, now: number): EditSlots | undefined {
   return freeSlots(slots, now) > 0 ? { ...slots, taken: [...recent(slots, now), now] } : undefined;
 }
@@ -45,9 +45,9 @@ export function blockSlots(slots: EditSlots, now: number): EditSlots {
 }
 
 /**
- * About how long so many edits take.
+ * About how long this many edits take.
  *
- * @returns milliseconds; 0 for as many as may be sent at once
+ * @returns milliseconds; 0 if all may be sent at once
  */
 export function durationOfEdits(edits: number): number {
   return edits <= EDITS_AT_ONCE ? 0 : (edits * PERIOD_MS) / EDITS_AT_ONCE;

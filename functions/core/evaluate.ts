@@ -42,7 +42,7 @@ export type Decision = Exclude<Evaluation, { result: "unknown-groups" }>;
 
 /**
  * The one sequence from what is known of a person to what has to be done: the desired account, whose its groups are, the plan.
- * A refusal stands in the plan; it is the person's own and says nothing of others.
+ * A refusal is part of the plan; it is the person's own and says nothing about others.
  */
 export function evaluate(input: EvaluationInput): Evaluation {
   const { organization, subject, directory, account, record, groups, mayPurge, skeletonIsEmpty, now } = input;

@@ -9,10 +9,11 @@ export type Origin = Server | "pipeline";
 
 /**
  * Whom a failure stops. A server: every job that needs it, until its circuit breaker closes again; `harmful` when each
- * further attempt does damage by itself. `undecided`: the server's trouble or that of the one person or group that the call was
- * about, which other calls tell (core/blame.ts); `silent` when no answer came at all. An identity: all jobs of the organization until it has another one, because each attempt would make a wrong
- * account. Groups: the jobs that need the groups of the organization's directory, until they can be read. An organization: all
- * its jobs, each of which finds out by itself. A subject: this job alone.
+ * further attempt does damage by itself. `undecided`: the fault of the server, or of the one person or group that the call
+ * was about, which other calls decide (core/blame.ts); `silent` when no answer came at all. An identity: all jobs of the
+ * organization until it has another one, because each attempt would create a wrong account. Groups: the jobs that need the
+ * groups of the organization's directory, until they can be read. An organization: all its jobs, each of which finds out by
+ * itself. A subject: this job alone.
  */
 export type Scope =
   | { server: Server; harmful: boolean }
@@ -24,7 +25,7 @@ export type Scope =
 
 /**
  * What a circuit breaker guards: a server with the credentials that are used there, the reading of all groups of an
- * organization, which nobody needs who loses access, or the identity of an organization.
+ * organization, which people who lose access do not need, or the identity of an organization.
  * Other credentials, or another identity, are a circuit of their own and tried at once.
  */
 export interface Guarded {
@@ -92,7 +93,7 @@ export class ConfigurationError extends PipelineFailure {
   }
 }
 
-/** Configuration names no organization of this slug. */
+/** No organization of this slug is configured. */
 export function unknownOrganization(slug: string): ConfigurationError {
   return new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
 }

@@ -35,7 +35,7 @@ export function isSuperseded(
 ): boolean {
   if (!record?.applied) return false;
   const { readAt, userReadAt } = record.applied;
-  // Read later than now: by a clock that was ahead, or is; asking again costs one request.
+  // Read later than now, by a clock that was or is ahead; reading again costs one request.
   if (Math.max(readAt, userReadAt) > now) return false;
   return userReadAt > sentAt && readAt >= groupsWantedSince(job, sentAt, now);
 }

@@ -3,13 +3,13 @@ export interface JsonProblem {
   /** Both from 1. */
   line: number;
   column: number;
-  /** The key that is there twice, with those of the objects around it. Without one the text is not JSON at all. */
+  /** The duplicate key, with those of the objects around it. Without one the text is not JSON. */
   duplicate?: string;
   /** What is wrong and what to do, in a few words. */
   message: string;
 }
 
-/** No document of ours comes near it. */
+/** Far deeper than any document of ours. */
 const DEEPEST = 50;
 const SPACE = " \t\r\n";
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -18,7 +18,7 @@ const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const WORDS = "only numbers, true, false and null stand without";
 
 /**
- * Finds the first place where a text is not JSON, or where a key is there a second time, of which JSON.parse would silently take
+ * Finds the first place where a text is not JSON, or where a key is repeated: JSON.parse would silently take
  * the last.
  *
  * @param text a file's content, decoded as UTF-8

@@ -17,7 +17,7 @@ function charactersOf(pattern: string): readonly string[] {
 
 /**
  * Compares character by character. Where it goes wrong, only the last `*` takes one character more, for what stands before it
- * fits already: so the steps are at most the product of both lengths, whatever a name's owner makes of it.
+ * fits already: so the steps are at most the product of both lengths, even for a hostile name.
  *
  * @param onStep called for each comparison
  */

@@ -69,7 +69,7 @@ export interface DirectoryGroup {
 
 /** What the pipeline needs of a directory. Every method throws the failures of the directory's own module. */
 export interface Directory {
-  /** The person, or undefined when the directory itself says, beyond doubt, that there is none. */
+  /** The person, or undefined when the directory itself says, beyond doubt, that they do not exist. */
   person(subject: string): Promise<Person | undefined>;
   /**
    * All people, page by page. A page that cannot be read breaks the listing off.
@@ -97,7 +97,7 @@ export interface Directory {
   /** The subjects of a group's members, by its id. */
   members(groupId: string): Promise<string[]>;
   /**
-   * Reads somebody, as harmlessly as any reading: it resolves when the directory answers as it should.
+   * Reads somebody, which is harmless: it resolves when the directory answers properly.
    *
    * @param not the subjects whose readings have failed
    */

@@ -45,7 +45,7 @@ export interface Plan {
   notes: string[];
   /** Set when a group was left out that may be joined or left some other time. */
   postponed?: true;
-  /** Why no more than these operations can be done; they only take access away, and are done all the same. */
+  /** Why only these operations can be done; they only take access away, and are done anyway. */
   refusal: AccountConflict | ProfileRefused | undefined;
 }
 
@@ -93,7 +93,7 @@ export function groupsJoinedBy(operations: readonly Operation[]): DesiredGroup[]
 /**
  * The operations that bring one account from what it is to what is desired, in the order they are to be done: access is
  * taken away first and given last. Touches nothing that is not ours. When Nextcloud cannot hold the person's name, the plan
- * still takes away what they no longer hold: nobody keeps access by what they call themselves.
+ * still takes away what they no longer hold: nobody keeps access because of their name.
  */
 export function plan(input: PlanInput): Plan {
   const { organization, desired, actual, record } = input;

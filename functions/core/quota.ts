@@ -28,7 +28,7 @@ export function parseQuota(text: string): Quota {
   return bytes;
 }
 
-/** A quota in a message: however long somebody has made it. */
+/** A quota in a message, shortened if it is very long. */
 function shown(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }

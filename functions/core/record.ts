@@ -7,7 +7,7 @@ import { desiredHash, groupsHash } from "./desired.ts";
 import type { Organization } from "./organization.ts";
 import type { Operation, Plan } from "./plan.ts";
 
-/** What the ledger remembers of one subject. It changes by the transitions below, and by nothing else. */
+/** What the ledger remembers of one subject. Only the transitions below change it. */
 export interface SubjectRecord {
   subject: string;
   accountId: string;
@@ -43,7 +43,7 @@ export interface SubjectRecord {
    * is to have none any more. Set until somebody has looked again afterwards.
    */
   unanswered: number | undefined;
-  /** How often in a row a job of the person was tried in vain: what doubles the wait. */
+  /** How many jobs of the person failed in a row: each doubles the wait. */
   failures: number;
   /** How often in a row a server failed to read or write this person although it answered for others. */
   serverErrors: number;
@@ -276,7 +276,7 @@ export interface Result {
   reading: { version: string | undefined; groups: readonly string[] | undefined; readAt: number; userReadAt: number };
 }
 
-/** After the change: what was done, and from which reading. Whatever waited or was refused is over. */
+/** After the change: what was done, and from which reading. What waited or was refused before is cleared. */
 export function applied(record: SubjectRecord, result: Result, now: number): SubjectRecord {
   const { desired, plan, joined, wasEnabled, editWaits, reading } = result;
   const disabling = plan.operations.some(({ kind }) => kind === "disable");
@@ -376,7 +376,7 @@ function goneSince(record: SubjectRecord, state: SubjectState, now: number): num
   return record.state === state ? (believed(record.goneSince, now) ?? now) : now;
 }
 
-/** The person left these groups, whatever becomes of the rest of the job. */
+/** The person left these groups, even if the rest of the job fails. */
 export function departed(record: SubjectRecord, left: readonly string[]): SubjectRecord {
   return { ...record, groups: record.groups.filter((gid) => !left.includes(gid)) };
 }
@@ -412,7 +412,7 @@ export function isPostponedDue(record: SubjectRecord | undefined, now: number): 
  * until then; one to take access away never is: it is tried again after 10 minutes, then twice as long each time, up to a day.
  *
  * @param hash of what is desired now
- * @param closes whether the account is to be closed, whatever was refused before
+ * @param closes whether the account is to be closed, even if something else was refused before
  */
 export function isRefusalHeeded(
   record: SubjectRecord | undefined,
@@ -423,7 +423,7 @@ export function isRefusalHeeded(
   const refused = record?.refused;
   if (!refused || refused.hash !== hash) return false;
   if (refused.unrevoked === "nothing" && !closes) return true;
-  // A refusal in the future is one of a clock that was ahead: trying again costs one request.
+  // A refusal in the future was dated by a clock that was ahead: trying again costs one request.
   return refused.at <= now && now < refused.at + againAfter(refused.times);
 }
 
@@ -479,7 +479,7 @@ export function ordered(record: SubjectRecord, deletion: boolean, version: strin
   return { ...record, state: deletion ? "deleted" : record.state, version: version ?? record.version };
 }
 
-/** A job of the person was tried in vain. */
+/** A job of the person failed. */
 export function failedAttempt(record: SubjectRecord): SubjectRecord {
   return { ...record, failures: record.failures + 1 };
 }

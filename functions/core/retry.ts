@@ -5,7 +5,7 @@ const PROBE_SECONDS = 60;
 const HOUR_MS = 60 * 60_000;
 
 /**
- * Why a job has to wait. Tried in vain: how often in a row, this time included, and the minimum its failure asks for
+ * Why a job has to wait. It failed: how often in a row, this time included, and the minimum that its failure asks for
  * (seconds). Put off untried: for how long its server has been away (milliseconds).
  */
 export type Wait = { failures: number; atLeast: number | undefined } | { untriedForMs: number };
@@ -25,7 +25,7 @@ export interface RetryOptions {
 
 /**
  * The delay before the next attempt. After a failure: min(15 min, 30 s x 2^n) x uniform(1, 1.33), or what the server asked for
- * if that is longer, but never more than 15 minutes for its sake. A job that was put off untried comes back after 30 to 60 s
+ * if that is longer, but that is capped at 15 minutes. A job that was put off untried comes back after 30 to 60 s
  * during the first hour, so that an outage is over within a minute or two of its end, and after 15 minutes later.
  */
 export function createRetryDelay({

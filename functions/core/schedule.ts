@@ -114,7 +114,7 @@ function isUnderWay(kind: RunKind, run: LastRun | undefined, now: number): boole
   return run !== undefined && run.endedAt === undefined && now < run.beganAt + LOCK_MS[kind];
 }
 
-/** Times later than now come from a clock that was wrong: believed, they could put a run off for years. */
+/** Times later than now come from a wrong clock: if they were believed, a run could be put off for years. */
 function believedRuns(runs: LastRuns, now: number): LastRuns {
   const kinds: RunKind[] = ["watch", "light", "full"];
   return Object.fromEntries(
@@ -128,7 +128,7 @@ function believedRuns(runs: LastRuns, now: number): LastRuns {
 
 /**
  * How old what is known of an organization is: when the last light or full run began that came to its end, or when the
- * organization was resumed since. Undefined before the first one: that it fails is told by itself.
+ * organization was resumed since. Undefined before the first one: its failure is reported separately.
  */
 export function latestReconciliation(runs: LastRuns, resumedAt: number | undefined, now: number): number | undefined {
   const { light, full } = believedRuns(runs, now);

@@ -11,7 +11,7 @@ export function printable(text: string): string {
   return text.replace(CONTROL, " ");
 }
 
-/** So many of something, in the right number: `1 person`, `2 people`. */
+/** A count with its noun in the right number: `1 person`, `2 people`. */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }

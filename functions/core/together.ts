@@ -101,7 +101,7 @@ function sharesDirectory({ clavex: first }: Organization, { clavex: second }: Or
 
 function idsMeet({ identity: first }: Organization, { identity: second }: Organization): boolean {
   const [one, other] = [schemeOf(first).making, schemeOf(second).making];
-  // One provider has one set of settings, whatever the two documents say of it.
+  // One provider has one set of settings, even if the two documents disagree.
   if (one.by === "user_oidc" && other.by === "user_oidc" && one.providerId === other.providerId) return true;
   // Nextcloud finds an account in any letter case.
   return accountId(first, ANYBODY).toLowerCase() === accountId(second, ANYBODY).toLowerCase();

@@ -1,7 +1,7 @@
 import { Failure } from "../core/failure.ts";
 import type { DoctorContext } from "./context.ts";
 
-/** What a check found. `cause` says what is so, `fix` what to do, with the exact command where there is one. */
+/** What a check found. `cause` says what is wrong, `fix` what to do, with the exact command if one exists. */
 export interface Finding {
   status: "ok" | "warn" | "fail" | "skipped";
   cause?: string;
@@ -12,7 +12,7 @@ export interface Finding {
 export interface Check {
   /** `area.name`; stable, for scripts. */
   id: string;
-  /** What is true when all is well. */
+  /** What is true when the check passes. */
   title: string;
   /** The page and section of the documentation. */
   docs: string;

@@ -129,7 +129,7 @@ export const clavexChecks: Check[] = [
   },
 ];
 
-/** Any answer that is not a redirect or a server error will do: what it says is the next checks' matter. */
+/** Any answer that is not a redirect or a server error will do: the next checks look at its content. */
 async function reachable(context: DoctorContext): Promise<Finding> {
   const { status, headers } = await context.discoveryAnswer();
   if (status >= 300 && status < 400) {

@@ -1,7 +1,7 @@
 import type { ListedClient, ManagementApi, OidcClient } from "../clavex/management-api.ts";
 import { isReadable, redirectUris } from "../nextcloud/user-oidc.ts";
 
-/** The clients that may come back to a Nextcloud, newest first. */
+/** The clients whose redirect URIs lead to a Nextcloud, newest first. */
 export function clientsFor(nextcloudUrl: string, clients: readonly ListedClient[]): ListedClient[] {
   const uris = redirectUris(nextcloudUrl);
   return clients

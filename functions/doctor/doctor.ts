@@ -26,7 +26,7 @@ export async function settled(milliseconds = SETTLE_MS): Promise<void> {
 
 /**
  * Looks at one organization: everything that can be wrong between Clavex, the pipeline and Nextcloud. Only reads, unless
- * `writeChecks` is set. What somebody may have mended with `occ` a moment ago is looked at twice before it is complained about.
+ * `writeChecks` is set. What somebody may just have fixed with `occ` is checked twice before it is reported.
  */
 export async function examine(options: DoctorOptions): Promise<Result[]> {
   const results = await look(options, allChecks);

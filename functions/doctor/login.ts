@@ -71,7 +71,7 @@ export function withUserinfo(
 /**
  * What user_oidc does with the claims of a login (docs/facts/nextcloud.md 1 and 7).
  *
- * @param accounts the ids of accounts that are there already: one with the raw subject is adopted, whatever the settings
+ * @param accounts the ids of existing accounts: one with the raw subject is adopted, regardless of the settings
  * @param hashesLongGroups whether this Nextcloud can hold groups over 64 characters, as it does from 32 on
  */
 export function loginAccount(
@@ -109,7 +109,7 @@ export function loginAccount(
   };
 }
 
-/** What the sociallogin app makes: only the id can be told, its settings are not visible from outside. */
+/** What the sociallogin app creates: only the id is known, because its settings are not visible from outside. */
 export function socialLoginAccount(providerName: string, subject: string): LoginAccount {
   const profile = subject.split("/").at(-1) ?? "";
   const plain = `${providerName}-${profile}`;

@@ -274,7 +274,7 @@ const ENRICH =
 
 /**
  * Clavex has no mapper for a full name: it comes from userinfo or not at all, and without the claim ours stays
- * (docs/facts/nextcloud.md 7). So only a missing e-mail address is worth a word.
+ * (docs/facts/nextcloud.md 7). So only a missing e-mail address is worth reporting.
  */
 async function profileClaims(context: DoctorContext): Promise<Finding> {
   const claims = idTokenClaims(await context.mappers());

@@ -1,6 +1,6 @@
 import { Failure, type FailureClass, PipelineFailure } from "../core/failure.ts";
 
-/** The errors of DynamoDB that a deployment corrects. */
+/** The errors of DynamoDB that only a deployment can fix. */
 const OF_DEPLOYMENT = new Set(["ResourceNotFoundException", "AccessDeniedException"]);
 
 /** The table did not answer: throttled, unreachable, full, damaged, or not permitted. */

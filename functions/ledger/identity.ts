@@ -6,7 +6,7 @@ const identitySchema = z.object({
   fingerprint: z.string(),
   /** Set once Nextcloud made an account under the id that was expected. */
   confirmed: z.boolean().optional(),
-  /** When an account was last made under another id (milliseconds since the epoch), and what was said of it. */
+  /** When an account was last created under another id (milliseconds since the epoch), and the message about it. */
   mismatch: z.object({ at: z.number(), made: z.string(), expected: z.string() }).optional(),
 });
 

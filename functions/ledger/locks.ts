@@ -7,8 +7,8 @@ export interface Locks {
   /**
    * Takes a lock.
    *
-   * @param until when it is over even if nobody gives it back (milliseconds since the epoch); everybody takes the lock for
-   *   equally long, so an end further away than this is that of a clock that was ahead, and not believed
+   * @param until when it expires even if nobody releases it (milliseconds since the epoch); everybody takes the lock for
+   *   equally long, so a later end was set by a clock that was ahead, and is not believed
    * @returns a function that gives it back, or undefined while somebody else has it
    */
   take(organization: string, name: string, now: number, until: number): Promise<(() => Promise<void>) | undefined>;

@@ -78,7 +78,7 @@ export async function* queryItems<T>(
     yield page.map(({ sort, item }) => ({ sort, value: read(schema, { partition, sort }, item) }));
 }
 
-/** Writes the item if there is none yet, and returns the one that holds. */
+/** Writes the item if it does not exist yet, and returns the stored one. */
 export async function putOnce<T extends object>(
   table: Table,
   key: Key,

@@ -23,7 +23,7 @@ export interface Readiness {
 
 /**
  * Ready is who can accept a delivery: the state file can be written, and some organization's webhook secrets can be read. A
- * server that is away only degrades its organizations: deliveries are queued. Looks at what is known, and sends no request.
+ * server that is away only degrades its organizations: deliveries are queued. Uses what is known, and sends no request.
  */
 export async function readiness(sources: ReadinessSources): Promise<Readiness> {
   const lines: string[] = [];

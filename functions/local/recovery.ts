@@ -5,7 +5,7 @@ import type { Log } from "../telemetry/log.ts";
 
 /*
  * On one machine everybody is up to date within a minute of an outage's end, however long it was: looking at a job that has to
- * wait costs no request there, and the queue can be told to give out what waits. On AWS neither is so.
+ * wait costs no request there, and waiting messages can be released early. Neither is true on AWS.
  */
 
 const PROBE_SECONDS = 30;

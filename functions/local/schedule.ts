@@ -1,7 +1,7 @@
 import { TICK_MS } from "../core/schedule.ts";
 
 /**
- * Ticks at once, so that whatever is due runs at the start, and then once a minute.
+ * Ticks immediately, so that everything due runs at the start, and then once a minute.
  *
  * @param tick never rejects; a tick may begin while others are under way
  * @returns a function that ends the ticks and resolves when those under way are finished

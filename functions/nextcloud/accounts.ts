@@ -23,7 +23,7 @@ export const idSchema = z.union([z.string(), z.number().transform(String)]);
 export const idsSchema = z
   .union([z.array(z.unknown()), z.record(z.string(), z.unknown())])
   .transform((list) => Object.values(list).flatMap((each) => idSchema.safeParse(each).data ?? []));
-/** A text that decides nothing: whatever else stands there is as good as none. */
+/** A text that no decision depends on: any other type counts as empty. */
 const textSchema = z.string().catch("");
 
 // What no decision needs may have any form: `quota` is `[]`, for one, where a person's storage cannot be loaded.
@@ -48,7 +48,7 @@ const accountSchema = z
       displayName: account.displayname,
       email: account.email,
       quota: quotaFromAnswer(account.quota.quota),
-      // Where it is not told the account is treated with the care that one with files in it needs.
+      // Where Nextcloud does not show it, the account is treated as if it held files.
       hasLoggedIn: account.lastLogin !== 0,
       used: typeof account.quota.used === "number" ? account.quota.used : undefined,
       groups: account.groups ?? [],
@@ -96,14 +96,14 @@ export interface ForeignAccount {
   displayName: string;
   enabled: boolean;
   backend: string;
-  /** In milliseconds since the epoch, 0 for never (docs/facts/nextcloud.md 3); undefined where it is not told. */
+  /** In milliseconds since the epoch, 0 for never (docs/facts/nextcloud.md 3); undefined where Nextcloud does not show it. */
   lastLogin: number | undefined;
 }
 
 /**
- * An account that nobody is known to have; undefined when there is none, or its answer cannot be read.
+ * An account without a known owner; undefined when it does not exist, or its answer cannot be read.
  *
- * @throws {Failure} when Nextcloud does not answer as it should
+ * @throws {Failure} when Nextcloud does not answer properly
  */
 export async function getForeignAccount(ocs: Ocs, id: string): Promise<ForeignAccount | undefined> {
   const { data } = foreignSchema.safeParse(await askForAccount(ocs, id));
@@ -177,7 +177,7 @@ export async function removeFreshAccount(ocs: Ocs, id: string): Promise<boolean>
     await ocs.call("DELETE", `apps/user_oidc/api/v1/user/${userSegment(id)}`);
     return true;
   } catch {
-    // Whatever went wrong, the mismatch is what has to be reported, and says that the account is still there.
+    // The mismatch has to be reported in any case, and says that the account still exists.
     return false;
   }
 }
@@ -185,7 +185,7 @@ export async function removeFreshAccount(ocs: Ocs, id: string): Promise<boolean>
 /**
  * Makes a core ("Database") account with its groups in one call. Its password is random and kept nowhere.
  *
- * @returns `exists` when an account of this id is there after all (made by a race or by a half-failed earlier call),
+ * @returns `exists` when an account of this id already exists (after a race or a half-failed earlier call),
  *   `group-missing` when one of the groups is not there, and nothing was made
  */
 export async function createCoreAccount(
@@ -318,7 +318,7 @@ export interface FoundAccount<Owner> {
   account: ActualAccount;
 }
 
-/** Is told of the accounts that nobody seeks. Their answers may have any form. */
+/** Receives the accounts that were not looked for. Their answers may have any form. */
 export interface ForeignListener {
   /** Nextcloud lists this id. */
   listed(id: string): void;
@@ -337,7 +337,7 @@ const NOBODY: ForeignListener = { listed: () => undefined, detailed: () => undef
  * @param sought those who are looked for, by account id in lower case; whoever's account is found is taken out, so that in
  *   the end only those without one are left
  * @param unreadable called for whoever has an account that cannot be read, and is taken out as well
- * @param foreign told of the accounts that are nobody's who is sought
+ * @param foreign receives the accounts that were not looked for
  * @returns the accounts, as many at a time as Nextcloud shows; each person's once
  */
 export async function* findAccounts<Owner extends Sought>(
@@ -417,7 +417,7 @@ interface Listing {
   unread: number;
 }
 
-/** Lists the ids of all accounts, and notes for those who are sought that theirs is there. */
+/** Lists the ids of all accounts, and marks those that were looked for as existing. */
 async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>, foreign: ForeignListener): Promise<Listing> {
   const listing: Listing = { total: 0, listed: 0, unread: 0 };
   const unreadable = (): void => {
@@ -464,7 +464,7 @@ export async function listAccounts(ocs: Ocs, wanted: ReadonlySet<string>): Promi
   return accounts;
 }
 
-/** A list that goes on is that of a server that has no end. */
+/** A longer list comes from a server that pages for ever. */
 const MOST_ACCOUNTS = 1_000_000;
 
 type Page = Record<string, unknown> | unknown[];

@@ -113,7 +113,7 @@ export function createAdaptiveLimit(most: number): AdaptiveLimit {
       } finally {
         const milliseconds = now() - started;
         const failed = status === 0 || status === 429 || status >= 500;
-        // A user who is there and one who is not cost differently.
+        // Reading an existing user and a missing one cost differently.
         if (kind !== undefined) control.answered(failed ? kind : `${kind} ${status}`, failed ? Infinity : milliseconds);
         const limit = control.limit();
         if (limit < 1) restUntil = now() + Math.min(LONGEST_REST_MS, milliseconds * (1 / limit - 1));

@@ -5,7 +5,7 @@ import { type ConnectionFault, connectionFault, isConnectError, isTimeout, netwo
 /** The server is unusable for every job that needs it. */
 export const NEXTCLOUD_SERVER: Scope = { server: "nextcloud", harmful: false };
 
-/** The server's trouble, or that of whom this one call was about. */
+/** The server's problem, or one of the person or group that this call was about. */
 export const NEXTCLOUD_UNDECIDED: Scope = { undecided: "nextcloud", silent: false };
 
 /** What to do about an answer that is not a Nextcloud's. */
@@ -157,7 +157,7 @@ export class AccountVanished extends NextcloudFailure {
   }
 }
 
-/** No connection to Nextcloud can come about until somebody changes something: its certificate, its TLS, its name. */
+/** No connection to Nextcloud is possible until somebody changes something: its certificate, its TLS, its name. */
 export class NextcloudConnectionFault extends NextcloudFailure {
   constructor(reason: string, { kind, problem, fix }: ConnectionFault) {
     super("configuration", `nextcloud-${kind}`, `Nextcloud ${problem} (${reason})`, NEXTCLOUD_SERVER, {

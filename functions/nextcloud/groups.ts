@@ -7,7 +7,7 @@ import { groupSegment, type Ocs } from "./ocs.ts";
 const LISTS = new Set(["details", "users"]);
 /** The most that every version takes. */
 const PAGE = 500;
-/** A list that goes on is that of a server that has no end. */
+/** A longer list comes from a server that pages for ever. */
 const MOST_GROUPS = 100_000;
 
 /** Whether a group of this id exists (letter case matters). */
@@ -40,9 +40,9 @@ async function isListed(ocs: Ocs, gid: string): Promise<boolean> {
 }
 
 /**
- * Makes a group; one that is there already (102) is success, as after a race.
+ * Creates a group; an existing one (102) counts as success, as after a race.
  *
- * @returns why Nextcloud refuses a group like this, or undefined when it is there
+ * @returns why Nextcloud refuses a group like this, or undefined when it exists now
  */
 export async function createGroup(ocs: Ocs, gid: string, displayName: string): Promise<string | undefined> {
   try {

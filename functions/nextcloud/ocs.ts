@@ -61,7 +61,7 @@ export interface OcsOptions {
 /** A PHP server under load takes its time: making a core account took up to two seconds with eight at once. */
 export const NEXTCLOUD_TIMEOUTS: Timeouts = { connect: 10_000, headers: 60_000, body: 30_000 };
 
-/** One account is read in tens of milliseconds, in a second where the server is busy: who takes longer hangs. */
+/** One account is read in tens of milliseconds, in a second on a busy server: a slower answer is a hang. */
 const ACCOUNT_MS = 8_000;
 
 /** A user id as a segment of a path. Measured: it is decoded once, and ids have no `%` or `+` that would show otherwise. */
@@ -185,7 +185,7 @@ function encode(parameters: OcsParameters): string {
   return form.toString();
 }
 
-/** What an answer means. The HTTP status comes first: some errors are XML, an empty body or a web page, whatever was asked for. */
+/** What an answer means. The HTTP status comes first: some errors are XML, an empty body or a web page, even if JSON was asked for. */
 function interpret(answer: Answer, call: string, url: string): unknown {
   const { status } = answer;
   const ocs = readOcs(answer.body);
@@ -211,7 +211,7 @@ function interpret(answer: Answer, call: string, url: string): unknown {
     const html = String(answer.headers["content-type"] ?? "").includes("html");
     // What Nextcloud 34 answers to a parameter that it cannot use; measured, see docs/facts/nextcloud.md.
     if (status === 400 && html && empty) throw new OcsRefusal(status, "", call);
-    // Nothing of a verdict: a proxy's 401 says nothing of our password, its 404 nothing of an account.
+    // Not a verdict: a proxy's 401 says nothing about our password, its 404 nothing about an account.
     if (html || status >= 400) throw new NextcloudMisrouted(answeredBy(url, answer));
     const problem = `an answer to ${call} that is cut or not OCS (HTTP ${status})`;
     throw new NextcloudUnavailable(problem, NEXTCLOUD_UNDECIDED);

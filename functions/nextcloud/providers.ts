@@ -175,7 +175,7 @@ export async function appConfigKeys(ocs: Ocs, app: string): Promise<string[]> {
   return data.data.data;
 }
 
-/** One value of the app config; empty when there is none. */
+/** One value of the app config; empty when it is not set. */
 export async function readAppConfig(ocs: Ocs, app: string, key: string): Promise<string> {
   const data = z.object({ data: z.string() }).safeParse(await ocs.call("GET", `${CONFIG}/${app}/${key}`));
   if (!data.success) throw new NextcloudMisrouted("Nextcloud's app config has an unexpected form");

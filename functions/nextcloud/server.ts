@@ -10,7 +10,7 @@ export interface ServerStatus {
   version: string;
   maintenance: boolean;
   needsUpgrade: boolean;
-  /** The `Date` header: the server's clock. Empty when there is none. */
+  /** The `Date` header: the server's clock. Empty when it is missing. */
   date: string;
 }
 

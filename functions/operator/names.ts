@@ -10,7 +10,7 @@ export interface Somebody {
   subject: string;
 }
 
-/** Looks names up; each person is asked for once, whatever comes of it. */
+/** Looks names up; each person is asked for once, even if that fails. */
 export interface Names {
   /** Asks for those that were not asked for yet. It never fails: without an answer there is no name. */
   learn(people: Iterable<Somebody>): Promise<void>;

@@ -46,11 +46,11 @@ export interface WaitSources {
 }
 
 const AT_ONCE = 8;
-/** Entries that are read for one look: so many people can be under way at a time, more or less. */
+/** Entries read in one look: roughly how many people can be in progress at a time. */
 const LOOKED_AT = 100;
-/** Activities come a moment after the ledger is written: so many looks are waited for what a job did. */
+/** Activities arrive a moment after the ledger is written: how many looks to wait for what a job did. */
 const LOOKS_FOR_WORDS = 5;
-/** What was told before the wait began is looked through so far back. */
+/** How far back activities from before the wait are read. */
 const MOST_TOLD = 1_000;
 
 /** Somebody whom a run has sent a job for. */
@@ -88,7 +88,7 @@ export async function* waitForJobs(sources: WaitSources, jobs: readonly Awaited[
       ended.push({ awaited, fate });
       left.delete(awaited);
     });
-    // Those that were looked at in vain are looked at again after the others.
+    // Those that had not ended are looked at again after the others.
     waiting = [...waiting.slice(LOOKED_AT), ...left];
     yield { ended, waiting: waiting.length, problem };
     if (waiting.length === 0 || signal.aborted) return;

@@ -130,15 +130,15 @@ export function createApply(lookup: GroupLookup, identity: IdentityGuard, edit: 
   };
 }
 
-/** A timeout, a broken connection, or a gateway's answer says nothing of what the server does with the request. */
+/** A timeout, a broken connection, or a gateway's answer says nothing about what the server does with the request. */
 function mayHaveHappened(error: unknown): boolean {
   return error instanceof Failure && error.origin === "nextcloud" && error.failureClass !== "permanent";
 }
 
 /**
- * Tries every operation, whatever becomes of the others, unless the server fails as a whole.
+ * Tries every operation, even if others fail, unless the server fails as a whole.
  *
- * @throws {Failure} the first one that another attempt may get over, or else the first one
+ * @throws {Failure} the first one that may pass on another attempt, or else the first one
  */
 async function attemptEach(
   operations: readonly WithoutEdit[],
@@ -236,7 +236,7 @@ async function join(application: Application, group: DesiredGroup): Promise<void
   try {
     await joinPrepared(application, group);
   } catch (error) {
-    // What is odd about one group keeps nobody from the rest.
+    // An odd answer about one group does not stop the rest.
     if (!(error instanceof Failure && isUndecided(error))) throw error;
     changes.odd.push({ group, failure: error });
     changes.unanswered = true;

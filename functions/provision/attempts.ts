@@ -6,7 +6,7 @@ import { failedAttempt, newRecord } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 
 /**
- * Counts an attempt in vain. Receives are no measure of it: a job that is put off untried is received too.
+ * Counts a failed attempt. Receives do not measure it: a job that goes back untried is received too.
  *
  * @returns how many there were in a row, this one included; undefined when they cannot be counted now
  */

@@ -24,7 +24,7 @@ export interface Passed {
   overDaily: boolean;
 }
 
-/** Lets a limited number of people lose access, or a group, in an hour, over all paths. The rule is core/brake.ts. */
+/** Limits how many people lose access, or a group, in an hour, over all paths. The rule is in core/brake.ts. */
 export interface Brake {
   /**
    * Counts one more person.

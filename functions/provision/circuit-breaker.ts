@@ -28,7 +28,7 @@ export interface CircuitBreaker {
    */
   run<T>(guarded: Guarded[], work: () => Promise<T>): Promise<T>;
   /**
-   * For work that is under way, before it asks a server again: another job may have found out meanwhile that it is away.
+   * For work in progress, before its next request: another job may meanwhile have found the server unavailable.
    *
    * @throws {CircuitOpen} when one of the circuits is open
    */
@@ -40,13 +40,13 @@ export interface CircuitBreaker {
 /** A circuit that is not closed: open until a time, then half open while its probe is under way. */
 interface Circuit {
   failure: Failure;
-  /** When it opened first: a probe in vain opens no new one. */
+  /** When it first opened: a failed probe does not count as a new opening. */
   openedAt: number;
   openUntil: number;
   halfOpen: boolean;
 }
 
-/** Called when an open circuit closes: a queue that can be told so need not wait until its jobs come back by themselves. */
+/** Called when an open circuit closes: a queue that can release its waiting jobs need not wait until they come back by themselves. */
 export type OnClose = (guarded: Guarded) => void;
 
 /** How long a circuit stays open after a failure that does harm by itself; none does for longer. */
@@ -73,7 +73,7 @@ export function createCircuitBreaker(
 
   function leave(guarded: Guarded, failure: Failure | undefined): void {
     const circuit = circuits.get(key(guarded));
-    // One that was open already when a job wanted to go on has told this job nothing new.
+    // A circuit that was already open when the job wanted to continue is no new failure.
     if (failure && !(failure instanceof CircuitOpen) && stops(failure, guarded)) {
       const milliseconds = isHarmful(failure) ? HARMFUL_MS : delay(failure.retryAfterSeconds) * 1000;
       const openedAt = circuit?.openedAt ?? now();

@@ -129,7 +129,7 @@ export function againIfOdd<T>(call: () => Promise<T>): Promise<T> {
   });
 }
 
-/** What is odd about one group keeps nobody from the rest. */
+/** An odd answer about one group does not stop the rest. */
 function unknownIfOdd(error: unknown): "unknown" {
   if (error instanceof Failure && isUndecided(error)) return "unknown";
   throw error;

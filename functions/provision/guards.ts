@@ -21,13 +21,13 @@ export interface Entered {
   paused: boolean;
 }
 
-/** What every job of a container has to pass, whatever its kind. */
+/** What every job of a container has to pass, of either kind. */
 export interface Guards {
   /**
    * Finds the organization of a job, as it was when the job was planned or later.
    *
    * @param sentAt when the job was sent, in milliseconds since the epoch
-   * @throws {ConfigurationError} when there is none of this slug
+   * @throws {ConfigurationError} when no organization has this slug
    * @throws {IdentityChanged} when its accounts were made with another identity
    */
   enter(job: Pick<Job, "organization" | "configuration">, sentAt: number): Promise<Entered>;
@@ -89,7 +89,7 @@ export function createGuards({
       const organization = await organizations.get(slug, planned);
       if (!organization) throw unknownOrganization(slug);
       const paused = await isPaused(organization);
-      // A paused organization makes no accounts, whatever its identity is: nothing of it is written down.
+      // A paused organization creates no accounts, so its identity is not recorded yet.
       if (!paused) await identity.require(organization);
       return { organization, clients: clients.of(organization), paused };
     },
@@ -123,7 +123,7 @@ function groupsOf(guarded: readonly Guarded[]): Guarded[] {
 }
 
 /**
- * The same clients, of which groups that cannot be read stop only whom they are read for: people who are to lose access go on.
+ * The same clients, but unreadable groups stop only the people who need them: those who are to lose access go on.
  */
 function withGroupsCircuit(
   clients: OrganizationClients,

@@ -30,7 +30,7 @@ export interface IdentityGuard {
    * @throws {IdentityChanged} when another container works with another identity by now
    */
   create(organization: Organization, target: Target, expected: string, make: () => Promise<string>): Promise<void>;
-  /** Writes to an account that is there already: without waiting for anybody, but the id is compared as well. */
+  /** Writes to an existing account: without waiting for anybody, but the id is compared as well. */
   check(organization: Organization, target: Target, expected: string, make: () => Promise<string>): Promise<void>;
 }
 

@@ -10,7 +10,7 @@ export class OrganizationPaused extends PipelineFailure {
 }
 
 /**
- * How a job of a paused organization ends. With an API key it is done: the full run after `resume` finds whatever it would have
+ * How a job of a paused organization ends. With an API key it is done: the full run after `resume` finds everything it would have
  * done.
  *
  * @throws {OrganizationPaused} without an API key, because only the job knows what its webhook said

@@ -11,7 +11,7 @@ export interface Permit {
   operations: readonly Operation[];
   /** Why the person stays in groups that they are to leave; all else is done. */
   held: PipelineFailure | undefined;
-  /** What the person's record has to be told before the change. */
+  /** What has to be noted in the person's record before the change. */
   admitted: SubjectRecord["admitted"];
   overDaily: boolean;
 }
@@ -28,7 +28,7 @@ export interface PermitInput {
 }
 
 /**
- * Asks the brakes. Whoever was let pass before, and was not done with, is not counted again.
+ * Asks the brakes. Whoever was admitted before, and whose job is not done yet, is not counted again.
  *
  * @throws {BrakeHeld} when the person's account must not be closed now
  * @throws {GroupsEmpty} when it is to be closed because the directory shows no groups

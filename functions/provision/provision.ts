@@ -59,7 +59,7 @@ export type Provision = (received: ReceivedJob<PersonJob>) => Promise<Outcome>;
 
 /** How often an account may appear between the read and the create. */
 const MOST_LOOKS = 3;
-/** After so many failures in a row that were this person's alone, it is their data, and waiting does not help. */
+/** After this many failures in a row that were this person's alone, their data is the cause, and waiting does not help. */
 const MOST_ODD_ANSWERS = 4;
 
 /** A call about one person failed again and again while the server answered otherwise: it is the person's data. */
@@ -221,7 +221,7 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
  * @throws {Failure} where that is nothing, or the failure is of another kind
  */
 function unread(progress: Progress, { organization, record, id }: Work, error: unknown): ActualAccount {
-  // Whatever Nextcloud answers about this one account: 500, another form, a refusal, a rate limit.
+  // Any bad answer about this one account: 500, another form, a refusal, a rate limit.
   const isTheirs = error instanceof Failure && (isUndecided(error) || error.scope === "subject");
   if (!isTheirs || !record || !isKnown(record) || record.accountId !== id) throw error;
   progress.unread = error;
@@ -362,7 +362,7 @@ async function carryOut(
   const after = progress.unread
     ? disabledUnread(record, desired, result.reading, now())
     : applied(record, result, now());
-  // Whoever waits is written down before the entry says so, and struck out after it says so no longer.
+  // Whoever waits is listed before their entry says so, and removed from the list after it no longer does.
   if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
   await ledger.subjects.put(slug, after);
   if (clients.directory.mode === "snapshots" && mayStillHappen(after, now())) throw new MayStillHappen();
@@ -437,7 +437,7 @@ async function requireGone({ organization, clients, id }: Work): Promise<void> {
 }
 
 /**
- * Nothing is written to an account that the organization has not claimed, whatever its entry says: two organizations on one
+ * Nothing is written to an account that the organization has not claimed, even if its entry knows it: two organizations on one
  * Nextcloud may compute the same id. Only a person whom the directory knows, in any state, makes a claim where that can be;
  * somebody else's are gone from this directory, too.
  *

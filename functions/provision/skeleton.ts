@@ -8,7 +8,7 @@ import type { Ledger } from "../ledger/ledger.ts";
  */
 export type SkeletonIsEmpty = (organization: Organization) => Promise<boolean>;
 
-/** How long an answer of the ledger is believed. */
+/** How long an answer from the ledger is cached. */
 const BELIEVED_MS = 60_000;
 
 export function createSkeletonIsEmpty({ skeletons }: Pick<Ledger, "skeletons">, now: () => number): SkeletonIsEmpty {

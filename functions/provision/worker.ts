@@ -81,7 +81,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     if (!failure) counters.count("UnexpectedErrors");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
     log[paused || failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
-      // What can be told of a message that may not even be readable.
+      // All that is known of a message that may be unreadable.
       messageId: message.id,
       group: message.group,
       ...problemOf(error),
@@ -101,7 +101,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     const old = now() - sentAt >= QUEUE_LIMITS.renewAtSeconds * 1_000;
     if (!old && receiveCount < QUEUE_LIMITS.renewAtReceives) return false;
     try {
-      // The same when it is tried again: a copy that was sent although nobody learnt of it is not doubled.
+      // The same source on a retry: a copy whose confirmation was lost is not sent twice.
       await queue.send(job, `renewed#${id}`);
       return true;
     } catch (error) {
@@ -127,7 +127,7 @@ interface Waiting {
   seconds: number;
 }
 
-/** Says when messages come again. If the queue cannot be told, its own timeout applies: an hour on AWS. */
+/** Sets when messages come back. If that fails, the queue's own timeout applies: an hour on AWS. */
 async function giveBack({ queue, log, counters }: WorkerDependencies, waiting: Waiting[]): Promise<void> {
   try {
     await queue.setVisibility(waiting.map(({ message, seconds }) => ({ receipt: message.receipt, seconds })));
@@ -165,10 +165,10 @@ async function waitOf(
   // However long it lasts, somebody will end it: as rare as the attempts of a long outage.
   if (error instanceof OrganizationPaused)
     return { wait: { untriedForMs: Number.POSITIVE_INFINITY }, attempt: receiveCount };
-  // Those behind the circuit of the groups read their person each time: ever more rarely, then, as after failures.
+  // Jobs behind the groups' circuit read their person on each attempt, so they back off as after failures.
   if (error instanceof CircuitOpen && error.scope !== "groups")
     return { wait: { untriedForMs: error.openForMs }, attempt: receiveCount };
-  // The probe of a server that is away is as good as untried: it comes back to be the next one.
+  // The probe of an unavailable server counts as untried: it comes back as the next probe.
   if (error instanceof Failure && isServers(error)) return { wait: { untriedForMs: 0 }, attempt: receiveCount };
   const counted = job === undefined || job.kind === "groups" ? undefined : await countFailure(job);
   const failures = counted ?? receiveCount;

@@ -73,7 +73,7 @@ export interface Counts {
   delayed: number;
   /** Those that consumers have. */
   inFlight: number;
-  /** The age of the oldest message in milliseconds; undefined when there is none, and on SQS, which does not tell. */
+  /** The age of the oldest message in milliseconds; undefined when the queue is empty, and on SQS, which does not show it. */
   oldestAgeMs: number | undefined;
 }
 

@@ -183,7 +183,7 @@ type Statements = Record<keyof typeof STATEMENTS, StatementSync>;
 
 /** What the queue does with its rows. All but `availableIn` and `counts` belong into a write. */
 function createRows(database: Database, { visibilitySeconds, maxReceiveCount, now }: Required<SqliteQueueOptions>) {
-  /** Nothing waits until a time that is further away: that is one of a clock that was ahead. */
+  /** No message waits longer than this: a later time was set by a clock that was ahead. */
   const furthest = (): number => now() + Math.max(visibilitySeconds, QUEUE_LIMITS.longestWaitSeconds) * 1000 + SKEW_MS;
   const prepared = Object.fromEntries(
     Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),

@@ -27,7 +27,7 @@ export interface ReceiverDependencies {
 
 /** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
 const SECRET_REFRESH_MS = 60_000;
-/** What Clavex sends; whatever else strangers send as a signature is none that could have become wrong. */
+/** The form of Clavex's signatures; anything else cannot be one of a rotated secret. */
 const SIGNATURE = /^sha256=[0-9a-f]{64}$/i;
 const PAUSE_FRESH_MS = 10_000;
 const RETRY_AFTER_SECONDS = "30";
@@ -58,7 +58,7 @@ export function createReceiver(dependencies: ReceiverDependencies): Hono {
     const subject = hint?.concerns === "subject" ? hint.subject : undefined;
     const milliseconds = Math.round(performance.now() - started);
     const told = { deliveryId: hint?.deliveryId, event: hint?.event, subject, ...outcome.body, milliseconds };
-    // Unauthenticated requests are not logged: that would be a way to fill the log. What failed was told before.
+    // Unauthenticated requests are not logged: that would be a way to fill the log. What failed has been reported before.
     if (!outcome.unauthenticated && outcome.status !== 503) log.info("delivery", { organization: slug, ...told });
     return c.json(outcome.body, outcome.status);
   });
@@ -131,7 +131,7 @@ const UNREAD: Record<Unread, Outcome> = {
   busy: { status: 503, body: { error: "try again later" }, unauthenticated: true },
 };
 
-/** What a hint leads to: a job, or a reason why there is none. */
+/** What a hint leads to: a job, or the reason why none is sent. */
 export function decide(hint: Hint, organization: Organization): { job: Job } | { reason: string } {
   if (hint.concerns === "ignored") return { reason: hint.reason };
   const { event, deliveryId, occurredAt, about } = hint;

@@ -2,7 +2,7 @@
 export const LARGEST_BODY = 256 * 1024;
 /** What nearly every delivery fits into: a large buffer for each costs more than all the rest of a request. */
 const USUAL_BODY = 8 * 1024;
-/** How much of a larger one is read and dropped, so that its sender gets to see the answer: 1 MiB. */
+/** How many bytes of a larger one are drained, so that its sender can read the 413: 1 MiB. */
 const LARGEST_DRAIN = 1024 * 1024;
 /** How many bodies are read side by side, each into a buffer of its own: 16 MiB in all. */
 const MOST_AT_ONCE = 64;
@@ -18,7 +18,7 @@ export type Unread = "too large" | "interrupted" | "busy";
 /**
  * Reads the raw bytes of bodies. A body takes 8 KiB of memory, or if it is larger 256 KiB, however small its chunks are.
  *
- * @returns a function from a request to the bytes, or to the reason why there are none. Of a body that is too large at most
+ * @returns a function from a request to the bytes, or to the reason why it has none. Of a body that is too large at most
  * 1 MiB is read; of one that would be the 65th at the same time nothing is.
  */
 export function createBodyReader(mostAtOnce = MOST_AT_ONCE): (request: Incoming) => Promise<Uint8Array | Unread> {

@@ -55,7 +55,7 @@ export function createReport({ log, counters }: Pick<RunDependencies, "log" | "c
     const problem = problemOf(error);
     const reconciles = problem.class === "configuration" ? "ConfigurationErrors" : "ReconcileFailures";
     if (!(error instanceof Failure)) counters.count("UnexpectedErrors");
-    // The watch comes again within a minute, and a light run meets whatever lasts.
+    // The watch runs again within a minute, and a light run reports a lasting failure.
     counters.count(mode === "watch" ? "WatchFailures" : reconciles);
     log[mode === "watch" ? "warn" : "error"]("reconcile failed", { organization: slug, mode, ...problem });
   };
@@ -79,8 +79,8 @@ export interface TickDependencies {
 const ORGANIZATIONS_AT_ONCE = 4;
 
 /**
- * One tick of the schedule: for each organization, edits whose turn has come are sent and whatever is due is run. Ticks may overlap: what is under way is not due.
- * It never rejects.
+ * One tick of the schedule: for each organization, edits whose turn has come are sent and due runs start. Ticks may
+ * overlap: a run in progress is not due. It never rejects.
  */
 export function createTick(dependencies: TickDependencies): () => Promise<void> {
   const { organizations, ledger, report, startsPaused = false } = dependencies;
@@ -110,7 +110,7 @@ async function tickOne(dependencies: TickDependencies & { isPaused: AskPaused },
     const read = latestReconciliation(last, resumedAt(said), now());
     if (read !== undefined) counters.measure("ReconcileAge", Math.max(0, now() - read) / 1_000);
   } catch (error) {
-    // A broken document is told as often as a light run would meet it, and not by every tick.
+    // A broken document is reported as often as a light run would meet it, and not by every tick.
     const [kind] = kinds;
     if (!(error instanceof Failure) || kind === undefined || kind === "watch") return;
     report(error, kind, slug);

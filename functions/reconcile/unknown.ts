@@ -9,7 +9,7 @@ import type { Ocs } from "../nextcloud/ocs.ts";
 
 /*
  * Accounts of user_oidc that no organization of a Nextcloud computes or claims. When the ledger was lost, people who left
- * meanwhile are among them, and nothing else tells: only an operator can say whose they are.
+ * meanwhile are among them, and nothing else shows it: only an operator can say whose they are.
  */
 
 /** What the unknown accounts of a Nextcloud are found with. */
@@ -169,7 +169,7 @@ export async function unknownAccounts(
   }
 }
 
-/** An account, undefined where there is none, or `odd` where the server answers for others and not for this one. */
+/** An account, undefined where it does not exist, or `odd` where the server answers for others but not for this one. */
 async function lookAt(ocs: Ocs, id: string): Promise<ForeignAccount | "odd" | undefined> {
   return getForeignAccount(ocs, id).catch((error) => {
     if (error instanceof Failure && !isServers(error)) return "odd" as const;

@@ -114,7 +114,7 @@ async function watch(watching: Watching): Promise<CompletedWatch | { result: "he
   const remembered = new Map(memory.groups.map((group) => [group.id, group]));
   const { readings, unread } = await readMembers(watching, look.read, remembered);
   const changed = new Set<string>();
-  // What was there at the first look is no change: whoever is not in Nextcloud as they should be is found by reconciliation.
+  // What the first look finds is no change: reconciliation finds people who are not in sync in Nextcloud.
   for (const { group, before, members } of readings)
     if (memory.complete || remembered.has(group.id))
       for (const subject of joinedOrLeft(before, members)) changed.add(subject);

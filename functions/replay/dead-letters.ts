@@ -77,7 +77,7 @@ export interface DeadLetters {
   drop(filter: Filter, options?: RunOptions): Promise<Summary>;
 }
 
-/** After so long a replayed job cannot be in the queue any more. */
+/** After this long a replayed job cannot be in the queue any more. */
 const GONE_FROM_QUEUE_MS = QUEUE_LIMITS.retentionSeconds * 1000;
 
 /** Why a dead letter cannot be sent back now, or undefined when it can. */

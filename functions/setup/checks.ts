@@ -93,7 +93,7 @@ export async function credentialsProblem(
   }
 }
 
-/** What is wrong with a webhook's public address: its form, its name, its certificate. Nobody has to answer there yet. */
+/** What is wrong with a webhook's public address: its form, its name, its certificate. It need not be reachable yet. */
 export async function webhookProblem(address: string): Promise<Problem> {
   if (!URL.canParse(address)) return "That is not a URL: write one such as https://hooks.example.org, or none.";
   const { origin, username } = new URL(address);

@@ -228,7 +228,7 @@ export function clientStep(context: SetupContext, find: () => Promise<OidcClient
   const wanted = [...callbacks, logoutUri(answers.nextcloudUrl)];
   const readable = async (client: OidcClient): Promise<boolean> =>
     isReadable(client.id_token_signed_response_alg, await signingAlgorithms());
-  /** Either of the callbacks will do for a client that is there; without the last address people cannot log out. */
+  /** Either of the callbacks will do for an existing client; without the last address people cannot log out. */
   function missing(uris: readonly string[]): string[] {
     const isCalledBack = callbacks.some((uri) => uris.includes(uri));
     return wanted.filter((uri) => !uris.includes(uri) && !(isCalledBack && callbacks.includes(uri)));
@@ -348,7 +348,7 @@ export function mappersStep(context: SetupContext, find: () => Promise<OidcClien
       const names: string[] = [];
       const present = await need(management).mappers(client.client_id);
       for (const mapper of await missing()) {
-        // One with this name is there without effect: names are unique, and its flags decide.
+        // An existing one of this name has no effect: names are unique, and its flags decide.
         const useless = present.find(({ name }) => name === mapper.name);
         if (useless) await need(management).deleteMapper(client.client_id, useless.id);
         await need(management).createMapper(client.client_id, mapper);

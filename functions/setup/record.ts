@@ -14,7 +14,7 @@ const recordSchema = z.object({
   mappersOf: z.string().optional(),
   provider: z.number().optional(),
   serviceAccount: z.string().optional(),
-  /** What was measured; no more than that. */
+  /** Only recorded as measured; nothing to undo. */
   skeleton: z.enum(["default", "empty"]).optional(),
   secrets: z.array(z.enum(["webhook", "apiKey", "appPassword", "clientSecret"])).optional(),
   organizationFile: z.literal(true).optional(),

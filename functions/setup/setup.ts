@@ -63,7 +63,7 @@ async function findClient(context: SetupContext): Promise<OidcClient | undefined
 }
 
 /**
- * Looks at every step without changing anything. What somebody may have done with `occ` a moment ago is looked at twice.
+ * Looks at every step without changing anything. What somebody may just have done with `occ` is looked at twice.
  *
  * @param settle waits until what `occ` wrote has reached the web server
  */
@@ -82,7 +82,7 @@ export async function planSetup(steps: Step[], settle: () => Promise<void> = set
  *
  * @param onOutcome called after each step
  * @param isStopped asked before each step: what follows is left for another run
- * @returns whether all were come to; not where a first step waits for a person
+ * @returns whether every step was reached; false where a first step waits for a person
  */
 export async function applySetup(
   steps: Step[],

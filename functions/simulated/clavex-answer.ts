@@ -34,7 +34,7 @@ export function invalid(request: string, field: string, tag: string): ApiError {
 
 const PAGE = { default: 50, most: 200 };
 
-/** The `limit` of a list: whatever is no number from 1 upwards counts as the default. */
+/** The `limit` of a list: anything but a number from 1 upwards counts as the default. */
 export function limitOf(query: URLSearchParams): number {
   const limit = Number.parseInt(query.get("limit") ?? "", 10);
   return limit > 0 ? Math.min(limit, PAGE.most) : PAGE.default;

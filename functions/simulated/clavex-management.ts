@@ -4,7 +4,7 @@ import { ApiError, afterOf, invalid, limitOf } from "./clavex-answer.ts";
 
 /*
  * What is kept has the fields that matter; what the server shows besides is filled in when it is shown. So tests can put
- * things there behind the API's back with no more than they are about.
+ * things there behind the API's back, giving only the fields that they are about.
  */
 
 /** When something was made and changed; the start of time where a test does not say. */

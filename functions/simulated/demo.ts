@@ -26,7 +26,7 @@ export const DEMO_PEOPLE = {
   grace: demoPerson("a2b4c6d8-1e3f-4a5b-8c7d-9e0f1a2b3c4d", "Grace", "Hopper", "Engineering"),
   linus: demoPerson("c0ffee00-5e1f-4d2c-9b3a-7f6e5d4c3b2a", "Linus", "Pauling", "Sales"),
 };
-/** Where the demo's Nextcloud is told to answer badly for a while: POST `{"seconds": 60, "refuse": false}`. */
+/** The path that makes the demo's Nextcloud answer badly for a while: POST `{"seconds": 60, "refuse": false}`. */
 export const DEMO_BREAK_PATH = "/demo/break";
 const API_KEY = "clv_demo_key_that_protects_nothing";
 

@@ -16,7 +16,7 @@ export interface Traits {
   appPasswordConfirms: { basic: boolean; bearer: boolean };
   /** What the failed logins of an address lead to. */
   bruteForce: "delays, then 500" | "429";
-  /** The highest `limit` of a list; there is none before 34. */
+  /** The highest `limit` of a list; before 34 it is unlimited. */
   highestLimit: number;
   /** A parameter that is missing or of a wrong JSON type. */
   wrongType: 400 | 500;

@@ -56,7 +56,7 @@ export function accountView(state: NextcloudState, account: Account): AccountVie
   };
 }
 
-/** Looks at a group; undefined when there is none of this id. */
+/** Looks at a group; undefined when none has this id. */
 export function groupView(state: NextcloudState, gid: string): GroupView | undefined {
   const group = state.group(gid);
   return group && { gid, displayName: group.displayName, members: state.memberIds(group) };

@@ -107,7 +107,7 @@ export const DEFAULT_APP_PASSWORD = "simulated-app-password-0123456789";
 
 /**
  * Starts a simulated Nextcloud 27.1 with user_oidc 6.4, or 32.0 or 34.0 with user_oidc 8.10, which reproduces the recorded
- * answers of a real one for the calls that provisioning uses, traps included. The contract suite holds it against the
+ * answers of a real one for the calls that provisioning uses, traps included. The contract suite compares it with the
  * recordings.
  *
  * @returns the running simulator; the caller has to close it.

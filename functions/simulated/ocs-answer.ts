@@ -76,7 +76,7 @@ export function internalServerError(form: OcsForm): Answer {
   return entryError(form, status, code, "Internal Server Error\n");
 }
 
-/** Wrong credentials: before 32 XML whatever the client asked for. */
+/** Wrong credentials: before 32 XML, even if the client asked for JSON. */
 export function wrongCredentials(form: OcsForm): Answer {
   return entryError({ ...form, formatJson: form.formatJson && form.jsonErrors }, 401, 997, "Unauthorised", {
     "www-authenticate": 'Basic realm="Authorisation Required"',

@@ -5,7 +5,7 @@ import { namingStage, printable, withoutAddresses } from "../core/text.ts";
 /** Fields of a log line: ids, names, numbers. No secrets. */
 export type Fields = Record<string, unknown>;
 
-/** One structured line per call. E-mail addresses are masked above debug, whatever they came with. */
+/** One structured line per call. E-mail addresses are masked above debug, in every field. */
 export interface Log {
   debug(message: string, fields?: Fields): void;
   info(message: string, fields?: Fields): void;

@@ -1,23 +1,23 @@
 import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 import { METRIC_NAMESPACE, METRIC_SERVICE } from "../config/deployment.ts";
 
-/** What the pipeline counts; the alarms of the stack are made of these. */
+/** What the pipeline counts; the stack's alarms are built on these. */
 export type Counter =
   | "DeliveriesQueued"
   | "DeliveriesIgnored"
   | "DeliveriesMalformed"
   | "SignatureFailures"
-  /** Without a signature, or for an organization that there is none of: anybody can send these. */
+  /** Without a signature, or for an organization that does not exist: anybody can send these. */
   | "DeliveriesUnsigned"
   | "QueueFailures"
   | "JobsApplied"
   | "JobsUnchanged"
   | "JobsRetried"
   | "JobsParked"
-  /** An error that nobody foresaw, or jobs that the queue could not be told when to show again. */
+  /** An unexpected error, or jobs whose return to the queue could not be scheduled. */
   | "UnexpectedErrors"
   | "RevokesRefused"
-  /** Counted each time that taking access away is refused again, too: it goes on. */
+  /** Also counted each time that taking access away is refused again. */
   | "RevokesOutstanding"
   | "ConfigurationErrors"
   | "BrakeHeld"

@@ -1,6 +1,6 @@
 import { Failure, type FailureClass } from "../core/failure.ts";
 
-/** What a log line tells of an error. */
+/** What a log line says about an error. */
 export type Problem = Foreseen | Unexpected;
 
 interface Foreseen {
@@ -23,7 +23,7 @@ interface Unexpected {
 
 /**
  * What may be logged of an error. A Failure speaks for itself; the message of any other error may hold personal data, and so
- * may the first lines of its stack: only names and stack frames are told.
+ * may the first lines of its stack: only names and stack frames are logged.
  */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Failure) {

@@ -1,11 +1,11 @@
 import { vi } from "vitest";
 
-/** Throws an error that nobody has foreseen, whose message is nobody's business. */
+/** Throws an unexpected error, whose message is private. */
 export function failUnforeseen(): never {
   throw new RangeError("ada@acme.example is no number");
 }
 
-/** What the Lambda functions read of their environment; nothing of AWS is there. */
+/** What the Lambda functions read from their environment; nothing of AWS exists there. */
 export function stubFunction(): void {
   const nowhere = "http://127.0.0.1:1";
   for (const [name, value] of Object.entries({

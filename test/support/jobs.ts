@@ -3,7 +3,7 @@ import { Failure } from "../../functions/core/failure.ts";
 import type { Job, Trigger } from "../../functions/core/job.ts";
 import type { Outcome } from "../../functions/provision/outcome.ts";
 
-/** One trigger of each kind that is no webhook. */
+/** One trigger of each kind other than webhook. */
 export const TRIGGERS = {
   reconcile: { kind: "reconcile", reason: "drift" },
   manual: { kind: "manual" },

@@ -62,7 +62,7 @@ export interface Pipeline {
   lose(): Promise<void>;
   /** Sends a signed body to the webhook endpoint. Returns the status and what it says. */
   deliver(body: unknown): Promise<{ status: number; said: unknown }>;
-  /** Reconciles fully and works until done: everything is as it should be. Forgets what was recorded until then. */
+  /** Reconciles fully and works until done: everything is in sync. Forgets what was recorded until then. */
   settle(): Promise<void>;
 }
 

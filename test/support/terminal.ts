@@ -47,7 +47,7 @@ export interface Ran {
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * Runs a command of `clavex-nextcloud` in this process, on a terminal of so many columns, when those before it are done. Colours are
+ * Runs a command of `clavex-nextcloud` in this process, on a terminal of this many columns, when earlier ones are done. Colours are
  * not shown. Seconds faster than a process of its own.
  */
 export function runInTerminal(args: string[], options: TerminalOptions = {}): Promise<Ran> {
