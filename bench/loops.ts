@@ -86,7 +86,7 @@ export function connect({ url, username, password }: NextcloudServer, { keepsSes
 }
 
 /**
- * Runs loops side by side until every person has had their calls; their groups are made first.
+ * Runs loops in parallel until every person has had their calls; their groups are made first.
  *
  * @param goesOn asked before each person
  * @returns people per second

@@ -97,7 +97,7 @@ const services = {
     return { ...result, seconds: (performance.now() - started) / 1000 };
   },
 
-  /** From now on this many other people's programs send requests to Nextcloud, one after the other. */
+  /** From now on this many other people's programs send requests to Nextcloud, one by one. */
   browse(people: number): void {
     const server = { url: nextcloud?.url ?? "", username: "provisioner", password: DEFAULT_APP_PASSWORD };
     browsers = Array.from({ length: people }, async (_, index) => {

@@ -36,7 +36,7 @@ export interface Database {
    * transaction, and so one wait for the disk; if `work` throws, only its own changes are undone.
    *
    * @param work must not wait for anything: the other writes of the moment are in the same transaction
-   * @throws {DatabaseUnavailable} when the file cannot be written now; nothing of `work` is kept
+   * @throws {DatabaseUnavailable} when the file cannot be written now; `work` is rolled back
    * @throws {ConfigurationError} when the file is damaged
    */
   write<T>(work: () => T): Promise<T>;
@@ -68,7 +68,7 @@ export const DATABASE_FILE = "state.sqlite";
  */
 const BUSY_TIMEOUT_MS = 2_000;
 
-/** What each version of the schema adds to the one before; `user_version` says how many a file has. Only append. */
+/** What each schema version adds to the one before; `user_version` says how many a file has. Only append. */
 const MIGRATIONS = [
   `
   CREATE TABLE ledger (
@@ -126,7 +126,7 @@ const MIGRATIONS = [
 ];
 
 /**
- * Opens the state file of a folder, and makes both when they are missing: readable by their owner only.
+ * Opens the state file of a folder, and makes both if they are missing: readable by their owner only.
  *
  * @param folder undefined keeps everything in memory, for the demo and for tests
  * @throws {ConfigurationError} when the folder cannot be used, or the file is damaged or of a newer version
@@ -313,7 +313,7 @@ function connect(connection: DatabaseSync, file: string): Database {
     }
   }
 
-  /** Runs one write. Returns what settles its promise after the commit; throws when SQLite gave the transaction up. */
+  /** Runs one write. Returns what settles its promise after the commit; throws when SQLite aborted the transaction. */
   function run({ work, resolve, reject }: Write): () => void {
     prepare("SAVEPOINT one").run();
     try {

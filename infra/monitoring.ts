@@ -47,7 +47,7 @@ const PERIOD_MINUTES = PERIOD.toMinutes();
 const LATE_SECONDS = 30 * 60;
 /** How many periods cover the time between two attempts of a job, and one to spare. */
 const ATTEMPTS = 30 / PERIOD_MINUTES;
-/** An hour, for what happens once: whoever has the same trouble again within it gets no further mail. */
+/** An hour, for what happens once: the same problem within the hour sends no further mail. */
 const HOUR = 60 / PERIOD_MINUTES;
 /** What Nextcloud refuses to take away is tried again daily at least; CloudWatch looks back for a day at most. */
 const DAY = (24 * 60) / PERIOD_MINUTES;
@@ -57,7 +57,7 @@ const SIGNATURE_FAILURES = 3;
 const RECONCILE_FAILURES = 3;
 /** A run that fails is tried again after its interval, but within the hour. */
 const LONGEST_RETRY_MINUTES = 60;
-/** Received three times or not: a job that nobody has taken for so long is not just behind another of its person. */
+/** However often received, a job that no worker has taken for this long is not just behind another of its person. */
 const UNTAKEN_SECONDS = 2 * 60 * 60;
 
 /** The alarms, and the topic that they go to. */
@@ -70,7 +70,7 @@ export class Monitoring extends Construct {
     const { stage, alarmEmail } = props.settings;
     this.topic = new Topic(this, "Topic", {
       displayName: `clavex-nextcloud ${stage}`,
-      // Not encrypted with a key of our own: alarms hold no personal data, and CloudWatch cannot use the default one.
+      // Not encrypted with a key of our own: alarms contain no personal data, and CloudWatch cannot use the default key.
       enforceSSL: true,
     });
     // A topic with a policy of its own is closed to CloudWatch unless that says otherwise, and nobody would notice.
@@ -193,7 +193,7 @@ function ofPeople({ settings, jobs }: MonitoringProps): AlarmDefinition[] {
   ];
 }
 
-/** What is wrong with jobs, whomever they are about. */
+/** What is wrong with jobs, no matter whom they are about. */
 function ofJobs({ settings, jobs, functions }: MonitoringProps): AlarmDefinition[] {
   const { stage } = settings;
   const { counter, measure } = stageMetrics(stage);

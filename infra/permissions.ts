@@ -74,7 +74,7 @@ export function onLedger(table: { tableArn: string }, actions: string[]): Permis
   return { statement: new PolicyStatement({ sid: "UseLedger", actions, resources: [table.tableArn] }) };
 }
 
-/** Starts the function of this name. By name and not by reference: a function cannot depend on a policy that needs it. */
+/** Invokes the function of this name. By name and not by reference: a function cannot depend on a policy that needs it. */
 export function invokeFunction(scope: IConstruct, name: string): Permission {
   const arn = Stack.of(scope).formatArn({
     service: "lambda",

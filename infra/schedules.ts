@@ -12,7 +12,7 @@ export interface SchedulesProps {
   reconcile: IFunction;
 }
 
-/** One tick a minute. What it finds due, it runs: how often each kind of run is wanted goes with it. */
+/** One tick a minute. It runs what is due; its payload says how often each kind of run is wanted. */
 export class Schedules extends Construct {
   constructor(scope: Construct, id: string, { settings, reconcile }: SchedulesProps) {
     super(scope, id);

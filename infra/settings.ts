@@ -29,7 +29,7 @@ export const settingsSchema = z
     organizations: z.string().min(1).optional(),
     /** Who gets the alarms. The address has to confirm it once. */
     alarmEmail: z.email("must be an e-mail address").optional(),
-    /** How many workers may be busy at once: what protects Nextcloud. Lambda's least is 2. */
+    /** How many workers may be busy at once, which protects Nextcloud. Lambda's minimum is 2. */
     maxConcurrency: whole(2, 1000).default(4),
     /** Whether the members of the directory's groups are compared every minute. */
     watch: flag.default(true),
@@ -58,7 +58,7 @@ export const settingsSchema = z
   .refine(({ domainName, certificateArn }) => (domainName === undefined) === (certificateArn === undefined), {
     path: ["domainName"],
     message: "needs certificateArn, and the other way round",
-    // Also when something else is wrong: an admin wants to see everything at once.
+    // Also when something else is wrong: all problems are reported together.
     when: () => true,
   });
 

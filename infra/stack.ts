@@ -40,7 +40,7 @@ export class ClavexNextcloudStack extends Stack {
     super(scope, id, {
       stackName: stackName(settings.stage),
       description: `clavex-nextcloud, stage ${settings.stage}: provisions Nextcloud accounts from Clavex`,
-      // The queue goes with the stack, and the jobs in it.
+      // The queue is deleted with the stack, and with it the jobs.
       terminationProtection: settings.retain,
     });
     const { stage, retain } = settings;

@@ -114,7 +114,7 @@ function summarize(times: Times[]): { imported: number; whole: number } {
 }
 
 /**
- * Runs a bundle in a process that knows nothing of this one's environment.
+ * Runs a bundle in a process that does not inherit this one's environment.
  *
  * @throws when the process ends without an answer, logs an error, or gives another answer than it should
  */

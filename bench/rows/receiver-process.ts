@@ -30,7 +30,7 @@ export interface Round {
   cpuMs: number;
 }
 
-/** The counted rounds; those with the same index ran one after the other. */
+/** The counted rounds; those with the same index ran one by one. */
 export interface Measured {
   pipeline: Round[];
   baseline: Round[];

@@ -19,7 +19,7 @@ export interface Place {
 }
 
 /**
- * How often garbage is collected to see what is held: so often spread over the run, and as often in a row when the directory
+ * How many times garbage is collected to see what is held: spread over the run, and as many in a row when the directory
  * has been read and nobody has been compared yet.
  */
 const LOOKS = 12;
@@ -58,7 +58,7 @@ const services = {
 
   /** What the directory itself takes, in bytes: what becomes free when it is dropped. */
   async directory(place: Place): Promise<number> {
-    // In a function of its own: nothing of it may be left in the frame of this one.
+    // In a separate function, so that its frame holds no references.
     const withRoster = await heldWithRoster(place);
     return withRoster - heldNow();
   },

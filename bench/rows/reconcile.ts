@@ -28,7 +28,7 @@ interface Memory {
  * an account and an entry in the ledger. Nextcloud takes no longer than its simulation does (a real one takes 4.5 ms for each
  * account), so that our own time shows.
  *
- * - Time, against a bare loop that reads the same pages, one after the other, parses their JSON and drops them; and the time
+ * - Time, against a bare loop that reads the same pages, one by one, parses their JSON and drops them; and the time
  *   per person of the largest against that of the middle one, which is 1 when time grows with the people and no faster.
  * - Memory, as what is held: the heap after a collection of garbage, at its peak; looked at when answers have come and while
  *   pages are worked on, all over the run and above all when the directory has been read and nobody has been compared yet. The directory itself is what describes the people (Clavex users, their groups, ledger

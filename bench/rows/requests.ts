@@ -17,7 +17,7 @@ import { cleanUp, type NextcloudServer, realNextcloud } from "../real-nextcloud.
 import type { Result } from "../report.ts";
 import { Staff } from "../staff.ts";
 
-/** What happens to people, and how many requests to Nextcloud the design asks for at the most. */
+/** What happens to people, and how many requests to Nextcloud the design asks for at most. */
 export const LEAST_REQUESTS = {
   "new, 0 groups": 3,
   "new, 3 groups": 6,

@@ -122,7 +122,7 @@ function patternOf({ organization, subject }: ActivityFilter): string {
   return `{ ${parts.join(" && ")} }`;
 }
 
-/** The activity that a line of the functions' log tells of. */
+/** The activity that a line of the functions' log describes. */
 function parse(at: number, line: string): Activity | undefined {
   let json: unknown;
   try {

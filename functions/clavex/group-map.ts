@@ -9,7 +9,7 @@ import { CLAVEX_UNDECIDED, ClavexUnavailable } from "./errors.ts";
 export type ReadGroupMap = (notBefore: number) => Promise<Reading<GroupMap>>;
 
 const CONCURRENT_MEMBER_READS = 4;
-/** How long a reading may take before it begins no further request. */
+/** How long a reading may take before it stops sending requests. */
 export const LONGEST_MAP_MS = 90_000;
 /** When this many groups fail in a row, the server is at fault and not the groups. Fewer where no answer comes at all. */
 const MOST_IN_A_ROW = { answered: 8, silent: 2 };

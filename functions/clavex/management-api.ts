@@ -143,7 +143,7 @@ export interface ManagementApi {
   deleteWebhook(id: string): Promise<void>;
   deliveries(webhookId: string, limit: number): Promise<Delivery[]>;
   sinks(): Promise<AuditSink[]>;
-  /** Makes an audit sink of type webhook and returns its id. */
+  /** Creates an audit sink of type webhook and returns its id. */
   createSink(sink: { name: string; url: string; secret: string; actions: string[] }): Promise<string>;
   deleteSink(id: string): Promise<void>;
   /** All clients, sorted by name. */

@@ -71,7 +71,7 @@ export interface ClavexUser extends Person {
 /**
  * The attributes in a user's metadata. Clavex's own SDK nests them under `attributes` by mistake, so both places are read;
  * the direct one wins. A value of another JSON type is kept as the name of that type, `(boolean)` for one: whoever uses the
- * attribute can say that it is of no use.
+ * attribute can say that it is useless.
  */
 function attributes(metadata: Record<string, unknown> | null | undefined): Record<string, string> {
   const { attributes: nested, ...direct } = metadata ?? {};

@@ -37,7 +37,7 @@ import { complain, complainWrapped } from "./terminal.ts";
 const MOST_FAILED_LOGINS = 3;
 
 /**
- * Asks for everything that options, environment and the organization's file leave open, one thing after the other. Each answer
+ * Asks for everything that options, environment and the organization's file leave open, one by one. Each answer
  * is tried at once, and asked for again while something is wrong with it; those without a secret are kept as they come.
  *
  * @throws {Interrupted} on Ctrl-C, {CommandError} after too many failed logins to Nextcloud
@@ -91,7 +91,7 @@ class Talk {
   static async begin(given: Given, kept: KeptAnswers): Promise<Talk> {
     const before = await kept.read();
     const { organization = before.slug } = given.options;
-    // Those of another organization are of no use, but where its servers are.
+    // Answers about another organization are useless, except where its servers are.
     const { clavexUrl, nextcloudUrl } = before;
     const usable = organization === before.slug ? before : { clavexUrl, nextcloudUrl };
     if (!given.known) say("Each answer is tried at once. Enter takes what is suggested, Ctrl-C ends without a change.");

@@ -125,7 +125,7 @@ async function applyUntilInterrupted(steps: Step[]): Promise<boolean> {
   return complete;
 }
 
-/** @returns whether nothing of setup is left */
+/** @returns whether everything that setup created is gone */
 async function remove(
   { record, answers }: SetupContext,
   steps: ReturnType<typeof setupSteps>,

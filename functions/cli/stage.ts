@@ -18,7 +18,7 @@ import type { Sources } from "./sources.ts";
 import { NoStack, type StackOutputs, stackOutputs } from "./stack.ts";
 
 /*
- * A stage on AWS. Commands load this only with --stage: one machine needs nothing of the AWS SDK.
+ * A stage on AWS. Commands load this only with --stage: one machine does not need the AWS SDK.
  */
 
 /**

@@ -1,4 +1,4 @@
-/** What a deployed function is told about its stage's resources. */
+/** What a deployed function knows about its stage's resources. */
 export interface Settings {
   stage: string;
   queueUrl: string;

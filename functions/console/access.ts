@@ -13,7 +13,7 @@ export interface Session {
   notice?: Notice | undefined;
 }
 
-/** Who may use the console. Nothing of it is kept on disk: after a restart everybody asks for a new link. */
+/** Who may use the console. Nothing is kept on disk: after a restart everybody asks for a new link. */
 export interface Access {
   /** Creates the secret of a link: valid for one visit, within ten minutes. */
   invite(): string;

@@ -30,7 +30,7 @@ export type Pages = Hono<{ Variables: { session: Session; stage: string | undefi
 const MOST_BYTES = 64 * 1024;
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0b57a4"/><path d="M3 8l3 3 7-7" fill="none" stroke="#fff" stroke-width="2"/></svg>`;
 
-/** The operator's pages. Nothing of them is shown without a session, and nothing is changed without a form of ours. */
+/** The operator's pages. Nothing is shown without a session, and nothing is changed without a form of ours. */
 export function createConsole(dependencies: ConsoleDependencies, { access, hosts = [] }: ConsoleOptions): Hono {
   const app: Pages = new Hono();
   app.use("*", securityHeaders, onlyOurHosts(hosts));

@@ -84,7 +84,7 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
         ? { allowLeaves: shown.report.differences.filter(({ losesGroup }) => losesGroup).length }
         : {}),
     };
-    // What was shown was held: with more let through, everything is judged anew.
+    // What was shown was held back: if an operator allows more, everything is evaluated again.
     const isJudged = Object.keys(letThrough).length === 0;
     const options = isJudged ? { shown: { report: shown.report, readAt: shown.at } } : letThrough;
     const run = await dependencies.reconcile(slug, "full", options);
@@ -99,7 +99,7 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
   });
 }
 
-/** Whether it is a brake's limit that holds them: then an operator may let them through. Otherwise nothing can be believed. */
+/** Whether a brake's limit holds them: then an operator may allow them. Otherwise the reading cannot be trusted. */
 const isOverLimit = (held: Held | undefined): boolean => held?.reason === "brake" || held?.reason === "leaves";
 
 /** Who would lose access, and who else a group. */

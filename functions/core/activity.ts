@@ -2,7 +2,7 @@ import * as z from "zod";
 import { counted, printable, withoutAddresses } from "./text.ts";
 
 /**
- * What became of a delivery, a job or a run. Deliveries: `queued`, `ignored`, `refused` (malformed), `failed` (could not be
+ * How a delivery, a job or a run ended. Deliveries: `queued`, `ignored`, `refused` (malformed), `failed` (could not be
  * queued). Jobs: `applied`, `unchanged`, `ignored`, `queued` (a group hint became jobs), `parked`, `retried`, `held` (by the
  * brake). Runs: `done`, `failed`, `held`.
  */
@@ -36,7 +36,7 @@ export const activitySchema = z.object({
   deliveryId: text.optional(),
   /** What was done to the account: `upsert displayName+email`, `join Engineering`, `disable`, ... */
   operations: z.array(text).optional(),
-  /** What is not as desired although the job is done; one sentence each. */
+  /** What is not in sync although the job is done; one sentence each. */
   notes: z.array(text).optional(),
   /** Why it was ignored, refused, held or failed, and the stable name for that. */
   problem: text.optional(),
@@ -116,7 +116,7 @@ type LineFields = z.output<typeof fieldsSchema>;
 type What = Omit<Activity, "at" | "organization">;
 
 /**
- * What a line of the log tells of: the same lines on one machine and on AWS. Undefined for all other lines, and for a light run
+ * What a log line describes: the same lines on one machine and on AWS. Undefined for all other lines, and for a light run
  * that found nothing to do.
  */
 export function activityOf({ at, message, fields }: LogLine): Activity | undefined {
@@ -165,7 +165,7 @@ const READERS: Readonly<Record<string, (fields: LineFields) => What | undefined>
   "leaves held": (line) => ({ ...run(line, "held"), ...failure(line), code: line.reason }),
 };
 
-/** The messages of log lines that tell of an activity. */
+/** The messages of log lines that describe an activity. */
 export const ACTIVITY_MESSAGES: readonly string[] = Object.keys(READERS);
 
 /** The codes of what waits for an operator: core/brake.ts. */

@@ -149,11 +149,11 @@ export function passedWithin({ buckets }: Pick<BrakeState, "buckets">, span: "ho
   return buckets.reduce((sum, { at, people }) => sum + (isWithin(at, milliseconds, now) ? people : 0), 0);
 }
 
-/** By what somebody was let pass; `before`: by an earlier attempt of the same job. */
+/** Why somebody was admitted; `before`: by an earlier attempt of the same job. */
 export type Admission = "allowance" | "limit" | "before";
 
 /**
- * Counts one more person. Whoever was let pass before, and was not done with, must not come here again: see
+ * Counts one more person. Whoever was admitted before, and whose job is not done yet, must not come here again: see
  * `isAdmitted` of core/record.ts.
  *
  * @param attempt what all attempts of one job share, remembered when they are admitted: one that ends before their record
@@ -178,7 +178,7 @@ export function admit(
 function oneMore(buckets: BrakeState["buckets"], now: number): BrakeState["buckets"] {
   const kept = buckets.filter(({ at }) => isWithin(at, DAY_MS, now));
   const last = kept.at(-1);
-  // Each counts until the last of its five minutes is an hour old: no hour has more than the limit.
+  // Each bucket counts until the last of its five minutes is an hour old: no hour exceeds the limit.
   if (last && Math.floor(last.at / BUCKET_MS) === Math.floor(now / BUCKET_MS))
     return [...kept.slice(0, -1), { ...last, at: Math.max(last.at, now), people: last.people + 1 }];
   return [...kept, { at: now, people: 1 }];
@@ -187,7 +187,7 @@ function oneMore(buckets: BrakeState["buckets"], now: number): BrakeState["bucke
 /** An operator allows `number` more, and those who were held go on. */
 export function allow(state: BrakeState, number: number, now: number): BrakeState {
   const { heldAt } = state;
-  // The hour stood still while people were held: otherwise all those who are left would pass after it, too.
+  // The hour stopped while people were held: otherwise an expired hour would release all the others.
   const stoodStill = state.held && heldAt !== undefined ? now - heldAt : 0;
   return {
     ...state,
@@ -231,7 +231,7 @@ export interface RunNumbers {
   unread: number;
   /** How many have an account that is enabled: as the ledger knows, or as the run has seen, whichever is more. */
   enabled: number;
-  /** How many of those who would lose something were let pass before: the brake does not count them again. */
+  /** How many of those who would lose something were admitted before: the brake does not count them again. */
   admitted: Readonly<Record<Braked, number>>;
   /** The brakes as the run's jobs will find them, with what an operator has just allowed. */
   brakes: Readonly<Record<Braked, BrakeState>>;

@@ -13,7 +13,7 @@ export function readsGroups({ groups, scope, quota }: Organization): boolean {
 }
 
 /**
- * The earliest reading of the groups that a job may use. A plain user webhook says nothing of groups, and one that was made
+ * The earliest reading of the groups that a job may use. A plain user webhook says nothing about groups, and one that was made
  * lately will do; every other reason for a job may be about them.
  *
  * @param sentAt when the job's message was sent (milliseconds since the epoch), as all times here

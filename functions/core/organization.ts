@@ -57,7 +57,7 @@ const secret = z
   .string()
   .regex(REFERENCE, 'must be a reference, never a secret itself: "ssm:NAME", or "env:NAME" on one machine');
 
-/** Most who write `0 GB` mean no limit, or no rule. */
+/** Most people who write `0 GB` mean no limit, or no rule. */
 const NO_SPACE = 'would leave no space at all: write "none" for unlimited, "0 B" if no space is what you want';
 
 const quota = z.string().transform((text, context) => {
@@ -219,7 +219,7 @@ function needsNoMissingKey(document: unknown): boolean {
 /** One organization's configuration, validated, with all defaults. */
 export type Organization = z.output<typeof organizationSchema>;
 
-/** Whether an account of one of its ids may be another organization's, be it one of another pipeline. */
+/** Whether an account of one of its ids may be another organization's, even one of another pipeline. */
 export function mayShareIds({ identity, sharesIds = false }: Organization): boolean {
   return sharesIds || hasRawIds(identity);
 }
@@ -289,7 +289,7 @@ function told({ line, column, duplicate, message }: JsonProblem): string {
   return duplicate === undefined ? `is not JSON ${place}: ${message}` : `${duplicate}: ${message} ${place}`;
 }
 
-/** Leaves out keys that are missing only because they are misspelt: that is said already. */
+/** Leaves out keys that are missing only because they are misspelt: that is reported already. */
 function withoutFollowing(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
   const meant = new Set(
     issues.flatMap(({ code, path, message }) => {

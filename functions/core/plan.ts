@@ -41,7 +41,7 @@ export interface Plan {
   operations: Operation[];
   /** The ids of the groups that the person is in by us and stays in: what the ledger holds, beside those that are joined. */
   memberships: string[];
-  /** What stays different although it is not as desired, and why; one sentence each. */
+  /** What stays out of sync, and why; one sentence each. */
   notes: string[];
   /** Set when a group was left out that may be joined or left some other time. */
   postponed?: true;
@@ -291,7 +291,7 @@ function whyNotJoined(
 
 /** What brings an account's name, e-mail address and quota about. */
 interface ProfileOperations {
-  /** Makes the account, or writes all of its profile. */
+  /** Creates the account, or writes all of its profile. */
   made: Operation | undefined;
   /** Nextcloud limits how often it is edited: what comes last keeps nothing else waiting. */
   edits: Operation[];

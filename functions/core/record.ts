@@ -57,7 +57,7 @@ export interface SubjectRecord {
   foreign: Readonly<Record<string, unknown>>;
 }
 
-/** What of a person's access could not be taken away: their account, a group, or nothing. */
+/** Which access could not be taken away: the account, a group, or none. */
 export type Unrevoked = "disable" | "leave" | "nothing";
 
 export interface Refused {
@@ -438,7 +438,7 @@ export function hasAccess(
 
 /**
  * Whether a person is to lose an account that Nextcloud does not show. That the ledger knows it as theirs means that it may come
- * to light again, as accounts of user_oidc do when the app is enabled again: the person is not done with.
+ * back, as accounts of user_oidc do when the app is enabled again: the person's job is not done.
  */
 export function isUnseen(
   organization: Pick<Organization, "deprovision">,
@@ -471,7 +471,7 @@ export function leaversStillEnabled(records: Iterable<SubjectRecord>): number {
 }
 
 /**
- * Without an API key the record is what keeps order: what comes late must not overtake what was refused.
+ * Without an API key the record keeps order: a late snapshot must not overtake a refused one.
  *
  * @param version of the refused snapshot; undefined for a deletion
  */

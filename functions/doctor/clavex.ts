@@ -261,7 +261,7 @@ async function lastDeliveries(context: DoctorContext): Promise<Finding> {
 }
 
 /**
- * Clavex serves the subscriptions one after the other, oldest first, with all retries in between: one that fails delays
+ * Clavex serves the subscriptions one by one, oldest first, with all retries in between: one that fails delays
  * those after it by 5 s, one that hangs by up to 95 s (docs/facts/clavex.md 1).
  */
 async function olderSubscriptions(context: DoctorContext): Promise<Finding> {

@@ -106,7 +106,7 @@ export interface DoctorContext extends Omit<DoctorOptions, "adminToken" | "now">
 
 /** The longest delay of brute-force protection (docs/facts/nextcloud.md 4); then good requests fail too. */
 export const LONGEST_DELAY_MS = 25_000;
-/** Few, so that doctor does not slow a Nextcloud that people work with. */
+/** Few, so that doctor does not slow down a Nextcloud in use. */
 const CONNECTIONS = 2;
 
 /** Connects to both servers of one organization. Nothing is asked before a check needs it. */
@@ -195,7 +195,7 @@ export function createContext(options: DoctorOptions): DoctorContext {
       return found && management ? management.mappers(found.client_id) : [];
     }),
     async close() {
-      // Nothing is under way when the checks are done, and nobody waits for those that are given up.
+      // No request is in progress when the checks are done, and nobody waits for the aborted ones.
       await Promise.all(pools.map((pool) => pool.destroy()));
     },
   };

@@ -8,7 +8,7 @@ import { SameAddresses } from "../reconcile/same-address.ts";
 import { type Check, type Finding, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
 
-/** What is remarkable about the people themselves. */
+/** Findings about the people themselves. */
 export const peopleChecks: Check[] = [
   {
     id: "people.existing",

@@ -12,7 +12,7 @@ export interface FollowOptions {
   everyMs?: number;
 }
 
-/** Reading a few small files; notices of the file system are lost on some of them, and differ with each editor. */
+/** A few small files are polled: file system notifications get lost on some systems, and differ with each editor. */
 const EVERY_MS = 1_000;
 
 /**

@@ -49,7 +49,7 @@ export function openState(folder: string | undefined, visibilitySeconds = VISIBI
     check: database.check,
     async probe() {
       await table.put(PROBE, { at: Date.now() }, ALWAYS).catch((error) => {
-        // The file's own sentence says more.
+        // The file's own error says more.
         throw error instanceof Error && error.cause instanceof Failure ? error.cause : error;
       });
     },

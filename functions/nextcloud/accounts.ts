@@ -113,7 +113,7 @@ export async function getForeignAccount(ocs: Ocs, id: string): Promise<ForeignAc
 }
 
 /**
- * Makes or updates the account of a subject through user_oidc's pre-provisioning endpoint: one call for the whole profile,
+ * Creates or updates the account of a subject through user_oidc's pre-provisioning endpoint: one call for the whole profile,
  * which computes the account id itself.
  *
  * @returns the account id that user_oidc computed
@@ -183,7 +183,7 @@ export async function removeFreshAccount(ocs: Ocs, id: string): Promise<boolean>
 }
 
 /**
- * Makes a core ("Database") account with its groups in one call. Its password is random and kept nowhere.
+ * Creates a core ("Database") account with its groups in one call. Its password is random and kept nowhere.
  *
  * @returns `exists` when an account of this id already exists (after a race or a half-failed earlier call),
  *   `group-missing` when one of the groups is not there, and nothing was made
@@ -444,7 +444,7 @@ async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>, foreign: F
   return listing;
 }
 
-/** Tells of every account that Nextcloud has. */
+/** Reports every account that Nextcloud has. */
 export async function listForeignAccounts(ocs: Ocs, foreign: ForeignListener): Promise<void> {
   await listIds(ocs, new Map(), foreign);
 }
@@ -482,12 +482,12 @@ interface Walk {
 
 /** Whoever is on an unreadable page of details of this size or smaller is asked for one by one. */
 const SMALLEST_PAGE = 12;
-/** One account breaks one smallest page; when more than these break in a row, it is the server. */
+/** One account breaks one smallest page; when more than these break in a row, the server is at fault. */
 const MOST_UNREADABLE = 8;
 
 /**
  * Walks a list that Nextcloud pages per backend: the offset advances by the limit, and only an empty page is the end, or one
- * that was shown before by a server that does not page. One account, be it foreign, can make the whole page that it is on fail:
+ * that was shown before by a server that does not page. One account, even a foreign one, can make its whole page fail:
  * such a page is read in smaller parts, and what is on the smallest that fails is left out.
  *
  * @throws {NextcloudMisrouted} when a full page comes again, or the list does not end
@@ -517,7 +517,7 @@ async function* pages(
     }
   }
   let previous = "";
-  // Accounts are made meanwhile: a little more than there were.
+  // Accounts are created meanwhile: allows for a few more than before.
   const end = total === undefined ? MOST_ACCOUNTS : total + 2 * limit;
   for (let offset = 0; offset <= end; offset += limit) {
     const before = leftOut;

@@ -51,7 +51,7 @@ export function createLimitControl(most: number, now: () => number): LimitContro
       const known = usual.get(kind);
       const expected = known ? known.milliseconds * 2 ** ((now() - known.at) / FORGET_MS) : milliseconds;
       if (Number.isFinite(milliseconds)) {
-        // A quarter of the way: a single answer that is quick for some other reason decides nothing.
+        // A quarter of the way: a single answer that is quick for another reason changes little.
         usual.set(kind, { milliseconds: expected + Math.min(0, milliseconds - expected) / 4, at: now() });
       }
       slowness.push(Number.isFinite(milliseconds) ? milliseconds / expected : Infinity);

@@ -59,7 +59,7 @@ export const BRUTE_FORCE_FIX =
 
 /**
  * HTTP 429 "Reached maximum delay": brute-force protection refuses every fresh login from our address, with good credentials
- * too, after 11 failed ones in half an hour, be they somebody else's (docs/facts/nextcloud.md 4). It is no rate limit: no
+ * too, after 11 failed ones in half an hour, even somebody else's (docs/facts/nextcloud.md 4). It is no rate limit: no
  * further request with credentials gets through.
  */
 export class NextcloudBlocked extends NextcloudFailure {

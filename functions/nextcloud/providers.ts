@@ -109,7 +109,7 @@ export async function listProviders(ocs: Ocs): Promise<OidcProvider[] | undefine
 
 /**
  * A provider's settings as user_oidc keeps them in its app config (`provider-ID-NAME`), for versions without OCS routes;
- * undefined when nothing of a provider with this id is written there.
+ * undefined when it has no settings of a provider with this id.
  */
 export async function readProviderFromConfig(ocs: Ocs, id: number): Promise<OidcProvider | undefined> {
   const keys = await appConfigKeys(ocs, "user_oidc");
@@ -138,7 +138,7 @@ export async function configuredProviders(ocs: Ocs): Promise<number[]> {
   return [...new Set(ids.filter((id) => !Number.isNaN(id)))];
 }
 
-/** Makes a provider and returns its id. Nextcloud reads the discovery document first, and refuses one it cannot read. */
+/** Creates a provider and returns its id. Nextcloud reads the discovery document first, and refuses one it cannot read. */
 export async function createProvider(ocs: Ocs, change: ProviderChange): Promise<number> {
   const made = z.object({ id: z.number() }).safeParse(await ocs.call("POST", ROUTE, parameters(change)));
   if (!made.success) throw new NextcloudMisrouted("user_oidc's answer names no provider id");

@@ -117,7 +117,7 @@ export async function readAppVersion(ocs: Ocs, app: string): Promise<string | un
 }
 
 /**
- * Upgrades disable apps that do not fit: then the accounts of user_oidc are still there, and nobody sees them.
+ * Upgrades disable incompatible apps: then the accounts of user_oidc still exist, but are not shown.
  *
  * @throws {NextcloudMisrouted} when the app user_oidc is not enabled
  */

@@ -12,7 +12,7 @@ const unissuable = (purpose: string): string => `${purpose}-${randomBytes(16).to
 const profile = (displayName: string) => ({ displayName, email: "", quota: undefined });
 
 /**
- * Makes an account of user_oidc that nobody can log in to over Clavex: as a service account it may write without confirming a
+ * Creates an account of user_oidc that nobody can log in to over Clavex: as a service account it may write without confirming a
  * password, once it is an administrator (docs/facts/nextcloud.md 4). This needs only an ordinary administrator's app password.
  *
  * @returns its id
@@ -27,7 +27,7 @@ export async function deleteOidcAccount(ocs: Ocs, id: string): Promise<void> {
 }
 
 /**
- * How many bytes of files a new account gets: that of the skeleton, which user_oidc copies with every POST. Makes a throwaway
+ * How many bytes of files a new account gets: that of the skeleton, which user_oidc copies with every POST. Creates a throwaway
  * account, looks at it and deletes it.
  */
 export async function measureSkeleton(ocs: Ocs, providerId: number): Promise<number> {

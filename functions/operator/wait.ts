@@ -25,7 +25,7 @@ export type Fate =
   | { result: "held"; braked: Braked };
 
 export interface WaitState {
-  /** Whose jobs have ended since the last state, and how. */
+  /** Whose jobs have ended since the last report, and how. */
   ended: { awaited: Awaited; fate: Fate }[];
   /** How many have not ended yet. */
   waiting: number;
@@ -60,8 +60,8 @@ export function awaitedOf(organization: string, drift: Drift): Awaited {
 }
 
 /**
- * Waits until all of these jobs have ended, whoever works on them, and tells of each what became of it. Ends too when those that are
- * left are held by a brake, or when it is to.
+ * Waits until all of these jobs have ended, whichever process does them, and reports how each ended. Also ends when those that are
+ * left are held by a brake, or when it is stopped.
  *
  * @throws {Failure} when the ledger cannot be read
  */

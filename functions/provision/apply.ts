@@ -268,7 +268,7 @@ async function prepare(application: Application, group: DesiredGroup): Promise<b
   return claim === "ours" || make(application, group);
 }
 
-/** Makes a group; skips it for this person when Nextcloud cannot hold it, or answers oddly to it. */
+/** Creates a group; skips it for this person when Nextcloud cannot hold it, or answers oddly to it. */
 async function make(application: Application, group: DesiredGroup): Promise<boolean> {
   const { ocs } = application.target;
   try {

@@ -9,7 +9,7 @@ import { probe } from "../nextcloud/server.ts";
 import type { Silence } from "./silence.ts";
 
 /**
- * Finds out whose fault a call is that was answered with 5xx, not in the server's own form, or not at all: the server's, or that
+ * Decides whose fault it is when a call was answered with 5xx, not in the server's own form, or not at all: the server's, or that
  * of the one person or group it was about. It remembers what calls of the same kind came to, for the life of the container.
  */
 export interface Blame {
@@ -95,7 +95,7 @@ export function createBlame(now: () => number, silence: Silence): Blame {
         probe: () => probe(ocs, reads ? "reads" : "writes", username),
       };
       const work = () => decided(place, call, () => ocs.call(method, path, parameters));
-      // Nobody knows what becomes of a write that is given up.
+      // A write that is abandoned may still take effect.
       return reads ? silence.wait({ server: "nextcloud", baseUrl }, work) : work();
     };
 

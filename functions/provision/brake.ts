@@ -18,7 +18,7 @@ import { Failure, PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 
-/** Somebody was let pass. */
+/** Somebody was admitted. */
 export interface Passed {
   /** Whether more people have lost access within a day than raise an alarm. */
   overDaily: boolean;

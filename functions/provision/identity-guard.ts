@@ -21,11 +21,11 @@ export interface IdentityGuard {
   /** @throws {IdentityMismatch} when another container found it within the last hour, as far as `require` has read */
   requireMatch(organization: Organization): void;
   /**
-   * Makes a new account. Until one was made under the right id, an organization's creations go one at a time, over all
+   * Creates a new account. Until one was made under the right id, an organization's creations go one at a time, over all
    * containers; a first wrong account is deleted again, and nobody tries for an hour.
    *
    * @param expected the id that the organization's identity gives
-   * @param make makes the account and returns the id that Nextcloud says it has
+   * @param make creates the account and returns the id that Nextcloud says it has
    * @throws {IdentityMismatch} when that is another one, or was lately
    * @throws {IdentityChanged} when another container works with another identity by now
    */
@@ -184,7 +184,7 @@ async function takeLock(locks: Ledger["locks"], slug: string, now: () => number)
   );
 }
 
-/** Lets work of the same name go one after the other. */
+/** Lets work of the same name go one by one. */
 function createTurns(): <T>(name: string, work: () => Promise<T>) => Promise<T> {
   const last = new Map<string, Promise<unknown>>();
   return (name, work) => {

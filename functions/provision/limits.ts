@@ -8,7 +8,7 @@ export const CONTAINER_LIMITS = {
   concurrentSubjects: 4,
 } as const;
 
-/** After this time a job begins no further request, and none of its requests that wait for their turn is sent any more. */
+/** After this time a job starts no further request, and its queued requests are no longer sent. */
 export const JOB_MS = 60_000;
 
 /**

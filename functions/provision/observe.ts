@@ -3,7 +3,7 @@ import { readsGroups } from "../core/freshness.ts";
 import type { Organization } from "../core/organization.ts";
 import { type DirectoryState, type Person, unknownGroups } from "../core/person.ts";
 
-/** What the directory says of a person, and since when: nothing that happened after `readAt` is certain to be in it. */
+/** What the directory says about a person, and as of when: anything after `readAt` may be missing. */
 export interface Observation {
   person: Person | undefined;
   /** The names of their groups; undefined when nobody can read them. */

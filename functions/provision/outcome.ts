@@ -23,7 +23,7 @@ export type Outcome =
       accountId: string;
       state: SubjectState;
       operations: string[];
-      /** What is not as desired although the job is done, and why. */
+      /** What is not in sync although the job is done, and why. */
       notes: string[];
       /** More people have lost access within a day than raise an alarm; this one among them. */
       overDaily?: true;
@@ -35,7 +35,7 @@ export type Outcome =
       accountId: string;
       reason: string;
       problem: string;
-      /** What was done all the same. */
+      /** What was done anyway. */
       done: readonly string[];
       revoke: "none" | "refused" | "refused-again";
     }

@@ -2,7 +2,7 @@ import { PipelineFailure } from "../core/failure.ts";
 import type { Entered } from "./guards.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** The organization is paused, and what its job says is said nowhere else: the job waits. */
+/** The organization is paused, and only the job knows what happened: it waits. */
 export class OrganizationPaused extends PipelineFailure {
   constructor() {
     super("transient", "organization-paused", "the organization is paused, its job waits", "organization");

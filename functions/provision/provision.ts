@@ -256,7 +256,7 @@ async function mayCloseUnread(
   return (await ledger.claims.account(clients.nextcloudOrigin, id)) === organization.slug;
 }
 
-/** Decides with groups that are fresh enough, and fresher ones where access would be taken away. */
+/** Decides with sufficiently fresh groups, and with fresher ones where access would be taken away. */
 async function decide(
   { lookup, skeletonIsEmpty, now }: Tools,
   { organization, clients, job, sentAt, record, startedAt }: Work,
@@ -526,14 +526,14 @@ async function park(
   };
 }
 
-/** What was not taken away of a person whose access was to be taken away. */
+/** The access that was to be taken away and was not. */
 function unrevokedOf({ plan }: Decision): Unrevoked {
   const kinds = plan.operations.map(({ kind }) => kind);
   if (kinds.includes("disable")) return "disable";
   return kinds.includes("leave") ? "leave" : "nothing";
 }
 
-/** A failure that is this person's alone. Counted until it is plainly their data. */
+/** A failure that is this person's alone. Counted until their data is clearly the cause. */
 async function countOddAnswer(
   { ledger }: Tools,
   work: Work,

@@ -1,7 +1,7 @@
 import { Failure, type Server } from "../core/failure.ts";
 import { CircuitOpen } from "./circuit-breaker.ts";
 
-/** What a server that takes requests and does not answer may hold. */
+/** What a server that accepts requests and does not answer may occupy. */
 export interface SilenceLimits {
   /** How many jobs may go on waiting for it. */
   most: number;
@@ -19,7 +19,7 @@ export interface Waited {
 export interface Silence {
   /**
    * Waits for a reading for as long as the server answers somebody, or few others wait. A reading that is given up goes on
-   * unheard: it changes nothing.
+   * unobserved: it changes nothing.
    *
    * @throws {CircuitOpen} for a job that goes back untried
    */

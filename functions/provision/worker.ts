@@ -19,7 +19,7 @@ export interface WorkerDependencies {
   provision: Provision;
   /** What is done for a group hint. */
   followGroups: FollowGroups;
-  /** Counts what doubles a job's wait. */
+  /** Counts failed attempts, each of which doubles a job's wait. */
   countFailure: CountFailure;
   queue: Pick<Consumer, "setVisibility"> & Pick<Sender, "send">;
   retryDelay: RetryDelay;
@@ -93,7 +93,7 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
   }
 
   /**
-   * Replaces a message that the queue would soon give up by a fresh copy, behind what waits of its subject.
+   * Replaces a message that the queue would soon give up by a fresh copy, behind its subject's other waiting jobs.
    *
    * @returns whether the copy is in the queue, so that the old one may go
    */
@@ -162,7 +162,7 @@ async function waitOf(
   { receiveCount }: Message,
   error: unknown,
 ): Promise<{ wait: Wait; attempt: number }> {
-  // However long it lasts, somebody will end it: as rare as the attempts of a long outage.
+  // Somebody will end the pause eventually: retried as rarely as in a long outage.
   if (error instanceof OrganizationPaused)
     return { wait: { untriedForMs: Number.POSITIVE_INFINITY }, attempt: receiveCount };
   // Jobs behind the groups' circuit read their person on each attempt, so they back off as after failures.

@@ -1,6 +1,6 @@
 import { Failure, PipelineFailure } from "../core/failure.ts";
 
-/** The queue does not answer, or cannot keep a job. */
+/** The queue does not answer, or cannot store a job. */
 export class QueueUnavailable extends PipelineFailure {
   constructor(cause: unknown) {
     const reason = cause instanceof Failure ? cause.message : cause instanceof Error ? cause.name : "unknown error";

@@ -1,8 +1,8 @@
 /** Limits of the job queue, the same on AWS and on one machine; docs/operations.md has the arithmetic behind them. */
 export const QUEUE_LIMITS = {
-  /** SQS's most. */
+  /** SQS's maximum. */
   maxReceiveCount: 1000,
-  /** SQS's most, 14 days. */
+  /** SQS's maximum, 14 days. */
   retentionSeconds: 14 * 24 * 60 * 60,
   /** Before either limit a message is replaced by a fresh copy, so that an outage of any length loses nothing. */
   renewAtReceives: 900,

@@ -49,7 +49,7 @@ export interface Consumer {
    * @throws {QueueUnavailable}
    */
   receive(options: ReceiveOptions): Promise<Message[]>;
-  /** Keeps received messages for so much longer from now on. Failures are ignored: the old timeout then applies. */
+  /** Keeps received messages for this much longer from now on. Failures are ignored: the old timeout then applies. */
   extend(messages: Message[], seconds: number): Promise<void>;
   /**
    * Gives messages back, to be seen again this many seconds from now.

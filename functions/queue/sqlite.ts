@@ -18,7 +18,7 @@ const PAGE = 100;
 export interface SqliteQueueOptions {
   /** How long received messages stay invisible, unless it is changed. */
   visibilitySeconds: number;
-  /** A message that was received so often becomes a dead letter instead of being handed out again. */
+  /** After this many receives a message becomes a dead letter instead of being handed out again. */
   maxReceiveCount?: number;
   now?: () => number;
 }
@@ -137,7 +137,7 @@ const STATEMENTS = {
   // Within five minutes either way: a clock that was set back must not make a later message a double.
   remember: `INSERT INTO queue_deduplication VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET sent_at = ?2
      WHERE abs(?2 - sent_at) >= ${DEDUPLICATION_MS}`,
-  // More than come in, so that the table shrinks again after a large run, and few, so that nobody waits for it.
+  // More than arrive, so that the table shrinks again after a large run, but few, so that nobody waits for it.
   forget: `DELETE FROM queue_deduplication WHERE id IN
      (SELECT id FROM queue_deduplication WHERE sent_at <= ? ORDER BY sent_at LIMIT 2)`,
   add: "INSERT INTO queue_message (group_id, body, sent_at) VALUES (?, ?, ?)",

@@ -34,7 +34,7 @@ const RETRY_AFTER_SECONDS = "30";
 
 /**
  * The webhook endpoint: verifies a delivery, classifies it, and queues a job for the subject it is about. Nothing is looked
- * up beyond the configuration, so that Clavex gets its answer at once; what the delivery says is not believed but a hint.
+ * up beyond the configuration, so that Clavex gets its answer at once; the delivery is only a hint.
  */
 export function createReceiver(dependencies: ReceiverDependencies): Hono {
   const { organizations, log, counters } = dependencies;
@@ -150,7 +150,7 @@ export function decide(hint: Hint, organization: Organization): { job: Job } | {
   return { reason: `event ${event} carries no data of its user, and without clavex.apiKey none can be read` };
 }
 
-/** Asks at most every ten seconds; an answer that cannot be had is no: the worker asks again before it does anything. */
+/** Asks at most every ten seconds; no answer counts as "not paused": the worker asks again before it does anything. */
 function rememberPause(ask: AskPaused, now: () => number): AskPaused {
   const known = new Map<string, { at: number; answer: Promise<boolean> }>();
   return (organization) => {

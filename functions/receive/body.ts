@@ -4,7 +4,7 @@ export const LARGEST_BODY = 256 * 1024;
 const USUAL_BODY = 8 * 1024;
 /** How many bytes of a larger one are drained, so that its sender can read the 413: 1 MiB. */
 const LARGEST_DRAIN = 1024 * 1024;
-/** How many bodies are read side by side, each into a buffer of its own: 16 MiB in all. */
+/** How many bodies are read in parallel, each into a buffer of its own: 16 MiB in all. */
 const MOST_AT_ONCE = 64;
 
 /** What is read of a request: the parts of its body, in order, as the network delivers them. */

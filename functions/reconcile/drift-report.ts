@@ -48,7 +48,7 @@ import { Candidates } from "./unknown.ts";
 /** `light` reads only Clavex and compares with what the ledger says was applied; `full` reads Nextcloud too. */
 export type Mode = "light" | "full";
 
-/** One person whose account is not as desired. */
+/** One person whose account is out of sync. */
 interface Drifted {
   subject: string;
   accountId: string;
@@ -91,7 +91,7 @@ interface Report<D extends Drift> {
   heldLeaves: Held | undefined;
   /** The names of Clavex groups whose members could not be read; a word for those without a name. */
   unreadGroups: string[];
-  /** What stays as it is although it is not as desired, and why. */
+  /** What stays out of sync, and why. */
   notes: { subject: string; note: string }[];
 }
 
@@ -244,7 +244,7 @@ export async function driftReport(
   };
 }
 
-/** Reads the people, and makes sure that a comparison means something. */
+/** Reads the people, and makes sure that a comparison is meaningful. */
 async function begin(
   organization: Organization,
   mode: Mode,
@@ -409,7 +409,7 @@ async function compareAll(
     accounts += page.length;
     onProgress("accounts in Nextcloud", accounts);
   }
-  // Where the backend shows nobody at all, that says nothing of anybody.
+  // A backend that shows nobody at all proves nothing about anybody.
   const { identity } = look.organization;
   if (accounts === 0 && counts.active > 0 && schemeOf(identity).making.by === "user_oidc")
     await requireUserOidc(look.clients.ocs);

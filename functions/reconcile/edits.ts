@@ -13,7 +13,7 @@ export interface WaitingEditsDependencies {
   now?: () => number;
 }
 
-/** A job that was sent is under way for so long at the most; then another one is sent. */
+/** The longest that a sent job is in progress; after that another one is sent. */
 const SENT_MS = 10 * 60_000;
 
 /**
@@ -32,7 +32,7 @@ export async function sendWaitingEdits(
     if (page.length === 0) continue;
     if (organization === undefined) {
       organization = await organizations.get(slug);
-      // Without an API key a job would know nothing of the person.
+      // Without an API key a job would know nothing about the person.
       if (organization?.clavex.apiKey === undefined) return 0;
       free = await freeSlotsOf(organization, ledger, now());
     }

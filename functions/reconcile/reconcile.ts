@@ -121,7 +121,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     } finally {
       await release();
     }
-    // Last of all: other organizations' directories are read for it, and none may hold up this one.
+    // Last: it reads other organizations' directories, and none may hold up this one.
     const { report } = run;
     if (report.mode !== "full") return run;
     const { deadline } = options;

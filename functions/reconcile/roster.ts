@@ -30,7 +30,7 @@ export interface Roster {
    */
   counts: { users: number; known: number; active: number; leavers: number; unread: number };
   map: GroupMap;
-  /** How many more are listed of whom not even the subject can be read. */
+  /** How many more are listed without a readable subject. */
   unidentified: number;
   /** False when the listing of the people broke off: who is missing from it may still be there. */
   complete: boolean;

@@ -75,7 +75,7 @@ export interface TickDependencies {
   now?: () => number;
 }
 
-/** Organizations that are looked at side by side: a slow server holds up no organization but its own for long. */
+/** Organizations handled in parallel: a slow server holds up no organization but its own for long. */
 const ORGANIZATIONS_AT_ONCE = 4;
 
 /**

@@ -56,7 +56,7 @@ export interface DeadLettersDependencies {
 }
 
 export interface RunOptions {
-  /** Only finds out what would be done. */
+  /** A dry run: only finds out what would be done. */
   dryRun?: boolean;
   /** Called after each dead letter that was sent back or dropped. */
   onProgress?: () => void;

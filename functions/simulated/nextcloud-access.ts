@@ -147,7 +147,7 @@ export class Access {
     return true;
   }
 
-  /** Makes an app password as `occ user:add-app-password` does: 72 characters. */
+  /** Creates an app password as `occ user:add-app-password` does: 72 characters. */
   addAppPassword(username: string): string {
     const password = randomBytes(36).toString("hex");
     this.#credentials.push({ username, password });

@@ -17,7 +17,7 @@ export interface LoginResult {
 /**
  * What user_oidc does when somebody logs in (docs/facts/nextcloud.md 7): finds an account by the raw subject
  * in any backend, else finds or makes its own; overwrites name, e-mail and quota by the claims that are there; with
- * group-provisioning makes the groups those of the claim. A disabled account is updated all the same, then refused.
+ * group-provisioning makes the groups those of the claim. A disabled account is updated anyway, then refused.
  */
 export function login(state: NextcloudState, { providerId, sub, claims = {} }: Login, now: number): LoginResult {
   const { autoProvision, softAutoProvision, disableAccountCreation } = state.flags;

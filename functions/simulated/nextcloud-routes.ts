@@ -314,7 +314,7 @@ function details(call: Call, ids: string[]): unknown {
   return Object.fromEntries(ids.map((id) => [id, id === "" ? { id } : userData(call, account(call, id))]));
 }
 
-/** Everything the API tells of an account; `enabled` and the storage for admins only. */
+/** Everything the API shows of an account; `enabled` and the storage for admins only. */
 function userData(call: Call, target: Account): Record<string, unknown> {
   const { state, actor } = call;
   const shown = state.shown(target);

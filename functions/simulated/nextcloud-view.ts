@@ -62,7 +62,7 @@ export function groupView(state: NextcloudState, gid: string): GroupView | undef
   return group && { gid, displayName: group.displayName, members: state.memberIds(group) };
 }
 
-/** Makes an account as an administrator of Nextcloud would. */
+/** Creates an account as an administrator of Nextcloud would. */
 export function addLocalUser(state: NextcloudState, user: LocalUser): AccountView {
   const { id, password = "", displayName = id, email = "", quota = "" } = user;
   const { language = "en", groups = [], enabled = true } = user;

@@ -26,16 +26,16 @@ export type Counter =
   | "ReconcileFailures"
   | "ReconcileBusy"
   | "WatchFailures"
-  /** A full run found enabled accounts that are nobody's whom the pipeline knows. */
+  /** A full run found enabled accounts of nobody that the pipeline knows. */
   | "UnknownAccounts"
-  /** The schedule has come. */
+  /** The schedule has ticked. */
   | "Ticks";
 
 /** What the pipeline measures; the largest of an invocation is written. */
 export type Measure =
-  /** How many seconds ago a job was sent that has just failed, of an organization that is not paused. */
+  /** The age in seconds of a job that has just failed, of an organization that is not paused. */
   | "JobAge"
-  /** How many seconds ago a reconciliation began that came to its end, of an organization that is not paused. */
+  /** How many seconds ago the last completed reconciliation began, of an organization that is not paused. */
   | "ReconcileAge"
   /** How many people of an organization left and have an account that Nextcloud refuses to disable; written while there are any. */
   | "LeaversStillEnabled";

@@ -1,7 +1,7 @@
 import type { Log } from "./log.ts";
 import { problemOf } from "./problem.ts";
 
-/** What Lambda's runtime may print of an error that nobody has foreseen: its name, and nothing of its message. */
+/** What Lambda's runtime may print of an unexpected error: its name, and nothing of its message. */
 class HandlerFailed extends Error {
   override name = "HandlerFailed";
 

@@ -131,7 +131,7 @@ const NO_SCHEDULE = {
   CLAVEX_NEXTCLOUD_FULL_HOURS: "0",
 };
 
-/** Any free ones, so that tests run side by side. */
+/** Any free ones, so that tests run in parallel. */
 export const ANY_PORTS = ["--port", "0", "--admin-port", "0"];
 
 /** `npm start` with these arguments and a log of short lines, once it is ready; `url` is where it listens, `adminUrl` its admin port. */

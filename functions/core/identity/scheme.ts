@@ -15,6 +15,6 @@ export interface Scheme<Settings> {
   backend: string | undefined;
   /** The longest display name, in characters, that the call takes. */
   longestName: number;
-  /** How the account id comes about, for people. */
+  /** How the account id is computed, for people to read. */
   formula(settings: Settings): string;
 }
