@@ -12,7 +12,7 @@ export interface Result {
   baseline: string;
   /** Measured against baseline. */
   ratio: number;
-  /** Where the ratio has to be; nothing for lines that only inform. */
+  /** The target for the ratio; undefined for lines that only inform. */
   target?: { atLeast: number } | { atMost: number };
   /** The same as numbers, for bench/results.json. */
   numbers: Record<string, number>;
@@ -26,11 +26,11 @@ export interface BenchOptions {
   scale: number;
   /** How many people the row `converge` provisions; default 1,000. */
   people?: number;
-  /** A line about what is going on. */
+  /** A line about the progress. */
   onProgress: (text: string) => void;
 }
 
-/** Whether a result is where it has to be. */
+/** Whether a result meets its target. */
 export function isMet({ ratio, target }: Result): boolean {
   if (!target) return true;
   return "atLeast" in target ? ratio >= target.atLeast : ratio <= target.atMost;

@@ -41,7 +41,7 @@ export class Staff {
     return person;
   }
 
-  /** Out of their first group, into another one that is known. */
+  /** Moves them from their first group into another known one. */
   move(person: LoopPerson): LoopPerson {
     this.left = person.groups.shift() ?? "";
     this.#clavex.removeMember(slug, this.#groupId(this.left), person.subject);

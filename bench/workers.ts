@@ -26,7 +26,7 @@ const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: conso
 
 /** Workers under way: each one connection and four subjects at a time, like a container on Lambda. */
 export interface Workers {
-  /** Resolves when every job has changed something. */
+  /** Resolves when every job has been applied. */
   done: Promise<void>;
   /** How many people have been provisioned so far. */
   provisioned(): number;

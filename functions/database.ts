@@ -228,7 +228,7 @@ export function restoreDatabase(folder: string, copy: string): void {
   const partial = `${file}.partial`;
   copyFileSync(copy, partial);
   ownerOnly(partial, 0o600);
-  // What these hold belongs to the old file.
+  // These belong to the old file.
   for (const suffix of ["-wal", "-shm"]) rmSync(file + suffix, { force: true });
   renameSync(partial, file);
 }

@@ -1,4 +1,4 @@
-/** The operating system's error codes that an admin can do something about, in words. */
+/** The operating system's error codes that an admin can act on, in words. */
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: "this user may not",
   EPERM: "this user may not",
@@ -22,7 +22,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EPIPE: "whoever read the output is gone",
 };
 
-/** Whether this is the operating system's answer to a call, which is no mistake of ours. */
+/** Whether this is an operating system error, and so not a bug of ours. */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
   return error instanceof Error && "code" in error && typeof error.code === "string" && "syscall" in error;
 }

@@ -15,7 +15,7 @@ export interface StageMetrics {
 
 /** The stage is a dimension, so that two stages in one account do not raise each other's alarms. */
 export function stageMetrics(stage: string): StageMetrics {
-  // An alarm on a metric with a label is written as metric math, which it is not.
+  // CDK would write an alarm on a labelled metric as metric math, which is not needed.
   const metric = (metricName: string, statistic: string, label: string | undefined) =>
     new Metric({
       namespace: METRIC_NAMESPACE,

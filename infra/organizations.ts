@@ -55,7 +55,7 @@ function filesOf(folder: string): string[] {
   }
 }
 
-/** The document without white space; text that is no JSON stays as it is, the validation has said so. */
+/** The document without white space; text that is not JSON is left as it is, because validation has reported it. */
 function compact(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text));

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { bundleProgram, PROGRAM, preparePackage, restoreManifest } from "./program.ts";
 
-/** `npm pack` runs it before and after: with `restore` after. */
+/** `npm pack` runs it twice: before packing, and afterwards with `restore`. */
 if (process.argv[2] === "restore") restoreManifest();
 else {
   mkdirSync("dist", { recursive: true });

@@ -5,7 +5,7 @@ import { startWorkers } from "../workers.ts";
 
 const PEOPLE = 1_000;
 const WORKERS = [1, 2, 4, 8];
-/** A rate needs fewer people than the whole. */
+/** Measuring a rate needs fewer people than the whole row. */
 const BARE_SHARE = 0.25;
 const CURL_SHARE = 0.1;
 const AT_LEAST = { ofTheBareLoop: 0.95, ofTheCurlLoop: 2 };

@@ -8,7 +8,7 @@ import { startWorkers } from "../workers.ts";
 /** As many workers as the stack has containers. */
 const WORKERS = 4;
 const BROWSERS = 4;
-/** More than can be provisioned in the time. */
+/** More than can be provisioned in that time. */
 const PEOPLE = 2_000;
 /** Beyond this multiple of the measured server's speed, this machine's own pauses would pass for the server's. */
 const MOST_SCALE = 5;

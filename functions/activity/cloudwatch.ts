@@ -29,7 +29,7 @@ const DAY_MS = 24 * HOUR_MS;
 const LOOK_BACK_MS = [10 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, DAY_MS, 3 * DAY_MS, 10 * DAY_MS, 30 * DAY_MS];
 /** Lines reach CloudWatch late and out of order: this much is read again each time. */
 const LATE_MS = MINUTE_MS;
-/** Of one log group for one look; a page may be empty. */
+/** Per log group and look; a page may be empty. */
 const MOST_PAGES = 500;
 
 const cursorSchema = z.object({ from: z.number(), seen: z.array(z.string()) });

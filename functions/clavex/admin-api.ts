@@ -152,7 +152,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
           isFirst = false;
         }
       } catch (error) {
-        // One group that Clavex cannot show keeps the rest of the list out.
+        // A group that Clavex cannot show hides the rest of the list.
         if (isFirst || !unreadable || !isOdd(error)) throw error;
         unreadable(undefined);
       }
@@ -239,7 +239,7 @@ function parseUser(answer: Answer, subject: string): ClavexUser {
 }
 
 /**
- * A page that fails is read in smaller parts, one item first: one that Clavex cannot show keeps few others out.
+ * A failing page is read in smaller parts, one item first, so that one item that Clavex cannot show hides few others.
  *
  * @param idOf an item's id, where it can be read: Clavex's cursors are ids
  */
@@ -287,14 +287,14 @@ async function readPage<T>(get: Get, path: string, item: z.ZodType<T>, what: str
   return parse(answer, pageSchema(item), what);
 }
 
-/** The address is not the one at which Clavex answers: that is no matter of what is asked for. */
+/** The address is not Clavex's: that does not depend on what is asked for. */
 class ClavexRedirects extends ClavexMisrouted {
   constructor(status: number) {
     super(`Clavex answers HTTP ${status}, a redirect that is not followed`);
   }
 }
 
-/** Whether a failure may be that of one item of a page. One that hangs is not asked again: it would take as long. */
+/** Whether one item may have made a page fail. A page that hangs is not read again: it would take as long. */
 function isOdd(error: unknown): boolean {
   if (error instanceof ClavexRedirects) return false;
   return error instanceof Failure && isUndecided(error) && !isSilent(error);

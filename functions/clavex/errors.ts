@@ -24,7 +24,7 @@ export class ClavexUnavailable extends ClavexFailure {
   }
 }
 
-/** HTTP 5xx that is not Clavex's own: a proxy does not get to it. */
+/** HTTP 5xx that is not Clavex's own: a proxy cannot reach it. */
 export class ClavexUnreached extends ClavexUnavailable {
   /** @param foreign what answered where; see `answeredBy` */
   constructor(foreign: string, details: FailureDetails) {

@@ -25,7 +25,7 @@ const CONNECTIONS = 4;
 /** A plan that was on screen for longer than this is computed again. */
 const FRESH_MS = 10 * 60_000;
 
-/** `apply`: shows the plan, asks, queues a job for each person, and waits until all of them are done. */
+/** `apply`: shows the plan, asks, queues a job for each person, and waits until all jobs are done. */
 export function applyCommand(): Command {
   return withConnection(new Command("apply"))
     .description(

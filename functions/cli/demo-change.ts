@@ -67,7 +67,7 @@ async function runningDemo({ state }: Options): Promise<RunningDemo> {
   const api = `${clavexUrl}/api/v1/organizations/${DEMO_ORGANIZATION_ID}`;
   const call = (method: string, path: string, body?: object): Promise<unknown> =>
     ask(method, `${api}${path}`, { authorization: `Bearer ${DEMO_ADMIN_TOKEN}` }, body);
-  // A demo has fewer of anything than a page.
+  // A demo has less than a page of everything.
   const list = async <T>(path: string): Promise<T[]> => {
     const page = (await call("GET", `${path}?limit=200`)) as T[] | { items: T[] };
     return Array.isArray(page) ? page : page.items;

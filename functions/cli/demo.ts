@@ -132,7 +132,7 @@ async function deliver({ organization, secrets }: DemoSystems, pipeline: Pipelin
   if (answer.statusCode !== 202) throw new Error(`the delivery was answered with ${answer.statusCode} ${text}`);
 }
 
-/** A retried body comes back from a database column: the keys in another order, other white space, the same id. */
+/** A retried body comes back from a database column: with the keys in another order and other white space, but the same id. */
 function asRetry(body: string): string {
   const { id, event, occurred_at, data } = JSON.parse(body);
   return JSON.stringify({ id, data, event, occurred_at }, undefined, 1);

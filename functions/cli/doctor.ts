@@ -74,7 +74,7 @@ async function examineOrganizations(
 
 const LABELS: Record<Result["status"], string> = { ok: "ok", warn: "WARN", fail: "FAIL", skipped: "-" };
 const STYLES: Record<Result["status"], Style> = { ok: "good", warn: "warning", fail: "bad", skipped: "quiet" };
-/** What matters most comes first. */
+/** The most important findings come first. */
 const ORDER: Result["status"][] = ["fail", "warn", "skipped", "ok"];
 
 /** Failed checks, with what to do and where to read on; the rest is only counted, unless all are asked for. */

@@ -19,7 +19,7 @@ interface Options extends ConnectOptions {
   json?: boolean;
 }
 
-/** `explain`: everything about one person: why this id, these groups, this quota, and what would be done. */
+/** `explain`: everything about one person: why this id, these groups and this quota, and what would be done. */
 export function explainCommand(): Command {
   return withConnection(new Command("explain"))
     .description(

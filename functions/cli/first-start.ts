@@ -16,7 +16,7 @@ export async function askBeforeFirstStart(
 ): Promise<string[]> {
   const paused: string[] = [];
   for (const slug of await organizations.slugs()) {
-    // One whose document is wrong begins nothing.
+    // An organization with an invalid document starts nothing.
     const organization = await organizations.get(slug).catch(() => undefined);
     if (organization?.clavex.apiKey === undefined) continue;
     if ((await ledger.pauses.get(slug)) ?? (await ledger.identities.get(slug))) continue;

@@ -7,5 +7,5 @@ import { endWith, watchOutput } from "./report.ts";
 
 watchOutput();
 await createProgram().parseAsync().catch(endWith);
-// Whoever pressed Ctrl-C does not wait for answers that are still under way.
+// After Ctrl-C, answers still in progress are not waited for.
 if (process.exitCode === EXIT.interrupted) process.exit();

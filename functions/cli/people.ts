@@ -86,7 +86,7 @@ export function requireDirectory({ directory }: OrganizationClients, slug: strin
   throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
 }
 
-/** Short: names only help to read. */
+/** Short: names only make reading easier. */
 const NAME_TIMEOUTS = { connect: 3_000, headers: 3_000, body: 3_000 };
 const MOST_NAMES = 100;
 const NAMES_AT_ONCE = 4;

@@ -60,7 +60,7 @@ export interface Connection extends Sources, Pick<Parts, "ledger" | "queue" | "a
 }
 
 /**
- * Opens what there is of the pipeline that the options name. One that does not run is no error here: `stopped` says why.
+ * Opens what exists of the pipeline that the options name. A stopped pipeline is no error here: `stopped` says why.
  *
  * @throws {CommandError} when the stage's stack lacks outputs
  * @throws {ConfigurationError} when the state folder or its file cannot be used

@@ -350,7 +350,7 @@ class Talk {
     return { uniqueUserIds: false, providerBasedIds: true, providerIdentifier };
   }
 
-  /** What becomes of people who are erased in Clavex. An organization's file has decided already. */
+  /** What happens to people who are erased in Clavex. An organization's file has already decided. */
   async erased(): Promise<Erased | undefined> {
     const { options, known } = this.#given;
     if (options.erased !== undefined || known || options.remove) return options.erased;
@@ -392,7 +392,7 @@ function problemOf(error: unknown): string {
   throw error;
 }
 
-/** What is said between questions stands where they do: on stderr. */
+/** Text between questions goes where they go: to stderr. */
 function say(text: string): void {
   complain("");
   complainWrapped(printable(text));

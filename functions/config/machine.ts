@@ -27,8 +27,8 @@ export interface MachineConfiguration {
   /** What cannot be used in the files as they are now: one line each, with its place and what to do. */
   problems(): readonly string[];
   /**
-   * Looks at the files. A change is taken when two looks running have found it, so that a file that is just being written
-   * is never read in half; what is broken in it leaves the last good version of that file in use.
+   * Looks at the files. A change is adopted when two successive looks found it, so that a file that is just being written
+   * is never half read; if it is broken, the last good version of that file stays in use.
    *
    * @returns whether a change was taken
    */
@@ -121,7 +121,7 @@ async function readTexts({ folder, environmentFile }: MachineFiles): Promise<Tex
   return { documents: await Promise.all(documents), environment, unread };
 }
 
-/** Makes the best of the files: what does not work in one of them leaves its last good version in use. */
+/** Uses what works: where a file is broken, its last good version stays in use. */
 async function understand(texts: Texts, files: MachineFiles, good: Good): Promise<Configuration> {
   const known = new Map(good.documents.map((document) => [document.source, document]));
   // An empty folder more likely means an unmounted disk than a decision.

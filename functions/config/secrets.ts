@@ -36,7 +36,7 @@ export function secretsIn(placeOf: Place): Secrets {
     notBefore: number,
   ): Promise<string> => {
     const kept = placeOf(organization, kind, reference);
-    // A line end comes with a secret that was written from a file or by echo, and is never a part of it.
+    // A line end comes from writing the secret from a file or by echo, and is never part of it.
     const secret = (await kept.read(notBefore))?.trim();
     if (!secret) throw new SecretUnreadable(reference, kept, secret === undefined ? "there is none" : "it is empty");
     if (!/^[\x20-\x7e]+$/.test(secret))

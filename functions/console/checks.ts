@@ -6,7 +6,7 @@ import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization } from "./dependencies.ts";
 import { type Html, hidden, organizationChoice, orProblem, page } from "./page.ts";
 
-/** Checks: what the command `doctor` finds, failures first, each with its fix. They run when somebody asks. */
+/** Checks: what the command `doctor` finds, failures first, each with its fix. They run on request. */
 export function addChecks(app: Pages, dependencies: ConsoleDependencies): void {
   app.get("/checks", async (c) => {
     const { organization: asked, run } = c.req.query();

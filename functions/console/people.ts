@@ -112,7 +112,7 @@ async function search(dependencies: ConsoleDependencies, asked: string | undefin
     <tbody>${rows}</tbody></table>${more}`;
 }
 
-/** One system that cannot be read leaves the rest of the page. */
+/** A system that cannot be read does not affect the rest of the page. */
 async function tryToExplain(
   dependencies: ConsoleDependencies,
   organization: Organization,

@@ -32,7 +32,7 @@ const PLAN_MS = 10 * 60_000;
 /** How many people a page shows of each part. */
 const SHOWN = 200;
 
-/** Plan: what a full reconciliation would do, computed when somebody asks; and doing it. */
+/** Plan: what a full reconciliation would do, computed on request; and applying it. */
 export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
   const { now = Date.now } = dependencies;
   const plans = new Map<string, Shown>();

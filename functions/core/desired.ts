@@ -21,7 +21,7 @@ export interface DesiredGroup {
 export type DesiredAccount = {
   subject: string;
   accountId: string;
-  /** What could not be honoured, one sentence each. */
+  /** What could not be applied, one sentence each. */
   notes: string[];
 } & (DesiredActive | DesiredInactive);
 

@@ -4,7 +4,7 @@ import type { SubjectRecord } from "./record.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
 
-/** Whether a person's account may be deleted: the policy says so, we disabled it, and the grace period is over. */
+/** Whether a person's account may be deleted: the policy wants it, we disabled it, and the grace period is over. */
 export function isDeletable(
   organization: Organization,
   state: SubjectState,

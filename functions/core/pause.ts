@@ -1,13 +1,13 @@
 import type { Organization } from "./organization.ts";
 
-/** What an operator said last: that the organization pauses, or that it goes on. */
+/** The operator's last word: that the organization is paused, or resumed. */
 export interface Pause {
   paused: boolean;
   /** When that was said, in milliseconds since the epoch. */
   at: number;
 }
 
-/** What decides about an organization that nobody has paused or resumed yet. */
+/** What decides for an organization that nobody has paused or resumed yet. */
 export interface Beginning {
   /** Whether organizations start paused here: on AWS, unless `autostart` says otherwise. */
   startsPaused: boolean;

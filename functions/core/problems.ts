@@ -1,6 +1,6 @@
 import type * as z from "zod";
 
-/** What to write for the keys that an organization's document cannot do without. */
+/** What to write for the required keys of an organization's document. */
 const WHAT_TO_WRITE: Readonly<Record<string, string>> = {
   "": "an organization's document, as organizations/example.json shows",
   slug: 'the organization\'s slug in Clavex, such as "acme"',
@@ -113,7 +113,7 @@ function knownKeys(schema: unknown): string[] {
   return Object.keys(shape);
 }
 
-/** What somebody meant who wrote this: the same in other letter case, or with one or two letters wrong. */
+/** What was probably meant: the same in other letter case, or with one or two letters wrong. */
 function closest(text: string, known: readonly string[]): string | undefined {
   const least = (each: string) => distance(text.toLowerCase(), each.toLowerCase());
   const [best] = known.toSorted((one, other) => least(one) - least(other));

@@ -48,7 +48,7 @@ export interface OrganizationStatus {
   leaversStillEnabled: number;
 }
 
-/** What is known of everything. */
+/** The status of all organizations. */
 export interface PipelineStatus {
   at: number;
   organizations: OrganizationStatus[];
@@ -90,7 +90,7 @@ export interface Assessment {
   concerns: Concern[];
 }
 
-/** The most urgent first: who can log in and must not, what is held, what stands still, what was refused, what only takes time. */
+/** The most urgent first: leavers who can still log in, what is held, stopped or refused, and what only takes time. */
 const ORDER: Concern["kind"][] = [
   "stopped",
   "unusable",
@@ -143,7 +143,7 @@ function concernsOf(status: OrganizationStatus, at: number): Concern[] {
     const people = counted(leaversStillEnabled, "person who left", "people who left");
     concerns.push(of("leavers", `${people} can still log in: Nextcloud refuses to disable them`, "dead-letters list"));
   }
-  // While it is paused, nothing else is anybody's concern.
+  // While it is paused, nothing else matters.
   if (paused) return [...concerns, of("paused", `${organization} is paused`, "plan", "resume")];
   for (const braked of ["deprovisions", "leaves"] as const) concerns.push(...heldConcern(status, braked, at, of));
   concerns.push(...jobConcern(status, at, of), ...runConcern(status, of));

@@ -36,7 +36,7 @@ export interface Rehearsal {
   comparisons: Comparison[];
   /** Why the login would be refused, if it would. */
   refused: string | undefined;
-  /** What could not be taken into account, one sentence each. */
+  /** What could not be considered, one sentence each. */
   notes: string[];
 }
 

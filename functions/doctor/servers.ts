@@ -23,7 +23,7 @@ const serverChecks: readonly Check[] = [
   keyCheck,
 ];
 
-/** Whether both servers answer and take the credentials: what a start looks at, with a handful of requests. */
+/** Whether both servers answer and accept the credentials, which a start checks with a handful of requests. */
 export function examineServers(context: DoctorContext): Promise<Result[]> {
   return runChecks(serverChecks, context);
 }

@@ -11,7 +11,7 @@ import { createSkeletons, type Skeletons } from "./skeletons.ts";
 import { createSubjects, type Subjects } from "./subjects.ts";
 import type { Table } from "./table.ts";
 
-/** What the pipeline remembers of what it did: small stores over one table. Every method throws LedgerUnavailable. */
+/** What the pipeline remembers: small stores over one table. Every method throws LedgerUnavailable. */
 export interface Ledger {
   subjects: Subjects;
   claims: Claims;

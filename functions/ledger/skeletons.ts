@@ -6,7 +6,7 @@ const skeletonSchema = z.object({ empty: z.boolean(), at: z.number() });
 /** What was found of a Nextcloud's skeleton folder, and when (milliseconds since the epoch). */
 export type Skeleton = z.output<typeof skeletonSchema>;
 
-/** What is known of the folder whose files every new home gets. */
+/** What is known about the folder whose files every new home gets. */
 export interface Skeletons {
   /** @param origin the Nextcloud's base URL */
   get(origin: string): Promise<Skeleton | undefined>;

@@ -14,7 +14,7 @@ interface UndiciRequest {
 }
 
 /**
- * Watches the requests of the HTTP client, undici, which says what it does on diagnostics channels: nothing in the clients has
+ * Watches the requests of the HTTP client, undici, which reports them on diagnostics channels: nothing in the clients has
  * to know.
  *
  * @returns a function that ends it

@@ -1,6 +1,6 @@
 import type { OcsParameters } from "./ocs.ts";
 
-/** A call as far as it can be compared with others of its kind. */
+/** The parts of a call that are compared with others of its kind. */
 export interface Described {
   /** Method and path without ids, such as `GET cloud/users/*`. */
   kind: string;

@@ -26,8 +26,8 @@ export class NextcloudUnavailable extends NextcloudFailure {
 }
 
 /**
- * HTTP 5xx for one request: a race, a slow database, or data that makes this server fail every time; or a proxy that does not
- * get to Nextcloud.
+ * HTTP 5xx for one request: a race, a slow database, or data that makes this server fail every time; or a proxy that cannot
+ * reach Nextcloud.
  */
 export class NextcloudServerError extends NextcloudFailure {
   readonly status: number;
@@ -90,8 +90,8 @@ export class NextcloudUnauthorized extends NextcloudFailure {
 }
 
 /**
- * HTTP 401 while the app user_oidc is disabled: its accounts are not there then, a service account included. No login is tried
- * until the app is back, so that asking again does no harm.
+ * HTTP 401 while the app user_oidc is disabled: its accounts are hidden then, a service account included. No login is tried
+ * until the app is enabled again, so that retrying does no harm.
  */
 export class UserOidcDisabled extends NextcloudFailure {
   constructor() {

@@ -1,7 +1,7 @@
 import { getSetCookies, Headers } from "undici";
 import { isAhead } from "../core/clock.ts";
 
-/** How long after brute-force protection refused a fresh login none is tried that the kept session can do without. */
+/** How long after brute-force protection refused a fresh login no further one is tried, if the kept session suffices. */
 const BLOCKED_MS = 5 * 60_000;
 
 /**

@@ -1,5 +1,5 @@
 /*
- * What is known of the app user_oidc beside its routes; measured, see docs/facts/nextcloud.md.
+ * What is known about the app user_oidc beyond its routes; measured, see docs/facts/nextcloud.md.
  */
 
 /** What the provider in Nextcloud asks Clavex for. */

@@ -20,7 +20,7 @@ export interface Names {
 
 const AT_ONCE = 4;
 
-/** The names of people as their directory has them now, for whoever reads ids. */
+/** The current names of people in their directory, to show beside ids. */
 export function createNames({ organizations, clients }: { organizations: Organizations; clients: Clients }): Names {
   const known = new Map<string, string | undefined>();
   /** Organizations whose directory could not be read: asking for each person would take long. */

@@ -1,6 +1,6 @@
 import type { Organization } from "../core/organization.ts";
 
-/** What a pause, or its end, will change; that depends on whether what happens meanwhile can be read again afterwards. */
+/** What a pause, or its end, will change; that depends on whether changes made meanwhile can be read afterwards. */
 export function effectOfPause({ clavex }: Organization, paused: boolean): string {
   const readable = clavex.apiKey !== undefined;
   if (paused)

@@ -8,7 +8,7 @@ import type { Sender } from "../queue/queue.ts";
 export const QUEUED =
   "Queued. If an earlier job of this person waits for another attempt, this one goes after it, up to 20 minutes later.";
 
-/** Nobody can be brought up to date from the directory where that cannot be asked. */
+/** Without a directory to read, nobody can be brought up to date from it. */
 class NoDirectory extends PipelineFailure {
   constructor(organization: string) {
     super(

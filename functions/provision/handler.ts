@@ -52,7 +52,7 @@ function build(): Worker {
 const log = createLog("provision");
 let worker: Worker | undefined;
 
-/** The Lambda that consumes the job queue. */
+/** The Lambda function that consumes the job queue. */
 export async function handler(
   event: SQSEvent,
   context: Pick<Context, "getRemainingTimeInMillis">,

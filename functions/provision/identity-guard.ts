@@ -54,8 +54,8 @@ export function createIdentityGuard(ledger: Stores, now: () => number): Identity
   }
 
   /**
-   * The identity that holds. One that was never right, and by which nobody has an account, gives way to the configured one:
-   * correcting it needs no operator's word.
+   * The identity in force. One that was never confirmed, and by which nobody has an account, gives way to the configured one:
+   * correcting it needs no operator.
    */
   async function holding(organization: Organization, fingerprint: string): Promise<IdentityItem> {
     const { slug, organizationId } = organization;

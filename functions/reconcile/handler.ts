@@ -35,7 +35,7 @@ const runSchema = z.strictObject({
 const eventSchema = z.discriminatedUnion("mode", [tickSchema, runSchema]);
 
 const NEXTCLOUD_CONNECTIONS = 1;
-/** Time that is kept to send the jobs that take access away; without it they are left to the next run. */
+/** Time reserved to send the jobs that take access away; otherwise they are left to the next run. */
 const RESERVE_MS = 60_000;
 
 function build() {
@@ -63,7 +63,7 @@ function build() {
   return { ...dependencies, handed, run, report: createReport({ log, counters }), lambda: new LambdaClient() };
 }
 
-/** Lambda did not take the invocation for one organization; the others get theirs. */
+/** Lambda did not accept the invocation for one organization; the others get theirs. */
 class NotInvoked extends PipelineFailure {
   constructor(cause: unknown) {
     const name = cause instanceof Error ? cause.name : "unknown error";

@@ -237,7 +237,7 @@ function waitsForEdit(drift: Drift): boolean {
 
 /**
  * Marks the people as waiting, and sends their jobs. In this order: the worker may have a job at once, and must not find the
- * record changed under its hands. When either fails, the marks are taken back.
+ * record changed meanwhile. When either fails, the marks are removed again.
  */
 async function sendMarked(sending: Sending, slug: string, batch: Drift[], source: string): Promise<void> {
   const marks = await Promise.allSettled(batch.map((drift) => markQueued(sending, slug, drift)));
@@ -254,7 +254,7 @@ async function sendMarked(sending: Sending, slug: string, batch: Drift[], source
 }
 
 /**
- * Only on top of the record that was read; one that was written since is left without a mark.
+ * Only on top of the record that was read; one written since then gets no mark.
  *
  * @returns a function that takes the mark back
  */

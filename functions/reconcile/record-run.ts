@@ -29,7 +29,7 @@ export async function recordRun<T extends { result: string }>(
   try {
     outcome = await work();
   } catch (error) {
-    // If this is not written either, the run counts as killed: it is due again when its lock is over.
+    // If this is not written either, the run counts as killed: it is due again when its lock expires.
     await end(error instanceof Failure ? error.code : "unexpected").catch(() => undefined);
     throw error;
   }

@@ -21,7 +21,7 @@ import { sendWaitingEdits } from "./edits.ts";
 import type { Reconcile } from "./reconcile.ts";
 import type { Watch } from "./watch.ts";
 
-/** Runs one kind for one organization now, and reports how it went; it never rejects. */
+/** Runs one kind for one organization now, and reports the result; never rejects. */
 export type ScheduledRun = (slug: string, kind: RunKind, deadline?: AbortSignal) => Promise<void>;
 
 export interface RunDependencies {

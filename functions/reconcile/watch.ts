@@ -108,7 +108,7 @@ async function watch(watching: Watching): Promise<CompletedWatch | { result: "he
   }
   const relevant = listed.filter(({ name }) => isRelevant(organization, name));
   const look = lookAt(memory.groups, relevant, now());
-  // Where the list may not be all, what is not in it may be there.
+  // Where the list may be incomplete, a missing group may still exist.
   const missing = isComplete ? [] : look.gone;
   const gone = isComplete ? look.gone : [];
   const remembered = new Map(memory.groups.map((group) => [group.id, group]));

@@ -15,7 +15,7 @@ import { createDeadLetters, type DeadLetters, filterSchema, type Summary } from 
 
 const eventSchema = z.strictObject({ filter: filterSchema.default({}), dryRun: z.boolean().default(false) });
 
-/** Time that is kept to finish the one dead letter that is under way. */
+/** Time reserved to finish the current dead letter. */
 const RESERVE_MS = 20_000;
 
 function build() {

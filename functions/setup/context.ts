@@ -6,7 +6,7 @@ import type { Ocs } from "../nextcloud/ocs.ts";
 import type { SetupRecord } from "./record.ts";
 import type { SecretName, SecretStore } from "./store.ts";
 
-/** All that is needed to connect one organization. */
+/** Everything needed to connect one organization. */
 export interface Answers {
   slug: string;
   organizationId: string;

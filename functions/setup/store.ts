@@ -103,7 +103,7 @@ export class SecretNotKept extends PipelineFailure {
   }
 }
 
-/** The demo's secrets, which are fixed: they can be read but not changed. */
+/** The demo's secrets are fixed: they can be read but not changed. */
 export function fixedStore(values: Partial<Record<SecretName, string>>): SecretStore {
   return {
     scheme: "env",

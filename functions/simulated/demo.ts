@@ -76,7 +76,7 @@ export async function startDemoSystems(): Promise<DemoSystems> {
   };
 }
 
-/** Lets the simulated Nextcloud be away, or refuse what is written, for as long as somebody asks for. */
+/** Makes the simulated Nextcloud unavailable, or refuse writes, for the requested time. */
 function letItBreak({ faults }: SimulatedNextcloud): void {
   let [until, refuse] = [0, false];
   const asks = ({ path }: RecordedRequest) => path === DEMO_BREAK_PATH;

@@ -522,7 +522,7 @@ const isEmail = (text: string): boolean => text === "" || /^[^@\s]+@[^@\s]+\.[^@
 const isCoreQuota = (text: string): boolean =>
   text === "none" || text === "default" || (computerFileSize(text) ?? -1) >= 0;
 
-/** PHP's idea of a value that is there: `"0"` is not. */
+/** What PHP considers a set value: `"0"` is not. */
 const isSet = (value: string): boolean => value !== "" && value !== "0";
 
 /** The effective quota of an account: bytes, or `none` for unlimited. */

@@ -19,7 +19,7 @@ export interface Answer {
 }
 
 /**
- * Something that goes wrong with a request:
+ * A fault of a request:
  * - `status`: this answer instead of the real one;
  * - `hang`: no answer, until the client gives up or the server is closed;
  * - `reset`: the connection is reset;

@@ -86,7 +86,7 @@ export async function openDesk(tenant: Tenant, { ledger = tenant.ledger }: { led
     async happened(activity) {
       activities.record(activity);
       activities.flush();
-      // After what was written before.
+      // Ordered after earlier writes.
       await database.write(() => undefined);
     },
     lines,

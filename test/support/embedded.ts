@@ -12,7 +12,7 @@ import { startFauxqs } from "fauxqs";
 import { TABLE_KEYS } from "../../functions/ledger/table.ts";
 import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 
-/** Where the embedded services listen, and the names of queues and table: all that another process needs. */
+/** Where the embedded services listen, and the names of queues and table: everything another process needs. */
 export interface Endpoints {
   sqs: string;
   dynamodb: string;

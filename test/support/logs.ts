@@ -8,7 +8,7 @@ export interface Logs {
   readonly url: string;
   /** The time ranges that were asked for, and the patterns. */
   readonly asked: { group: string; from: number; to: number; pattern: string }[];
-  /** A line of a log group; what is no text is written as JSON. */
+  /** A line of a log group; anything but text is written as JSON. */
   put(group: string, at: number, line: unknown): void;
   /** From now on every call fails with this AWS error code, until it is undefined. */
   fault: string | undefined;

@@ -29,7 +29,7 @@ export function oddFieldOf(replacement: Replacement, marks: Marks): Fault {
       changed(answer, (value) => {
         if (isMarked(decodeURIComponent(path)) || isMarked(body)) return replaceIn(value, replacement);
         const item = itemOf(value, isMarked);
-        // An item that is only an id has no fields: it is one.
+        // An item that is only an id has no fields: the item itself is replaced.
         if (!item) return value;
         if (!isContainer(item.parent[item.key])) item.parent[item.key] = another(item.parent[item.key], replacement);
         else replaceIn(item.parent[item.key], replacement);

@@ -27,7 +27,7 @@ import { type NextcloudRequest, short } from "./requests.ts";
 export type { Choices };
 export { IDENTITIES };
 
-/** The providers that `IDENTITIES` speaks of. */
+/** The providers that `IDENTITIES` refers to. */
 const PROVIDERS: Provider[] = [
   { id: 1, identifier: "first", uniqueUid: true, providerBasedId: false },
   { id: 2, identifier: "second", uniqueUid: false, providerBasedId: false },
@@ -35,7 +35,7 @@ const PROVIDERS: Provider[] = [
   { id: 4, identifier: "Größe & Söhne", uniqueUid: false, providerBasedId: true },
 ];
 
-/** A clock that only the test moves. */
+/** A clock that only the test advances. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now: number;

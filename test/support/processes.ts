@@ -115,7 +115,7 @@ export async function command(args: string[], environment: Record<string, string
   return { code, stdout: program.stdout(), stderr: program.stderr(), output, lines };
 }
 
-/** Asks again and again until it is as wanted; the test's own timeout is the limit. */
+/** Polls until the condition holds; the test's own timeout is the limit. */
 export async function until<T>(ask: () => T | Promise<T>, wanted: (value: T) => boolean): Promise<T> {
   for (;;) {
     const value = await ask();

@@ -27,7 +27,7 @@ export const PEOPLE = {
 /** Somebody whom Clavex does not have any more. */
 export const GONE = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
 const STRANGER = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
-/** The account of somebody whom nobody knows any more. */
+/** The account of somebody who is not known any more. */
 export const STRANGER_ID = accountId(identity, STRANGER);
 
 function person(id: string, first_name: string, last_name: string) {
@@ -68,7 +68,7 @@ export async function openShowroom({ leavers = 0 } = {}): Promise<Showroom> {
     CLAVEX_NEXTCLOUD_ORGANIZATIONS: organizations,
     CLAVEX_NEXTCLOUD_STATE: state,
   };
-  // What is different each time, in the same length: nothing is wrapped in another place.
+  // What differs each time, replaced at equal length so that wrapping does not change.
   const same = (text: string): string =>
     text
       .replaceAll(clavex.url, "http://127.0.0.1:11111")
