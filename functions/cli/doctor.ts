@@ -77,7 +77,7 @@ const STYLES: Record<Result["status"], Style> = { ok: "good", warn: "warning", f
 /** The most important findings come first. */
 const ORDER: Result["status"][] = ["fail", "warn", "skipped", "ok"];
 
-/** Failed checks, with what to do and where to read on; the rest is only counted, unless all are asked for. */
+/** Failures and warnings, with what to do and where to read on; the rest is only counted, unless all are asked for. */
 function showResults(organization: string, results: Result[], all: boolean): void {
   const of = (status: Result["status"]) => results.filter((each) => each.status === status);
   const shown = ORDER.flatMap(of).filter((each) => all || complains(each));
