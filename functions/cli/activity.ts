@@ -1,5 +1,4 @@
-import { Command, InvalidArgumentError, Option } from "commander";
-import { uuidSchema } from "../clavex/user.ts";
+import { Command, Option } from "commander";
 import { createClients } from "../clients.ts";
 import { ACTIVITY_RESULTS, type Activity, type ActivityResult, activityInWords } from "../core/activity.ts";
 import { printable } from "../core/text.ts";
@@ -8,8 +7,9 @@ import { createNames, type Names, type Somebody } from "../operator/names.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { type ConnectOptions, parseCount, parseTime, withConnection } from "./options.ts";
 import { requireKnown } from "./organizations.ts";
-import { personLabel } from "./people.ts";
+import { findSubject, personLabel, requireSubject, USER_OPTION } from "./people.ts";
 import { openForReading } from "./pipeline.ts";
+import type { Sources } from "./sources.ts";
 import { print, printJsonLine, time } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
@@ -31,7 +31,7 @@ export function activityCommand(): Command {
   return withConnection(new Command("activity"))
     .description("Shows what happened lately: each delivery, what its job did, and each run.")
     .option("--organization <slug>", "only this organization's")
-    .option("--user <id>", "only about this person (UUID)", parseSubject)
+    .option(USER_OPTION, "only about this person: e-mail address in Clavex, or subject (UUID)")
     .addOption(new Option("--result <result>", "only with this result").choices(ACTIVITY_RESULTS))
     .option("--since <time>", "only at this time or later (such as 2026-11-23T08:00Z)", parseTime)
     .option("--limit <number>", "at most so many, the newest", parseCount, 20)
@@ -40,10 +40,16 @@ export function activityCommand(): Command {
     .action(activity);
 }
 
-function parseSubject(text: string): string {
-  const subject = uuidSchema.safeParse(text);
-  if (subject.success) return subject.data;
-  throw new InvalidArgumentError("must be the person's subject, a UUID");
+/** Whom the activities are about, and of which organization. */
+async function about(
+  sources: Pick<Sources, "organizations" | "secrets">,
+  { organization, user }: Options,
+): Promise<{ organization?: string | undefined; subject?: string }> {
+  if (user === undefined) return { organization };
+  if (!user.includes("@")) return { organization, subject: requireSubject(user) };
+  const slugs = organization === undefined ? await sources.organizations.slugs() : [organization];
+  const found = await findSubject(sources, slugs, user);
+  return { organization: found.organization, subject: found.user };
 }
 
 async function activity(options: Options): Promise<void> {
@@ -52,9 +58,9 @@ async function activity(options: Options): Promise<void> {
   const interrupt = onInterrupt();
   try {
     await requireKnown(organizations, options.organization);
-    const { organization, user: subject, result, since, limit } = options;
-    const filter = { organization, subject, result, since };
-    const several = organization === undefined && (await organizations.slugs()).length > 1;
+    const { result, since, limit } = options;
+    const filter = { ...(await about({ organizations, secrets }, options)), result, since };
+    const several = filter.organization === undefined && (await organizations.slugs()).length > 1;
     const names = createNames({ organizations, clients });
     const show = async (activities: Activity[]): Promise<void> => {
       if (options.json) for (const each of activities) printJsonLine(each);

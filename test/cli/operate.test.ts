@@ -33,6 +33,19 @@ describe("clavex-nextcloud activity", () => {
     expect(JSON.parse(ofGrace.stdout)).toMatchObject({ subject: grace.id, operations: ["upsert account"] });
     expect(ofGrace.stdout).not.toMatch(/Hopper|@/);
     expect(ofGrace.code).toBe(0);
+    const byAddress = await office.here(
+      "activity",
+      "--user",
+      grace.email.toUpperCase(),
+      "--result",
+      "applied",
+      "--json",
+    );
+    expect(byAddress.stdout).toBe(ofGrace.stdout);
+    expect(await office.here("activity", "--user", "nobody@acme.example")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("Clavex has nobody with the e-mail address nobody@acme.example"),
+    });
     const nothing = await office.here("activity", "--result", "parked");
     expect(nothing.stdout).toBe("Nothing of this kind has happened lately.\n");
   });
