@@ -19,10 +19,10 @@ const quoted = (cell: string): string[] => Array.from(cell.matchAll(/`([^`]+)`/g
 const firstWord = (text: string): string => text.split(" ")[0] ?? "";
 
 /** The options that many commands have: of each the cell that says which. */
-const shared = Array.from(
-  README.matchAll(/^\| `(--[\w-]+)[^|]*\| ([^|]*) \|$/gm),
-  ([, option = "", cell = ""]) => ({ option, cell }),
-);
+const shared = Array.from(README.matchAll(/^\| `(--[\w-]+)[^|]*\| ([^|]*) \|$/gm), ([, option = "", cell = ""]) => ({
+  option,
+  cell,
+}));
 
 /** The table of commands: the first and the last cell of each row, and the commands that it is about. */
 const rows = Array.from(README.matchAll(/^\| (`[a-z][^|]*) \| [^|]* \| ([^|]*)\|$/gm), ([, first = "", last = ""]) => {
@@ -44,7 +44,10 @@ describe("the commands of README.md", () => {
     expect(listed.toSorted()).toEqual(program.commands.map((each) => each.name()).toSorted());
   });
 
-  it.each(rows.filter(({ last }) => !last.includes("](docs/")))("$first: all options of its own", ({ commands, last }) => {
+  it.each(rows.filter(({ last }) => !last.includes("](docs/")))("$first: all options of its own", ({
+    commands,
+    last,
+  }) => {
     const common = new Set(shared.map(({ option }) => option));
     const own = commands.flatMap(everyCommand).flatMap(optionsOf);
     const listed = quoted(last)
