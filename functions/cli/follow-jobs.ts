@@ -1,4 +1,4 @@
-import { printable } from "../core/text.ts";
+import { counted, printable } from "../core/text.ts";
 import { type Awaited, type Fate, type WaitState, waitForJobs } from "../operator/wait.ts";
 import { EXIT } from "./exit-codes.ts";
 import { onInterrupt } from "./interrupt.ts";
@@ -56,7 +56,10 @@ export async function followJobs(
   else showFates(fates);
   const count = (result: Fate["result"]) => fates.filter((each) => each.result === result).length;
   if (interrupt.signal.aborted) {
-    complain(`${state?.waiting ?? jobs.length} jobs go on without this command. See: clavex-nextcloud status`);
+    const left = state?.waiting ?? jobs.length;
+    complain(
+      `${counted(left, "job")} ${left === 1 ? "goes" : "go"} on without this command. See: clavex-nextcloud status`,
+    );
     process.exitCode = EXIT.interrupted;
   } else if (count("parked") > 0) process.exitCode = EXIT.failed;
   else if (count("held") > 0) process.exitCode = EXIT.held;

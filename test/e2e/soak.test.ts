@@ -369,9 +369,13 @@ test("500 people get through failures, odd answers, kills and a moved clock: eve
   expect(run).toMatchObject({ held: undefined, heldLeaves: undefined });
   const differing = new Set(run.report.differences.map(({ subject }) => subject));
   expect(people.filter(({ subject, refused }) => !refused && differing.has(subject))).toEqual([]);
-  const refused = people.flatMap(({ subject, refused: reason }) => (reason ? [{ subject, reason }] : []));
-  const bySubject = (a: { subject: string }, b: { subject: string }) => (a.subject < b.subject ? -1 : 1);
-  expect(letters.map(({ subject, reason }) => ({ subject, reason })).sort(bySubject)).toEqual(refused.sort(bySubject));
+  const reasons = new Map(
+    people.flatMap(({ subject, refused: reason }) => (reason ? [[subject, reason] as const] : [])),
+  );
+  expect(letters.filter(({ subject, reason }) => reasons.get(subject) !== reason)).toEqual([]);
+  // A name that cannot be held may come to nothing when the last job read something odd in its place: runs report it then.
+  const reported = new Set([...letters, ...run.report.notes].map(({ subject }) => subject));
+  expect([...reasons.keys()].filter((subject) => !reported.has(subject))).toEqual([]);
   for (const { message } of letters) expect(message).toMatch(/\w+ \w+/);
   for (const kinds of ["nextcloud", "clavex"] as const) {
     const times = TROUBLES[kinds].kinds.map((kind) => [kind.name, kind.times]);
