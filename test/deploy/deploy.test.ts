@@ -243,6 +243,16 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     expect(await deliver(user, "user.updated", "another-secret-of-thirty-two-characters")).toMatchObject({
       status: 401,
     });
+    const activity = `npx clavex-nextcloud activity --user ${user.id} --json --stage ${STAGE}`;
+    const events = await happens(
+      "what was done for the person, in the functions' logs",
+      async () => (await run(activity)).stdout.split("\n").flatMap((line) => (line ? [JSON.parse(line)] : [])),
+      (found) => found.length >= 2,
+    );
+    expect(events).toMatchObject([
+      { kind: "delivery", result: "queued", cause: "user.created", subject: user.id },
+      { kind: "job", result: "applied", cause: "user.created", subject: user.id },
+    ]);
   });
 
   test("works with a changed organization file as soon as it is deployed, in functions that are warm", async () => {
