@@ -31,13 +31,10 @@ export const bareLoop: Loop = {
   keepsSession: true,
   async callsFor(call, { subject, displayName, email, groups }) {
     const id = accountId(IDENTITY, subject);
-    const profile = { displayName, email, quota: String(QUOTA.bytes) };
+    const account = { providerId: String(IDENTITY.providerId), userId: subject, displayName };
     await call("GET", `cloud/users/${id}`);
-    await call("POST", "apps/user_oidc/api/v1/user", {
-      providerId: String(IDENTITY.providerId),
-      userId: subject,
-      ...profile,
-    });
+    await call("POST", "apps/user_oidc/api/v1/user", account);
+    await call("POST", "apps/user_oidc/api/v1/user", { ...account, email, quota: String(QUOTA.bytes) });
     for (const group of groups) await call("POST", `cloud/users/${id}/groups`, { groupid: groupId(IDENTITY, group) });
   },
 };

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { PROFILE_NAMES } from "./nextcloud-times.ts";
 import { type BenchOptions, isMet, type Result, type Row, renderTable } from "./report.ts";
 
 /** In the order of the table; each is loaded only when it runs. */
@@ -34,6 +35,14 @@ await new Command("npm run bench --")
       "numbers. Exit code 1 when a target is missed.",
   )
   .argument("[rows...]", `which rows: ${Object.keys(ROWS).join(", ")}; default all`)
+  .addOption(
+    new Option(
+      "--profile <server>",
+      "the measured Nextcloud that the simulated one answers like: 27.1, or 34.0 with the skeleton empty or of 20 MB",
+    )
+      .choices(PROFILE_NAMES)
+      .default("27"),
+  )
   .option(
     "--scale <number>",
     "how many times faster than the measured Nextcloud the simulated one is; 1 takes an hour",

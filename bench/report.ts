@@ -1,4 +1,5 @@
 import Table from "cli-table3";
+import type { ProfileName } from "./nextcloud-times.ts";
 
 /** One line of the table: a measurement beside its baseline, both of this run. */
 export interface Result {
@@ -22,7 +23,9 @@ export interface Result {
 export type Row = (options: BenchOptions) => Promise<Result[]>;
 
 export interface BenchOptions {
-  /** How many times faster than the measured server the simulated Nextcloud is; every bench is as many times shorter. */
+  /** Which measured server the simulated Nextcloud answers like. */
+  profile: ProfileName;
+  /** How many times faster than that one; every bench is as many times shorter. */
   scale: number;
   /** How many people the row `converge` provisions; default 1,000. */
   people?: number;

@@ -10,7 +10,7 @@ import {
   startSimulatedNextcloud,
 } from "../functions/simulated/nextcloud.ts";
 import { bareLoop, connect, type LoopPerson } from "./loops.ts";
-import { type NextcloudTimes, nextcloudTimes } from "./nextcloud-times.ts";
+import { type NextcloudTimes, nextcloudTimes, type ProfileName } from "./nextcloud-times.ts";
 import { IDENTITY, QUOTA, WEBHOOK_SECRET } from "./organization.ts";
 import { offer } from "./process.ts";
 import { stormPlan } from "./storm-plan.ts";
@@ -33,14 +33,15 @@ const { slug } = DEFAULT_ORGANIZATION;
 
 const services = {
   /**
-   * @param scale how many times faster than the measured server Nextcloud is
+   * @param profile which measured server Nextcloud answers like
+   * @param scale how many times faster than that one
    * @param real the base URL of a real Nextcloud, in place of a simulated one
    */
-  async open(scale: number, real?: string) {
+  async open(profile: ProfileName, scale: number, real?: string) {
     clavex = await startSimulatedClavex();
     if (real !== undefined) return { clavex: clavex.url, nextcloud: real };
     const exists = (subject: string) => nextcloud?.user(accountId(IDENTITY, subject)) !== undefined;
-    times = nextcloudTimes(scale, exists);
+    times = nextcloudTimes({ profile, scale, exists });
     nextcloud = await startSimulatedNextcloud({ serviceTime: times.of });
     return { clavex: clavex.url, nextcloud: nextcloud.url };
   },

@@ -2,6 +2,7 @@ import { DEFAULT_APP_PASSWORD } from "../functions/simulated/nextcloud.ts";
 import type { LoopPerson } from "./loops.ts";
 import { type Remote, startProcess } from "./process.ts";
 import { cleanUp, type NextcloudServer, realNextcloud } from "./real-nextcloud.ts";
+import type { BenchOptions } from "./report.ts";
 import type { SystemsServices } from "./systems-process.ts";
 
 const GROUPS = 20;
@@ -18,17 +19,17 @@ export interface BenchSystems {
 /**
  * Runs something between the systems, and cleans up after it.
  *
- * @param scale how many times faster than the measured server Nextcloud is, if it is simulated
+ * @param options which measured server Nextcloud answers like, if it is simulated, and how many times faster
  */
 export async function withSystems<T>(
-  scale: number,
+  { profile, scale }: Pick<BenchOptions, "profile" | "scale">,
   people: number,
   run: (systems: BenchSystems) => Promise<T>,
 ): Promise<T> {
   const real = realNextcloud();
   const process = startProcess<SystemsServices>("systems-process.ts");
   try {
-    const { clavex, nextcloud: url } = await process.open(scale, real?.url);
+    const { clavex, nextcloud: url } = await process.open(profile, scale, real?.url);
     const hired = await process.hire(people, GROUPS, GROUPS_EACH);
     const nextcloud = real ?? { url, username: "provisioner", password: DEFAULT_APP_PASSWORD };
     try {

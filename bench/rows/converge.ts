@@ -14,13 +14,13 @@ const AT_LEAST = { ofTheBareLoop: 0.95, ofTheCurlLoop: 2 };
  * Row 3: people without accounts, jobs for all of them in the queue, and a number of workers. Against equally many bare loops that
  * make the same calls and nothing else; and against as many of an administrator's loops of curl.
  */
-export async function converge({ scale, people = PEOPLE, onProgress }: BenchOptions): Promise<Result[]> {
+export async function converge({ people = PEOPLE, onProgress, ...options }: BenchOptions): Promise<Result[]> {
   const results: Result[] = [];
   for (const workers of WORKERS) {
-    const pipeline = await withSystems(scale, people, (systems) => runWorkers(workers, systems));
+    const pipeline = await withSystems(options, people, (systems) => runWorkers(workers, systems));
     onProgress(`${workers} workers: ${words(pipeline.peoplePerSecond)}`);
     const loops = (share: number, loop: Loop) =>
-      withSystems(scale, Math.ceil(people * share), (systems) =>
+      withSystems(options, Math.ceil(people * share), (systems) =>
         runLoops(workers, systems.nextcloud, systems.people, loop),
       );
     const bare = await loops(BARE_SHARE, bareLoop);

@@ -24,12 +24,12 @@ const MOST_SCALE = 3;
  * pipeline as `npm start` runs it. Time: from the first delivery until no job is left, against the storm itself. Requests to
  * Nextcloud: against a worker that looks at Nextcloud, and changes it, for each delivery by itself.
  */
-export async function storm({ scale, onProgress }: BenchOptions): Promise<Result[]> {
+export async function storm({ profile, scale, onProgress }: BenchOptions): Promise<Result[]> {
   const factor = Math.min(scale, MOST_SCALE);
   const stateFolder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-storm-"));
   const systems = startProcess<SystemsServices>("systems-process.ts");
   try {
-    const urls = await systems.open(factor);
+    const urls = await systems.open(profile, factor);
     await systems.hire(PEOPLE, GROUPS, GROUPS_EACH);
     const organization = benchOrganization(urls);
     const results = new Map<string, number>();

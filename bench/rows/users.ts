@@ -20,13 +20,13 @@ const AT_MOST = 0.95;
  * thing after the other; how long their answers take when the workers have made room, against bare loops on as many
  * connections, which never do.
  */
-export async function users({ scale, onProgress }: BenchOptions): Promise<Result[]> {
+export async function users({ profile, scale, onProgress }: BenchOptions): Promise<Result[]> {
   if (realNextcloud()) {
     onProgress("left out: it is only for the simulated Nextcloud");
     return [];
   }
   const measure = (begin: (systems: BenchSystems) => Promise<() => Promise<void>>) =>
-    withSystems(Math.min(scale, MOST_SCALE), PEOPLE, (systems) => browseDuring(begin, systems));
+    withSystems({ profile, scale: Math.min(scale, MOST_SCALE) }, PEOPLE, (systems) => browseDuring(begin, systems));
   const pipeline = await measure(async ({ clavex, nextcloud, people }) => {
     const workers = await startWorkers(WORKERS, clavex, nextcloud, people);
     return () => workers.stop();
