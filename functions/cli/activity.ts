@@ -34,8 +34,8 @@ export function activityCommand(): Command {
     .option(USER_OPTION, "only about this person: e-mail address in Clavex, or subject (UUID)")
     .addOption(new Option("--result <result>", "only with this result").choices(ACTIVITY_RESULTS))
     .option("--since <time>", "only at this time or later (such as 2026-11-23T08:00Z)", parseTime)
-    .option("--limit <number>", "at most so many, the newest", parseCount, 20)
-    .option("--follow", "go on with what comes, until Ctrl-C")
+    .option("--limit <number>", "at most this many, the newest", parseCount, 20)
+    .option("--follow", "keep showing what happens, until Ctrl-C")
     .option("--json", "print JSON, one object a line")
     .action(activity);
 }

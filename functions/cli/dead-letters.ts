@@ -34,7 +34,9 @@ export function deadLettersCommand(): Command {
   );
   command.addCommand(
     withChange(new Command("replay"))
-      .description("Sends dead letters back to the queue. Each job reads the truth first: nothing old comes back.")
+      .description(
+        "Sends dead letters back to the queue. Each job reads the current state first, so nothing old comes back.",
+      )
       .action((options: Options) => withDeadLetters(options, replay)),
   );
   command.addCommand(
@@ -53,7 +55,7 @@ function withFilter(command: Command): Command {
     .option("--reason <code>", "only with this reason, such as nextcloud-ocs-101")
     .option("--since <time>", "only last refused at this time or later (such as 2026-11-23T08:00Z)", parseTime)
     .option("--until <time>", "only last refused at this time or earlier", parseTime)
-    .option("--limit <number>", "at most so many", parseCount)
+    .option("--limit <number>", "at most this many", parseCount)
     .option("--json", "print JSON");
 }
 

@@ -174,7 +174,7 @@ function showResult({ nextcloud, organization }: DemoSystems, expectations: Expe
       account ? groupsOf(account).join(", ") : "",
       account === undefined || account.quota === "none" ? "unlimited" : `${account.quota / GB} GB`,
       account?.enabled ? "yes" : "no",
-      right ? "as it should be" : "WRONG",
+      right ? "in sync" : "WRONG",
     ]);
   }
   const accounts = nextcloud.users().filter(({ id }) => id !== nextcloud.username).length;
@@ -188,7 +188,7 @@ function showResult({ nextcloud, organization }: DemoSystems, expectations: Expe
   if (wrong.length > 0) {
     print(`\nThis is not right:\n  ${wrong.join("\n  ")}`);
     process.exitCode = 1;
-  } else print("\nEverything is as it should be.");
+  } else print("\nEverything is in sync.");
 }
 
 function accountIdOf([first]: Expectation[], { identity }: DemoSystems["organization"]): string {

@@ -84,7 +84,7 @@ function show(explanation: Explanation): void {
   const lines = describeOperations(operations, desired, account);
   for (const line of lines) say("To do", line);
   if (refusal) say("To do", `nothing${lines.length > 0 ? " more" : ""}: ${refusal.message}`);
-  else if (lines.length === 0) say("To do", "nothing, everything is as it should be");
+  else if (lines.length === 0) say("To do", "nothing, everything is in sync");
   for (const note of notes) say("Note", note);
 }
 

@@ -21,7 +21,7 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
-const EXISTING_PAGE = "docs/operations.md#people-who-are-in-nextcloud-already";
+const EXISTING_PAGE = "docs/existing-people.md";
 
 /** The colours of the marks. */
 const STYLES: Record<FullDrift["kind"], Style> = {
@@ -89,7 +89,7 @@ async function plan(options: Options): Promise<void> {
 /** Shows a plan as a diff for people. */
 export function showPlan(
   organization: Organization,
-  { differences, notes, held, heldLeaves, people, accounts, named, existing }: FullReport,
+  { differences, notes, held, heldLeaves, people, accounts, named, existing, doubled }: FullReport,
 ): void {
   clearReading();
   print(
@@ -114,6 +114,14 @@ export function showPlan(
       print(`  ! ${label(subject)}: ${printable(`account ${accountId} of the backend ${backend}`)}`);
     print(`A login will open the new account, without the files of the other one. What to do: ${EXISTING_PAGE}\n`);
   }
+  if (doubled.length > 0) {
+    print(paint("warning", "With two accounts of one e-mail address, the old one still enabled:"));
+    for (const { subject, own, accountId, backend } of doubled)
+      print(
+        `  ! ${label(subject)}: ${printable(`account ${accountId} of the backend ${backend}, beside the pipeline's ${own}`)}`,
+      );
+    print(`The pipeline leaves the old one alone, and it can still be logged in to. What to do: ${EXISTING_PAGE}\n`);
+  }
   for (const each of [held, heldLeaves]) if (each) print(paint("warning", `Held: ${each.explanation}\n`));
   const count = (kind: string) => differences.filter((difference) => difference.kind === kind).length;
   const changes = differences.length - count("adopt");
@@ -121,8 +129,8 @@ export function showPlan(
   for (const line of describeEdits(edits)) print(`${line}\n`);
   print(
     changes === 0
-      ? `Nothing to change${count("adopt") > 0 ? `; ${counted(count("adopt"), "account is", "accounts are")} taken note of` : ""}.`
-      : `Plan: ${count("create")} to make, ${count("update")} to change, ${count("deprovision")} to disable, ${count("delete")} to delete.`,
+      ? `Nothing to change${count("adopt") > 0 ? `; the ledger will record ${counted(count("adopt"), "account")}` : ""}.`
+      : `Plan: ${count("create")} to create, ${count("update")} to change, ${count("deprovision")} to disable, ${count("delete")} to delete.`,
   );
 }
 

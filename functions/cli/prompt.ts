@@ -73,7 +73,7 @@ export async function choose<T extends string>(
  */
 export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
-  if (!canAsk()) throw new CommandError(`${question} Say so with --yes.`);
+  if (!canAsk()) throw new CommandError(`${question} Confirm with --yes.`);
   if (!(await askWhether(question))) throw new CommandError("Nothing was changed.");
 }
 

@@ -38,12 +38,12 @@ const NOTHING_DONE = { sent: 0, waiting: 0, refused: 0, held: undefined, heldLea
 export function reconcileCommand(): Command {
   return withConnection(new Command("reconcile"))
     .description(
-      "Finds everybody whose account is not as it should be and queues a job for each. See plan for a dry run.",
+      "Finds everybody whose account is out of sync and queues a job for each. plan shows what the jobs will change.",
     )
     .option("--organization <slug>", "only this organization")
     .option("--light", "read only Clavex, and compare with what was applied last")
-    .option("--allow-deprovisions <number>", "let so many people more than the brake's limit lose access", parseCount)
-    .option("--allow-leaves <number>", "let so many people more than the brake's limit lose a group", parseCount)
+    .option("--allow-deprovisions <number>", "let this many people beyond the brake's limit lose access", parseCount)
+    .option("--allow-leaves <number>", "let this many people beyond the brake's limit lose a group", parseCount)
     .option("--yes", "do not ask")
     .option("--json", "print JSON")
     .action(reconcile);
@@ -59,7 +59,7 @@ async function reconcile(options: Options): Promise<void> {
     if (number === undefined) continue;
     if (organization === undefined) throw new CommandError(`${option} needs --organization`);
     await confirm(
-      `Let ${counted(number, "more person", "more people")} of ${organization} lose ${what} than the brake does?`,
+      `Let ${counted(number, "more person", "more people")} of ${organization} lose ${what} than the brake's limit?`,
       options.yes,
     );
   }

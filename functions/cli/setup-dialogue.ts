@@ -298,7 +298,7 @@ class Talk {
     while ((await readAppVersion(ocs, "user_oidc")) === undefined) {
       const hasSocialLogin = (await readAppVersion(ocs, "sociallogin")) !== undefined;
       say("The app user_oidc, with which people log in, is not enabled in Nextcloud: occ app:install user_oidc");
-      const next = await choose("How shall it go on?", [
+      const next = await choose("How should setup continue?", [
         { value: "again", name: "it is enabled now: look again" },
         ...(hasSocialLogin ? [{ value: "sociallogin", name: "people log in with the app sociallogin" } as const] : []),
         { value: "later", name: "without it: the plan says what is left" },

@@ -89,7 +89,10 @@ export function startCommand(): Command {
         .argParser(port),
     )
     .addOption(
-      new Option("--admin-host <address>", "address that port listens on; another needs a proxy that asks for a login")
+      new Option(
+        "--admin-host <address>",
+        "address that this port listens on; any but loopback needs a proxy that asks for a login",
+      )
         .env("CLAVEX_NEXTCLOUD_ADMIN_HOST")
         .default("127.0.0.1"),
     )
@@ -132,7 +135,7 @@ export function startCommand(): Command {
         .default(process.stdout.isTTY ? "text" : "json", "text on a terminal, else json"),
     )
     .addOption(
-      new Option("--log-level <level>", "the least level that is logged")
+      new Option("--log-level <level>", "the minimum level that is logged")
         .env("CLAVEX_NEXTCLOUD_LOG_LEVEL")
         .choices(LOG_LEVELS)
         .default("info"),

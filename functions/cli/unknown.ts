@@ -27,7 +27,7 @@ const MOST = 1_000;
 /** `unknown list|disable`: enabled accounts of user_oidc that no organization computes or claims. */
 export function unknownCommand(): Command {
   const command = new Command("unknown").description(
-    "Accounts of user_oidc that no organization computes or claims, as after the loss of the ledger: see them, disable some.",
+    "Accounts of user_oidc that no organization computes or claims, such as after a lost ledger: list them, disable some.",
   );
   const withNextcloud = (sub: Command) =>
     withConnection(sub)
@@ -36,14 +36,16 @@ export function unknownCommand(): Command {
   command.addCommand(
     withNextcloud(new Command("list"))
       .description("Lists them with their last login.")
-      .option("--limit <number>", "ask about at most so many accounts", parseLimit, MOST)
+      .option("--limit <number>", "ask about at most this many accounts", parseLimit, MOST)
       .action((options: Options) => withClients(options, (...found) => list(options, ...found))),
   );
   command.addCommand(
     withNextcloud(new Command("disable"))
       .argument("<id...>", "account ids, as list shows them", parseIds)
-      .description("Disables the named ones. Their files stay. Refuses an account that is somebody's.")
-      .option("--dry-run", "only show which ones are meant")
+      .description(
+        "Disables the accounts with these ids. Their files stay. Refuses an account that belongs to somebody.",
+      )
+      .option("--dry-run", "only show which accounts it would disable")
       .option("--yes", "do not ask")
       .action((ids: string[], options: Options) => withClients(options, (...found) => disable(ids, options, ...found))),
   );
@@ -132,7 +134,7 @@ function showNamed(meant: ForeignAccount[], refused: Pick<Named, "id" | "refusal
 }
 
 const notListed = (reason: string): string =>
-  `whose accounts are unknown cannot be said: ${reason}. Every organization on that Nextcloud has to be read to its end.`;
+  `unknown accounts cannot be listed: ${reason}. Every organization on that Nextcloud must be read completely.`;
 
 /** One account for people: the name, its whole id, and when it was last used. */
 export function unknownLine({ accountId, displayName, lastLogin }: ForeignAccount): string {

@@ -148,7 +148,7 @@ function explained(explanation: Explanation, path: string): Html {
   const lines = describeOperations(operations, desired, account);
   const toDo =
     lines.length === 0 && !refusal
-      ? html`<p class="good">Nothing is to be done, everything is as it should be.</p>`
+      ? html`<p class="good">Nothing to do, everything is in sync.</p>`
       : html`<ul class="plain">${lines.map((line) => html`<li><code>${line}</code></li>`)}</ul>`;
   const refused = refusal
     ? html`<p class="bad">Nothing${lines.length > 0 ? " more" : ""}: ${printable(refusal.message)}</p>`

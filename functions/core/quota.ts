@@ -84,3 +84,34 @@ export function quotaFromAnswer(value: unknown): Quota | undefined {
   if (value === "none" || value === -3) return "none";
   return typeof value === "number" && value >= 0 && Number.isFinite(value) ? value : undefined;
 }
+
+/** Whether Nextcloud reads a text as the quota that its author meant. */
+export function isQuota(text: string): boolean {
+  try {
+    parseQuota(text);
+    return true;
+  } catch (error) {
+    if (error instanceof InvalidQuota) return false;
+    throw error;
+  }
+}
+
+const ENDING = /([KMGTP])?B?$/i;
+
+/**
+ * What a login makes of a quota claim, which the pipeline would not write like that (docs/facts/nextcloud.md 3 and 7): a unit that
+ * Nextcloud knows only the end of counts as bytes, so `5 GiB` and `5 XB` are 5, and what is negative is unlimited.
+ *
+ * @returns undefined where Nextcloud gives up: the login ends with HTTP 500. Nextcloud 27 does for such a unit, too.
+ */
+export function quotaAtLogin(text: string): Quota | undefined {
+  const trimmed = text.trim();
+  if (/^(?:none|default)$/i.test(trimmed)) return "none";
+  const unit = ENDING.exec(trimmed);
+  const number = Number.parseFloat(trimmed);
+  const isPlain = trimmed !== "" && Number.isFinite(Number(trimmed));
+  if (!isPlain && (unit === null || unit[0] === "")) return undefined;
+  const amount = Number.isNaN(number) ? 0 : number;
+  const bytes = Math.round(isPlain ? amount : amount * 1024 ** unitIndex(unit?.[1]?.toUpperCase()));
+  return bytes < 0 ? "none" : fromHuman(humanSize(bytes));
+}

@@ -8,7 +8,7 @@ import type { DoctorContext } from "./context.ts";
 
 const RECENT_DELIVERIES = 20;
 const TOKEN_FIX =
-  "Put what an administrator logs in to Clavex with into CLAVEX_ADMIN_EMAIL and CLAVEX_ADMIN_PASSWORD for one run, or a token into CLAVEX_ADMIN_TOKEN (docs/connect.md#token); it is only read with.";
+  "For one run, put an administrator's Clavex login into CLAVEX_ADMIN_EMAIL and CLAVEX_ADMIN_PASSWORD, or a token into CLAVEX_ADMIN_TOKEN (docs/connect.md#token). It is used for reading only.";
 
 /** Clavex: reachable, and allowed to be read; its webhook subscription. */
 export const clavexChecks: Check[] = [
@@ -139,7 +139,7 @@ async function reachable(context: DoctorContext): Promise<Finding> {
     );
   }
   if (status >= 500)
-    return fail(`Clavex answers HTTP ${status}`, "Look into Clavex's log, and at any proxy before it.");
+    return fail(`Clavex answers HTTP ${status}`, "See Clavex's log, and that of any proxy in front of it.");
   return ok();
 }
 
@@ -277,7 +277,7 @@ async function olderSubscriptions(context: DoctorContext): Promise<Finding> {
   if (failing.length === 0) return ok();
   return warn(
     `deliveries wait, each up to 95 s, for older subscriptions that fail: ${failing.join(", ")}`,
-    "Mend their receivers, or switch them off or delete them in Clavex.",
+    "Fix their receivers, or switch the subscriptions off or delete them in Clavex.",
   );
 }
 

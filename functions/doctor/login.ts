@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Mapper } from "../clavex/management-api.ts";
 import type { Person } from "../core/person.ts";
-import { parseQuota, type Quota } from "../core/quota.ts";
+import { isQuota, type Quota, quotaAtLogin } from "../core/quota.ts";
 import type { OidcProvider } from "../nextcloud/providers.ts";
 
 /*
@@ -88,14 +88,9 @@ export function loginAccount(
   const id = accounts.has(uid) ? uid : own;
 
   const quotaClaim = text(claims[settings.mappingQuota || "quota"]);
-  let quota: Quota | undefined;
-  if (quotaClaim !== undefined) {
-    try {
-      quota = parseQuota(quotaClaim);
-    } catch {
-      return { refused: `the quota claim ${JSON.stringify(quotaClaim)} cannot be read: HTTP 500` };
-    }
-  }
+  const quota = quotaClaim === undefined ? undefined : quotaAtLogin(quotaClaim);
+  if (quotaClaim !== undefined && quota === undefined)
+    return { refused: `the quota claim ${JSON.stringify(quotaClaim)} cannot be read: HTTP 500` };
   const named = settings.groupProvisioning ? groupIds(provider, claims[settings.mappingGroups || "groups"]) : undefined;
   const groups = hashesLongGroups ? named?.map((gid) => (isTooLong(gid) ? sha256(gid) : gid)).sort() : named;
   const tooLong = groups?.find(isTooLong);
@@ -107,6 +102,22 @@ export function loginAccount(
     quota,
     groups,
   };
+}
+
+/** What logins make of the quota claims that are no quotas, a part of a sentence each; none where all are. */
+export function harmOfQuotaClaims(claims: readonly { subject: string; value: string }[]): string[] {
+  const wrong = Map.groupBy(
+    claims.filter(({ value }) => !isQuota(value)),
+    ({ value }) => (quotaAtLogin(value) === undefined ? "refused" : "misread"),
+  );
+  const subjects = (kind: "refused" | "misread") => wrong.get(kind)?.map(({ subject }) => subject);
+  const [misread, refused] = [subjects("misread"), subjects("refused")];
+  return [
+    ...(misread
+      ? [`to Nextcloud it is another size, as 5 GiB is 5 bytes (27: HTTP 500), for ${misread.join(", ")}`]
+      : []),
+    ...(refused ? [`every login ends with HTTP 500 for ${refused.join(", ")}`] : []),
+  ];
 }
 
 /** What the sociallogin app creates: only the id is known, because its settings are not visible from outside. */

@@ -2,7 +2,6 @@ import { isManaged, nextcloudGroup } from "../core/desired.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Person } from "../core/person.ts";
-import { parseQuota } from "../core/quota.ts";
 import { counted } from "../core/text.ts";
 import { listAccounts } from "../nextcloud/accounts.ts";
 import { credentialKind, KINDS } from "../nextcloud/credentials.ts";
@@ -13,6 +12,7 @@ import { EMPTY_SKELETON, measureSkeleton } from "../nextcloud/throwaway.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import { clockFinding } from "./clock.ts";
 import { type DoctorContext, LONGEST_DELAY_MS } from "./context.ts";
+import { harmOfQuotaClaims } from "./login.ts";
 
 /** The Nextcloud versions that docs/connect.md is written for. */
 const KNOWN_VERSIONS = { first: 27, last: 34 };
@@ -32,7 +32,7 @@ export const nextcloudChecks: Check[] = [
     needs: ["nextcloud.reachable"],
     async run(context) {
       const { maintenance, needsUpgrade } = await context.status();
-      if (needsUpgrade) return fail("Nextcloud waits for its upgrade to be finished", "occ upgrade");
+      if (needsUpgrade) return fail("Nextcloud's upgrade is not finished", "occ upgrade");
       return maintenance ? fail("maintenance mode is on", "occ maintenance:mode --off") : ok();
     },
   },
@@ -61,7 +61,7 @@ export const nextcloudChecks: Check[] = [
   },
   {
     id: "nextcloud.brute-force",
-    title: "Nextcloud's brute-force protection does not hold us back",
+    title: "Nextcloud's brute-force protection does not slow the pipeline down",
     docs: "docs/connect.md#credentials",
     needs: ["nextcloud.maintenance"],
     async run(context) {
@@ -279,24 +279,13 @@ async function enrichment(context: DoctorContext): Promise<Finding> {
     return value === undefined ? [] : [{ subject: user.subject, value }];
   });
   if (have.length === 0) return ok();
-  const unreadable = have.filter(({ value }) => !isQuota(value)).map(({ subject }) => subject);
-  const worse =
-    unreadable.length === 0
-      ? ""
-      : `; of ${unreadable.join(", ")} it cannot be read, and every login ends with HTTP 500`;
+  const worse = harmOfQuotaClaims(have)
+    .map((harm) => `; ${harm}`)
+    .join("");
   return warn(
     `${counted(have.length, "person has", "people have")} an attribute quota in Clavex: if enrich_login_id_token_with_userinfo is on, it overwrites the pipeline's quota at every login${worse}`,
     "Set send_userinfo_claims=false at the client in Clavex, rename the attribute, or switch enrichment off.",
   );
-}
-
-function isQuota(text: string): boolean {
-  try {
-    parseQuota(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function sharing({ ocs }: DoctorContext): Promise<Finding> {
@@ -347,7 +336,7 @@ async function providerExists(context: DoctorContext): Promise<Finding> {
   const what = identity.scheme === "user_oidc" ? `with the id ${identity.providerId}` : "for this Clavex";
   if (providers === undefined) {
     return skipped(
-      `this user_oidc does not show its providers, and nothing is written down of one ${what}`,
+      `this user_oidc does not show its providers, and none ${what} is on record`,
       "Look: occ user_oidc:provider",
     );
   }
@@ -462,7 +451,7 @@ async function localAccounts(context: DoctorContext): Promise<Finding> {
         ? []
         : [`a login lands in the account with the bare subject instead: ${taken.join(", ")}`]),
     ].join("; "),
-    "Rename or delete them if nobody needs them (occ user:delete ID): until then these people are not provisioned, or not where they log in.",
+    "Ids cannot be changed: delete them if nobody needs them (occ user:delete ID), and transfer their files first if somebody does (docs/existing-people.md). Until then these people are not provisioned, or not where they log in.",
   );
 }
 

@@ -1,7 +1,6 @@
 import { discoveryUrl, issuerOf } from "../clavex/discovery.ts";
 import type { OidcClient } from "../clavex/management-api.ts";
-import type { Person } from "../core/person.ts";
-import { InvalidQuota, parseQuota } from "../core/quota.ts";
+import { isQuota } from "../core/quota.ts";
 import {
   CLIENT_SCOPES,
   isReadable,
@@ -12,7 +11,7 @@ import {
 } from "../nextcloud/user-oidc.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
-import { idTokenClaims } from "./login.ts";
+import { harmOfQuotaClaims, idTokenClaims } from "./login.ts";
 
 /** How Clavex signs for a client that was not registered with another wish. */
 const DEFAULT_ALGORITHM = "PS256";
@@ -282,7 +281,7 @@ async function profileClaims(context: DoctorContext): Promise<Finding> {
   const email = provider?.settings.mappingEmail || "email";
   if (claims.has(email)) return ok();
   return warn(
-    `no mapper puts the claim ${email} into the id token: accounts that were made ahead keep theirs, but nobody else gets one`,
+    `no mapper puts the claim ${email} into the id token: pre-provisioned accounts keep theirs, but nobody else gets one`,
     ENRICH,
   );
 }
@@ -324,25 +323,16 @@ async function pictureClaim(context: DoctorContext): Promise<Finding> {
   );
 }
 
-/** A quota claim that Nextcloud cannot parse makes every login of that person end with HTTP 500 (docs/facts/nextcloud.md 7). */
+/** The pipeline passes over what is no quota; a login does not, where the attribute is a claim. */
 async function quotaValues(context: DoctorContext): Promise<Finding> {
   const { attribute } = context.organization.quota;
-  const wrong = (await context.users()).filter((user) => !user.erased && !hasReadableQuota(user, attribute));
-  if (wrong.length === 0) return ok();
+  const values = (await context.users()).flatMap(({ subject, erased, attributes }) => {
+    const value = Object.hasOwn(attributes, attribute) ? attributes[attribute]?.trim() : undefined;
+    return !value || erased || isQuota(value) ? [] : [{ subject, value }];
+  });
+  if (values.length === 0) return ok();
   return fail(
-    `the attribute ${attribute} is no quota for: ${wrong.map(({ subject }) => subject).join(", ")}; where it is a claim, their logins end with HTTP 500`,
+    `the attribute ${attribute} is no quota for: ${values.map(({ subject }) => subject).join(", ")}; the pipeline passes it over. Where it is a claim: ${harmOfQuotaClaims(values).join("; ")}`,
     'Correct it in Clavex, such as "10 GB" or "none".',
   );
-}
-
-function hasReadableQuota(user: Person, attribute: string): boolean {
-  const value = Object.hasOwn(user.attributes, attribute) ? user.attributes[attribute]?.trim() : undefined;
-  if (!value) return true;
-  try {
-    parseQuota(value);
-    return true;
-  } catch (error) {
-    if (error instanceof InvalidQuota) return false;
-    throw error;
-  }
 }

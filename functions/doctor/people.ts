@@ -12,8 +12,8 @@ import type { DoctorContext } from "./context.ts";
 export const peopleChecks: Check[] = [
   {
     id: "people.existing",
-    title: "Nobody who will get an account has another one in Nextcloud already",
-    docs: "docs/operations.md#people-who-are-in-nextcloud-already",
+    title: "Nobody has another account in Nextcloud already",
+    docs: "docs/existing-people.md",
     needs: ["nextcloud.admin", "clavex.api-key"],
     run: existing,
   },
@@ -58,41 +58,61 @@ export const peopleChecks: Check[] = [
 /** How many account ids a finding names; `plan` names all, with the people. */
 const MOST_NAMED = 10;
 
-/** Accounts of another backend with the e-mail address of a person who has no account of ours yet. */
+/** Accounts of another backend with the e-mail address of somebody who gets an account of ours, or has one. */
 async function existing({ organization, directory, users, ocs }: DoctorContext): Promise<Finding> {
   if (!directory) return skipped("without clavex.apiKey nobody can be listed");
-  const people = await willHaveAccounts(organization, directory, await users());
+  const people = await users();
+  const due = await willHaveAccounts(organization, directory, people);
   const addresses = new SameAddresses(organization, people);
   const sought = new Map(
-    people.map(({ subject, email }) => {
+    people.map(({ subject }) => {
       const id = accountId(organization.identity, subject);
-      return [id.toLowerCase(), { accountId: id, email, listedAs: undefined as string | undefined }];
+      return [id.toLowerCase(), { accountId: id, listedAs: undefined as string | undefined }];
     }),
   );
   const listener: ForeignListener = {
     listed: () => undefined,
     detailed: (id, details) => addresses.detailed(id, details),
-    wantsDetails: () => sought.values().some(({ listedAs }) => listedAs === undefined),
+    wantsDetails: () => sought.size > 0,
   };
   // Whoever is found is taken out.
   for await (const _ of findAccounts(ocs, sought, undefined, listener));
-  const found = sought
-    .values()
-    .toArray()
-    .flatMap(({ email }) => addresses.of(email)?.accountId ?? []);
-  if (found.length === 0) return ok();
-  const more = found.length > MOST_NAMED ? `, and ${found.length - MOST_NAMED} more` : "";
+  const [old, doubled]: [string[], string[]] = [[], []];
+  for (const { person, own, other } of addresses.all()) {
+    const hasOurs = !sought.has(own.toLowerCase());
+    if (!hasOurs && due.has(person.subject)) old.push(other.accountId);
+    else if (hasOurs && other.enabled) doubled.push(other.accountId);
+  }
+  if (old.length === 0 && doubled.length === 0) return ok();
+  const findings = [
+    old.length === 0
+      ? ""
+      : `${counted(old.length, "person has", "people have")} no account by the pipeline yet, but another one with their e-mail address: ${firstOf(old)}. A login will open the new one, without their files`,
+    doubled.length === 0
+      ? ""
+      : `${counted(doubled.length, "person has", "people have")} two accounts, one by the pipeline and another one with their e-mail address that is still enabled: ${firstOf(doubled)}`,
+  ];
   return warn(
-    `${counted(found.length, "person has", "people have")} no account by the pipeline yet, but another one with their e-mail address: ${found.slice(0, MOST_NAMED).join(", ")}${more}. A login will open the new one, without their files`,
-    "See who it is with clavex-nextcloud plan. Let them log in once, hand their files over (occ files:transfer-ownership OLD NEW), and disable the old account.",
+    findings.filter((finding) => finding !== "").join("; "),
+    "See who it is with clavex-nextcloud plan. Let them log in once, transfer their files (occ files:transfer-ownership OLD NEW), and disable the old account (occ user:disable OLD).",
   );
 }
 
-/** Who is active, and in the scope. */
-async function willHaveAccounts(organization: Organization, directory: Directory, users: Person[]): Promise<Person[]> {
+function firstOf(ids: readonly string[]): string {
+  const more = ids.length > MOST_NAMED ? `, and ${ids.length - MOST_NAMED} more` : "";
+  return `${ids.slice(0, MOST_NAMED).join(", ")}${more}`;
+}
+
+/** The subjects of those who are active, and in the scope. */
+async function willHaveAccounts(
+  organization: Organization,
+  directory: Directory,
+  users: readonly Person[],
+): Promise<Set<string>> {
   const { value: map } = await directory.groups(Number.NEGATIVE_INFINITY);
-  return users.filter((person) => {
+  const due = users.filter((person) => {
     const state = { person, groups: map.of(person.subject), unread: map.unread };
     return desiredAccount(organization, person.subject, state, false).state === "active";
   });
+  return new Set(due.map(({ subject }) => subject));
 }

@@ -67,7 +67,7 @@ export const pipelineChecks: Check[] = [
     async run({ organization, pipeline: { ledger } }) {
       if (!ledger) return skipped("there is none before the first start");
       const count = await ledger.subjects.countActive(organization.slug);
-      return ok(`${counted(count, "person has", "people have")} an account by us`);
+      return ok(`${counted(count, "person has", "people have")} an account from the pipeline`);
     },
   },
   {
@@ -80,7 +80,7 @@ export const pipelineChecks: Check[] = [
       const braked = (await isHeld("deprovisions")) ? "deprovisions" : (await isHeld("leaves")) ? "leaves" : undefined;
       if (!braked) return ok();
       return fail(
-        `people wait to lose ${{ deprovisions: "their access", leaves: "a group" }[braked]}, because there were too many at once`,
+        `the brake holds people who would lose ${{ deprovisions: "access", leaves: "a group" }[braked]}: too many at once`,
         `Look at clavex-nextcloud plan, then: clavex-nextcloud reconcile --organization ${slug} --allow-${braked} NUMBER`,
       );
     },

@@ -15,7 +15,7 @@ export const MARKS: Record<FullDrift["kind"], string> = {
 
 /** The lines that tell a person what would be done about a drift. */
 export function describeDrift({ operations, desired, actual, kind }: FullDrift): string[] {
-  if (kind === "adopt") return ["the account is right; the ledger takes note of it"];
+  if (kind === "adopt") return ["the account is in sync; the ledger will record it"];
   return describeOperations(operations, desired, actual);
 }
 
@@ -78,7 +78,7 @@ function describeProfile(
     const line = change(attribute.label, actual && attribute.text(actual), to);
     return [rule === undefined ? line : `${line} (${printable(rule)})`];
   });
-  return [...(actual ? [] : ["account  is made"]), ...lines];
+  return [...(actual ? [] : ["account  is created"]), ...lines];
 }
 
 const REASONS: Record<DesiredAccount["state"], string> = {

@@ -21,7 +21,7 @@ import {
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import { accountId, IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
-import { type DirectoryState, unknownGroups } from "../core/person.ts";
+import { type DirectoryState, type Traits, unknownGroups } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
 import {
   hasAccess,
@@ -108,6 +108,8 @@ export type FullReport = Report<FullDrift> & {
   foreign: Candidates;
   /** People who get an account, and have one of another kind with the same e-mail address. Empty unless it was asked for. */
   existing: ({ subject: string } & SameAddress)[];
+  /** People who have an account by the pipeline, and another one that is enabled. Empty unless it was asked for. */
+  doubled: ({ subject: string; own: string } & SameAddress)[];
   /** What the directory calls those whom the differences and notes are about, by subject, for people to read. */
   named: ReadonlyMap<string, Named>;
 };
@@ -398,7 +400,7 @@ async function compareAll(
     },
     wantsDetails: () =>
       addresses !== undefined &&
-      people.values().some(({ person, listedAs }) => person?.active && listedAs === undefined),
+      people.values().some(({ person, listedAs }) => person?.active || listedAs !== undefined),
   };
   for await (const page of findAccounts(look.clients.ocs, people, unreadable, listener)) {
     for (const { owner, account } of page) {
@@ -426,10 +428,7 @@ async function compareAll(
     lost: look.lost,
     filesInNewAccount,
     foreign,
-    existing: differences.flatMap(({ kind, subject }) => {
-      const account = kind === "create" ? addresses?.of(look.named.get(subject)?.email ?? "") : undefined;
-      return account === undefined ? [] : [{ subject, ...account }];
-    }),
+    ...othersOf(look, addresses, differences),
     named: look.named,
     // Nextcloud's pages come in the order of ids, which are hashes.
     differences: differences.sort(byName),
@@ -437,7 +436,7 @@ async function compareAll(
 }
 
 const TAKEN =
-  "an account has the bare subject as its id: a login opens that one instead of the one that was made ahead. Delete or rename it if nobody needs it";
+  "an account has the bare subject as its id: a login opens that one instead of the pre-provisioned one. Delete it if nobody needs it, and transfer its files first (docs/existing-people.md)";
 
 /**
  * Notes the people of whose bare subject there is an account: user_oidc looks for one before it computes an id
@@ -458,8 +457,33 @@ function createTakenNotes(look: Look): (id: string) => void {
   };
 }
 
-function* addressesOf(people: ReadonlyMap<string, Listed>): Generator<{ subject: string; email: string }> {
-  for (const { subject, person } of people.values()) if (person) yield { subject, email: person.email };
+interface Addressed {
+  subject: string;
+  email: string;
+  person: Traits;
+}
+
+function* addressesOf(people: ReadonlyMap<string, Listed>): Generator<Addressed> {
+  for (const { subject, person } of people.values()) if (person) yield { subject, email: person.email, person };
+}
+
+/** Who has an account of another kind, after the accounts were read: whoever is still sought has none by the pipeline. */
+function othersOf(
+  look: Look,
+  addresses: SameAddresses<Addressed> | undefined,
+  differences: readonly FullDrift[],
+): Pick<FullReport, "existing" | "doubled"> {
+  const created = new Set(differences.flatMap(({ kind, subject }) => (kind === "create" ? [subject] : [])));
+  const [existing, doubled]: [FullReport["existing"], FullReport["doubled"]] = [[], []];
+  for (const { person: somebody, own, other } of addresses?.all() ?? []) {
+    const { subject } = somebody;
+    const hasOurs = !look.roster.people.has(own.toLowerCase());
+    if (created.has(subject)) existing.push({ subject, ...other });
+    else if (hasOurs && other.enabled) doubled.push({ subject, own, ...other });
+    else continue;
+    remember(look, somebody);
+  }
+  return { existing, doubled };
 }
 
 /** Whoever has never logged in has no files of their own: those in an account made since then are the skeleton's. */
@@ -484,7 +508,7 @@ function addNote(look: Look, listed: Listed, note: string): void {
   remember(look, listed);
 }
 
-function remember({ named }: Look, { subject, person }: Listed): void {
+function remember({ named }: Look, { subject, person }: Pick<Listed, "subject" | "person">): void {
   if (person) named.set(subject, { name: `${person.firstName} ${person.lastName}`.trim(), email: person.email });
 }
 

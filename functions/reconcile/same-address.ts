@@ -5,6 +5,8 @@ import { isActing, type Organization } from "../core/organization.ts";
 export interface SameAddress {
   accountId: string;
   backend: string;
+  /** Whether it can still be logged in to. */
+  enabled: boolean;
 }
 
 interface Somebody {
@@ -15,37 +17,46 @@ interface Somebody {
 /**
  * People who are in Nextcloud already: accounts of another backend with the e-mail address of a person, as the pages of details
  * show them; of a scheme that makes core accounts, every account that is nobody's. Foreign accounts may have any form, and of
- * each address only the first one is kept.
+ * each address only one is kept: the first, or the first that is enabled. No e-mail address but the people's own is kept.
  */
-export class SameAddresses {
+export class SameAddresses<Person extends Somebody> {
   readonly #organization: Organization;
   readonly #backend: string | undefined;
-  /** By e-mail address in lower case; undefined as long as none was seen. */
-  readonly #found = new Map<string, SameAddress | undefined>();
+  /** By e-mail address in lower case. */
+  readonly #people = new Map<string, Person[]>();
+  readonly #found = new Map<string, SameAddress>();
   readonly #ours = new Set<string>();
 
-  constructor(organization: Organization, people: Iterable<Somebody>) {
+  constructor(organization: Organization, people: Iterable<Person>) {
     this.#organization = organization;
     this.#backend = schemeOf(organization.identity).backend;
-    for (const { subject, email } of people) {
-      if (email !== "") this.#found.set(email.toLowerCase(), undefined);
-      if (this.#backend === undefined) this.#ours.add(accountId(organization.identity, subject).toLowerCase());
+    for (const person of people) {
+      const key = person.email.toLowerCase();
+      if (key !== "") this.#people.set(key, [...(this.#people.get(key) ?? []), person]);
+      if (this.#backend === undefined) this.#ours.add(accountId(organization.identity, person.subject).toLowerCase());
     }
   }
 
   /** Takes note of an account, as a page of details shows it. */
   detailed(id: string, details: unknown): void {
     if (typeof details !== "object" || details === null) return;
-    const { backend, email } = details as Record<string, unknown>;
+    const { backend, email, enabled: shown } = details as Record<string, unknown>;
     if (typeof email !== "string" || typeof backend !== "string" || backend === this.#backend) return;
     const key = email.trim().toLowerCase();
-    if (!this.#found.has(key) || this.#found.get(key) !== undefined) return;
+    const enabled = shown !== false;
+    const before = this.#found.get(key);
+    if (!this.#people.has(key) || before?.enabled || (before && !enabled)) return;
     if (this.#ours.has(id.toLowerCase()) || isActing(this.#organization, id)) return;
-    this.#found.set(key, { accountId: id, backend });
+    this.#found.set(key, { accountId: id, backend, enabled });
   }
 
-  /** The account with this e-mail address, if there is one. */
-  of(email: string): SameAddress | undefined {
-    return this.#found.get(email.toLowerCase());
+  /** Everybody whose e-mail address such an account has. One that has the person's own id is no other account. */
+  *all(): Generator<{ person: Person; own: string; other: SameAddress }> {
+    for (const [key, other] of this.#found) {
+      for (const person of this.#people.get(key) ?? []) {
+        const own = accountId(this.#organization.identity, person.subject);
+        if (own.toLowerCase() !== other.accountId.toLowerCase()) yield { person, own, other };
+      }
+    }
   }
 }

@@ -4,7 +4,7 @@
  */
 export const WHAT_TO_DO: Readonly<Record<string, string>> = {
   "account-conflict":
-    "Rename or delete that account in Nextcloud if nobody needs it (occ user:delete ID). Then replay.",
+    "Its id cannot be changed: delete that account if nobody needs it (occ user:delete ID), and transfer its files first if somebody does (docs/existing-people.md). Then replay.",
   "profile-refused": "Correct in Clavex what the reason names: the change sends a new job by itself.",
   "nextcloud-ocs-": "Correct in Clavex, or in Nextcloud, what its message names. Then replay.",
   "nextcloud-read-fails": "Look into Nextcloud's log, or that of the proxy which the reason names. Then replay.",

@@ -168,7 +168,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     expect(tenant.account(grace)?.email).toBe("grace@acme.example");
     await watching.close();
     await page.goto(at(`${pathOf(grace)}?fresh=yes`));
-    await page.getByText("everything is as it should be").waitFor();
+    await page.getByText("everything is in sync").waitFor();
     await picture("person");
     await page.getByRole("link", { name: "Rehearse the first login" }).click();
     expect(await page.getByRole("heading", { level: 1 }).textContent()).toBe("Rehearsal of the first login");

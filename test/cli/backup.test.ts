@@ -57,7 +57,7 @@ describe("backup and restore", () => {
     await send("1");
     await backup();
     await send("2");
-    expect(await restore()).toMatchObject({ code: 1, output: expect.stringContaining("Say so with --yes.") });
+    expect(await restore()).toMatchObject({ code: 1, output: expect.stringContaining("Confirm with --yes.") });
     expect(await waiting()).toBe(2);
   });
 

@@ -112,7 +112,7 @@ describe("clavex-nextcloud dead-letters", () => {
         stayed: staying,
       });
       const unasked = await cli("replay", "--json");
-      expect(unasked).toMatchObject({ code: 1, stdout: "", stderr: "Replay 1 dead letter? Say so with --yes.\n" });
+      expect(unasked).toMatchObject({ code: 1, stdout: "", stderr: "Replay 1 dead letter? Confirm with --yes.\n" });
       expect(JSON.parse((await cli("replay", "--json", "--yes")).stdout)).toEqual({
         done: 1,
         stayed: staying,

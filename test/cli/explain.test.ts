@@ -55,7 +55,7 @@ describe("explain", () => {
       Nextcloud: ["has no account of this id"],
       Ledger: ["knows nothing of this person"],
       "To do": [
-        "account  is made",
+        "account  is created",
         'name     "Ada Lovelace"',
         'e-mail   "ada@acme.example"',
         'quota    "50 GB" (group finance)',
@@ -139,7 +139,7 @@ describe("explain", () => {
           `^active, applied as of \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ, memberships by us: ${office.groupId("eng")}$`,
         ),
       ],
-      "To do": ["nothing, everything is as it should be"],
+      "To do": ["nothing, everything is in sync"],
     });
 
     office.clavex.deleteUser(office.slug, person.id);
@@ -180,7 +180,7 @@ describe("explain", () => {
       State: ["deleted"],
       Nextcloud: ["has no account of this id"],
       Ledger: ["knows nothing of this person"],
-      "To do": ["nothing, everything is as it should be"],
+      "To do": ["nothing, everything is in sync"],
     });
   });
 

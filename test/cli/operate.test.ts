@@ -93,10 +93,10 @@ describe("clavex-nextcloud apply", () => {
     const [hugo, ida] = [office.person({ first_name: "Hugo", last_name: "Junkers" }), office.person()];
     const dry = await office.here("apply", "--dry-run");
     expect(dry).toMatchObject({ code: 0, stderr: "" });
-    expect(dry.stdout).toContain("Plan: 2 to make, 0 to change, 0 to disable, 0 to delete.\n");
+    expect(dry.stdout).toContain("Plan: 2 to create, 0 to change, 0 to disable, 0 to delete.\n");
     expect(office.account(hugo)).toBeUndefined();
     const asked = await office.here("apply");
-    expect(asked).toMatchObject({ code: 1, stderr: expect.stringContaining("Apply this now? Say so with --yes.") });
+    expect(asked).toMatchObject({ code: 1, stderr: expect.stringContaining("Apply this now? Confirm with --yes.") });
 
     const done = await office.here("apply", "--yes");
     expect(done.stdout).toContain(`  done    Hugo Junkers (${hugo.id}): account created\n`);

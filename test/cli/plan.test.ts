@@ -20,7 +20,7 @@ describe("plan on the demo organization", () => {
     const { ada, grace, linus } = DEMO_PEOPLE;
     const made = ({ first_name, last_name, email, group }: typeof ada): string[] => [
       `  + ${first_name} ${last_name} <${email}>`,
-      "      account  is made",
+      "      account  is created",
       `      name     "${first_name} ${last_name}"`,
       `      e-mail   "${email}"`,
       '      quota    "5 GB" (default)',
@@ -31,7 +31,7 @@ describe("plan on the demo organization", () => {
       "",
       ...[ada, grace, linus].flatMap(made),
       "",
-      "Plan: 3 to make, 0 to change, 0 to disable, 0 to delete.",
+      "Plan: 3 to create, 0 to change, 0 to disable, 0 to delete.",
       "",
     ].join("\n");
     try {
@@ -93,14 +93,14 @@ describe("plan on an organization of one's own", () => {
     // She has logged in: a name cannot be written over her files, and is no difference.
     expect(output).toContain(`! Grace Hopper <${mover.email}>: the changed name cannot be written`);
     expect(block(`  - Linus Pauling <${suspended.email}>`)).toEqual(["account  is disabled (suspended in Clavex)"]);
-    expect(block(`  = Barbara Liskov <${known.email}>`)).toEqual(["the account is right; the ledger takes note of it"]);
+    expect(block(`  = Barbara Liskov <${known.email}>`)).toEqual(["the account is in sync; the ledger will record it"]);
     expect(block(`  + Ada Lovelace <${joiner.email}>`)).toEqual([
-      "account  is made",
+      "account  is created",
       'name     "Ada Lovelace"',
       `e-mail   "${joiner.email}"`,
       'quota    "none" (attribute)',
     ]);
-    expect(lines.at(-2)).toBe("Plan: 1 to make, 1 to change, 1 to disable, 0 to delete.");
+    expect(lines.at(-2)).toBe("Plan: 1 to create, 1 to change, 1 to disable, 0 to delete.");
     expect(office.nextcloud.requests.every(({ method }) => method === "GET")).toBe(true);
   });
 
@@ -141,7 +141,7 @@ describe("plan on an organization of one's own", () => {
         `  ! Ada Lovelace <${locked.email}>: the account is disabled, but not by us: a Nextcloud administrator has to enable it`,
       ].sort(),
     );
-    expect(lines.at(-2)).toBe("Nothing to change; 1 account is taken note of.");
+    expect(lines.at(-2)).toBe("Nothing to change; the ledger will record 1 account.");
   });
 
   test("names who would be disabled, and why the brake would hold them", async () => {
@@ -156,7 +156,7 @@ describe("plan on an organization of one's own", () => {
     expect(lines).toContain(
       "Held: 11 people would lose access, more than the 5 that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
     );
-    expect(lines.at(-2)).toBe("Plan: 0 to make, 0 to change, 11 to disable, 0 to delete.");
+    expect(lines.at(-2)).toBe("Plan: 0 to create, 0 to change, 11 to disable, 0 to delete.");
   });
 
   test("works while the pipeline does not run, with what it wrote down: who was disabled by us, and is to be deleted", async () => {
@@ -194,7 +194,7 @@ describe("plan on an organization of one's own", () => {
       "Left as it is:",
       `  ! Ada Lovelace <${locked.email}>: the account is disabled, but not by us: a Nextcloud administrator has to enable it`,
       "",
-      "Plan: 0 to make, 1 to change, 0 to disable, 1 to delete.",
+      "Plan: 0 to create, 1 to change, 0 to disable, 1 to delete.",
       "",
     ]);
     expect((await office.command("plan")).lines, "reading the ledger does not change it").toEqual(lines);
@@ -216,6 +216,7 @@ describe("plan on an organization of one's own", () => {
         unknown: { listed: true, accounts: [], unread: 0 },
         unreadGroups: [],
         existing: [],
+        doubled: [],
         differences: [
           {
             subject: joiner.id,

@@ -78,7 +78,7 @@ describe("reconcile, against a running pipeline", () => {
     const asked = await reconcile("--organization", "acme", "--allow-deprovisions", "11");
     expect(asked).toMatchObject({
       code: 1,
-      output: "Let 11 more people of acme lose access than the brake does? Say so with --yes.\n",
+      output: "Let 11 more people of acme lose access than the brake's limit? Confirm with --yes.\n",
     });
     expect((await reconcile()).code, "not having said yes has allowed nothing").toBe(3);
 

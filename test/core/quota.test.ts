@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { InvalidQuota, largerQuota, parseQuota, quotaFromAnswer, quotaText } from "../../functions/core/quota.ts";
+import {
+  InvalidQuota,
+  largerQuota,
+  parseQuota,
+  quotaAtLogin,
+  quotaFromAnswer,
+  quotaText,
+} from "../../functions/core/quota.ts";
 import { computerFileSize, effectiveQuota, humanFileSize } from "../../functions/simulated/nextcloud-quota.ts";
 
 const GB = 1024 ** 3;
@@ -169,6 +176,33 @@ describe("a text that Nextcloud would read otherwise", () => {
         }
       }),
     );
+  });
+});
+
+describe("what a login makes of a quota claim", () => {
+  it.each([
+    ["5 GB", 5 * GB],
+    [" 5gb ", 5 * GB],
+    ["5 GiB", 5],
+    ["5 XB", 5],
+    ["512 B", 512],
+    ["123456789", 123417395],
+    ["lots of MB", 0],
+    ["none", "none"],
+    ["Default", "none"],
+    ["-1", "none"],
+    ["much", undefined],
+    ["5 Gi", undefined],
+    ["", undefined],
+  ])("%j: %j", (text, quota) => {
+    expect(quotaAtLogin(text)).toBe(quota);
+  });
+
+  it("is what Nextcloud's own arithmetic makes of it", () => {
+    const text = fc
+      .tuple(fc.nat(99_999), fc.constantFrom("", " "), fc.string({ maxLength: 3 }))
+      .map((parts) => parts.join(""));
+    fc.assert(fc.property(text, (claim) => void expect(quotaAtLogin(claim)).toBe(byNextcloud(claim.trim()))));
   });
 });
 

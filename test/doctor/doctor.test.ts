@@ -139,6 +139,7 @@ interface Broken {
   status: "fail" | "warn";
   what: string;
   break: () => unknown;
+  cause?: RegExp;
   fix: RegExp;
 }
 
@@ -320,6 +321,16 @@ const broken: Broken[] = [
     what: "somebody without an account of ours has a local one with their e-mail address",
     break: () => scene.nextcloud.addLocalUser({ id: "old-account", email: scene.ada.email.toUpperCase() }),
     fix: /occ files:transfer-ownership/,
+  },
+  {
+    id: "people.existing",
+    status: "warn",
+    what: "somebody with an account of ours has a local one with their e-mail address, too",
+    break: () => {
+      scene.nextcloud.addLocalUser({ id: "old-account", email: scene.ada.email });
+      scene.nextcloud.simulateLogin({ providerId: 1, sub: scene.ada.id, claims: { email: scene.ada.email } });
+    },
+    fix: /occ user:disable OLD/,
   },
   {
     id: "nextcloud.rate-limit",
@@ -751,6 +762,15 @@ const broken: Broken[] = [
     status: "fail",
     what: "somebody's quota cannot be read",
     break: () => scene.clavex.setAttributes(SLUG, scene.ada.id, { nextcloud_quota: "5 GiB" }),
+    cause: /another size, as 5 GiB is 5 bytes \(27: HTTP 500\), for [-\da-f]+$/,
+    fix: /10 GB/,
+  },
+  {
+    id: "oidc.quota-values",
+    status: "fail",
+    what: "somebody's quota is no size at all",
+    break: () => scene.clavex.setAttributes(SLUG, scene.ada.id, { nextcloud_quota: "much" }),
+    cause: /Where it is a claim: every login ends with HTTP 500 for [-\da-f]+$/,
     fix: /10 GB/,
   },
   {
@@ -877,11 +897,12 @@ function delivery(status: "failed", http?: number, webhookId = webhook().id): vo
 }
 
 describe("doctor finds exactly what is broken", () => {
-  it.each(broken)("$id: $what", async ({ id, status, break: breakIt, fix }) => {
+  it.each(broken)("$id: $what", async ({ id, status, break: breakIt, cause, fix }) => {
     await breakIt();
     const results = await examine(scene.options);
     expect(complaints(results)).toEqual([`${status} ${id}`]);
     expect(line(results, id).fix).toMatch(fix);
+    if (cause) expect(line(results, id).cause).toMatch(cause);
     expect(line(results, id).cause).not.toBe("");
   });
 

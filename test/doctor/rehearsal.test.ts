@@ -207,6 +207,12 @@ describe("rehearse", () => {
     expect((await rehearseAda()).refused).toMatch(/quota claim "much".*HTTP 500/);
   });
 
+  it("says what a login makes of a quota that Nextcloud only half knows", async () => {
+    scene.clavex.setAttributes(SLUG, scene.ada.id, { nextcloud_quota: "5 GiB" });
+    const quota = (await rehearseAda()).comparisons.find(({ property }) => property === "quota");
+    expect(quota).toMatchObject({ login: "5 B", differs: true });
+  });
+
   it("counts the claims of /userinfo where Nextcloud asks for them", async () => {
     const name = (await rehearseAda({ userinfo: true })).comparisons.find(({ property }) => property === "name");
     expect(name).toMatchObject({ login: "Ada Lovelace", differs: false });

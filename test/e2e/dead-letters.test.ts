@@ -53,7 +53,7 @@ describe("an operator", { timeout: 90_000 }, () => {
     });
     expect(await command("dead-letters", "replay")).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("Replay 2 dead letters? Say so with --yes."),
+      stderr: expect.stringContaining("Replay 2 dead letters? Confirm with --yes."),
     });
     expect(await listed()).toEqual(before);
 
@@ -133,7 +133,7 @@ describe("an operator", { timeout: 90_000 }, () => {
     await second.printed(/job failed .*class=configuration code=identity-changed/);
     expect(nextcloud.users()).toHaveLength(accounts);
     expect(await accept("--dry-run")).toMatchObject({ code: 0, stdout: expect.stringContaining("is not the one") });
-    expect(await accept()).toMatchObject({ code: 1, stderr: expect.stringContaining("Say so with --yes.") });
+    expect(await accept()).toMatchObject({ code: 1, stderr: expect.stringContaining("Confirm with --yes.") });
     expect(nextcloud.users()).toHaveLength(accounts);
     expect(await accept("--yes")).toMatchObject({ code: 0, stdout: expect.stringContaining("Accepted.") });
     await second.printed(/result=applied/);

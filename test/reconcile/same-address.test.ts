@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { OrganizationClients } from "../../functions/clients.ts";
+import { accountId } from "../../functions/core/identity.ts";
 import { driftReport } from "../../functions/reconcile/drift-report.ts";
 import { SameAddresses } from "../../functions/reconcile/same-address.ts";
 import { IDENTITIES, organizationOf } from "../core/organization.ts";
@@ -30,11 +31,42 @@ describe("people who are in Nextcloud already", () => {
     await tenant.bring(known);
 
     const report = await look();
-    expect(report.existing).toEqual([{ subject: ada.id, accountId: "Ada.L", backend: "Database" }]);
+    expect(report.existing).toEqual([{ subject: ada.id, accountId: "Ada.L", backend: "Database", enabled: true }]);
     // Nothing of it is kept: the next look without it knows nothing.
     expect((await look(false)).existing).toEqual([]);
     await tenant.bring(ada);
     expect((await look()).existing).toEqual([]);
+  });
+
+  test("they are still named once the pipeline's account exists, until the old one is disabled", async () => {
+    const { nextcloud } = tenant;
+    const [alan, barbara] = [tenant.person(), tenant.person()];
+    nextcloud.addLocalUser({ id: "alan", email: alan.email });
+    for (const person of [alan, barbara]) await tenant.bring(person);
+    const own = accountId(tenant.organization.identity, alan.id);
+    const doubled = async () => (await look()).doubled.filter(({ subject }) => [alan.id, barbara.id].includes(subject));
+    expect(await doubled()).toEqual([{ subject: alan.id, own, accountId: "alan", backend: "Database", enabled: true }]);
+    expect((await look()).named.get(alan.id)?.email).toBe(alan.email);
+    expect((await look(false)).doubled).toEqual([]);
+    nextcloud.setEnabled("alan", false);
+    expect(await doubled()).toEqual([]);
+  });
+
+  test("so is somebody who has left: the old account still lets them in", async () => {
+    const leaver = tenant.person();
+    await tenant.bring(leaver);
+    tenant.nextcloud.addLocalUser({ id: "leaver", email: leaver.email });
+    tenant.clavex.suspend(tenant.organization.slug, leaver.id);
+    await tenant.bring(leaver);
+    expect((await look()).doubled).toContainEqual(expect.objectContaining({ subject: leaver.id, accountId: "leaver" }));
+  });
+
+  test("an account of the person's own id is not their second one", async () => {
+    const person = tenant.person();
+    const id = accountId(tenant.organization.identity, person.id);
+    tenant.nextcloud.addLocalUser({ id, email: person.email });
+    const { existing, doubled } = await look();
+    expect([...existing, ...doubled].filter(({ subject }) => subject === person.id)).toEqual([]);
   });
 
   test("nobody is warned of whose account was not to be made", async () => {
@@ -49,8 +81,9 @@ describe("accounts of another backend with the e-mail address of a person", () =
   const found = (details: unknown, identity: object = IDENTITIES.hashed, id = "ada") => {
     const addresses = new SameAddresses(organizationOf({ identity }), [ADA]);
     addresses.detailed(id, details);
-    return addresses.of("ada@ACME.example")?.accountId;
+    return idsOf(addresses)[0];
   };
+  const idsOf = (addresses: SameAddresses<typeof ADA>) => [...addresses.all()].map(({ other }) => other.accountId);
   const account = { backend: "Database", email: " ADA@acme.example", enabled: false };
 
   test.each([
@@ -76,10 +109,20 @@ describe("accounts of another backend with the e-mail address of a person", () =
     expect(found(account, IDENTITIES.hashed, "provisioner")).toBeUndefined();
   });
 
-  test("of several the first one is named", () => {
+  test.each([
+    ["the first", [false, false], "0"],
+    ["the first that is enabled", [false, true, true], "1"],
+    ["an enabled one, whatever comes later", [true, false], "0"],
+  ])("of several %s is named", (_what, enabled, id) => {
     const addresses = new SameAddresses(organizationOf(), [ADA, { ...ADA, email: "" }]);
-    for (const id of ["first", "second"]) addresses.detailed(id, account);
-    expect(addresses.of(ADA.email)?.accountId).toBe("first");
-    expect(addresses.of("")).toBeUndefined();
+    for (const [index, each] of enabled.entries()) addresses.detailed(String(index), { ...account, enabled: each });
+    expect(idsOf(addresses)).toEqual([id]);
+  });
+
+  test("of two people with one address both are named", () => {
+    const other = { subject: "7a1c2f9e-0d0b-4c53-8a1e-3d7b0c9a4e21", email: "ada@acme.example" };
+    const addresses = new SameAddresses(organizationOf(), [ADA, other]);
+    addresses.detailed("ada", account);
+    expect([...addresses.all()].map(({ person }) => person.subject)).toEqual([ADA.subject, other.subject]);
   });
 });

@@ -4,7 +4,7 @@ import { WHAT_TO_DO, whatToDo } from "../../functions/replay/what-to-do.ts";
 
 describe("what to do about a dead letter", () => {
   it.each([
-    ["account-conflict", /Rename or delete that account/],
+    ["account-conflict", /id cannot be changed: delete that account/],
     ["nextcloud-ocs-101", /what its message names/],
     ["nextcloud-ocs-997", /what its message names/],
     ["nextcloud-write-fails", /Nextcloud's log/],

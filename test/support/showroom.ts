@@ -108,6 +108,7 @@ function furnish(
   for (const name of ["Engineering", "Sales"]) nextcloud.addGroup(groupId(identity, name), name);
   nextcloud.addMember(groupId(identity, "Engineering"), idOf(PEOPLE.settled));
   nextcloud.addLocalUser({ id: "ada", displayName: "Ada", email: PEOPLE.joiner.email });
+  nextcloud.addLocalUser({ id: "barbara", displayName: "Barbara", email: PEOPLE.settled.email });
   nextcloud.addLocalUser({ id: idOf(PEOPLE.conflict), displayName: "Katherine Johnson" });
 }
 
