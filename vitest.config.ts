@@ -1,9 +1,16 @@
 import { defineConfig } from "vitest/config";
 
-const PROCESSES = ["test/e2e/**", "test/cli/**", "test/infra/**", "test/local/**", "test/bench/**"];
+const PROCESSES = [
+  "test/e2e/**",
+  "test/cli/**",
+  "test/infra/**",
+  "test/local/**",
+  "test/bench/**",
+  "test/docs/commands.test.ts",
+];
 const PROPERTY = ["test/property/**"];
 const DEPLOY = ["test/deploy/**"];
-const CORE = ["test/core/**", "test/docs/**", "test/house.test.ts"];
+const CORE = ["test/core/**", "test/docs/{links,blocks}.test.ts", "test/house.test.ts"];
 const tests = (folders: string[]): string[] => folders.map((each) => each.replace(/\*\*$/, "**/*.test.ts"));
 
 /** `core` is done in seconds; `rooms` use the embedded services; `processes` start programs; `property` tries many cases;

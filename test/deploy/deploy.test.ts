@@ -23,10 +23,10 @@ import {
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { FUNCTIONS } from "../../infra/bundling.ts";
 import { tickName } from "../../infra/schedules.ts";
+import { blocksBelow, commandsOf } from "../support/page.ts";
 import { until } from "../support/processes.ts";
 import { type Checkout, type Done, makeCheckout } from "./checkout.ts";
 import { ACCOUNT, type Emulator, freePort, REGION, startEmulator } from "./emulator.ts";
-import { blocksBelow, commandsOf } from "./page.ts";
 import { toolsFor } from "./tools.ts";
 
 const PAGE = "docs/deploy.md";

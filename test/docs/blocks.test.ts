@@ -1,0 +1,51 @@
+import { globSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { organizationSchema } from "../../functions/core/organization.ts";
+import example from "../../organizations/example.json" with { type: "json" };
+import { blocksOf, spansOf } from "../support/page.ts";
+import { ROOT } from "../support/processes.ts";
+
+const PAGES = ["README.md", "CONTRIBUTING.md", ...globSync("docs/**/*.md", { cwd: ROOT })];
+
+interface Shown {
+  at: string;
+  text: string;
+}
+
+const blocks = PAGES.flatMap((page) =>
+  blocksOf(page).map(({ language, text, line }) => ({ at: `${page}:${line}`, language, text })),
+);
+/** A key with its value, in a block or a sentence: part of an organization's file. */
+const isPart = ({ text }: Shown): boolean => /^"[a-z]\w*": [[{"]/i.test(text);
+const spans = PAGES.flatMap((page) => spansOf(page).map(({ text, line }) => ({ at: `${page}:${line}`, text })));
+const parts = [...blocks.filter(({ language }) => language === "json"), ...spans].filter(isPart);
+const files = blocks.filter(({ language, text }) => language === "json" && !isPart({ at: "", text }));
+
+/** The example with a key set to another value, wherever in it that key belongs. */
+function withPart(text: string): unknown {
+  const [[key, value] = ["", undefined]] = Object.entries(JSON.parse(`{${text}}`) as Record<string, unknown>);
+  if (key in example || key === "identity") return { ...example, [key]: value };
+  const [name = "", section = {}] =
+    Object.entries(example).find(([, each]) => typeof each === "object" && key in each) ?? [];
+  return { ...example, [name]: { ...(section as object), [key]: value } };
+}
+
+describe("what the pages show of files", () => {
+  it.each(files)("$at is JSON, and a valid organization's file if it is one", ({ text }) => {
+    const shown = JSON.parse(text) as object;
+    if ("slug" in shown) expect(organizationSchema.safeParse(shown).error?.issues ?? []).toEqual([]);
+  });
+
+  it.each(parts)("$at fits into an organization's file: $text", ({ text }) => {
+    expect(organizationSchema.safeParse(withPart(text)).error?.issues ?? []).toEqual([]);
+  });
+
+  it("is some", () => {
+    expect([files.length > 3, parts.length > 4]).toEqual([true, true]);
+  });
+
+  it("has no block in a language that is not checked, in bash for instance", () => {
+    const known = ["sh", "json", "yaml", "mermaid", ""];
+    expect(blocks.filter(({ language }) => !known.includes(language)).map(({ at }) => at)).toEqual([]);
+  });
+});
