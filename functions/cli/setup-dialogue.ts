@@ -102,7 +102,7 @@ class Talk {
     const { options, known } = this.#given;
     if (known && options.clavexUrl === undefined) return known.clavex.baseUrl;
     const answer = await this.#settle("clavexUrl", {
-      hint: "Clavex: its address is what stands in the browser before the organization's slug.",
+      hint: "Clavex: its address is what the browser shows before the organization's slug.",
       message: "Address of Clavex:",
       given: options.clavexUrl,
       check: clavexProblem,
@@ -131,7 +131,7 @@ class Talk {
       `Setup logs in to Clavex as an administrator (role admin), for this run only. Where that takes more than a password, answer ${BY_TOKEN}.`,
     );
     for (let email = process.env[ADMIN_EMAIL] ?? ""; ; email = "") {
-      const login = await this.#login(slug, email);
+      const login = await this.#login(clavexUrl, slug, email);
       if (login === undefined) break;
       try {
         const { token: fresh, organizationId: own } = await withClavex(clavexUrl, (pool) =>
@@ -149,10 +149,17 @@ class Talk {
     return this.#token(clavexUrl, slug, organizationId);
   }
 
-  async #login(slug: string, given: string) {
+  /** @returns undefined for somebody who would rather give a token */
+  async #login(clavexUrl: string, slug: string, given: string) {
     const email =
-      given || (await askFor({ message: "E-mail address of the administrator:", suggestion: this.#before.adminEmail }));
-    if (email === "") return undefined;
+      given ||
+      (await askFor({
+        message: "E-mail address of the administrator:",
+        suggestion: this.#before.adminEmail,
+        check: (answer) =>
+          answer.includes("@") || answer === BY_TOKEN ? undefined : `That is not an e-mail address, nor ${BY_TOKEN}.`,
+      }));
+    if (email === BY_TOKEN) return undefined;
     const own =
       this.#given.options.adminOrganization ??
       (given
@@ -160,6 +167,7 @@ class Talk {
         : await askFor({
             message: "Slug of their own organization:",
             suggestion: this.#before.adminOrganization ?? slug,
+            check: (answer) => slugProblem(clavexUrl, answer),
           }));
     await this.#keep({ adminEmail: email, adminOrganization: own });
     const password = (given && process.env[ADMIN_PASSWORD]) || (await hidden("Their password in Clavex:"));
@@ -199,7 +207,7 @@ class Talk {
   #askForUuid(check: Asking["check"], suggestion?: string): Promise<string> {
     this.#before.organizationId ??= suggestion;
     return this.#settle("organizationId", {
-      hint: "This login does not tell the organization's UUID for certain: it stands in the address of its pages in Clavex's console.",
+      hint: "This login does not tell the organization's UUID for certain: it is part of the address of its pages in Clavex's console.",
       message: "UUID of the organization:",
       check: (id) =>
         isUuid(id.toLowerCase())
@@ -225,7 +233,7 @@ class Talk {
     const { options, known } = this.#given;
     if (known && options.nextcloudUrl === undefined) return known.nextcloud.baseUrl;
     const answer = await this.#settle("nextcloudUrl", {
-      hint: "Nextcloud: its address is what stands in the browser before /index.php, /apps or /login.",
+      hint: "Nextcloud: its address is what the browser shows before /index.php, /apps or /login.",
       message: "Address of Nextcloud:",
       given: options.nextcloudUrl,
       check: nextcloudProblem,
@@ -311,7 +319,7 @@ class Talk {
 
   #providerName(): Promise<string> {
     return this.#settle("providerName", {
-      hint: "The internal name of the provider stands in Nextcloud's Settings, Social login. It begins every account id.",
+      hint: "The provider's internal name is shown in Nextcloud under Settings, Social login. Every account id begins with it.",
       message: "Internal name of the provider:",
       check: (name) => (/^[A-Za-z0-9_.@-]+$/.test(name) ? undefined : "It has only letters, digits and _ . @ -."),
     });

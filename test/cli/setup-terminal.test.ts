@@ -83,8 +83,14 @@ describe("setup in a terminal", () => {
     terminal.press(CTRL_U);
     await terminal.answer(/Slug of the organization:/, "acme");
 
+    await terminal.answer(/E-mail address of the administrator:/, "admin");
+    await terminal.shows(/That is not an e-mail address, nor token\./);
+    terminal.press(CTRL_U);
     await terminal.answer(/E-mail address of the administrator:/, EMAIL);
-    await terminal.answer(/Slug of their own organization:/, "");
+    await terminal.answer(/Slug of their own organization:/, "nobody");
+    await terminal.shows(/no organization with the slug nobody\./);
+    terminal.press(CTRL_U);
+    await terminal.answer(/Slug of their own organization:/, "acme");
     await terminal.answer(/Their password in Clavex:/, "wrong");
     await terminal.shows(/! Clavex refuses the login: invalid credentials/);
     await terminal.answer(/E-mail address of the administrator:/, "");
@@ -219,6 +225,19 @@ describe("setup in a terminal", () => {
     expect(terminal.shown()).not.toContain("UUID");
     terminal.press(CTRL_C);
     expect(await terminal.ended).toBe(130);
+  }, 60_000);
+
+  test("asks for a token where an administrator answers so instead of an e-mail address", async () => {
+    const terminal = setup(["--clavex-url", clavex.url, "--organization", "acme", "--webhook-url", "none"]);
+    await terminal.answer(/E-mail address of the administrator:/, "token");
+    await terminal.answer(/Token of an administrator/, "of-nobody");
+    await terminal.shows(/! .*HTTP 401/);
+    await terminal.answer(/Token of an administrator/, clavex.adminToken);
+    await terminal.shows(/Address of Nextcloud:/);
+    terminal.press(CTRL_C);
+    expect(await terminal.ended).toBe(130);
+    expect(terminal.shown()).not.toContain(clavex.adminToken);
+    expect(await readFile(answersFile(), "utf8")).not.toContain("token");
   }, 60_000);
 
   test("asks which provider it is, and how that makes ids, where Nextcloud shows neither", async () => {
