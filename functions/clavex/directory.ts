@@ -2,6 +2,9 @@ import type { Directory, Person } from "../core/person.ts";
 import type { AdminApi } from "./admin-api.ts";
 import { createGroupMap } from "./group-map.ts";
 
+/** As many as a page of Clavex has: one request. */
+const MOST_FOUND = 200;
+
 /**
  * One organization's Clavex as a directory.
  *
@@ -23,8 +26,16 @@ export function createClavexDirectory(
       return found;
     },
     async search(text) {
-      for await (const page of api.users(text, () => undefined)) return page;
-      return [];
+      const people: Person[] = [];
+      let unreadable = 0;
+      const pages = api.users(text, () => {
+        unreadable += 1;
+      });
+      for await (const page of pages) {
+        people.push(...page);
+        if (people.length + unreadable >= MOST_FOUND) return { people, more: true };
+      }
+      return { people, more: false };
     },
     groups: createGroupMap(api, relevant, now),
     groupList: (unreadable) => api.groups(unreadable),

@@ -40,7 +40,8 @@ async function explain(options: Options): Promise<void> {
     const { directory, everyGroup } = requireDirectory(own, organization.slug);
     const explanation = await atServers(organization, async () => {
       const found = await findPerson(directory, options.user);
-      return explainPerson({ ledger, clients: own, everyGroup, now }, { organization, ...found });
+      const groups = await everyGroup(Number.NEGATIVE_INFINITY);
+      return explainPerson({ ledger, clients: own, groups, now }, { organization, ...found });
     });
     if (options.json) printJson(forMachines(explanation));
     else show(explanation);

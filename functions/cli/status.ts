@@ -67,8 +67,8 @@ function linesOf(status: OrganizationStatus, { at, jobs: all }: PipelineStatus):
   return [
     row(
       "people",
-      people === undefined ? undefined : `${counted(people, "person", "people")} in Clavex`,
-      `${enabled} with an enabled account of ours`,
+      people === undefined ? "not counted before a run" : `${counted(people, "person", "people")} in Clavex`,
+      enabled === undefined ? undefined : `${enabled} had an account of ours when the last run looked`,
     ),
     row(
       jobs ? "jobs" : "jobs of all",

@@ -2,9 +2,10 @@ import { html } from "hono/html";
 import { uuidSchema } from "../clavex/user.ts";
 import { ACTIVITY_RESULTS, type Activity, type ActivityFilter, activityInWords } from "../core/activity.ts";
 import { printable } from "../core/text.ts";
-import { createNames, type Names, type Somebody } from "../operator/names.ts";
+import type { Names, Somebody } from "../operator/names.ts";
 import type { Pages } from "./app.ts";
 import type { ConsoleDependencies } from "./dependencies.ts";
+import { recentNames } from "./names.ts";
 import { type Html, organizationChoice, page, person, time, type Visit } from "./page.ts";
 
 /** How many events a page shows. */
@@ -14,6 +15,7 @@ const EVERY = { machine: "2s", stage: "10s" } as const;
 
 /** Activity: the last events, with the filters of the command `activity`; they renew themselves. */
 export function addActivity(app: Pages, dependencies: ConsoleDependencies): void {
+  const names = recentNames(dependencies);
   app.get("/activity", async (c) => {
     const filter = filterOf(c);
     const slugs = await dependencies.organizations.slugs();
@@ -26,12 +28,12 @@ export function addActivity(app: Pages, dependencies: ConsoleDependencies): void
       html`
         ${filterForm(slugs, filter)}
         <div id="events" hx-get="/activity/events${live}" hx-trigger="every ${every}" hx-swap="innerHTML">
-          ${await events(dependencies, filter)}
+          ${await events(dependencies, names(), filter)}
         </div>
         <p class="quiet">The newest ${SHOWN} stand here, and come by themselves. Without JavaScript: <a href="/activity${live}">look again</a>.</p>`,
     );
   });
-  app.get("/activity/events", async (c) => c.html(await events(dependencies, filterOf(c))));
+  app.get("/activity/events", async (c) => c.html(await events(dependencies, names(), filterOf(c))));
 }
 
 function filterOf(c: Visit): ActivityFilter {
@@ -56,9 +58,8 @@ function filterForm(slugs: readonly string[], { organization, subject = "", resu
   </form>`;
 }
 
-async function events(dependencies: ConsoleDependencies, filter: ActivityFilter): Promise<Html> {
+async function events(dependencies: ConsoleDependencies, names: Names, filter: ActivityFilter): Promise<Html> {
   const { activities } = await dependencies.activities.last(filter, SHOWN);
-  const names = createNames(dependencies);
   await names.learn(activities.flatMap((each) => somebody(each) ?? []));
   return eventTable(activities.toReversed(), names, (await dependencies.organizations.slugs()).length > 1);
 }

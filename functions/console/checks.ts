@@ -1,29 +1,33 @@
 import { html } from "hono/html";
 import { counted, namingStage, printable } from "../core/text.ts";
 import type { Result } from "../doctor/check.ts";
-import { examine } from "../doctor/doctor.ts";
+import { allChecks, examine } from "../doctor/doctor.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization } from "./dependencies.ts";
 import { type Html, hidden, organizationChoice, orProblem, page } from "./page.ts";
 
-/** Checks: what the command `doctor` finds, failures first, each with its fix. They run on request. */
+/** Checks: what the command `doctor` finds, failures first, each with its fix. They run on request; those that read all people only when asked for. */
 export function addChecks(app: Pages, dependencies: ConsoleDependencies): void {
   app.get("/checks", async (c) => {
-    const { organization: asked, run } = c.req.query();
+    const { organization: asked, run, everybody } = c.req.query();
     const slugs = await dependencies.organizations.slugs();
     const form = html`<form method="get" action="/checks">
       ${hidden({ run: "yes" })}${organizationChoice(slugs, asked)}
+      <label class="tick"><input type="checkbox" name="everybody" value="yes"${everybody === undefined ? "" : html` checked`}> also those that read all people</label>
       <button>Run the checks</button>
-      <p class="quiet">Clavex, Nextcloud and the pipeline between them are looked at; nothing is changed. It takes some seconds.</p>
+      <p class="quiet">Clavex, Nextcloud and the pipeline between them are looked at; nothing is changed. It takes some seconds.
+        ${counted(EVERYBODY, "check reads", "checks read")} all people and their accounts: with many thousands that takes a minute or more.</p>
     </form>`;
-    const results = run === undefined ? "" : await orProblem(() => check(dependencies, asked));
+    const results = run === undefined ? "" : await orProblem(() => check(dependencies, asked, everybody !== undefined));
     return page(c, "/checks", "Checks", html`${form}${results}`);
   });
 }
 
-async function check(dependencies: ConsoleDependencies, asked: string | undefined): Promise<Html> {
+const EVERYBODY = allChecks.filter(({ readsEverybody }) => readsEverybody).length;
+
+async function check(dependencies: ConsoleDependencies, asked: string | undefined, everybody: boolean): Promise<Html> {
   const organization = await chosenOrganization(dependencies, asked);
-  const results = await examine(await dependencies.doctorOptions(organization));
+  const results = await examine({ ...(await dependencies.doctorOptions(organization)), everybody });
   return resultList(organization.slug, results, dependencies.stage);
 }
 

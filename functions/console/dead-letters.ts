@@ -1,37 +1,40 @@
 import { html } from "hono/html";
 import { counted, namingStage, printable } from "../core/text.ts";
-import { createNames, type Names } from "../operator/names.ts";
+import type { Names } from "../operator/names.ts";
 import { type DeadLetter, type Filter, type Summary, whyItStays } from "../replay/dead-letters.ts";
 import { whatToDo } from "../replay/what-to-do.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, logChange } from "./dependencies.ts";
+import { recentNames } from "./names.ts";
 import { formToken, goOn, type Html, hidden, organizationChoice, page, person, time, type Visit } from "./page.ts";
 
 /** How many a page shows, and the maximum that one click changes. */
 const SHOWN = 50;
+/** How many a page reads to find those that its filter matches. */
+const MOST_READ = 100;
 
 /** Dead letters by reason: replay or drop one, or all that a filter selects, after a look at whom that concerns. */
 export function addDeadLetters(app: Pages, dependencies: ConsoleDependencies): void {
+  const names = recentNames(dependencies);
   app.get("/dead-letters", async (c) => {
     const filter = filterOf(c.req.query());
     const slugs = await dependencies.organizations.slugs();
-    const letters = await dependencies.deadLetters.list({ ...filter, limit: SHOWN + 1 });
-    const shown = letters.slice(0, SHOWN);
-    const names = await namesOf(dependencies, shown);
+    const { letters: shown, isAll } = await dependencies.deadLetters.look({ ...filter, limit: SHOWN }, MOST_READ);
+    await learn(names(), shown);
     const reasons = Map.groupBy(shown, ({ reason }) => reason);
-    const sections = Array.from(reasons, ([reason, ofReason]) => section(c, filter, reason, ofReason, names));
-    const more =
-      letters.length > SHOWN
-        ? html`<p>These are the first ${SHOWN}. There are more: they come when these are done, or with a filter.</p>`
-        : "";
-    const none = letters.length === 0 ? html`<p class="good">There are no dead letters.</p>` : "";
+    const sections = Array.from(reasons, ([reason, ofReason]) => section(c, filter, reason, ofReason, names()));
+    const more = isAll
+      ? ""
+      : html`<p>${shown.length === 0 ? html`None of the first ${MOST_READ} is of this kind.` : html`These are the first ${shown.length}.`}
+          There are more: they come when these are done, or with another filter. All: <code>${namingStage("npx clavex-nextcloud dead-letters list", c.get("stage"))}</code></p>`;
+    const none = shown.length === 0 && isAll ? html`<p class="good">There are no dead letters.</p>` : "";
     return page(c, "/dead-letters", "Dead letters", html`${filterForm(slugs, filter)}${none}${sections}${more}`);
   });
   app.post("/dead-letters/preview", async (c) => {
     const { work, filter } = await asked(c);
-    const letters = await dependencies.deadLetters.list({ ...filter, limit: SHOWN + 1 });
-    const meant = letters.filter((each) => work === "drop" || whyItStays(each) === undefined).slice(0, SHOWN);
-    const names = await namesOf(dependencies, meant);
+    const { letters, isAll } = await dependencies.deadLetters.look({ ...filter, limit: SHOWN }, MOST_READ);
+    const meant = letters.filter((each) => work === "drop" || whyItStays(each) === undefined);
+    await learn(names(), meant);
     const fields = { ...fieldsOf(filter), work, count: String(meant.length) };
     const what = work === "replay" ? "sent back to the queue" : "removed without another attempt";
     return page(
@@ -39,9 +42,9 @@ export function addDeadLetters(app: Pages, dependencies: ConsoleDependencies): v
       "/dead-letters",
       work === "replay" ? "Replay dead letters?" : "Drop dead letters?",
       html`<p>${counted(meant.length, "dead letter is", "dead letters are")} ${what}. ${
-        letters.length > SHOWN ? `At most ${SHOWN} at a time: do it again for the rest.` : ""
+        isAll ? "" : `At most ${SHOWN} at a time: do it again for the rest.`
       }</p>
-      ${letterTable(meant, names)}
+      ${letterTable(meant, names())}
       <form method="post" action="/dead-letters/change">${formToken(c)}${hidden(fields)}
         <button class="${work === "drop" ? "danger" : ""}">${work === "replay" ? "Replay" : "Drop"} ${meant.length}</button>
         <a href="/dead-letters">Leave them</a>
@@ -84,11 +87,8 @@ function inWords(work: "replay" | "drop", { done, stayed, stopped }: Summary): s
   return `${parts.join("; ")}.`;
 }
 
-async function namesOf(dependencies: ConsoleDependencies, letters: readonly DeadLetter[]): Promise<Names> {
-  const names = createNames(dependencies);
-  await names.learn(letters.map(({ organization, subject }) => ({ organization, subject })));
-  return names;
-}
+const learn = (names: Names, letters: readonly DeadLetter[]): Promise<void> =>
+  names.learn(letters.map(({ organization, subject }) => ({ organization, subject })));
 
 function filterForm(slugs: readonly string[], { organization, reason = "" }: Filter): Html {
   return html`<form method="get" action="/dead-letters">

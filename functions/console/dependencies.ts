@@ -31,6 +31,8 @@ export interface ConsoleDependencies {
   /** The stage on AWS that is shown; undefined on one machine. */
   stage: string | undefined;
   log: Log;
+  /** How long a page waits for Clavex and Nextcloud, in milliseconds; see patience.ts. */
+  patienceMs?: number | undefined;
   now?: () => number;
 }
 

@@ -3,13 +3,15 @@ import { uuidSchema } from "../clavex/user.ts";
 import { ATTRIBUTES } from "../core/account.ts";
 import { desiredGroups, displayName } from "../core/desired.ts";
 import type { Organization } from "../core/organization.ts";
-import type { Person } from "../core/person.ts";
+import type { GroupMap, Person, Reading } from "../core/person.ts";
 import { printable } from "../core/text.ts";
 import { createContext } from "../doctor/context.ts";
 import { type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
 import { describeOperations } from "../operator/describe.ts";
 import { type Explanation, explainPerson, groupRules } from "../operator/explain.ts";
+import { type Found, findPeople } from "../operator/find-people.ts";
 import { bringUpToDate, QUEUED } from "../operator/provision.ts";
+import { rememberedGroups } from "../operator/remembered-groups.ts";
 import { eventTable } from "./activity.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization, logChange } from "./dependencies.ts";
@@ -25,6 +27,7 @@ import {
   time,
   type Visit,
 } from "./page.ts";
+import { within } from "./patience.ts";
 
 /** How many of those who were found, and how many events of one person, a page shows. */
 const SHOWN = 50;
@@ -32,23 +35,29 @@ const EVENTS = 20;
 
 /** People: search, and everything about one person. */
 export function addPeople(app: Pages, dependencies: ConsoleDependencies): void {
+  const groupsOf = createGroupsOf(dependencies);
   app.get("/people", async (c) => {
     const { organization: asked, q = "" } = c.req.query();
     const slugs = await dependencies.organizations.slugs();
     const text = q.trim();
-    const subject = uuidSchema.safeParse(text);
-    if (subject.success) return c.redirect(personPath(asked || (slugs[0] ?? ""), subject.data), 303);
+    let found: Found | undefined;
+    const failed = await orProblem(async () => {
+      if (text !== "") found = await find(dependencies, asked, text);
+      return html``;
+    });
+    if (found?.kind === "person") return c.redirect(personPath(found.organization, found.subject), 303);
+    const slug = asked || (slugs[0] ?? "");
     const form = html`<form method="get" action="/people">
       ${organizationChoice(slugs, asked)}
       <label>Name, e-mail address or id <input type="search" name="q" value="${text}" autocomplete="off"></label>
       <button>Search</button>
     </form>`;
-    const found = text === "" ? "" : await orProblem(() => search(dependencies, asked, text));
-    return page(c, "/people", "People", html`${form}${found}`);
+    return page(c, "/people", "People", html`${form}${failed}${found ? foundList(slug, found, text) : ""}`);
   });
   app.get("/people/:organization/:subject{[0-9A-Fa-f-]{36}}", async (c) => {
-    const { organization, subject } = await whom(c, dependencies);
-    const { explanation, failed } = await tryToExplain(dependencies, organization, subject, c.req.query("fresh"));
+    const asked = await whom(c, dependencies);
+    const { organization, subject } = asked;
+    const { explanation, failed } = await tryToExplain(dependencies, groupsOf, asked, c.req.query("fresh"));
     const name = explanation && nameOf(explanation);
     const path = personPath(organization.slug, subject);
     const { activities } = await dependencies.activities.last({ organization: organization.slug, subject }, EVENTS);
@@ -70,56 +79,99 @@ export function addPeople(app: Pages, dependencies: ConsoleDependencies): void {
     return goOn(c, personPath(organization.slug, subject), QUEUED);
   });
   app.get("/people/:organization/:subject{[0-9A-Fa-f-]{36}}/rehearsal", async (c) => {
-    const { organization, subject } = await whom(c, dependencies);
-    const back = html`<p><a href="${personPath(organization.slug, subject)}">Back</a></p>`;
-    const result = await orProblem(() => rehearsal(dependencies, organization, subject));
+    const asked = await whom(c, dependencies);
+    const path = personPath(asked.organization.slug, asked.subject);
+    const back = html`<p><a href="${path}">Back</a></p>`;
+    const groups = () => groupsOf(asked, c.req.query("fresh"));
+    const result = await orProblem(() => rehearsal(dependencies, groups, asked));
     return page(c, "/people", "Rehearsal of the first login", html`${back}${result}`);
   });
 }
 
+/** Somebody of an organization. */
+interface Whom {
+  organization: Organization;
+  subject: string;
+}
+
 /** @throws {ConfigurationError} when there is no such organization */
-async function whom(
-  c: Visit,
-  dependencies: ConsoleDependencies,
-): Promise<{ organization: Organization; subject: string }> {
+async function whom(c: Visit, dependencies: ConsoleDependencies): Promise<Whom> {
   const organization = await chosenOrganization(dependencies, c.req.param("organization"));
   return { organization, subject: uuidSchema.parse(c.req.param("subject")) };
 }
 
-/** The directory finds by one word; the other words are looked for in what it has found. */
-async function search(dependencies: ConsoleDependencies, asked: string | undefined, text: string): Promise<Html> {
+/** @throws {Failure} when nobody can be looked for now */
+async function find(dependencies: ConsoleDependencies, asked: string | undefined, text: string): Promise<Found> {
   const organization = await chosenOrganization(dependencies, asked);
-  const access = dependencies.clients.of(organization).directory;
+  const { ledger, patienceMs } = dependencies;
+  const clients = dependencies.clients.of(organization);
+  const access = clients.directory;
+  const subject = uuidSchema.safeParse(text);
+  if (subject.success) return { kind: "person", organization: organization.slug, subject: subject.data };
   if (access.mode !== "api")
-    return html`<p>${organization.slug} has no clavex.apiKey: people can be found by their id alone.</p>`;
-  const words = text.toLowerCase().split(/\s+/);
-  const longest = words.toSorted((one, other) => other.length - one.length)[0] ?? text;
-  const people = (await access.directory.search(longest)).filter((each) => {
-    const all = `${each.firstName} ${each.lastName} ${each.email}`.toLowerCase();
-    return words.every((word) => all.includes(word));
-  });
-  if (people.length === 0) return html`<p role="status">Clavex finds nobody by this.</p>`;
+    return { kind: "nobody", why: `${organization.slug} has no clavex.apiKey: people can be found by their id alone.` };
+  const looking = { ledger, clients, directory: access.directory };
+  return within("The search", findPeople(looking, organization, text), patienceMs);
+}
+
+function foundList(slug: string, found: Exclude<Found, { kind: "person" }>, text: string): Html {
+  if (found.kind === "nobody") return html`<p role="status">${printable(found.why)}</p>`;
+  const { people, more } = found;
+  const narrow = more
+    ? html`<p class="warning" role="status">200 or more match the longest word of "${printable(text)}", and only the first 200 were looked at: narrow the search with more of the name, or the whole e-mail address.</p>`
+    : "";
+  if (people.length === 0) return html`${narrow}<p role="status">Clavex finds nobody by this.</p>`;
   const rows = people.slice(0, SHOWN).map(
     (each) => html`<tr>
-      <td>${personLink(organization.slug, each.subject, displayName(each))}</td>
+      <td>${personLink(slug, each.subject, displayName(each))}</td>
       <td data-label="E-mail">${printable(each.email)}</td>
       <td data-label="State">${each.erased ? "erased" : each.active ? "active" : "suspended"}</td>
       <td data-label="Id"><code>${each.subject}</code></td>
     </tr>`,
   );
-  const more = people.length > SHOWN ? html`<p>These are the first ${SHOWN}: search for more of the name.</p>` : "";
-  return html`<table class="cards"><thead><tr><th scope="col">Name</th><th scope="col">E-mail</th><th scope="col">State</th><th scope="col">Id</th></tr></thead>
-    <tbody>${rows}</tbody></table>${more}`;
+  const rest =
+    people.length > SHOWN
+      ? html`<p>These are the first ${SHOWN} of ${people.length}: search for more of the name.</p>`
+      : "";
+  return html`${narrow}<table class="cards"><thead><tr><th scope="col">Name</th><th scope="col">E-mail</th><th scope="col">State</th><th scope="col">Id</th></tr></thead>
+    <tbody>${rows}</tbody></table>${rest}`;
+}
+
+/** Somebody's groups; undefined where it would take too long to find them out unasked. */
+type GroupsOf = (whom: Whom, fresh: string | undefined) => Promise<Reading<GroupMap> | undefined>;
+
+/**
+ * Clavex cannot be asked for one person's groups. So a page takes what the group watch remembers, or what somebody has had read since;
+ * only who asks for it waits until the members of all groups have been read.
+ */
+function createGroupsOf({ ledger, clients, now = Date.now }: ConsoleDependencies): GroupsOf {
+  const read = new Map<string, Reading<GroupMap>>();
+  return async ({ organization, subject }, fresh) => {
+    const { slug } = organization;
+    const access = clients.of(organization).directory;
+    if (fresh !== undefined && access.mode === "api") read.set(slug, await access.everyGroup(now()));
+    const kept = read.get(slug);
+    const remembered = await rememberedGroups(ledger.groups, slug, subject);
+    return kept && kept.readAt >= (remembered?.readAt ?? Number.NEGATIVE_INFINITY) ? kept : remembered;
+  };
+}
+
+/** What to do where the groups are not known. */
+function groupsUnread(path: string): Html {
+  return html`<div class="notice"><p>The groups are not known here: Clavex cannot be asked for one person's, and the group watch has not
+    seen all of them, or there are too many to look through.</p>
+    <p><a href="${path}?fresh=yes">Read the members of all groups</a>: one request for each group, which takes a while where there are hundreds.</p></div>`;
 }
 
 /** A system that cannot be read does not affect the rest of the page. */
 async function tryToExplain(
   dependencies: ConsoleDependencies,
-  organization: Organization,
-  subject: string,
+  groupsOf: GroupsOf,
+  whom: Whom,
   fresh: string | undefined,
 ): Promise<{ explanation?: Explanation; failed?: Html }> {
-  const { ledger, now = Date.now } = dependencies;
+  const { ledger, now = Date.now, patienceMs } = dependencies;
+  const { organization, subject } = whom;
   const clients = dependencies.clients.of(organization);
   const access = clients.directory;
   if (access.mode !== "api") {
@@ -128,10 +180,13 @@ async function tryToExplain(
   }
   let explanation: Explanation | undefined;
   const failed = await orProblem(async () => {
-    const person = await access.directory.person(subject);
-    const { everyGroup } = access;
-    const reading = { ledger, clients, everyGroup, ...(fresh === undefined ? {} : { notBefore: now() }) };
-    explanation = await explainPerson(reading, { organization, subject, person });
+    const groups = await groupsOf(whom, fresh);
+    if (!groups) return groupsUnread(personPath(organization.slug, subject));
+    const work = async () => {
+      const person = await access.directory.person(subject);
+      return explainPerson({ ledger, clients, groups, now }, { organization, subject, person });
+    };
+    explanation = await within("Clavex or Nextcloud", work(), patienceMs);
     return html``;
   });
   return explanation ? { explanation } : { failed };
@@ -155,7 +210,7 @@ function explained(explanation: Explanation, path: string): Html {
     : "";
   return html`
     ${comparison(explanation)}
-    <p class="quiet">Groups as of ${time(namesReadAt)}. <a href="${path}?fresh=yes">Read them again</a></p>
+    <p class="quiet">Groups as of ${time(namesReadAt)}. <a href="${path}?fresh=yes">Read them again</a>: one request for each group of Clavex, those too that the policy leaves out</p>
     ${rules(explanation)}
     <h2>What would be done</h2>${toDo}${refused}
     ${notes.length === 0 ? "" : html`<ul>${notes.map((note) => html`<li>${printable(note)}</li>`)}</ul>`}`;
@@ -220,29 +275,33 @@ function rules(explanation: Explanation): Html {
 
 async function rehearsal(
   dependencies: ConsoleDependencies,
-  organization: Organization,
-  subject: string,
+  groupsOf: () => Promise<Reading<GroupMap> | undefined>,
+  { organization, subject }: Whom,
 ): Promise<Html> {
+  const { patienceMs } = dependencies;
   const access = dependencies.clients.of(organization).directory;
-  const person = access.mode === "api" ? await access.directory.person(subject) : undefined;
+  const person =
+    access.mode === "api" ? await within("Clavex", access.directory.person(subject), patienceMs) : undefined;
   if (access.mode !== "api" || !person) return html`<p>Clavex has nobody with this id who could log in.</p>`;
-  const { value: map } = await access.directory.groups(Number.NEGATIVE_INFINITY);
+  const groups = await groupsOf();
+  if (!groups) return groupsUnread(`${personPath(organization.slug, subject)}/rehearsal`);
   const context = createContext(await dependencies.doctorOptions(organization));
   try {
-    return rehearsalTable(person, await rehearse(context, { person, map, userinfo: false }));
+    const work = rehearse(context, { person, map: groups.value, userinfo: false });
+    return rehearsalTable(person, await within("Clavex or Nextcloud", work, patienceMs), groups.readAt);
   } finally {
     await context.close();
   }
 }
 
-function rehearsalTable(person: Person, { state, comparisons, refused, notes }: Rehearsal): Html {
+function rehearsalTable(person: Person, { state, comparisons, refused, notes }: Rehearsal, groupsReadAt: number): Html {
   const rows = comparisons.map(
     ({ property, login, pipeline, differs }) => html`<tr><th scope="row">${property}</th>
       <td data-label="A first login makes">${printable(login ?? "(leaves ours)")}</td>
       <td data-label="The pipeline makes">${printable(pipeline)}</td>
       <td><span class="${differs ? "bad" : "good"}">${differs ? "differs" : "the same"}</span></td></tr>`,
   );
-  return html`<p>${printable(displayName(person))}</p>
+  return html`<p>${printable(displayName(person))} <span class="quiet">(groups as of ${time(groupsReadAt)})</span></p>
     ${state === "active" ? "" : html`<p>The person is ${state}: the pipeline makes no account, and Clavex lets nobody in.</p>`}
     ${refused === undefined ? "" : html`<p class="bad">The login would be refused: ${printable(refused)}</p>`}
     <table class="cards"><thead><tr><th scope="col">What</th><th scope="col">A first login makes</th><th scope="col">The pipeline makes</th><th scope="col">Result</th></tr></thead><tbody>${rows}</tbody></table>

@@ -1,7 +1,7 @@
 import { html } from "hono/html";
 import type { LastRun } from "../core/schedule.ts";
 import { assess, type Concern, type OrganizationStatus, type WaitingJobs } from "../core/status.ts";
-import { counted, namingStage, printable } from "../core/text.ts";
+import { counted, namingStage, printable, upTo } from "../core/text.ts";
 import { effectOfPause } from "../operator/pause.ts";
 import { readStatus, type StatusSources } from "../operator/status.ts";
 import type { Mode } from "../reconcile/drift-report.ts";
@@ -10,10 +10,16 @@ import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization, logChange } from "./dependencies.ts";
 import { button, goOn, type Html, page, time, type Visit } from "./page.ts";
 
+/** How many dead letters and waiting edits are counted. */
+const COUNTED_TO = 50;
+
 /** Status: one sentence, what to do next, and each organization's numbers. Ledger and queue are all that is read. */
 export function addStatus(app: Pages, dependencies: ConsoleDependencies): void {
   app.get("/", async (c) => {
-    const status = await readStatus(sourcesOf(dependencies), await dependencies.organizations.slugs());
+    const status = await readStatus(
+      { ...sourcesOf(dependencies), countTo: COUNTED_TO },
+      await dependencies.organizations.slugs(),
+    );
     const { sentence, inSync, concerns } = assess(status);
     const { lines } = (await dependencies.readiness?.()) ?? { lines: [] };
     return page(
@@ -117,7 +123,7 @@ function organizationSection(c: Visit, status: OrganizationStatus): Html {
 function rowsOf(status: OrganizationStatus): [string, Html | string][] {
   const { people, accounts, enabled, jobs, waitsFor, editsWaiting, runs, held, deadLetters, leaversStillEnabled } =
     status;
-  const { organization } = status;
+  const { organization, countedTo } = status;
   const found = runs.full?.found;
   const brakes = [
     ...(held.deprovisions
@@ -127,23 +133,31 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
   ];
   return [
     ["People", people === undefined ? "not counted yet" : String(people)],
-    ["Accounts", `${accounts === undefined ? "" : `${accounts} of them, `}${enabled} known as enabled`],
+    ["Accounts", accountsInWords(accounts, enabled)],
     ["Differences", found ? `${found.differences} at the last full run` : "not known yet"],
     ...(jobs === undefined ? [] : [["Jobs waiting", waitingJobs(jobs)] satisfies [string, string]]),
     ...(waitsFor ? [["They wait for", printable(waitsFor.problem)] satisfies [string, string]] : []),
-    ...(editsWaiting > 0 ? [["Changes waiting for Nextcloud", String(editsWaiting)] satisfies [string, string]] : []),
+    ...(editsWaiting > 0
+      ? [["Changes waiting for Nextcloud", upTo(editsWaiting, countedTo)] satisfies [string, string]]
+      : []),
     ...KINDS.map((kind): [string, Html | string] => [RUNS[kind], runOf(runs[kind])]),
     ["Brake", brakes.length === 0 ? "open" : html`${brakes.map((each, index) => [index > 0 ? ", " : "", each])}`],
     [
       "Dead letters",
       deadLetters === 0
         ? "none"
-        : html`<a href="/dead-letters?organization=${encodeURIComponent(organization)}">${deadLetters}</a>`,
+        : html`<a href="/dead-letters?organization=${encodeURIComponent(organization)}">${upTo(deadLetters, countedTo)}</a>`,
     ],
     ...(leaversStillEnabled > 0
       ? [["Left and still enabled", html`<span class="bad">${leaversStillEnabled}</span>`] satisfies [string, Html]]
       : []),
   ];
+}
+
+function accountsInWords(accounts: number | undefined, enabled: number | undefined): string {
+  const found = accounts === undefined ? [] : [`${accounts} of them`];
+  const known = enabled === undefined ? [] : [`${enabled} known as enabled when the last run looked`];
+  return [...found, ...known].join(", ") || "not counted yet";
 }
 
 function waitingJobs({ jobs, oldestAgeMs }: WaitingJobs): string {

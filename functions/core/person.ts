@@ -79,8 +79,8 @@ export interface Directory {
   people(unreadable?: (subject: string | undefined) => void): AsyncGenerator<Person[]>;
   /** The people with this e-mail address, in any letter case: more than one only in an odd directory. */
   findByEmail(email: string): Promise<Person[]>;
-  /** The first people whom the directory finds by this text in names and e-mail addresses; one request. */
-  search(text: string): Promise<Person[]>;
+  /** The first people, 200 at most, whom the directory finds by this text in names and e-mail addresses, and whether there may be more. */
+  search(text: string): Promise<{ people: Person[]; more: boolean }>;
   /**
    * Who is in which group.
    *

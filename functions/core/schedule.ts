@@ -27,6 +27,9 @@ export interface RunFindings {
   /** People who are not as desired, and the jobs that were sent for them. */
   differences: number;
   sent: number;
+  /** Accounts that the ledger knew as enabled, and people who left and whose account Nextcloud refused to disable. */
+  enabled?: number | undefined;
+  leaversStillEnabled?: number | undefined;
   /** Why nobody lost access, or a group, although people were to: see `Held` of core/brake.ts. */
   held?: HeldBack | undefined;
   heldLeaves?: HeldBack | undefined;

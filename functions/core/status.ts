@@ -33,8 +33,8 @@ export interface OrganizationStatus {
   /** People in the directory and accounts of theirs in Nextcloud, as the last full run saw them. */
   people: number | undefined;
   accounts: number | undefined;
-  /** Accounts that the ledger knows as enabled. */
-  enabled: number;
+  /** Accounts that the ledger knew as enabled at the last run; undefined before one. */
+  enabled: number | undefined;
   /** Undefined where the queue does not tell organizations apart. */
   jobs: WaitingJobs | undefined;
   /** Why jobs are tried again, and since when the oldest waits. */
@@ -44,6 +44,8 @@ export interface OrganizationStatus {
   runs: LastRuns;
   held: Partial<Record<Braked, HeldPeople>>;
   deadLetters: number;
+  /** How far dead letters and waiting edits were counted: as many are as many or more. Undefined: to the end. */
+  countedTo?: number | undefined;
   /** People who left and whose account Nextcloud refuses to disable. */
   leaversStillEnabled: number;
 }
@@ -137,7 +139,7 @@ function concernsOf(status: OrganizationStatus, at: number): Concern[] {
   });
   if (unusable !== undefined)
     return [of("unusable", `the configuration of ${organization} cannot be used: ${unusable}`, "doctor")];
-  const { leaversStillEnabled, editsWaiting, deadLetters, paused } = status;
+  const { leaversStillEnabled, editsWaiting, deadLetters, countedTo, paused } = status;
   const concerns: Concern[] = [];
   if (leaversStillEnabled > 0) {
     const people = counted(leaversStillEnabled, "person who left", "people who left");
@@ -151,12 +153,12 @@ function concernsOf(status: OrganizationStatus, at: number): Concern[] {
     concerns.push(
       of(
         "dead-letters",
-        `${counted(deadLetters, "person was", "people were")} refused by Nextcloud`,
+        `${counted(deadLetters, "person was", "people were", countedTo)} refused by Nextcloud`,
         "dead-letters list",
       ),
     );
   if (editsWaiting > 0) {
-    const sentence = `${counted(editsWaiting, "change", "changes")} of e-mail address or quota wait for Nextcloud's limit`;
+    const sentence = `${counted(editsWaiting, "change", "changes", countedTo)} of e-mail address or quota wait for Nextcloud's limit`;
     concerns.push(of("edits", sentence));
   }
   return concerns;
@@ -210,11 +212,8 @@ function inSyncSentence(organizations: readonly OrganizationStatus[], at: number
   const read = organizations.filter(({ readable }) => readable);
   const blind = organizations.length - read.length;
   const numbers = new Intl.NumberFormat("en");
-  if (read.length === 0) {
-    const enabled = organizations.reduce((sum, each) => sum + each.enabled, 0);
-    return `All that Clavex has delivered is done; ${numbers.format(enabled)} accounts are enabled`;
-  }
-  const people = read.reduce((sum, each) => sum + (each.people ?? each.enabled), 0);
+  if (read.length === 0) return "All that Clavex has delivered is done";
+  const people = read.reduce((sum, each) => sum + (each.people ?? each.enabled ?? 0), 0);
   const since = Math.min(...read.map(({ runs }) => runs.full?.doneAt ?? at));
   const all = people === 1 ? "The only person is" : `All ${numbers.format(people)} people are`;
   const others = blind === 0 ? "" : `; of ${counted(blind, "organization")} only deliveries are known`;

@@ -12,8 +12,13 @@ export function printable(text: string): string {
 }
 
 /** A count with its noun in the right number: `1 person`, `2 people`. */
-export function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
+export function counted(count: number, one: string, many = `${one}s`, countedTo?: number): string {
+  return `${upTo(count, countedTo)} ${count === 1 ? one : many}`;
+}
+
+/** A number that was counted only so far: as many are as many or more. */
+export function upTo(count: number, countedTo: number | undefined): string {
+  return countedTo !== undefined && count >= countedTo ? `${count} or more` : String(count);
 }
 
 /**

@@ -20,6 +20,8 @@ export interface Check {
   needs?: readonly string[];
   /** It looks at what `occ` changes, which reaches the web server some seconds later: a complaint is looked at again. */
   settles?: true;
+  /** It reads all people, which takes long where there are many: left out where `everybody` of the options is false. */
+  readsEverybody?: true;
   run(context: DoctorContext): Promise<Finding>;
 }
 
@@ -37,6 +39,9 @@ export const skipped = (cause: string, fix?: string): Finding => ({
   cause,
   ...(fix === undefined ? {} : { fix }),
 });
+
+/** Why a check was left out that reads everybody. */
+export const NOT_EVERYBODY = "it reads all people, which was not asked for";
 
 export const complains = ({ status }: Finding): boolean => status === "warn" || status === "fail";
 
@@ -73,6 +78,7 @@ export function runChecks(checks: readonly Check[], context: DoctorContext): Pro
 
 /** A typed failure carries its own fix; any other error is a mistake of ours. */
 async function runOne(check: Check, context: DoctorContext): Promise<Finding> {
+  if (check.readsEverybody && context.everybody === false) return skipped(NOT_EVERYBODY);
   try {
     return await check.run(context);
   } catch (error) {

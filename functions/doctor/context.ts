@@ -59,6 +59,8 @@ export interface DoctorOptions {
   /** Whether this process was given authorities of its own (NODE_EXTRA_CA_CERTS). */
   ownAuthorities: boolean;
   pipeline: PipelineView;
+  /** Whether checks may read all people; they do where it is left out. */
+  everybody?: boolean;
   /** Whether checks may make a throwaway account in Nextcloud. */
   writeChecks?: boolean;
   /** How long what `occ` writes takes to reach the web server, in milliseconds. */

@@ -199,6 +199,7 @@ export const nextcloudChecks: Check[] = [
     title: "No attribute overwrites a quota at login",
     docs: "docs/connect.md#quota",
     needs: ["clavex.api-key"],
+    readsEverybody: true,
     run: enrichment,
   },
   {
@@ -220,6 +221,7 @@ export const nextcloudChecks: Check[] = [
     title: "No local account has a person's id",
     docs: "docs/operations.md#dead-letters",
     needs: ["nextcloud.admin", "clavex.api-key"],
+    readsEverybody: true,
     run: localAccounts,
   },
   {

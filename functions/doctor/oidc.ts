@@ -201,6 +201,7 @@ export const oidcChecks: Check[] = [
     title: "Everybody's quota attribute can be read",
     docs: "docs/connect.md#quota",
     needs: ["clavex.api-key"],
+    readsEverybody: true,
     run: quotaValues,
   },
 ];

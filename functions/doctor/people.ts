@@ -15,6 +15,7 @@ export const peopleChecks: Check[] = [
     title: "Nobody has another account in Nextcloud already",
     docs: "docs/existing-people.md",
     needs: ["nextcloud.admin", "clavex.api-key"],
+    readsEverybody: true,
     run: existing,
   },
   {
@@ -22,6 +23,7 @@ export const peopleChecks: Check[] = [
     title: "The account that the pipeline works with is nobody's of the directory",
     docs: "docs/connect.md",
     needs: ["nextcloud.app-password", "clavex.api-key"],
+    readsEverybody: true,
     async run({ organization, directory, users, account }) {
       if (!directory) return skipped("without clavex.apiKey nobody can be listed");
       const own = (await account()).id.toLowerCase();
@@ -39,6 +41,7 @@ export const peopleChecks: Check[] = [
     title: "Clavex has verified everybody's e-mail address",
     docs: "docs/configuration.md#addresses-that-nobody-has-verified",
     needs: ["clavex.api-key"],
+    readsEverybody: true,
     async run({ organization, directory, users }) {
       if (!directory) return skipped("without clavex.apiKey nobody can be listed");
       const people = (await users()).filter(({ active }) => active);

@@ -2,10 +2,14 @@ import { randomUUID } from "node:crypto";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import type { Braked } from "../core/brake.ts";
 import { withoutEffect } from "../core/organization.ts";
+import { latestFindings } from "../core/status.ts";
 import { counted } from "../core/text.ts";
 import { createPool, networkErrorName, send } from "../http.ts";
 import { type Check, type Finding, fail, ok, skipped, warn } from "./check.ts";
 import type { DoctorContext } from "./context.ts";
+
+/** More are as bad: doctor does not count them to the end. */
+const DEAD_LETTERS_COUNTED = 50;
 
 /** The pipeline between the two: secrets, queue, ledger, and what waits for a person. */
 export const pipelineChecks: Check[] = [
@@ -66,8 +70,12 @@ export const pipelineChecks: Check[] = [
     docs: "docs/operations.md",
     async run({ organization, pipeline: { ledger } }) {
       if (!ledger) return skipped("there is none before the first start");
-      const count = await ledger.subjects.countActive(organization.slug);
-      return ok(`${counted(count, "person has", "people have")} an account from the pipeline`);
+      const enabled = latestFindings(await ledger.runs.of(organization.slug))?.enabled;
+      return ok(
+        enabled === undefined
+          ? undefined
+          : `when the last run looked, ${counted(enabled, "person", "people")} had an enabled account from the pipeline`,
+      );
     },
   },
   {
@@ -91,13 +99,14 @@ export const pipelineChecks: Check[] = [
     docs: "docs/operations.md#dead-letters",
     needs: ["pipeline.ledger"],
     async run({ organization: { slug }, pipeline: { ledger, givenUp } }) {
-      let parked = 0;
-      if (ledger) for await (const page of ledger.deadLetters.all(slug)) parked += page.length;
+      const parked = (await ledger?.deadLetters.count(slug, DEAD_LETTERS_COUNTED)) ?? 0;
       const messages = (await givenUp?.()) ?? 0;
       if (parked + messages === 0) return ok();
       return fail(
         [
-          ...(parked === 0 ? [] : [`${counted(parked, "person's job was", "people's jobs were")} refused for good`]),
+          ...(parked === 0
+            ? []
+            : [`${counted(parked, "person's job was", "people's jobs were", DEAD_LETTERS_COUNTED)} refused for good`]),
           ...(messages === 0 ? [] : [`${counted(messages, "message was", "messages were")} given up by the queue`]),
         ].join(", "),
         `clavex-nextcloud dead-letters list --organization ${slug}`,

@@ -27,8 +27,9 @@ export interface ParkedJobs {
   park(letter: Omit<ParkedJob, "firstAt" | "replayedAt">): Promise<void>;
   get(organization: string, subject: string): Promise<ParkedJob | undefined>;
   /** All dead letters of an organization, page by page. */
-  all(organization: string): AsyncGenerator<ParkedJob[]>;
-  count(organization: string): Promise<number>;
+  all(organization: string, pageSize?: number): AsyncGenerator<ParkedJob[]>;
+  /** How many there are; see `Table.count`. */
+  count(organization: string, most?: number): Promise<number>;
   /** Notes that a dead letter was sent back to the queue; not when it has been parked anew since it was read. */
   markReplayed(letter: ParkedJob, at: number): Promise<void>;
   /** Removes a dead letter; one that was parked after `notAfter` (milliseconds since the epoch) stays. */
@@ -57,11 +58,11 @@ export function createParkedJobs(table: Table): ParkedJobs {
         if (await table.put(key, item, before ? unchanged(before) : ABSENT)) return;
       }
     },
-    async *all(organization) {
-      for await (const page of queryItems(table, organization, PREFIX, parkedJobSchema))
+    async *all(organization, pageSize) {
+      for await (const page of queryItems(table, organization, PREFIX, parkedJobSchema, pageSize))
         yield page.map(({ value }) => value);
     },
-    count: (organization) => table.count(organization, PREFIX),
+    count: (organization, most) => table.count(organization, PREFIX, { most }),
     async markReplayed(letter, at) {
       const key = keyOf(letter.organization, letter.subject);
       const foreign = foreignFields(parkedJobSchema, await table.get(key));

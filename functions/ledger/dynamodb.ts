@@ -51,18 +51,23 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
       write(new PutCommand({ TableName: name, Item: { ...item, ...keyOf(key) }, ...expression(condition) })),
     delete: (key, condition) =>
       write(new DeleteCommand({ TableName: name, Key: keyOf(key), ...expression(condition) })),
-    async *query(partition, prefix) {
-      for await (const { Items = [] } of pages(partition, prefix)) yield Items.map(withoutKey);
+    async *query(partition, prefix, pageSize) {
+      const limit = pageSize === undefined ? {} : { Limit: pageSize };
+      for await (const { Items = [] } of pages(partition, prefix, limit)) yield Items.map(withoutKey);
     },
-    async count(partition, prefix, having) {
+    async count(partition, prefix, { having, most } = {}) {
       let count = 0;
+      const limit = most === undefined ? {} : { Limit: most };
       const filter = having && {
         FilterExpression: "#field = :value",
         ExpressionAttributeNames: { "#field": having.field },
         ExpressionAttributeValues: { ":value": having.value },
       };
-      const counting = pages(partition, prefix, { Select: "COUNT", ...filter });
-      for await (const { Count = 0 } of counting) count += Count;
+      const counting = pages(partition, prefix, { Select: "COUNT", ...limit, ...filter });
+      for await (const { Count = 0 } of counting) {
+        count += Count;
+        if (most !== undefined && count >= most) return most;
+      }
       return count;
     },
   };

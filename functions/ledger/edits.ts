@@ -23,7 +23,8 @@ export interface Edits {
   putSlots(of: SlotsOf, slots: EditSlots, revision: number): Promise<boolean>;
   /** Everybody of an organization who waits, page by page. */
   waiting(organization: string): AsyncGenerator<WaitingEdit[]>;
-  countWaiting(organization: string): Promise<number>;
+  /** How many wait; see `Table.count`. */
+  countWaiting(organization: string, most?: number): Promise<number>;
   wait(organization: string, edit: WaitingEdit): Promise<void>;
   /** The person waits no longer. */
   done(organization: string, subject: string): Promise<void>;
@@ -54,7 +55,7 @@ export function createEdits(table: Table): Edits {
       for await (const page of queryItems(table, organization, PREFIX, waitingSchema))
         yield page.map(({ sort, value }) => ({ subject: sort.slice(PREFIX.length), sentAt: value.sentAt }));
     },
-    countWaiting: (organization) => table.count(organization, PREFIX),
+    countWaiting: (organization, most) => table.count(organization, PREFIX, { most }),
     async wait(organization, { subject, sentAt }) {
       await table.put(waitingKey(organization, subject), { sentAt }, ALWAYS);
     },

@@ -16,6 +16,8 @@ export interface GroupMemory {
   /** The subjects of a group's members; none for a group that is not remembered. */
   members(organization: string, id: string): Promise<string[]>;
   putMembers(organization: string, id: string, subjects: readonly string[]): Promise<void>;
+  /** How many entries of the ledger hold this many members. */
+  entriesOf(members: number): number;
   forgetMembers(organization: string, id: string): Promise<void>;
 }
 
@@ -66,13 +68,18 @@ export function createGroupMemory(table: Table): GroupMemory {
       return subjects;
     },
     async putMembers(organization, id, subjects) {
-      const chunks = Array.from({ length: Math.ceil(subjects.length / SUBJECTS_PER_ITEM) }, (_, index) => ({
+      const chunks = Array.from({ length: entriesOf(subjects.length) }, (_, index) => ({
         subjects: subjects.slice(index * SUBJECTS_PER_ITEM, (index + 1) * SUBJECTS_PER_ITEM),
       }));
       await putChunks(organization, membersOf(id), chunks);
     },
+    entriesOf,
     forgetMembers: (organization, id) => putChunks(organization, membersOf(id), []),
   };
+}
+
+function entriesOf(members: number): number {
+  return Math.ceil(members / SUBJECTS_PER_ITEM);
 }
 
 /** Cut so that each part fits into one item; one part at least, to remember that there was a look. */

@@ -8,6 +8,8 @@ const findingsSchema = z.looseObject({
   accounts: z.number().optional(),
   differences: z.number(),
   sent: z.number(),
+  enabled: z.number().optional(),
+  leaversStillEnabled: z.number().optional(),
   held: heldSchema.optional(),
   heldLeaves: heldSchema.optional(),
 });

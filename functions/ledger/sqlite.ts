@@ -12,9 +12,11 @@ const PUT =
 const DELETE = "DELETE FROM ledger WHERE partition = ? AND sort = ?";
 // The byte FF is in no UTF-8 text: after the prefix it is more than everything that begins with the prefix.
 const BELOW_PREFIX = "FROM ledger WHERE partition = ? AND sort >= ? AND sort < ? || CAST(x'ff' AS TEXT)";
-const QUERY = `SELECT sort, item ${BELOW_PREFIX} ORDER BY sort LIMIT ${PAGE}`;
-const COUNT = `SELECT count(*) AS count ${BELOW_PREFIX}`;
-const COUNT_HAVING = `${COUNT} AND item ->> ? = ?`;
+const QUERY = `SELECT sort, item ${BELOW_PREFIX} ORDER BY sort LIMIT ?`;
+/** A limit of -1 is none. */
+const count = (rows: string): string => `SELECT count(*) AS count FROM (SELECT 1 ${rows} LIMIT ?)`;
+const COUNT = count(BELOW_PREFIX);
+const COUNT_HAVING = count(`${BELOW_PREFIX} AND item ->> ? = ?`);
 
 /** The ledger's table in the state file; each item is one JSON text. */
 export function sqliteTable(database: Database): Table {
@@ -48,11 +50,11 @@ export function sqliteTable(database: Database): Table {
       return change(key, condition, () => database.prepare(PUT).run(key.partition, key.sort, json));
     },
     delete: (key, condition) => change(key, condition, () => database.prepare(DELETE).run(key.partition, key.sort)),
-    async *query(partition, prefix) {
+    async *query(partition, prefix, pageSize = PAGE) {
       for (let from = prefix; ; ) {
-        const page = await read(() => database.prepare(QUERY).all(partition, from, prefix).map(withItem));
+        const page = await read(() => database.prepare(QUERY).all(partition, from, prefix, pageSize).map(withItem));
         yield page;
-        const last = page.at(PAGE - 1);
+        const last = page.at(pageSize - 1);
         if (last === undefined) return;
         // No text lies between one and the same with NUL after it.
         from = `${last.sort}\0`;
@@ -60,12 +62,12 @@ export function sqliteTable(database: Database): Table {
         await setImmediate();
       }
     },
-    count: (partition, prefix, having) =>
+    count: (partition, prefix, { having, most = -1 } = {}) =>
       read(() => {
         const below = [partition, prefix, prefix];
         const row = having
-          ? database.prepare(COUNT_HAVING).get(...below, having.field, having.value)
-          : database.prepare(COUNT).get(...below);
+          ? database.prepare(COUNT_HAVING).get(...below, having.field, having.value, most)
+          : database.prepare(COUNT).get(...below, most);
         return Number(row?.count);
       }),
   };

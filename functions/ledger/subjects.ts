@@ -16,10 +16,8 @@ export interface Subjects {
   tryPut(organization: string, record: SubjectRecord): Promise<SubjectRecord | undefined>;
   /** All records of an organization, page by page. */
   all(organization: string): AsyncGenerator<SubjectRecord[]>;
-  /** How many of the organization's people have an account that is enabled, as far as the ledger knows. */
+  /** How many of the organization's people have an account that is enabled, as far as the ledger knows: reads all of them. */
   countActive(organization: string): Promise<number>;
-  /** How many can still use an account that Nextcloud refused to disable; see `leaversStillEnabled` of core/record.ts. */
-  countLeaversStillEnabled(organization: string): Promise<number>;
 }
 
 const PREFIX = "subject#";
@@ -43,8 +41,6 @@ export function createSubjects(table: Table): Subjects {
       for await (const page of queryItems(table, organization, PREFIX, subjectItemSchema))
         yield page.map(({ value }) => value);
     },
-    countActive: (organization) => table.count(organization, PREFIX, { field: "state", value: "active" }),
-    countLeaversStillEnabled: (organization) =>
-      table.count(organization, PREFIX, { field: "refusedRevokes", value: "disable" }),
+    countActive: (organization) => table.count(organization, PREFIX, { having: { field: "state", value: "active" } }),
   };
 }

@@ -28,10 +28,23 @@ export interface Table {
   put(key: Key, item: Item, condition: Condition): Promise<boolean>;
   /** Returns false when the condition does not hold. */
   delete(key: Key, condition: Condition): Promise<boolean>;
-  /** All items of a partition whose sort key begins with the prefix, page by page, in the order of their sort keys. */
-  query(partition: string, prefix: string): AsyncGenerator<{ sort: string; item: Item }[]>;
-  /** How many of these items there are, or have this value in a field. */
-  count(partition: string, prefix: string, having?: { field: string; value: string }): Promise<number>;
+  /**
+   * All items of a partition whose sort key begins with the prefix, page by page, in the order of their sort keys.
+   *
+   * @param pageSize the most items of a page; the adapter's own where it is left out
+   */
+  query(partition: string, prefix: string, pageSize?: number): AsyncGenerator<{ sort: string; item: Item }[]>;
+  /**
+   * How many of these items there are, or have this value in a field: each of them is read for it.
+   *
+   * @param most ends the count: it is the answer where there are as many or more
+   */
+  count(partition: string, prefix: string, options?: CountOptions): Promise<number>;
+}
+
+export interface CountOptions {
+  having?: { field: string; value: string };
+  most?: number | undefined;
 }
 
 /** The names of the key attributes in the stored table. */
@@ -73,8 +86,9 @@ export async function* queryItems<T>(
   partition: string,
   prefix: string,
   schema: z.ZodType<T>,
+  pageSize?: number,
 ): AsyncGenerator<{ sort: string; value: T }[]> {
-  for await (const page of table.query(partition, prefix))
+  for await (const page of table.query(partition, prefix, pageSize))
     yield page.map(({ sort, item }) => ({ sort, value: read(schema, { partition, sort }, item) }));
 }
 

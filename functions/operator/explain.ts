@@ -5,7 +5,7 @@ import type { Decision } from "../core/evaluate.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import { matchesAny } from "../core/patterns.ts";
-import { type Person, unknownGroups } from "../core/person.ts";
+import { type GroupMap, type Person, type Reading, unknownGroups } from "../core/person.ts";
 import { ofAccount, type SubjectRecord } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { getAccount } from "../nextcloud/accounts.ts";
@@ -36,10 +36,8 @@ export interface Asked {
 export interface ExplainDependencies {
   ledger: Ledger;
   clients: OrganizationClients;
-  /** Reads every group of the directory, those too that the policy leaves out: somebody may ask why. */
-  everyGroup: Extract<OrganizationClients["directory"], { mode: "api" }>["everyGroup"];
-  /** The earliest acceptable start of that reading (milliseconds since the epoch); any where it is left out. */
-  notBefore?: number;
+  /** The groups of the directory; those too that the policy leaves out, where it is to be explained why. */
+  groups: Reading<GroupMap>;
   now?: () => number;
 }
 
@@ -49,10 +47,9 @@ export interface ExplainDependencies {
  * @throws {Failure} when one of the systems cannot be read, or the account is not the person's
  */
 export async function explainPerson(
-  { ledger, clients, everyGroup, notBefore = Number.NEGATIVE_INFINITY, now = Date.now }: ExplainDependencies,
+  { ledger, clients, groups: { value: map, readAt: namesReadAt }, now = Date.now }: ExplainDependencies,
   { organization, subject, person }: Asked,
 ): Promise<Explanation> {
-  const { value: map, readAt: namesReadAt } = await everyGroup(notBefore);
   const names = person ? map.of(subject) : [];
   const id = accountId(organization.identity, subject);
   const account = await getAccount(clients.ocs, id);

@@ -3,6 +3,7 @@ import type { Organizations } from "../config/organizations.ts";
 import type { Braked } from "../core/brake.ts";
 import { Failure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
+import { leaversStillEnabled } from "../core/record.ts";
 import type { RunFindings } from "../core/schedule.ts";
 import { latestFindings, type OrganizationStatus, type PipelineStatus, type WaitingJobs } from "../core/status.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -17,13 +18,16 @@ export interface StatusSources {
   /** Where it can be read at once why jobs wait: on one machine. */
   activities?: Pick<ActivityLog, "last"> | undefined;
   startsPaused?: boolean;
+  /** How many dead letters and waiting edits of an organization are counted at most; all where it is left out. */
+  countTo?: number | undefined;
   /** Why nobody works on the queue, if so. */
   stopped?: PipelineStatus["stopped"];
   now?: () => number;
 }
 
 /**
- * How things are, from ledger and queue alone: Clavex and Nextcloud are not asked, and no list of people is read.
+ * How things are, from ledger and queue alone: Clavex and Nextcloud are not asked, and no list of people is read. What only a
+ * look at everybody can tell is as of the last run.
  *
  * @param slugs of the organizations that are meant
  * @throws {Failure} when ledger or queue cannot be read
@@ -37,17 +41,17 @@ export async function readStatus(sources: StatusSources, slugs: readonly string[
 }
 
 async function ofOrganization(sources: StatusSources, slug: string, at: number): Promise<OrganizationStatus> {
-  const { ledger, queue, startsPaused = false } = sources;
+  const { ledger, queue, startsPaused = false, countTo } = sources;
   const { organization, unusable } = await find(sources.organizations, slug);
-  const [runs, enabled, deadLetters, leaversStillEnabled, editsWaiting, counts] = await Promise.all([
+  const [runs, deadLetters, leavers, editsWaiting, counts] = await Promise.all([
     ledger.runs.of(slug),
-    ledger.subjects.countActive(slug),
-    ledger.deadLetters.count(slug),
-    ledger.subjects.countLeaversStillEnabled(slug),
-    ledger.edits.countWaiting(slug),
+    ledger.deadLetters.count(slug, countTo),
+    leaversOfDeadLetters(ledger, slug),
+    ledger.edits.countWaiting(slug, countTo),
     queue.countsOf(slug),
   ]);
   const jobs = counts && jobsOf(counts);
+  const found = latestFindings(runs);
   return {
     organization: slug,
     unusable,
@@ -55,18 +59,31 @@ async function ofOrganization(sources: StatusSources, slug: string, at: number):
     paused: organization !== undefined && (await createAskPaused(ledger, startsPaused)(organization)),
     people: runs.full?.found?.people,
     accounts: runs.full?.found?.accounts,
-    enabled,
+    enabled: found?.enabled,
     jobs,
     waitsFor: jobs && jobs.delayed > 0 ? await causeOf(sources, slug, at - (jobs.oldestAgeMs ?? 0)) : undefined,
     editsWaiting,
     runs,
     held: {
-      ...(await heldOf(sources, slug, "deprovisions", latestFindings(runs)?.held)),
-      ...(await heldOf(sources, slug, "leaves", latestFindings(runs)?.heldLeaves)),
+      ...(await heldOf(sources, slug, "deprovisions", found?.held)),
+      ...(await heldOf(sources, slug, "leaves", found?.heldLeaves)),
     },
     deadLetters,
-    leaversStillEnabled,
+    countedTo: countTo,
+    leaversStillEnabled: Math.max(leavers, found?.leaversStillEnabled ?? 0),
   };
+}
+
+/** Of how many dead letters it is looked up whether they keep a leaver's account enabled. */
+const MOST_LEAVERS = 25;
+
+/** Leavers whom Nextcloud refused to disable have a dead letter; these are newer than the last run. */
+async function leaversOfDeadLetters({ deadLetters, subjects }: StatusSources["ledger"], slug: string): Promise<number> {
+  for await (const letters of deadLetters.all(slug, MOST_LEAVERS)) {
+    const records = await Promise.all(letters.map(({ subject }) => subjects.get(slug, subject)));
+    return leaversStillEnabled(records.filter((record) => record !== undefined));
+  }
+  return 0;
 }
 
 async function find(

@@ -445,7 +445,7 @@ async function requireGone({ organization, clients, id }: Work): Promise<void> {
  */
 async function requireClaim(
   { ledger, claimed }: Tools,
-  { organization, clients, id, record }: Work,
+  { organization, clients, id, record, job }: Work,
   { plan, account, person }: { plan: Plan; account: ActualAccount | undefined; person: Person | undefined },
 ): Promise<"claimed" | "unclaimed"> {
   const { nextcloudOrigin: origin } = clients;
@@ -454,7 +454,9 @@ async function requireClaim(
   const key = `${slug} ${origin} ${id}`;
   if (claimed.has(key)) return "claimed";
   const may = person !== undefined || !mayShareIds(organization);
-  const owner = may ? await ledger.claims.claimAccount(origin, id, slug) : await ledger.claims.account(origin, id);
+  const owner = may
+    ? await ledger.claims.claimAccount(origin, id, slug, job.subject)
+    : await ledger.claims.account(origin, id);
   if (owner === undefined) return "unclaimed";
   if (owner !== slug) throw new AccountConflict(`account ${id} belongs to organization ${owner}; nothing was touched`);
   claimed.add(key);

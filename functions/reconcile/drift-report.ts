@@ -82,6 +82,8 @@ interface Report<D extends Drift> {
   /** People in Clavex, and people in the ledger. */
   people: number;
   known: number;
+  /** How many of these have an enabled account, as far as the ledger knows. */
+  enabled: number;
   /** People who left and whose account Nextcloud refuses to disable, as far as the ledger knows. */
   leaversStillEnabled: number;
   differences: D[];
@@ -238,6 +240,7 @@ export async function driftReport(
     organization: organization.slug,
     people: counts.users,
     known: counts.known,
+    enabled: counts.active,
     unreadGroups: [...map.unread, ...(map.isComplete ? [] : [UNLISTED])],
     leaversStillEnabled: counts.leavers,
     notes: look.notes,

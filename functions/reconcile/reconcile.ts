@@ -140,6 +140,8 @@ function findingsOf({ report, sent, held, heldLeaves }: CompletedRun): RunFindin
     ...(report.mode === "full" ? { accounts: report.accounts } : {}),
     differences: differences.length,
     sent,
+    enabled: report.enabled,
+    leaversStillEnabled: report.leaversStillEnabled,
     ...(held ? { held } : {}),
     ...(heldLeaves ? { heldLeaves } : {}),
   };

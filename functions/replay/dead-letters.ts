@@ -68,6 +68,10 @@ export interface RunOptions {
 export interface DeadLetters {
   list(filter: Filter): Promise<DeadLetter[]>;
   /**
+   * The same, but reads no more than so many dead letters, whether they match or not. `isAll`: there are no more that match.
+   */
+  look(filter: Filter, most: number): Promise<{ letters: DeadLetter[]; isAll: boolean }>;
+  /**
    * Sends dead letters back to the queue. A parked job stays in the ledger until its subject has succeeded; one that is on
    * its way is not sent twice. A replayed job reads the current state first, so it cannot bring back an old state. The filter's limit
    * is for those that are sent; those that stay do not use it up.
@@ -123,6 +127,20 @@ export function createDeadLetters(dependencies: DeadLettersDependencies): DeadLe
       });
       return letters;
     },
+    async look(filter, most) {
+      const letters: DeadLetter[] = [];
+      let isAll = true;
+      const visit = async ({ letter }: Found): Promise<"kept" | "stop"> => {
+        if (letters.length === filter.limit) {
+          isAll = false;
+          return "stop";
+        }
+        letters.push(letter);
+        return "kept";
+      };
+      const isWithin = await each(dependencies, filter, visit, most);
+      return { letters, isAll: isAll && isWithin };
+    },
     replay: (filter, options = {}) => run(dependencies, filter, options, whyItStays, replayOne),
     drop: (filter, options = {}) => run(dependencies, filter, options, () => undefined, dropOne),
   };
@@ -158,25 +176,36 @@ async function run(
   return summary;
 }
 
-/** Calls `visit` for each dead letter that matches, and gives back the messages that were only looked at. */
+/**
+ * Calls `visit` for each dead letter that matches, and gives back the messages that were only looked at.
+ *
+ * @param most ends it when so many were read, whether they match or not
+ * @returns whether none was left unread because of that
+ */
 async function each(
   dependencies: DeadLettersDependencies,
   filter: Filter,
   visit: (found: Found) => Promise<"kept" | "gone" | "stop">,
-): Promise<void> {
+  most?: number,
+): Promise<boolean> {
   const { deadLetterQueue } = dependencies;
   const held: Message[] = [];
   const all = async function* () {
-    yield* parked(dependencies, filter);
+    // The one after them tells that there are more.
+    yield* parked(dependencies, filter, most === undefined ? undefined : most + 1);
     yield* queued(deadLetterQueue, held);
   };
+  let read = 0;
   try {
     for await (const found of all()) {
+      if (read === most) return false;
+      read += 1;
       if (!matches(filter, found.letter)) continue;
       const result = await visit(found);
-      if (result === "stop") return;
+      if (result === "stop") return true;
       if (result === "gone" && found.message) held.splice(held.indexOf(found.message), 1);
     }
+    return true;
   } finally {
     await deadLetterQueue.giveBack(held);
   }
@@ -185,10 +214,11 @@ async function each(
 async function* parked(
   { ledger, slugs, now = Date.now }: DeadLettersDependencies,
   filter: Filter,
+  pageSize?: number,
 ): AsyncGenerator<Found> {
   const organizations = filter.organization === undefined ? await slugs() : [filter.organization];
   for (const organization of organizations) {
-    for await (const page of ledger.deadLetters.all(organization)) {
+    for await (const page of lettersOf(ledger, organization, filter.user, pageSize)) {
       for (const letter of page) {
         const { replayedAt, job } = letter;
         const onItsWay = isWithin(replayedAt, GONE_FROM_QUEUE_MS, now());
@@ -202,6 +232,18 @@ async function* parked(
       }
     }
   }
+}
+
+/** Somebody has one at most, which is found by their subject. */
+async function* lettersOf(
+  { deadLetters }: Ledger,
+  organization: string,
+  subject: string | undefined,
+  pageSize: number | undefined,
+): AsyncGenerator<ParkedJob[]> {
+  if (subject === undefined) return yield* deadLetters.all(organization, pageSize);
+  const letter = await deadLetters.get(organization, subject);
+  if (letter) yield [letter];
 }
 
 /** @param held gets the messages, so that they can be given back */

@@ -67,7 +67,7 @@ describe("clavex-nextcloud status", () => {
       "All 4 people are in sync as of 14:02 UTC.",
       "",
       "acme",
-      "  people       4 people in Clavex, 4 with an enabled account of ours",
+      "  people       4 people in Clavex, 2 had an account of ours when the last run looked",
       "  jobs         none",
       "  last runs    full 14:02 UTC done (2 differences), light never, watch never",
       "  brake        holds nobody",

@@ -192,11 +192,29 @@ describe.each(ADAPTERS)("the table on %s", (_name, open) => {
     const pages = await Array.fromAsync(target.table.query(partition, "many#"));
     expect(pages.length).toBeGreaterThan(2);
     expect(pages.flat().map(({ sort }) => sort)).toEqual(names);
-    const having = (field: string, value: string) => target.table.count(partition, "many#", { field, value });
+    const having = (field: string, value: string) =>
+      target.table.count(partition, "many#", { having: { field, value } });
     expect(await having("state", "active")).toBe(201);
     expect(await having("state", "gone")).toBe(0);
     expect(await having("missing", "active")).toBe(0);
     expect(await target.table.count(partition, "many#")).toBe(names.length);
+  });
+
+  test("reads and counts no further than asked", async () => {
+    await Promise.all(Array.from({ length: 7 }, (_, index) => put(`few#${index}`, { state: "active" })));
+    const sizes: number[] = [];
+    for await (const page of target.table.query(partition, "few#", 3)) sizes.push(page.length);
+    expect(sizes.filter((size) => size > 0)).toEqual([3, 3, 1]);
+    const having = { field: "state", value: "active" };
+    const upTo = async (most: number) => [
+      await target.table.count(partition, "few#", { most }),
+      await target.table.count(partition, "few#", { most, having }),
+    ];
+    expect([await upTo(5), await upTo(7), await upTo(20)]).toEqual([
+      [5, 5],
+      [7, 7],
+      [7, 7],
+    ]);
   });
 
   test("a listing survives what is written and deleted meanwhile", async () => {
@@ -635,6 +653,12 @@ describe.each(ADAPTERS)("the ledger on %s", (_name, open) => {
       expect(await ledger.claims.account(origin, "ada")).toBeUndefined();
       expect(await ledger.claims.claimAccount(origin, "ada", "acme")).toBe("acme");
       expect(await other.claims.claimAccount(origin, "ada", "globex")).toBe("acme");
+      // An older version did not write down whose account it is; only its owner can.
+      await other.claims.claimAccount(origin, "ada", "globex", "subject of globex");
+      expect(await ledger.claims.accountClaim(origin, "ada")).toEqual({ owner: "acme" });
+      await ledger.claims.claimAccount(origin, "ada", "acme", "subject");
+      await ledger.claims.claimAccount(origin, "ada", "acme", "another");
+      expect(await ledger.claims.accountClaim(origin, "ada")).toEqual({ owner: "acme", subject: "subject" });
       expect(await ledger.claims.account(origin, "ada")).toBe("acme");
       expect(await ledger.claims.account(`${origin}.other`, "ada")).toBeUndefined();
     });

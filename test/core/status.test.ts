@@ -158,7 +158,7 @@ describe("the first sentence of status", () => {
 
   it("promises no more than what is known of organizations without an API key", () => {
     const blind = { readable: false, people: undefined, runs: {} };
-    expect(of(blind).sentence).toBe("All that Clavex has delivered is done; 1,200 accounts are enabled.");
+    expect(of(blind).sentence).toBe("All that Clavex has delivered is done.");
     const both = assess(pipeline([organization({ people: 1 }), organization({ ...blind, organization: "north" })]));
     expect(both.sentence).toBe(
       "The only person is in sync as of 14:02 UTC; of 1 organization only deliveries are known.",

@@ -933,8 +933,8 @@ describe("doctor finds exactly what is broken", () => {
     [
       "pipeline.ledger",
       () => {
-        const countActive = () => Promise.reject(new LedgerUnavailable("DynamoDB"));
-        scene.options.pipeline.ledger = { ...scene.ledger, subjects: { ...scene.ledger.subjects, countActive } };
+        const of = () => Promise.reject(new LedgerUnavailable("DynamoDB"));
+        scene.options.pipeline.ledger = { ...scene.ledger, runs: { ...scene.ledger.runs, of } };
       },
     ],
   ])("%s: it does not answer", async (id, breakIt) => {

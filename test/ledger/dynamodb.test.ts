@@ -17,7 +17,7 @@ const METHODS: [name: string, use: (table: Table) => Promise<unknown>][] = [
   ["a put on a condition", (table) => table.put(KEY, {}, { when: "equal", field: "revision", value: 1 })],
   ["delete", (table) => table.delete(KEY, ALWAYS)],
   ["query", (table) => table.query("acme", "subject#").next()],
-  ["count", (table) => table.count("acme", "subject#", { field: "state", value: "active" })],
+  ["count", (table) => table.count("acme", "subject#", { having: { field: "state", value: "active" } })],
 ];
 
 test("every read is a consistent one", async () => {
@@ -33,7 +33,7 @@ test("every read is a consistent one", async () => {
   const table = dynamoDbTable(dynamodb, embedded.endpoints.tableName);
   await table.get(KEY);
   await table.query("acme", "subject#").next();
-  await table.count("acme", "subject#", { field: "state", value: "active" });
+  await table.count("acme", "subject#", { having: { field: "state", value: "active" } });
   destroy();
   expect(sent).toHaveLength(3);
   for (const input of sent) expect(input).toMatchObject({ ConsistentRead: true });

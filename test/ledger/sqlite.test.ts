@@ -103,7 +103,7 @@ const METHODS: [name: string, use: (table: Table) => Promise<unknown>][] = [
   ["a put on a condition", (table) => table.put(KEY, {}, { when: "equal", field: "revision", value: 1 })],
   ["delete", (table) => table.delete(KEY, ALWAYS)],
   ["query", (table) => table.query("acme", "subject#").next()],
-  ["count", (table) => table.count("acme", "subject#", { field: "state", value: "active" })],
+  ["count", (table) => table.count("acme", "subject#", { having: { field: "state", value: "active" } })],
 ];
 const WRITES = METHODS.filter(([name]) => /put|delete/.test(name));
 

@@ -42,8 +42,10 @@ describe("status", () => {
     const status = await told(acme);
     expect(status.sentence).toMatch(/^All 3 people are in sync as of \d\d:\d\d UTC\.$/);
     expect(status.organizations).toMatchObject([
-      { people: 3, accounts: 0, enabled: 3, jobs: { jobs: 0 }, deadLetters: 0, leaversStillEnabled: 0, held: {} },
+      { people: 3, accounts: 0, enabled: 0, jobs: { jobs: 0 }, deadLetters: 0, leaversStillEnabled: 0, held: {} },
     ]);
+    await acme.light();
+    expect((await told(acme)).organizations).toMatchObject([{ people: 3, enabled: 3 }]);
   });
 
   it("says for whom people wait while Nextcloud is away", async () => {
@@ -88,6 +90,13 @@ describe("status", () => {
     await acme.full();
     await acme.work();
     expect((await told(acme)).concerns.map(({ kind }) => kind)).toEqual(["leavers", "dead-letters"]);
+    // A leaver whose dead letter is gone is known from the next run on.
+    await acme.ledger.deadLetters.drop(acme.slug, leaver.id);
+    expect((await told(acme)).concerns).toEqual([]);
+    await acme.light();
+    expect((await told(acme)).concerns.map(({ kind }) => kind)).toContain("leavers");
+    acme.nextcloud.faults.clear();
+    acme.nextcloud.faults.add({ kind: "status", status: 400, body, match: named("PUT disable") });
     await acme.ledger.pauses.put(acme.slug, { paused: true, at: acme.clock.now });
     expect((await told(acme)).concerns.map(({ kind }) => kind)).toEqual(["leavers", "paused"]);
   });
