@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { personLabel } from "../../functions/cli/people.ts";
 import { paint, surroundWith, table, withoutColour, wrapped } from "../../functions/cli/terminal.ts";
 import { counted } from "../../functions/core/text.ts";
+import { VERSION } from "../../functions/version.ts";
 import { Paper, runInTerminal } from "../support/terminal.ts";
 
 const ID = "5a3b1c0d-2e4f-4a6b-8c7d-9e0f1a2b3c4d";
@@ -102,7 +103,7 @@ describe("what a command prints", () => {
 
 describe("the program itself", () => {
   it("--version prints the version", async () => {
-    expect(await runInTerminal(["--version"])).toMatchObject({ code: 0, stdout: "0.1.0\n", stderr: "" });
+    expect(await runInTerminal(["--version"])).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: "" });
   });
 
   it.each([
