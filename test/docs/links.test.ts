@@ -5,9 +5,20 @@ import { describe, expect, it } from "vitest";
 const ROOT = resolve(import.meta.dirname, "../..");
 const NOT_OURS = ["node_modules", "cdk.out", "dist", ".git", ".local"];
 
+/** Settings and a file, which are named like checks of doctor. */
+const NOT_CHECKS = ["nextcloud.username", "nextcloud.password", "pipeline.json"];
+
 const exclude = (name: string): boolean => NOT_OURS.includes(name.split(/[\\/]/).at(-1) ?? "");
 const pages = globSync("**/*.md", { cwd: ROOT, exclude });
 const sources = globSync("{functions,infra,test,bench}/**/*.ts", { cwd: ROOT, exclude });
+/** What else names pages: pages are not named by their links alone. */
+const texts = [
+  ...sources,
+  ...pages,
+  ...globSync("{deploy,bin}/**/*", { cwd: ROOT, withFileTypes: true })
+    .filter((each) => each.isFile())
+    .map((each) => relative(ROOT, join(each.parentPath, each.name))),
+];
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 
 const withoutCode = (markdown: string): string =>
@@ -42,6 +53,36 @@ function brokenLinks(page: string): string[] {
 describe("the documentation", () => {
   it.each(pages)("%s has no broken link", (page) => {
     expect(brokenLinks(page)).toEqual([]);
+  });
+
+  it("has every page, every heading and every picture that a message, a comment or a sentence names", () => {
+    const named = texts.flatMap((text) =>
+      Array.from(
+        read(text).matchAll(/\b(docs\/[\w./-]+\.(?:md|png))(?:#([\w-]+))?/g),
+        ([whole, page = "", anchor]) => [text, whole, page, anchor] as const,
+      ),
+    );
+    expect(named.length).toBeGreaterThan(100);
+    const missing = named.filter(
+      ([, , page, anchor]) => !existsSync(join(ROOT, page)) || (anchor !== undefined && !anchors(page).has(anchor)),
+    );
+    expect(missing.map(([text, whole]) => `${text}: ${whole}`)).toEqual([]);
+  });
+
+  it("has only checks of doctor that there are", () => {
+    const ids = sources
+      .filter((source) => source.startsWith("functions/doctor/"))
+      .flatMap((source) => Array.from(read(source).matchAll(/^\s+id: "([a-z-]+\.[a-z-]+)"/gm), ([, id = ""]) => id));
+    const rooms = new Set(ids.map((id) => id.split(".")[0]));
+    const named = pages.flatMap((page) =>
+      Array.from(
+        read(page).matchAll(/`([a-z]+)\.([a-z]+(?:-[a-z]+)*)`/g),
+        ([, room = "", name = ""]) => [page, room, `${room}.${name}`] as const,
+      ),
+    );
+    const checks = named.filter(([, room, id]) => rooms.has(room) && !NOT_CHECKS.includes(id));
+    expect(checks.length).toBeGreaterThan(20);
+    expect(checks.filter(([, , id]) => !ids.includes(id))).toEqual([]);
   });
 
   it.each(["docs/architecture.md", "CONTRIBUTING.md"])("%s names only files that exist", (page) => {
