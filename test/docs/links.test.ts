@@ -1,5 +1,5 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -83,6 +83,18 @@ describe("the documentation", () => {
     const checks = named.filter(([, room, id]) => rooms.has(room) && !NOT_CHECKS.includes(id));
     expect(checks.length).toBeGreaterThan(20);
     expect(checks.filter(([, , id]) => !ids.includes(id))).toEqual([]);
+  });
+
+  it("lists every decision by its title, and one that extends another is named by it", () => {
+    const records = pages.filter((page) => /^docs\/decisions\/\d/.test(page)).toSorted();
+    const list = read("docs/decisions/README.md");
+    for (const record of records) {
+      const [, number, title] = /^# (\d+)\. (.*)$/m.exec(read(record)) ?? [];
+      expect(list).toContain(`| [${number}](${basename(record)}) | ${title} |`);
+      const [, earlier] = /(?:Extends|Supersedes) \[\d+\]\(([^)]+)\)/.exec(read(record)) ?? [];
+      if (earlier) expect(read(`docs/decisions/${earlier}`)).toContain(`](${basename(record)})`);
+    }
+    expect(records.length).toBeGreaterThan(17);
   });
 
   it.each(["docs/architecture.md", "CONTRIBUTING.md"])("%s names only files that exist", (page) => {
