@@ -1,17 +1,19 @@
 import { Command } from "commander";
 import { recording } from "../activity/recorder.ts";
 import { createClients } from "../clients.ts";
-import { awaitedOf } from "../operator/wait.ts";
-import { driftReport, type FullReport } from "../reconcile/drift-report.ts";
+import { counted } from "../core/text.ts";
+import { applyPlan, losers, makePlan, type Plan, refusal, type Sent } from "../operator/apply.ts";
+import { WHY_NOTHING } from "../operator/run-in-words.ts";
 import { createReconcile } from "../reconcile/reconcile.ts";
 import { EXIT } from "./exit-codes.ts";
-import { type Followed, followJobs } from "./follow-jobs.ts";
+import { followJobs } from "./follow-jobs.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { showPlan } from "./plan.ts";
-import { confirm } from "./prompt.ts";
-import { silent, WHY_NOTHING } from "./reconcile.ts";
+import { confirm, confirmNumber } from "./prompt.ts";
+import { silent } from "./reconcile.ts";
+import { CommandError } from "./report.ts";
 import { clearReading, complain, now, print, printJson, reading } from "./terminal.ts";
 
 interface Options extends ConnectOptions {
@@ -22,8 +24,6 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
-/** A plan that was on screen for longer than this is computed again. */
-const FRESH_MS = 10 * 60_000;
 
 /** `apply`: shows the plan, asks, queues a job for each person, and waits until all jobs are done. */
 export function applyCommand(): Command {
@@ -38,51 +38,47 @@ export function applyCommand(): Command {
     .action(apply);
 }
 
-interface Planned {
-  slug: string;
-  report: FullReport;
-  readAt: number;
-}
-
 async function apply(options: Options): Promise<void> {
   const connection = await connect(options);
   const { organizations, secrets, ledger } = connection;
   const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
-    const plans: Planned[] = [];
+    const plans: Plan[] = [];
     const slugs = await chosenSlugs(organizations, options.organization);
     const failures = await eachOrganization(slugs, organizations, async (organization) => {
       const { slug, clavex } = organization;
       if (clavex.apiKey === undefined) return complain(`${slug}: left out: ${WHY_NOTHING.unreadable(slug)}`);
-      const readAt = now();
-      const looking = { ledger, clients: clients.of(organization), onProgress: reading(slug), sameAddresses: true };
-      const report = await driftReport(organization, "full", looking);
-      plans.push({ slug, report, readAt });
+      const looking = {
+        ledger,
+        clients: clients.of(organization),
+        onProgress: reading(slug),
+        sameAddresses: true,
+        now,
+      };
+      const plan = await makePlan(organization, looking);
+      plans.push(plan);
       clearReading();
-      if (!options.json) showPlan(organization, report);
+      if (!options.json) showPlan(organization, plan.report);
     });
     const differences = plans.reduce((sum, { report }) => sum + report.differences.length, 0);
     if (options.dryRun || differences === 0) return options.json ? printJson(failures) : undefined;
-    await confirm("Apply this now?", options.yes);
+    await ask(plans, options.yes);
     const reconcile = createReconcile({
       ...connection,
       clients,
       log: recording(silent, connection.activities.record),
       counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
     });
-    const sent: Followed[] = [];
+    const sent: Sent[] = [];
     const since = now();
     let result: 0 | typeof EXIT.failed | typeof EXIT.held = failures.length > 0 ? EXIT.failed : 0;
     const unsent = await eachOrganization(
-      plans.map(({ slug }) => slug),
+      plans.map(({ report }) => report.organization),
       organizations,
       async ({ slug }) => {
-        const shown = plans.find((each) => each.slug === slug);
-        const isFresh = shown !== undefined && now() - shown.readAt < FRESH_MS;
-        const run = await reconcile(slug, "full", {
-          ...(isFresh ? { shown } : {}),
-          onSent: (drifts) => sent.push(...drifts.map((drift) => ({ ...awaitedOf(slug, drift), name: drift.name }))),
-        });
+        const plan = plans.find(({ report }) => report.organization === slug);
+        if (!plan) return;
+        const run = await applyPlan(reconcile, plan, { onSent: (jobs) => sent.push(...jobs) });
         if (run.result !== "done") {
           result = EXIT.failed;
           return complain(`${slug}: nothing was done: ${WHY_NOTHING[run.result](slug)}`);
@@ -106,4 +102,21 @@ async function apply(options: Options): Promise<void> {
     await clients.close();
     await connection.close();
   }
+}
+
+/**
+ * Asks whether to apply the plans; where people lose something, for their number.
+ *
+ * @throws {CommandError} when the answer is no, or came too late
+ */
+async function ask(plans: readonly Plan[], yes: boolean | undefined): Promise<void> {
+  const losing = losers(plans);
+  let typed: string | undefined;
+  if (losing === 0) await confirm("Apply this now?", yes);
+  else {
+    const whom = counted(losing, "person", "people");
+    typed = await confirmNumber(`Apply this now? It takes access or groups away from ${whom}.`, losing, yes);
+  }
+  const why = refusal(plans, typed, now());
+  if (why !== undefined) throw new CommandError(why);
 }

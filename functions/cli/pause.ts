@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { Organization } from "../core/organization.ts";
 import { createAskPaused } from "../ledger/pause.ts";
-import { effectOfPause } from "../operator/pause.ts";
+import { effectOfPause, setPaused } from "../operator/pause.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
@@ -51,7 +51,8 @@ async function say(options: Options, paused: boolean): Promise<void> {
     for (const organization of concerned) tell(`${organization.slug}: ${effectOfPause(organization, paused)}`);
     if (concerned.length > 0 && !dryRun) {
       await confirm(paused ? "Pause now?" : "Resume now?", options.yes);
-      for (const { slug } of concerned) await ledger.pauses.put(slug, { paused, at: now() });
+      for (const organization of concerned)
+        await setPaused({ pauses: ledger.pauses, isPaused, now }, organization, paused);
       tell(paused ? "Paused." : "Resumed.");
       if (!paused) connection.sayIfItWaits();
     }

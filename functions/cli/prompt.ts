@@ -77,6 +77,22 @@ export async function confirm(question: string, yes: boolean | undefined): Promi
   if (!(await askWhether(question))) throw new CommandError("Nothing was changed.");
 }
 
+/**
+ * Asks for a number that shows that the question was read. `--yes` answers for the operator, as with `confirm`.
+ *
+ * @returns what was typed; undefined where `--yes` stood for it
+ * @throws {CommandError} without a terminal to ask on, and {Interrupted} on Ctrl-C and Ctrl-D
+ */
+export async function confirmNumber(
+  question: string,
+  number: number,
+  yes: boolean | undefined,
+): Promise<string | undefined> {
+  if (yes) return undefined;
+  if (!canAsk()) throw new CommandError(`${question} Confirm with --yes.`);
+  return askFor({ message: `${question} Type ${number} to go on:` });
+}
+
 /** Loaded when somebody is asked: most commands ask nobody. */
 const prompts = () => import("@inquirer/prompts");
 

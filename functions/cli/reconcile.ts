@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { recording } from "../activity/recorder.ts";
 import { createClients } from "../clients.ts";
 import { counted } from "../core/text.ts";
+import { runInWords } from "../operator/run-in-words.ts";
 import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, parseCount, withConnection } from "./options.ts";
@@ -22,12 +23,6 @@ interface Options extends ConnectOptions {
 }
 
 const CONNECTIONS = 4;
-/** Why a run did nothing. */
-export const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) => string> = {
-  busy: () => "another reconciliation is under way",
-  unreadable: () => "it has no clavex.apiKey to read the directory with",
-  paused: (slug) => `it is paused. Look at clavex-nextcloud plan, then: clavex-nextcloud resume --organization ${slug}`,
-};
 /** A command says itself what it does. */
 export const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -101,13 +96,7 @@ async function reconcile(options: Options): Promise<void> {
 
 function show(slug: string, run: Run): void {
   clearReading();
-  if (run.result !== "done") {
-    print(`${slug}: nothing was done: ${WHY_NOTHING[run.result](slug)}`);
-    return;
-  }
-  print(
-    `${slug}: looked at ${counted(run.report.people, "person", "people")}, sent ${counted(run.sent, "job")}; ${run.waiting} wait already, ${run.refused} were refused before.`,
-  );
-  for (const held of [run.held, run.heldLeaves]) if (held) print(`${slug}: held: ${held.explanation}`);
+  for (const line of runInWords(slug, run)) print(line);
+  if (run.result !== "done") return;
   if (run.unknown) for (const line of describeUnknown(run.unknown)) print(`${slug}: ${line}`);
 }

@@ -29,7 +29,7 @@ export function page(c: Visit, here: Path | undefined, title: string, body: Html
   const session = c.get("session");
   const { notice } = session;
   session.notice = undefined;
-  const said = notice && html`<div class="notice ${notice.kind}" role="status"><p>${notice.text}</p></div>`;
+  const said = notice && html`<div class="notice ${notice.kind}" role="status"><p>${printable(notice.text)}</p></div>`;
   return c.html(frame(title, c.get("stage"), html`${navigation(here)}`, html`<h1>${title}</h1>${said}${body}`));
 }
 

@@ -1,8 +1,19 @@
 import { html } from "hono/html";
 import type { Held } from "../core/brake.ts";
 import { counted, printable } from "../core/text.ts";
+import {
+  applyPlan,
+  isFresh,
+  isOverLimit,
+  losers,
+  losses,
+  makePlan,
+  OUTDATED,
+  type Plan,
+  refusal,
+} from "../operator/apply.ts";
 import { describeDrift, MARKS } from "../operator/describe.ts";
-import { driftReport, type FullDrift, type FullReport, takesAway } from "../reconcile/drift-report.ts";
+import type { FullDrift } from "../reconcile/drift-report.ts";
 import { newSecret } from "./access.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization, logChange } from "./dependencies.ts";
@@ -18,17 +29,11 @@ import {
   time,
   type Visit,
 } from "./page.ts";
-import { runInWords } from "./status.ts";
+import { followRun } from "./runs.ts";
 
-/** A plan as it was shown. */
-interface Shown {
-  id: string;
-  at: number;
-  report: FullReport;
-}
+/** A plan as it was shown; its id tells the form that it is of this one. */
+type Shown = Plan & { id: string };
 
-/** How long a plan may be applied; after that it is outdated. */
-const PLAN_MS = 10 * 60_000;
 /** How many people a page shows of each part. */
 const SHOWN = 200;
 
@@ -38,7 +43,7 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
   const plans = new Map<string, Shown>();
   const current = (slug: string): Shown | undefined => {
     const shown = plans.get(slug);
-    return shown && now() - shown.at < PLAN_MS ? shown : undefined;
+    return shown && isFresh(shown, now()) ? shown : undefined;
   };
 
   app.get("/plan", async (c) => {
@@ -48,9 +53,8 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
       const organization = await chosenOrganization(dependencies, asked);
       const { slug } = organization;
       if (compute !== undefined) {
-        const at = now();
         const reading = { ledger: dependencies.ledger, clients: dependencies.clients.of(organization), now };
-        plans.set(slug, { id: newSecret(), at, report: await driftReport(organization, "full", reading) });
+        plans.set(slug, { id: newSecret(), ...(await makePlan(organization, reading)) });
       }
       const shown = current(slug);
       return shown ? planned(c, shown, kind, Number(from) || 0) : html``;
@@ -67,46 +71,17 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
     const fields = await c.req.parseBody();
     const { slug } = await chosenOrganization(dependencies, String(fields.organization));
     const path = `/plan?organization=${encodeURIComponent(slug)}`;
-    const shown = current(slug);
-    if (!shown || shown.id !== fields.plan)
-      return goOn(c, path, "Nothing was done: this plan is too old. Compute it again.", "bad");
-    const { closing, leaving } = losses(shown.report);
+    const shown = plans.get(slug);
+    const typed = String(fields.number ?? "");
+    const why = shown && shown.id === fields.plan ? refusal([shown], typed, now()) : OUTDATED;
+    if (!shown || why !== undefined) return goOn(c, path, why ?? OUTDATED, "bad");
     const allowed = fields.allow === "yes";
-    const needed = closing.length + leaving.length;
-    const typed = String(fields.number ?? "").trim();
-    if (needed > 0 && typed !== String(needed))
-      return goOn(c, path, `Nothing was done: ${needed} was to be typed in, not "${typed}".`, "bad");
-    logChange(dependencies, "apply the plan", { organization: slug, losing: needed, allowed });
-    const { held, heldLeaves } = shown.report;
-    const letThrough = {
-      ...(allowed && isOverLimit(held) ? { allowDeprovisions: closing.length } : {}),
-      ...(allowed && isOverLimit(heldLeaves)
-        ? { allowLeaves: shown.report.differences.filter(({ losesGroup }) => losesGroup).length }
-        : {}),
-    };
-    // What was shown was held back: if an operator allows more, everything is evaluated again.
-    const isJudged = Object.keys(letThrough).length === 0;
-    const options = isJudged ? { shown: { report: shown.report, readAt: shown.at } } : letThrough;
-    const run = await dependencies.reconcile(slug, "full", options);
+    logChange(dependencies, "apply the plan", { organization: slug, losing: losers([shown]), allowed });
+    // Before it is done: a form that is sent twice must not do it twice.
     plans.delete(slug);
-    const isDone = run.result === "done" && !run.held && !run.heldLeaves;
-    return goOn(
-      c,
-      `/activity?organization=${encodeURIComponent(slug)}`,
-      runInWords(slug, run),
-      isDone ? "good" : "bad",
-    );
+    const run = applyPlan(dependencies.reconcile, shown, { allow: allowed });
+    return followRun(c, dependencies, slug, run, `/activity?organization=${encodeURIComponent(slug)}`);
   });
-}
-
-/** Whether a brake's limit holds them: then an operator may allow them. Otherwise the reading cannot be trusted. */
-const isOverLimit = (held: Held | undefined): boolean => held?.reason === "brake" || held?.reason === "leaves";
-
-/** Who would lose access, and who else a group. */
-function losses({ differences }: FullReport): { closing: FullDrift[]; leaving: FullDrift[] } {
-  const closing = differences.filter(takesAway);
-  const leaving = differences.filter((each) => !takesAway(each) && each.losesGroup);
-  return { closing, leaving };
 }
 
 const KINDS: Record<FullDrift["kind"], string> = {
@@ -118,7 +93,7 @@ const KINDS: Record<FullDrift["kind"], string> = {
 };
 
 function planned(c: Visit, shown: Shown, kind: string | undefined, from: number): Html {
-  const { report, at } = shown;
+  const { report, readAt } = shown;
   const { organization, people, accounts, differences, notes, held, heldLeaves } = report;
   const { closing, leaving } = losses(report);
   const losing = new Set([...closing, ...leaving]);
@@ -128,7 +103,7 @@ function planned(c: Visit, shown: Shown, kind: string | undefined, from: number)
   const summary = (Object.keys(KINDS) as FullDrift["kind"][])
     .filter((each) => count(each) > 0)
     .map((each) => `${count(each)} ${KINDS[each]}`);
-  return html`<h2>${organization}, as of ${time(at)}</h2>
+  return html`<h2>${organization}, as of ${time(readAt)}</h2>
     <p>${people} people in Clavex, ${accounts} accounts of theirs in Nextcloud.
       ${summary.length === 0 ? "Nothing to change." : `${summary.join(", ")}.`}</p>
     ${losing.size === 0 ? "" : takenAway([...closing, ...leaving], organization, [held, heldLeaves])}

@@ -2,13 +2,14 @@ import { html } from "hono/html";
 import type { LastRun } from "../core/schedule.ts";
 import { assess, type Concern, type OrganizationStatus, type WaitingJobs } from "../core/status.ts";
 import { counted, namingStage, printable, upTo } from "../core/text.ts";
-import { effectOfPause } from "../operator/pause.ts";
+import { createAskPaused } from "../ledger/pause.ts";
+import { effectOfPause, setPaused } from "../operator/pause.ts";
 import { readStatus, type StatusSources } from "../operator/status.ts";
 import type { Mode } from "../reconcile/drift-report.ts";
-import type { Run } from "../reconcile/reconcile.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization, logChange } from "./dependencies.ts";
 import { button, goOn, type Html, page, time, type Visit } from "./page.ts";
+import { followRun } from "./runs.ts";
 
 /** How many dead letters and waiting edits are counted. */
 const COUNTED_TO = 50;
@@ -31,20 +32,29 @@ export function addStatus(app: Pages, dependencies: ConsoleDependencies): void {
         ${concerns.length === 0 ? "" : html`<h2>What to do next</h2><ul>${concerns.map((each) => concernItem(each, dependencies.stage))}</ul>`}
         ${status.organizations.every(({ jobs }) => jobs !== undefined) ? "" : html`<p>Jobs of all organizations: ${waitingJobs(status.jobs)}</p>`}
         ${status.organizations.map((each) => organizationSection(c, each))}
-        ${lines.length === 0 ? "" : html`<h2>Servers</h2><ul>${lines.map((line) => html`<li>${printable(line)}</li>`)}</ul>`}`,
+        <h2>Servers</h2>
+        ${
+          dependencies.readiness === undefined
+            ? BREAKERS_OF_STAGE
+            : html`<ul>${lines.map((line) => html`<li>${printable(line)}</li>`)}</ul>`
+        }`,
     );
   });
-  app.post("/pause", (c) => setPaused(c, dependencies, true));
-  app.post("/resume", (c) => setPaused(c, dependencies, false));
+  app.post("/pause", (c) => changePause(c, dependencies, true));
+  app.post("/resume", (c) => changePause(c, dependencies, false));
   app.post("/reconcile", async (c) => {
     const { organization: slug, mode } = await c.req.parseBody();
     const { slug: known } = await chosenOrganization(dependencies, String(slug));
     const chosen: Mode = mode === "light" ? "light" : "full";
     logChange(dependencies, `${chosen} reconciliation`, { organization: known });
-    const run = await dependencies.reconcile(known, chosen);
-    return goOn(c, "/", runInWords(known, run), run.result === "done" && !run.held && !run.heldLeaves ? "good" : "bad");
+    return followRun(c, dependencies, known, dependencies.reconcile(known, chosen), "/");
   });
 }
+
+/** Circuit breakers are in the memory of whoever works on the jobs. */
+const BREAKERS_OF_STAGE = html`<p>Circuit breakers are not known here: each container of the worker has its own. Which server is away, and
+  why, say the <a href="/activity?result=retried">jobs that are tried again</a> and the last runs above; the stage's alarms tell when it lasts.
+  <a href="/checks?run=yes">Checks</a> asks both servers now.</p>`;
 
 /** The logs of a stage are read for their own page only: each look costs. */
 function sourcesOf(dependencies: ConsoleDependencies): StatusSources {
@@ -52,29 +62,20 @@ function sourcesOf(dependencies: ConsoleDependencies): StatusSources {
   return dependencies.stage === undefined ? { ...rest, activities } : rest;
 }
 
-async function setPaused(c: Visit, dependencies: ConsoleDependencies, paused: boolean): Promise<Response> {
+async function changePause(c: Visit, dependencies: ConsoleDependencies, paused: boolean): Promise<Response> {
   const { organization: slug } = await c.req.parseBody();
   const organization = await chosenOrganization(dependencies, String(slug));
-  const { ledger, now = Date.now } = dependencies;
-  await ledger.pauses.put(organization.slug, { paused, at: now() });
+  const { ledger, startsPaused, now = Date.now } = dependencies;
+  const { pauses } = ledger;
+  const isChanged = await setPaused(
+    { pauses, isPaused: createAskPaused(ledger, startsPaused), now },
+    organization,
+    paused,
+  );
+  if (!isChanged) return goOn(c, "/", `${organization.slug} is ${paused ? "paused already" : "not paused"}.`, "bad");
   logChange(dependencies, paused ? "pause" : "resume", { organization: organization.slug });
   const done = `${organization.slug} is ${paused ? "paused" : "resumed"}`;
   return goOn(c, "/", `${done}: ${effectOfPause(organization, paused)}.`);
-}
-
-const NOTHING: Record<Exclude<Run["result"], "done">, string> = {
-  busy: "another reconciliation is under way",
-  unreadable: "it has no clavex.apiKey to read the directory with",
-  paused: "it is paused",
-};
-
-/** What a run did, in one sentence for each thing. */
-export function runInWords(slug: string, run: Run): string {
-  if (run.result !== "done") return `${slug}: nothing was done: ${NOTHING[run.result]}.`;
-  const { report, sent, waiting, refused, held, heldLeaves } = run;
-  const looked = `${slug}: looked at ${counted(report.people, "person", "people")}, sent ${counted(sent, "job")}; ${waiting} wait already, ${refused} were refused before.`;
-  const brakes = [held, heldLeaves].flatMap((each) => (each ? [`Held: ${each.explanation}.`] : []));
-  return [looked, ...brakes].join(" ");
 }
 
 /** Our pages, in place of the commands that do the same. */
@@ -105,19 +106,29 @@ function organizationSection(c: Visit, status: OrganizationStatus): Html {
   if (unusable !== undefined)
     return html`<h2>${organization}</h2><p class="bad">Its configuration cannot be used: ${printable(unusable)}</p>`;
   const fields = { organization };
-  const runs = readable
-    ? html`${button(c, "/reconcile", "Reconcile now (light)", { fields: { ...fields, mode: "light" }, kind: "second" })}`
-    : "";
+  const run = (mode: Mode) =>
+    button(c, "/reconcile", `Reconcile now (${mode})`, { fields: { ...fields, mode }, kind: "second" });
   return html`<h2>${organization}${paused ? " (paused)" : ""}</h2>
     <dl>${rowsOf(status).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
     <div class="actions">
-      ${runs}
+      ${readable && !paused ? [run("light"), run("full")] : ""}
       ${
         paused
           ? button(c, "/resume", `Resume ${organization}`, { fields })
           : button(c, "/pause", `Pause ${organization}`, { fields, kind: "second" })
       }
-    </div>`;
+    </div>
+    ${readable && !paused ? html`<p class="quiet">${costOfRuns(status)}</p>` : ""}`;
+}
+
+/** What the two kinds of runs read, and how long the last full one took. */
+function costOfRuns({ people, runs: { full } }: OrganizationStatus): string {
+  const took = full?.result === "done" && full.endedAt !== undefined ? full.endedAt - full.beganAt : undefined;
+  const last =
+    took === undefined || people === undefined
+      ? ""
+      : ` (${counted(people, "person", "people")}: ${duration(Math.max(took, 1_000))} last time)`;
+  return `Light reads all of Clavex and compares it with the ledger; full also reads every account in Nextcloud${last}. Both queue a job for each difference at once, and the brake holds as always; Plan shows first what that would be.`;
 }
 
 function rowsOf(status: OrganizationStatus): [string, Html | string][] {
@@ -181,6 +192,6 @@ function runOf(run: LastRun | undefined): Html | string {
 /** A time span in its largest unit. */
 function duration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1_000);
-  if (seconds < 120) return `${seconds} seconds`;
+  if (seconds < 120) return counted(seconds, "second");
   return seconds < 7_200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 3_600)} hours`;
 }

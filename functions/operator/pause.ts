@@ -1,4 +1,21 @@
 import type { Organization } from "../core/organization.ts";
+import type { AskPaused, Pauses } from "../ledger/pause.ts";
+
+/**
+ * Pauses or resumes an organization that is not paused or resumed already: a second resume would start another full run.
+ *
+ * @returns whether anything was changed
+ * @throws {LedgerUnavailable}
+ */
+export async function setPaused(
+  { pauses, isPaused, now }: { pauses: Pauses; isPaused: AskPaused; now: () => number },
+  organization: Organization,
+  paused: boolean,
+): Promise<boolean> {
+  if ((await isPaused(organization)) === paused) return false;
+  await pauses.put(organization.slug, { paused, at: now() });
+  return true;
+}
 
 /** What a pause, or its end, will change; that depends on whether changes made meanwhile can be read afterwards. */
 export function effectOfPause({ clavex }: Organization, paused: boolean): string {

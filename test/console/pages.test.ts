@@ -51,12 +51,34 @@ describe("the operator's pages", () => {
     const paused = await desk.post("/pause", { organization: tenant.slug });
     expect(paused.text).toContain(`${tenant.slug} is paused: nobody gets or loses access until resume`);
     expect((await tenant.ledger.pauses.get(tenant.slug))?.paused).toBe(true);
+    expect((await desk.post("/pause", { organization: tenant.slug })).text).toContain(
+      `${tenant.slug} is paused already.`,
+    );
     await desk.post("/resume", { organization: tenant.slug });
-    expect((await tenant.ledger.pauses.get(tenant.slug))?.paused).toBe(false);
+    const resumed = await tenant.ledger.pauses.get(tenant.slug);
+    expect(resumed?.paused).toBe(false);
+    // A second one would start another full run.
+    tenant.clock.now += 1_000;
+    expect((await desk.post("/resume", { organization: tenant.slug })).text).toContain("is not paused.");
+    expect(await tenant.ledger.pauses.get(tenant.slug)).toEqual(resumed);
     expect(changes()).toEqual([
       { change: "pause", organization: tenant.slug },
       { change: "resume", organization: tenant.slug },
     ]);
+  });
+
+  it("reconciles now, lightly or in full, and says what each costs", async () => {
+    const text = await desk.get("/");
+    expect(text).toContain("full also reads every account in Nextcloud");
+    const looked = async (mode: string) => {
+      tenant.nextcloud.requests.length = 0;
+      const { text: after } = await desk.post("/reconcile", { organization: tenant.slug, mode });
+      expect(after).toMatch(/looked at \d+ people, sent \d+ jobs?; /);
+      return tenant.nextcloud.requests.length > 0;
+    };
+    expect([await looked("light"), await looked("full")]).toEqual([false, true]);
+    expect(changes().map(({ change }) => change)).toEqual(["light reconciliation", "full reconciliation"]);
+    expect(await desk.get("/")).toMatch(/\(\d+ people: 1 second last time\)/);
   });
 
   it("finds people by name, e-mail address and id", async () => {
@@ -330,7 +352,7 @@ describe("a plan that the brake holds", () => {
       };
       const held = await apply({});
       expect(held.text).toContain("sent 1 job;");
-      expect(held.text).toContain("Held: ");
+      expect(held.text).toContain("held: ");
       const [message] = await desk.queue.receive({ most: 10, waitSeconds: 0 });
       expect(JSON.parse(message?.body ?? "")).toMatchObject({ subject: joiner.id });
       if (message) await desk.queue.done([message]);
