@@ -334,7 +334,7 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
     const lines = [...(workflow?.text.matchAll(/^ *- run: (.*)$/gm) ?? [])].map(([, line = ""]) => line);
     expect(lines.some((line) => line.startsWith("npx cdk deploy"))).toBe(true);
     for (const line of lines) if (!NOT_RUN.test(line)) await run(line, [0], role);
-    const upgrade = blocksBelow(PAGE, "Upgrade, and back").flatMap(commandsOf);
+    const upgrade = blocksBelow(PAGE, "Upgrade, and roll back").flatMap(commandsOf);
     const diff = upgrade.find((line) => line.startsWith("npx cdk diff")) ?? expect.fail("the page shows no difference");
     expect((await run(diff)).output).toMatch(/Number of stacks with differences: 0/);
   });

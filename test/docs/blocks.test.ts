@@ -2,7 +2,7 @@ import { globSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { organizationSchema } from "../../functions/core/organization.ts";
 import example from "../../organizations/example.json" with { type: "json" };
-import { blocksOf, spansOf } from "../support/page.ts";
+import { blocksOf, readPage, spansOf } from "../support/page.ts";
 import { ROOT } from "../support/processes.ts";
 
 const PAGES = ["README.md", "CONTRIBUTING.md", ...globSync("docs/**/*.md", { cwd: ROOT })];
@@ -15,6 +15,15 @@ interface Shown {
 const blocks = PAGES.flatMap((page) =>
   blocksOf(page).map(({ language, text, line }) => ({ at: `${page}:${line}`, language, text })),
 );
+/** Where each block that shows what something prints has its lines from: it has no language. */
+const PRINTED: Record<string, string> = {
+  "README.md": "test/e2e/demo.test.ts",
+  "docs/existing-people.md": "test/cli/golden/plan.80.txt",
+  "docs/one-machine.md": "test/local/admin.test.ts",
+};
+/** Lines of a log, cut short, and the recorded bodies and calls of the facts. */
+const EXAMPLES = ["docs/local.md", "docs/facts/clavex.md", "docs/facts/nextcloud.md"];
+
 /** A key with its value, in a block or a sentence: part of an organization's file. */
 const isPart = ({ text }: Shown): boolean => /^"[a-z]\w*": [[{"]/i.test(text);
 const spans = PAGES.flatMap((page) => spansOf(page).map(({ text, line }) => ({ at: `${page}:${line}`, text })));
@@ -47,5 +56,18 @@ describe("what the pages show of files", () => {
   it("has no block in a language that is not checked, in bash for instance", () => {
     const known = ["sh", "json", "yaml", "mermaid", ""];
     expect(blocks.filter(({ language }) => !known.includes(language)).map(({ at }) => at)).toEqual([]);
+  });
+
+  it("shows of what is printed only what a test compares", () => {
+    const printed = blocks.filter(({ language, at }) => language === "" && !EXAMPLES.includes(at.replace(/:.*/, "")));
+    expect(printed.map(({ at }) => at.replace(/:.*/, "")).toSorted()).toEqual(Object.keys(PRINTED).toSorted());
+    for (const { at, text } of printed) {
+      const source = PRINTED[at.replace(/:.*/, "")] ?? "";
+      // This one runs what README.md shows.
+      if (source.includes("e2e")) expect(readPage(source)).toContain('blocksBelow("README.md"');
+      // Another organization's name is another example.
+      else
+        for (const line of text.trim().split("\n")) expect(readPage(source)).toContain(line.replace(/^beta /, "acme "));
+    }
   });
 });
