@@ -3,7 +3,7 @@ import type { Reading } from "./core/person.ts";
 /**
  * Keeps the newest reading of something that is expensive to read, and shares one reading between all who wait for it.
  *
- * @param read reads it anew
+ * @param read reads it
  * @returns a function that takes the earliest acceptable start of the reading (milliseconds since the epoch; `-Infinity`
  *   for any) and resolves to the kept reading, the one under way, or a new one; a failed reading rejects for those who
  *   waited for it and keeps what was there

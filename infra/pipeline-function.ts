@@ -66,7 +66,7 @@ export function functionName(stage: string, name: FunctionName): string {
 
 function bundledCode(name: FunctionName): Code {
   return Code.fromAsset(fileURLToPath(new URL(`../functions/${name}`, import.meta.url)), {
-    // The bundle's bytes decide whether the function is deployed anew, not this folder: most of the code is outside it.
+    // The bundle's bytes decide whether the function is redeployed, not this folder: most of the code is outside it.
     assetHashType: AssetHashType.OUTPUT,
     bundling: {
       // Never used: the bundle is always made by esbuild on this machine.

@@ -17,7 +17,7 @@ export function sign(body: Uint8Array | string, secret: string): string {
  * Whether a delivery was signed with one of the secrets. Several are accepted, because a rotation delivers every event
  * under the old and the new one. Takes the same time whichever secret matches.
  *
- * @param body the raw bytes as received; a retried body has other white space and key order, and is signed anew
+ * @param body the raw bytes as received; a retried body has other white space and key order, and is signed again
  * @param header the `X-Clavex-Signature` header, if there was one
  * @param secrets the organization's webhook secrets; empty ones never match
  */

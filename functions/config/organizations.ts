@@ -18,7 +18,7 @@ export interface Organizations {
   /**
    * The organization of this slug, or undefined when it does not exist.
    *
-   * @param planned a document that was read before that job was sent, and is another, is read anew
+   * @param planned a document that was read before that job was sent, and is another, is read again
    * @throws {ConfigurationError} when its document exists but is invalid; an invalid document does not affect the others
    */
   get(slug: string, planned?: Planned): Promise<Organization | undefined>;

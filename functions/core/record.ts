@@ -408,7 +408,7 @@ export function isPostponedDue(record: SubjectRecord | undefined, now: number): 
 }
 
 /**
- * Whether a light run leaves a refusal alone. What is desired anew is tried at once. A refusal to give something is final
+ * Whether a light run leaves a refusal alone. What is newly desired is tried at once. A refusal to give something is final
  * until then; one to take access away never is: it is tried again after 10 minutes, then twice as long each time, up to a day.
  *
  * @param hash of what is desired now

@@ -30,7 +30,7 @@ export interface ParkedJobs {
   all(organization: string, pageSize?: number): AsyncGenerator<ParkedJob[]>;
   /** How many there are; see `Table.count`. */
   count(organization: string, most?: number): Promise<number>;
-  /** Notes that a dead letter was sent back to the queue; not when it has been parked anew since it was read. */
+  /** Notes that a dead letter was sent back to the queue; not when it has been parked again since it was read. */
   markReplayed(letter: ParkedJob, at: number): Promise<void>;
   /** Removes a dead letter; one that was parked after `notAfter` (milliseconds since the epoch) stays. */
   drop(organization: string, subject: string, notAfter?: number): Promise<void>;

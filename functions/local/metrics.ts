@@ -108,7 +108,7 @@ const none = (error: unknown): [] => {
 /** Reading everybody's record takes a second where there are 100,000. */
 const LEAVERS_MS = 5 * 60_000;
 
-/** What the state file and the circuit breakers say, looked up anew each time. */
+/** What the state file and the circuit breakers say, looked up each time. */
 function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
   const gauge = (name: string, help: string, labelNames: string[] = []) =>
     new Gauge({ name: PREFIX + name, help, labelNames, registers: [registry] });

@@ -44,7 +44,7 @@ export class Session {
   }
 
   /**
-   * Drops the cookies, so that the next request logs in anew; unless another request has done so since these were sent.
+   * Drops the cookies, so that the next request logs in again; unless another request has done so since these were sent.
    *
    * @param sent the header that was sent
    * @returns takes the dropped cookies back

@@ -189,7 +189,7 @@ function createRows(database: Database, { visibilitySeconds, maxReceiveCount, no
     Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)]),
   ) as Statements;
 
-  /** Says anew when a group may give out messages, after some of its messages have changed. */
+  /** Works out again when a group may give out messages, after some of its messages have changed. */
   function settle(group: unknown): void {
     if (prepared.dropGroup.run(String(group)).changes === 0) prepared.settleGroup.run(String(group), now());
   }

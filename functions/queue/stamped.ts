@@ -3,7 +3,7 @@ import type { Sender } from "./queue.ts";
 
 /**
  * The same queue, whose jobs say which document of their organization they were planned with: a worker that holds an older one
- * reads anew.
+ * reads again.
  *
  * @param configurationOf the sha256 of an organization's document; undefined when it is not known now
  */

@@ -25,7 +25,7 @@ export interface ReceiverDependencies {
   now?: () => number;
 }
 
-/** A signature that does not match may be one of a rotated secret; secrets are read anew for it at most this often. */
+/** A signature that does not match may be one of a rotated secret; secrets are read again for it at most this often. */
 const SECRET_REFRESH_MS = 60_000;
 /** The form of Clavex's signatures; anything else cannot be one of a rotated secret. */
 const SIGNATURE = /^sha256=[0-9a-f]{64}$/i;

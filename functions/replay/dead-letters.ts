@@ -68,7 +68,7 @@ export interface RunOptions {
 export interface DeadLetters {
   list(filter: Filter): Promise<DeadLetter[]>;
   /**
-   * The same, but reads no more than so many dead letters, whether they match or not. `isAll`: there are no more that match.
+   * The same, but reads no more than this many dead letters, whether they match or not. `isAll`: there are no more that match.
    */
   look(filter: Filter, most: number): Promise<{ letters: DeadLetter[]; isAll: boolean }>;
   /**
@@ -179,7 +179,7 @@ async function run(
 /**
  * Calls `visit` for each dead letter that matches, and gives back the messages that were only looked at.
  *
- * @param most ends it when so many were read, whether they match or not
+ * @param most ends it when this many were read, whether they match or not
  * @returns whether none was left unread because of that
  */
 async function each(

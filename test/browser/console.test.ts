@@ -13,7 +13,7 @@ import { buildInMemory, type Tenant } from "../support/organization.ts";
 
 /*
  * The operator's pages in a real browser: the system's Chromium. Where there is none these tests are left out, unless
- * CLAVEX_NEXTCLOUD_BROWSER_TEST=required. CLAVEX_NEXTCLOUD_SCREENSHOTS=write makes the pictures of docs/ anew.
+ * CLAVEX_NEXTCLOUD_BROWSER_TEST=required. CLAVEX_NEXTCLOUD_SCREENSHOTS=write renews the pictures of docs/.
  */
 
 const WHERE = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];

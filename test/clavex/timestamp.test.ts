@@ -72,14 +72,14 @@ const instant = fc.oneof(
 const zone = fc.integer({ min: -23 * 60 - 59, max: 23 * 60 + 59 });
 const digits = fc.integer({ min: 0, max: 9 });
 
-/** The instant as far as so many fraction digits show it. */
+/** The instant as far as this many fraction digits show it. */
 function cut(nanoseconds: bigint, fractionDigits: number): bigint {
   const unit = 10n ** BigInt(9 - fractionDigits);
   const rest = ((nanoseconds % unit) + unit) % unit;
   return nanoseconds - rest;
 }
 
-/** RFC 3339 in a zone of so many minutes east of UTC. */
+/** RFC 3339 in a zone this many minutes east of UTC. */
 function write(nanoseconds: bigint, zoneMinutes: number, fractionDigits: number): string {
   const fraction = ((nanoseconds % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
   const seconds = (nanoseconds - fraction) / 1_000_000_000n;

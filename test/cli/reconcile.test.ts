@@ -19,7 +19,7 @@ describe("reconcile, against a running pipeline", () => {
   };
   const enabled = (persons: { id: string }[]): number => persons.filter((each) => office.account(each)?.enabled).length;
 
-  /** So many people with an account, and so many of them suspended since. */
+  /** This many people with an account, and this many of them suspended since. */
   async function departures(all: number, leaving: number) {
     const persons = people(all);
     await reconcile();

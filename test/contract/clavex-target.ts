@@ -31,7 +31,7 @@ export type Step =
       /** A credential that never was one. */
       token?: string;
       password?: string;
-      /** Of a recorded list that was shortened only so many items are compared. */
+      /** Of a recorded list that was shortened only this many items are compared. */
       shortened?: true;
     }
   | {

@@ -216,7 +216,7 @@ function compare(name: string, actual: ReadAnswer, expected: Recording["response
   expect(ocs.data, name).toMatchObject(data);
 }
 
-/** Messages are worded anew from version to version: 27 says "user" where 29 says "account". */
+/** Messages are reworded from version to version: 27 says "user" where 29 says "account". */
 const unworded = (meta: unknown): object => ({ ...(meta as object), message: undefined });
 
 function unversioned(data: unknown): object | undefined {

@@ -28,7 +28,7 @@ const DAY_MS = 24 * HOUR_MS;
 let jobs = 0;
 const newJob = (): string => `job ${++jobs}`;
 
-/** How many of so many people get through one after the other, and the brake afterwards. */
+/** How many of this many people get through one after the other, and the brake afterwards. */
 function pass(state: BrakeState, number: number, limit: number, now: number): { through: number; state: BrakeState } {
   let through = 0;
   let current = state;

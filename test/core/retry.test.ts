@@ -5,7 +5,7 @@ import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 
 const LUCKY = 0;
 const UNLUCKY = 0.999_999_999;
-/** The delay after so many failures in a row, with always the same luck. */
+/** The delay after this many failures in a row, with always the same luck. */
 const always =
   (random: number, first?: number) =>
   (failures: number, atLeast?: number): number =>

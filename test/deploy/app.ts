@@ -9,7 +9,7 @@ import { addStage } from "../../infra/deployment.ts";
  * - no dashboard, which the emulator refuses;
  * - where the emulator asks for more than AWS does the functions are allowed that too: `ssm:GetParametersByPath` on `*` (AWS: on
  *   the path), the SQS actions on batches (AWS: authorised as the single ones), and queues without TLS, which it does not speak.
- *   Everything else is held against the policies as they are.
+ *   Everything else is compared with the policies as they are.
  */
 interface Resource {
   Type: string;

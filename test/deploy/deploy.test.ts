@@ -374,7 +374,7 @@ describe.skipIf("missing" in tools)("a stage, deployed into an emulator of AWS",
   });
 
   test("leaves nothing when everything is removed", async () => {
-    // The emulator makes a kept table anew, empty, when a stack is deployed over it.
+    // The emulator creates a kept table again, empty, when a stack is deployed over it.
     await follow("Remove everything");
     await expect(kept()).rejects.toThrow(/ResourceNotFound|not exist|not found/i);
   });

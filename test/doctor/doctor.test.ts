@@ -82,7 +82,7 @@ async function discovery(change: Record<string, unknown>): Promise<void> {
 const hourAgo = () => new Date(Date.now() - 3_600_000).toUTCString();
 
 describe("doctor", () => {
-  it("finds nothing where everything is as it should be", async () => {
+  it("finds nothing where everything is in order", async () => {
     const results = await examine(scene.options);
     expect(complaints(results)).toEqual([]);
     expect(results.map(({ id }) => id)).toEqual(allChecks.map(({ id }) => id));

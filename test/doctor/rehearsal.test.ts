@@ -55,7 +55,7 @@ function identity(value: Record<string, unknown>): void {
 }
 
 describe("rehearse", () => {
-  it("finds the same account where everything is as it should be", async () => {
+  it("finds the same account where everything is in order", async () => {
     const rehearsal = await rehearseAda();
     expect(differing(rehearsal)).toEqual([]);
     expect(rehearsal.comparisons.map(({ property, login }) => [property, login !== undefined])).toEqual([

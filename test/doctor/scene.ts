@@ -20,7 +20,7 @@ export const ORDINARY = { username: "boss", password: "x".repeat(72) };
 /** The app password of an account that is no administrator. */
 export const CLERK_PASSWORD = "simulated-app-password-of-a-clerk";
 
-/** An organization between both simulated systems, where everything is as it should be. */
+/** An organization between both simulated systems, where everything is in order. */
 export interface Scene {
   clavex: SimulatedClavex;
   nextcloud: SimulatedNextcloud;

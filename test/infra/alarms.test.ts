@@ -9,12 +9,12 @@ const START = 600;
 const HOUR = 60;
 
 interface Days {
-  /** A day of trouble that begins at START, and at which minute at the latest it has to be told. */
+  /** A day of trouble that begins at START, and the minute by which it must be reported. */
   bad: Point[];
   toldBy: number;
   /** Whether the trouble lasts until the day's end: then nothing but one mail comes. */
   lasts?: true;
-  /** Days of which nothing is to be told, each with what it is. */
+  /** Days on which nothing is to be reported, each with what it is. */
   good: [what: string, points: Point[]][];
 }
 

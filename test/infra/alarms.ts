@@ -35,7 +35,7 @@ export function alarmRules(template: Template): Map<string, AlarmRule> {
   );
 }
 
-/** A value every so many minutes, from one minute of the day up to another. */
+/** A value for each span of this many minutes, from one minute of the day to another. */
 export function every(minutes: number, from = 0, to = DAY, value: (minute: number) => number = () => 1): Point[] {
   return Array.from({ length: Math.ceil((to - from) / minutes) }, (_, index): Point => {
     const minute = from + index * minutes;

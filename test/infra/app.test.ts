@@ -70,7 +70,7 @@ describe("npx cdk synth", { timeout: 120_000 }, () => {
       folderWith(
         Object.fromEntries(Array.from({ length: number }, (_, index) => [`org-${index}.json`, sized(index, size)])),
       );
-    // CDK's validation of so many parameters takes most of a minute.
+    // CDK's validation of that many parameters takes most of a minute.
     const withoutValidation = { CDK_VALIDATION: "false" };
     vi.stubEnv("CDK_VALIDATION", "false");
     const { status, stderr } = cdkSynth(["stage=dev", `organizations=${folder(150, 8_000)}`], withoutValidation);

@@ -9,7 +9,7 @@ import { named, refusal } from "../support/requests.ts";
 
 const office = useOrganizations();
 
-/** What is told of a company, with the queue of its pipeline. */
+/** What is said about a company, with the queue of its pipeline. */
 async function told(acme: Company) {
   const status = await readStatus(
     {

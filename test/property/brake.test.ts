@@ -17,7 +17,7 @@ import { resultOf } from "../support/jobs.ts";
 import { type ProvisionNow, type Tenant, useOrganizations } from "../support/organization.ts";
 
 const HOUR_MS = 60 * 60_000;
-/** The default: at most so many in an hour, or five percent. */
+/** The default: at most this many in an hour, or five percent. */
 const COUNT = 10;
 
 /** The rule itself is tested in test/core/brake.test.ts; here, that it holds over a ledger that many share. */
@@ -35,7 +35,7 @@ describe("the brake", () => {
     return { slug, organization, clock, brake: createBrake(ledger, () => clock.now) };
   }
 
-  /** How many of so many get through, one after the other. */
+  /** How many of this many get through, one after the other. */
   async function passed(brake: Brake, organization: Organization, number: number): Promise<number> {
     let through = 0;
     for (let index = 0; index < number; index += 1) {

@@ -52,7 +52,7 @@ export interface Office {
   people: Person[];
   accountId(person: Person): string;
   change(change: Change): Promise<void>;
-  /** For so many minutes light runs and the worker do their work, and one full run at the end. Returns what runs failed with. */
+  /** For this many minutes light runs and the worker do their work, and one full run at the end. Returns what runs failed with. */
   live(minutes: number): Promise<unknown[]>;
   checkForeign(): void;
   checkLeavers(except?: Person): void;

@@ -10,7 +10,7 @@ import { named } from "../support/requests.ts";
 const { build } = useOrganizations();
 
 describe("the brake", () => {
-  /** An organization with so many people who have accounts and are then suspended in Clavex. */
+  /** An organization with this many people who have accounts and are then suspended in Clavex. */
   async function leaving(people: number, count: number): Promise<{ tenant: Tenant; leavers: ClavexUser[] }> {
     const tenant = await build({ reconcile: { maxDeprovisions: { count, percent: 0 } } });
     const leavers = Array.from({ length: people }, () => tenant.person());

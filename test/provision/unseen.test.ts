@@ -165,7 +165,7 @@ describe("an empty skeleton", () => {
     await acme.work();
     expect(acme.account(ada)?.quota).toBe(7 * 1024 ** 3);
     expect(acme.nextcloud.files(acme.accountId(ada)).get("Readme.md")).toBe("mine");
-    // What setup measures anew holds, whatever is in accounts that are older.
+    // What setup measures again holds, whatever is in accounts that are older.
     await acme.ledger.skeletons.put(acme.nextcloud.url, { empty: true, at: acme.clock.now });
     expect(await acme.full()).toMatchObject({ report: { filesInNewAccount: false } });
   });

@@ -587,7 +587,7 @@ describe("the log", () => {
   });
 });
 
-/** A meeting point: everybody waits there until so many have come. */
+/** A meeting point: everybody waits there until this many have come. */
 function barrierOf(size: number): () => Promise<void> {
   let come = 0;
   let open: () => void = () => undefined;

@@ -63,7 +63,7 @@ function organizationOf(slug: string, organizationId: string, apiKey?: string): 
   return organization;
 }
 
-/** `acme` reads the truth with an API key; `plain` has webhooks only. */
+/** `acme` reads the current state with an API key; `plain` has webhooks only. */
 const ACME = organizationOf("acme", ORGANIZATION, "env:key");
 const PLAIN = organizationOf("plain", OTHER_ORGANIZATION);
 const ENVIRONMENT = { acme: SECRET, plain: OTHER_SECRET, key: API_KEY, password: "app-password" };
@@ -128,7 +128,7 @@ const envelope = (event: string, data: unknown): Record<string, unknown> => ({
   data,
 });
 
-/** A delivery of exactly so many bytes, about nothing that concerns provisioning. */
+/** A delivery of exactly this many bytes, about nothing that concerns provisioning. */
 function deliveryOf(size: number): string {
   const body = (padding: string) => JSON.stringify(envelope("user.login", { padding }));
   return body("x".repeat(size - body("").length));
@@ -661,7 +661,7 @@ describe("a delivery that cannot be queued", () => {
       { level: "error", message: "receiver failed", fields: { code: "unexpected", problem: "Error" } },
     ]);
     expect(lines[0]?.fields.stack).toContainEqual(expect.stringMatching(/^at .*app\.test\.ts:\d+:\d+/));
-    // The text of an error that no room knows may hold anything.
+    // The text of an error that no module knows may contain anything.
     expect(JSON.stringify(lines)).not.toContain("ada@acme.eu");
   });
 
@@ -718,7 +718,7 @@ describe("addresses and methods", () => {
     expect([response.status, await response.json()]).toEqual([404, { error: "not found" }]);
   });
 
-  // Clavex follows redirects and turns them into an empty GET, whose 200 it takes for delivered.
+  // Clavex follows redirects and turns them into an empty GET, and counts its 200 as delivered.
   it.each(elsewhere)("never answer %s with a redirect, nor with a success", async (path) => {
     for (const method of ["POST", "GET", "HEAD"]) {
       const init = method === "POST" ? signed(JSON.stringify(envelope("user.created", USER))) : { method };

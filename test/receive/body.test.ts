@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createBodyReader, LARGEST_BODY } from "../../functions/receive/body.ts";
 
 /**
- * A body whose chunks are all one and the same piece of memory, written anew for each: whoever keeps chunks instead of
+ * A body whose chunks are all one and the same piece of memory, written again for each: whoever keeps chunks instead of
  * copying them has the last one many times.
  */
 function* overwritten(body: Uint8Array, chunkSize: number): Generator<Uint8Array> {

@@ -10,7 +10,7 @@ const { build } = useOrganizations();
 const HOUR = 60 * 60_000;
 const DAY = 24 * HOUR;
 
-/** A company of so many people whose accounts are as they should be. */
+/** A company of this many people whose accounts are in sync. */
 async function settled(number: number, choices: Choices = {}): Promise<{ company: Company; people: ClavexUser[] }> {
   const company = withPipeline(await build({ reconcile: { maxDeprovisions: { count: 10 } }, ...choices }));
   const people = company.people(number, ["eng"]);

@@ -9,7 +9,7 @@ const { build } = useOrganizations();
 const HOUR = 60 * 60_000;
 const MODES = ["light", "full"] as const;
 
-/** A company of so many people in the group "eng", with accounts that are as they should be. */
+/** A company of this many people in the group "eng", with accounts that are in sync. */
 async function settled(number: number, choices: Choices = {}): Promise<{ company: Company; people: ClavexUser[] }> {
   const company = withPipeline(await build(choices));
   const people = company.people(number, ["eng"]);

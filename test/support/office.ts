@@ -16,7 +16,7 @@ export interface Office extends People {
   readonly clavex: SimulatedClavex;
   readonly nextcloud: SimulatedNextcloud;
   readonly stateFolder: string;
-  /** Writes the organization's file anew; what is not chosen has its default. */
+  /** Rewrites the organization's file; what is not chosen has its default. */
   configure(choices: Record<string, unknown>): Promise<void>;
   /** Adds the file of another organization of these servers, without an API key. */
   addFile(slug: string, document: Record<string, unknown>): Promise<void>;

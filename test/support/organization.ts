@@ -63,13 +63,13 @@ export interface Tenant extends People {
   /** What the ledger remembers of the person. */
   record(person: { id: string }): Promise<SubjectRecord | undefined>;
 
-  /** A job that reads everything anew. */
+  /** A job that reads everything again. */
   job(person: { id: string }, kind?: "reconcile" | "replay" | "manual"): PersonJob;
   /** The job of a webhook about the person as given, with the snapshot where the organization has no API key. */
   webhook(person: ClavexUser, event?: string): PersonJob;
   /** Works on a job one second later, in the same container every time. */
   provisionNow: ProvisionNow;
-  /** Brings a person up to date with a job that reads everything anew. */
+  /** Brings a person up to date with a job that reads everything again. */
   bring(person: { id: string }): Promise<Outcome>;
   /** Another container: it remembers nothing. */
   container(options?: { ledger?: Ledger }): ProvisionNow;

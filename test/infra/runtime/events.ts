@@ -6,7 +6,7 @@ export interface HttpRequest {
   path: string;
   headers?: Record<string, string>;
   body?: string;
-  /** How API Gateway hands a body over that it takes for binary. */
+  /** How API Gateway hands a body over that it considers binary. */
   base64?: boolean;
 }
 
