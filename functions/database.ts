@@ -9,6 +9,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import { join } from "node:path";
 import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
@@ -52,10 +53,17 @@ export interface Database {
 
 /** The state file cannot be used at this moment: the disk is full, or another process holds the file for too long. */
 export class DatabaseUnavailable extends PipelineFailure {
-  constructor(cause: Error) {
-    super("transient", "database-unavailable", `the state file cannot be used now (${cause.message})`, "subject", {
-      cause,
-    });
+  constructor(file: string, cause: Error) {
+    super(
+      "transient",
+      "database-unavailable",
+      `${file}: the state file cannot be used now (${cause.message})`,
+      "subject",
+      {
+        fix: "Try again. If it stays like this, see that the disk has room and that this user may write there.",
+        cause,
+      },
+    );
   }
 }
 
@@ -243,10 +251,19 @@ function inOneFile(file: string): void {
   }
 }
 
-/** Reads a whole copy, and leaves it as it is, with nothing beside it. */
-function checkCopy(file: string): void {
+/**
+ * Reads a whole copy, and leaves it as it is, with nothing beside it.
+ *
+ * @throws {ConfigurationError} when it is damaged, no state file, or of a newer version
+ */
+export function checkCopy(file: string): void {
   // SQLite would make a file that is missing, or say less about one that cannot be read.
   accessSync(file, constants.R_OK);
+  if (!statSync(file).isFile()) {
+    throw new ConfigurationError("state-damaged", [`${file}: it is a folder, not a copy`], {
+      fix: "Name the file that backup has made.",
+    });
+  }
   try {
     const url = pathToFileURL(file);
     url.search = "immutable=1";
@@ -382,7 +399,7 @@ function explain(error: unknown, file: string): unknown {
   if (!(error instanceof Error) || !("errcode" in error)) return error;
   // The low byte is the primary code, the others the details.
   const code = Number(error.errcode) & 0xff;
-  if (NOT_NOW.has(code)) return new DatabaseUnavailable(error);
+  if (NOT_NOW.has(code)) return new DatabaseUnavailable(file, error);
   if (!DAMAGED.has(code)) return error;
   return damaged(file, error.message, error);
 }

@@ -10,7 +10,7 @@ import { followJobs } from "./follow-jobs.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
-import { showPlan } from "./plan.ts";
+import { planForMachines, showPlan } from "./plan.ts";
 import { confirm, confirmNumber } from "./prompt.ts";
 import { silent } from "./reconcile.ts";
 import { CommandError } from "./report.ts";
@@ -34,7 +34,7 @@ export function applyCommand(): Command {
     .option("--organization <slug>", "only this organization")
     .option("--dry-run", "only show the plan")
     .option("--yes", "do not ask")
-    .option("--json", "print JSON: what became of each")
+    .option("--json", "print JSON: what became of each, or with --dry-run the plan")
     .action(apply);
 }
 
@@ -61,6 +61,8 @@ async function apply(options: Options): Promise<void> {
       if (!options.json) showPlan(organization, plan.report);
     });
     const differences = plans.reduce((sum, { report }) => sum + report.differences.length, 0);
+    if (options.dryRun && options.json)
+      return printJson([...plans.map(({ report }) => planForMachines(report)), ...failures]);
     if (options.dryRun || differences === 0) return options.json ? printJson(failures) : undefined;
     await ask(plans, options.yes);
     const reconcile = createReconcile({

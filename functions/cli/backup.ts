@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { Command } from "commander";
 import { counted } from "../core/text.ts";
-import { copyDatabase, restoreDatabase } from "../database.ts";
-import { lockFolder } from "../local/lock.ts";
+import { checkCopy, copyDatabase, restoreDatabase } from "../database.ts";
+import { inUse, isLocked, lockFolder } from "../local/lock.ts";
 import { hasState } from "../local/state.ts";
 import { stateOption } from "./options.ts";
 import { confirm } from "./prompt.ts";
@@ -11,6 +11,7 @@ import { print, printJson } from "./terminal.ts";
 interface Options {
   state: string;
   yes?: boolean;
+  dryRun?: boolean;
   json?: boolean;
 }
 
@@ -39,17 +40,29 @@ export function restoreCommand(): Command {
     .description("Puts a copy that backup has made in place of queue and ledger. The pipeline must not run.")
     .argument("<file>", "the copy")
     .addOption(stateOption())
+    .option("--dry-run", "only check the copy, and say what would be replaced")
     .option("--yes", "do not ask")
     .option("--json", "print JSON")
-    .action(async (file: string, { state, yes, json }: Options) => {
-      const unlock = lockFolder(state);
-      try {
-        if (hasState(state)) await confirm(`Replace the state in ${state}?`, yes);
-        restoreDatabase(state, file);
-      } finally {
-        unlock();
-      }
-      if (json) printJson({ state, restored: true });
-      else print(`${state}: restored. What has changed since then is found by the first full reconciliation.`);
-    });
+    .action(restore);
+}
+
+async function restore(file: string, { state, yes, dryRun = false, json }: Options): Promise<void> {
+  // Nothing is made in the folder before it is sure that there is something to put there.
+  if (isLocked(state)) throw inUse(state);
+  checkCopy(file);
+  if (dryRun) {
+    const replaces = hasState(state);
+    if (json) return printJson({ dryRun, state, replaces, restored: false });
+    const effect = replaces ? `would replace the state in ${state}` : `would become the state in ${state}`;
+    return print(`${file}: the copy is sound, and ${effect}. Nothing was changed.`);
+  }
+  const unlock = lockFolder(state);
+  try {
+    if (hasState(state)) await confirm(`Replace the state in ${state}?`, yes);
+    restoreDatabase(state, file);
+  } finally {
+    unlock();
+  }
+  if (json) printJson({ dryRun, state, restored: true });
+  else print(`${state}: restored. The first full reconciliation finds what has changed since the copy was made.`);
 }

@@ -7,10 +7,10 @@ import type { ClavexUser } from "../simulated/clavex.ts";
 import { demoFolder, demo as loadDemo } from "./demo-organization.ts";
 import { type LocalOptions, parseCount, stateOption } from "./options.ts";
 import { CommandError } from "./report.ts";
-import { post } from "./send.ts";
-import { print } from "./terminal.ts";
+import { type Answer, post, showAnswer } from "./send.ts";
+import { print, printJson } from "./terminal.ts";
 
-type Options = Pick<LocalOptions, "state">;
+type Options = Pick<LocalOptions, "state"> & { json?: boolean };
 interface BreakOptions extends Options {
   seconds: number;
   refuse?: boolean;
@@ -22,23 +22,28 @@ export function demoChangeCommands(): Command[] {
     onDemo(
       "join",
       "Adds a person to the demo's Clavex, in a group, and sends the webhook that Clavex would send.",
-    ).action((options: Options) => join(options)),
+    ).action(withParents(join)),
     onDemo(
       "move",
       "Moves a person of the demo to another group. Clavex sends no webhook for that: the group watch finds it.",
-    ).action((options: Options) => move(options)),
+    ).action(withParents(move)),
     onDemo("leave", "Deletes a person from the demo's Clavex, and sends the webhook that Clavex would send.").action(
-      (options: Options) => leave(options),
+      withParents(leave),
     ),
     onDemo("break", "Lets the demo's Nextcloud be away for a while: jobs are tried again.")
       .option("--seconds <number>", "for how long", parseCount, 60)
       .option("--refuse", "let it refuse what is written instead: people become dead letters")
-      .action((options: BreakOptions) => breakDown(options)),
+      .action(withParents(breakDown)),
   ];
 }
 
+/** `demo` takes `--json` for itself, wherever it stands. */
+function withParents<T>(work: (options: T) => Promise<void>) {
+  return (_options: T, command: Command) => work(command.optsWithGlobals() as T);
+}
+
 function onDemo(name: string, description: string): Command {
-  return new Command(name).description(description).addOption(stateOption());
+  return new Command(name).description(description).addOption(stateOption()).option("--json", "print JSON");
 }
 
 /** The demo that runs on this machine, as its administrators reach it. */
@@ -51,7 +56,7 @@ interface RunningDemo {
   /** A write of the Admin API. */
   write(method: "POST" | "DELETE", path: string, body?: object): Promise<unknown>;
   /** Sends what Clavex would send about this person. */
-  deliver(event: string, data: object): Promise<void>;
+  deliver(event: string, data: object): Promise<Answer>;
 }
 
 /** @throws {CommandError} when none runs */
@@ -81,7 +86,7 @@ async function runningDemo({ state }: Options): Promise<RunningDemo> {
     write: call,
     async deliver(event, data) {
       const body = JSON.stringify({ id: randomUUID(), event, occurred_at: new Date().toISOString(), data });
-      await post(`${running.url}/webhooks/clavex/${DEMO_SLUG}`, Buffer.from(body), DEMO_WEBHOOK_SECRET);
+      return post(`${running.url}/webhooks/clavex/${DEMO_SLUG}`, Buffer.from(body), DEMO_WEBHOOK_SECRET);
     },
   };
 }
@@ -118,8 +123,10 @@ async function join(options: Options): Promise<void> {
   const person = (await demo.write("POST", "/users", { email, first_name, last_name })) as ClavexUser;
   const [group] = await demo.groups();
   if (group) await demo.write("POST", `/groups/${group.id}/members`, { user_id: person.id });
+  const delivery = await demo.deliver("user.created", person);
+  if (options.json) return printJson({ user: person.id, email, joined: group?.name, delivery });
   print(`${nameOf(person)} joins${group ? ` ${group.name}` : ""}. Clavex sends user.created:`);
-  await demo.deliver("user.created", person);
+  showAnswer(delivery);
   tellWhereToLook(demo, person);
 }
 
@@ -134,6 +141,7 @@ async function move(options: Options): Promise<void> {
     if (!person || !to) continue;
     await demo.write("DELETE", `/groups/${from.id}/members/${person.id}`);
     await demo.write("POST", `/groups/${to.id}/members`, { user_id: person.id });
+    if (options.json) return printJson({ user: person.id, email: person.email, left: from.name, joined: to.name });
     print(`${nameOf(person)} moves from ${from.name} to ${to.name}. Clavex sends nothing for groups.`);
     print("The group watch finds it within a minute or two. To have it now:");
     print(`  npx clavex-nextcloud provision --organization ${demo.slug} --user ${person.id} --wait`);
@@ -152,8 +160,10 @@ async function leave(options: Options): Promise<void> {
   if (!person)
     throw new CommandError('nobody is left in the demo: let somebody join with "clavex-nextcloud demo join"');
   await demo.write("DELETE", `/users/${person.id}`);
+  const delivery = await demo.deliver("user.deleted", { id: person.id, org_id: person.org_id });
+  if (options.json) return printJson({ user: person.id, email: person.email, delivery });
   print(`${nameOf(person)} leaves. Clavex sends user.deleted:`);
-  await demo.deliver("user.deleted", { id: person.id, org_id: person.org_id });
+  showAnswer(delivery);
   tellWhereToLook(demo, person);
 }
 
@@ -161,6 +171,7 @@ async function breakDown({ seconds, refuse = false, ...options }: BreakOptions):
   const demo = await runningDemo(options);
   const { DEMO_BREAK_PATH } = await loadDemo();
   await ask("POST", `${demo.nextcloudUrl}${DEMO_BREAK_PATH}`, {}, { seconds, refuse });
+  if (options.json) return printJson({ seconds, refuse });
   print(
     refuse
       ? `For ${seconds} s the demo's Nextcloud refuses whatever is written: people become dead letters.`

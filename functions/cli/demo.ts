@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import Table from "cli-table3";
 import { Command } from "commander";
 import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
@@ -13,24 +12,30 @@ import type { AccountView } from "../simulated/nextcloud.ts";
 import type { Log } from "../telemetry/log.ts";
 import { demoChangeCommands } from "./demo-change.ts";
 import { demo } from "./demo-organization.ts";
+import { EXIT } from "./exit-codes.ts";
+import { print, printJson, table } from "./terminal.ts";
 
 const GB = 1024 ** 3;
 /** A Nextcloud group unrelated to Clavex; nobody may be removed from it. */
 const LOCAL_GROUP = "board";
 
-const print = (line = ""): void => console.log(line);
+/** What tells the story while it is played. */
+type Tell = (line: string) => void;
 
 /** The pipeline's log in short: what each job changed, and every failure in full. */
-const demoLog: Log = {
-  debug: () => undefined,
-  info: (message, { operations = [], subject } = {}) => {
-    if (message !== "job") return;
-    const changes = (operations as string[]).join(", ");
-    print(`    ${subject}: ${changes === "" ? "nothing to change" : changes}`);
-  },
-  warn: (message, fields) => print(`    ${message} ${JSON.stringify(fields)}`),
-  error: (message, fields) => print(`    ${message} ${JSON.stringify(fields)}`),
-};
+function demoLog(tell: Tell): Log {
+  const whole = (message: string, fields?: object) => tell(`    ${message} ${JSON.stringify(fields)}`);
+  return {
+    debug: () => undefined,
+    info: (message, { operations = [], subject } = {}) => {
+      if (message !== "job") return;
+      const changes = (operations as string[]).join(", ");
+      tell(`    ${subject}: ${changes === "" ? "nothing to change" : changes}`);
+    },
+    warn: whole,
+    error: whole,
+  };
+}
 
 /** What must be true of a person's account at the end. */
 interface Expectation {
@@ -46,37 +51,41 @@ interface Expectation {
 export function demoCommand(): Command {
   const command = new Command("demo")
     .description("Plays a joiner, a mover and a leaver through the pipeline, between simulated systems.")
+    .option("--json", "print JSON: what Nextcloud holds at the end, and whether it is in sync")
     .action(run);
   for (const change of demoChangeCommands()) command.addCommand(change);
   return command;
 }
 
-async function run(): Promise<void> {
+async function run({ json = false }: { json?: boolean }): Promise<void> {
+  const tell: Tell = json ? () => undefined : print;
   const { startPipeline } = await import("../local/pipeline.ts");
   const systems = await (await demo()).startDemoSystems();
   const pipeline = await startPipeline({
     organizations: fixedOrganizations([systems.organization]),
     secrets: systems.secrets,
-    log: demoLog,
+    log: demoLog(tell),
     port: 0,
     intervals: NEVER,
   });
   try {
-    print("A simulated Clavex and a simulated Nextcloud, with the real pipeline between them.");
-    const expectations = await play(systems, pipeline);
-    showResult(systems, expectations);
+    tell("A simulated Clavex and a simulated Nextcloud, with the real pipeline between them.");
+    const result = resultOf(systems, await play(systems, pipeline, tell));
+    if (result.wrong.length > 0) process.exitCode = EXIT.failed;
+    if (json) printJson({ inSync: result.wrong.length === 0, ...result });
+    else showResult(result);
   } finally {
     await pipeline.stop();
     await systems.close();
   }
 }
 
-async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectation[]> {
+async function play(systems: DemoSystems, pipeline: Pipeline, tell: Tell): Promise<Expectation[]> {
   const { clavex, nextcloud, people } = systems;
   const { slug } = systems.organization;
   const { ada, grace, linus } = people;
   const chapter = async (title: string, ...bodies: string[]): Promise<void> => {
-    print(`\n${title}`);
+    tell(`\n${title}`);
     for (const body of bodies) await deliver(systems, pipeline, body);
     await pipeline.idle();
   };
@@ -86,12 +95,12 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   await chapter("Grace and Linus are created in Clavex", about("user.created", grace), about("user.created", linus));
   nextcloud.addGroup(LOCAL_GROUP, "Board");
   nextcloud.addMember(LOCAL_GROUP, accountId(systems.organization.identity, grace.id));
-  print(`    (a Nextcloud administrator puts Grace into the local group "${LOCAL_GROUP}")`);
+  tell(`    (a Nextcloud administrator puts Grace into the local group "${LOCAL_GROUP}")`);
 
   const joined = about("user.created", ada);
   await chapter("The joiner: Ada is created in Clavex", joined);
   await chapter("The duplicate: Clavex sends the same delivery again, in the form of a retry", asRetry(joined));
-  print("    (the queue dropped it: it knows the delivery's id)");
+  tell("    (the queue dropped it: it knows the delivery's id)");
 
   clavex.setAttributes(slug, grace.id, { nextcloud_quota: "20 GB" });
   const renamed = clavex.updateUser(slug, grace.id, { last_name: "Brewster Hopper" });
@@ -99,7 +108,7 @@ async function play(systems: DemoSystems, pipeline: Pipeline): Promise<Expectati
   clavex.removeMember(slug, group("Engineering").id, grace.id);
   clavex.addMember(slug, group("Finance").id, grace.id);
   await chapter("... and moves from Engineering to Finance", membershipHint(grace));
-  print(
+  tell(
     "    (today's Clavex sends no webhook for groups: the group watch finds it within a minute; a hint was sent here)",
   );
 
@@ -148,49 +157,64 @@ function membershipHint(user: ClavexUser): string {
   });
 }
 
-function showResult({ nextcloud, organization }: DemoSystems, expectations: Expectation[]): void {
-  const displayNames = new Map(nextcloud.groups().map((group) => [group.gid, group.displayName]));
-  const groupsOf = (account: AccountView): string[] => account.groups.map((gid) => displayNames.get(gid) ?? gid).sort();
-  const table = new Table({
-    head: ["", "Name in Nextcloud", "Groups", "Quota", "Can log in", ""],
-    style: { head: [], border: [] },
-  });
-  const wrong: string[] = [];
-  for (const expected of expectations) {
-    const id = accountId(organization.identity, expected.user.id);
-    const account = nextcloud.user(id);
-    const right =
-      account !== undefined &&
-      account.displayName === expected.displayName &&
-      account.email === expected.user.email &&
-      account.quota === expected.quota &&
-      account.enabled === expected.enabled &&
-      groupsOf(account).join() === expected.groups.join();
-    if (!right)
-      wrong.push(`${expected.user.email}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(account)}`);
-    table.push([
-      expected.story,
-      account?.displayName ?? "(no account)",
-      account ? groupsOf(account).join(", ") : "",
-      account === undefined || account.quota === "none" ? "unlimited" : `${account.quota / GB} GB`,
-      account?.enabled ? "yes" : "no",
-      right ? "in sync" : "WRONG",
-    ]);
-  }
-  const accounts = nextcloud.users().filter(({ id }) => id !== nextcloud.username).length;
-  if (accounts !== expectations.length) wrong.push(`${accounts} accounts were made for ${expectations.length} people`);
-
-  print("\nWhat Nextcloud holds now:\n");
-  print(table.toString());
-  print(
-    `\nEach account has the id that the person's first login will look for, such as\n  Ada: ${accountIdOf(expectations, organization)}`,
-  );
-  if (wrong.length > 0) {
-    print(`\nThis is not right:\n  ${wrong.join("\n  ")}`);
-    process.exitCode = 1;
-  } else print("\nEverything is in sync.");
+/** An account as it is at the end. */
+interface Found {
+  story: string;
+  email: string;
+  accountId: string;
+  name: string | undefined;
+  groups: string[];
+  quota: AccountView["quota"] | undefined;
+  canLogIn: boolean;
+  inSync: boolean;
 }
 
-function accountIdOf([first]: Expectation[], { identity }: DemoSystems["organization"]): string {
-  return first ? accountId(identity, first.user.id) : "";
+interface Result {
+  people: Found[];
+  /** What is not as the story says, for people to read. */
+  wrong: string[];
+}
+
+/** What Nextcloud holds at the end, compared with what the story says. */
+function resultOf({ nextcloud, organization }: DemoSystems, expectations: Expectation[]): Result {
+  const displayNames = new Map(nextcloud.groups().map((group) => [group.gid, group.displayName]));
+  const wrong: string[] = [];
+  const people = expectations.map((expected): Found => {
+    const { email } = expected.user;
+    const id = accountId(organization.identity, expected.user.id);
+    const account = nextcloud.user(id);
+    const groups = (account?.groups ?? []).map((gid) => displayNames.get(gid) ?? gid).sort();
+    const inSync =
+      account !== undefined &&
+      account.displayName === expected.displayName &&
+      account.email === email &&
+      account.quota === expected.quota &&
+      account.enabled === expected.enabled &&
+      groups.join() === expected.groups.join();
+    if (!inSync) wrong.push(`${email}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(account)}`);
+    const canLogIn = account?.enabled ?? false;
+    const { story } = expected;
+    return { story, email, accountId: id, name: account?.displayName, groups, quota: account?.quota, canLogIn, inSync };
+  });
+  const accounts = nextcloud.users().filter(({ id }) => id !== nextcloud.username).length;
+  if (accounts !== people.length) wrong.push(`${accounts} accounts were made for ${people.length} people`);
+  return { people, wrong };
+}
+
+function showResult({ people, wrong }: Result): void {
+  const rows = people.map(({ story, name, groups, quota, canLogIn, inSync }) => [
+    story,
+    name ?? "(no account)",
+    groups.join(", "),
+    quota === undefined || quota === "none" ? "unlimited" : `${quota / GB} GB`,
+    canLogIn ? "yes" : "no",
+    inSync ? "in sync" : "WRONG",
+  ]);
+  print("\nWhat Nextcloud holds now:\n");
+  print(table(["", "Name in Nextcloud", "Groups", "Quota", "Can log in", ""], rows));
+  print(
+    `\nEach account has the id that the person's first login will look for, such as\n  Ada: ${people[0]?.accountId}`,
+  );
+  if (wrong.length > 0) print(`\nThis is not right:\n  ${wrong.join("\n  ")}`);
+  else print("\nEverything is in sync.");
 }

@@ -32,19 +32,28 @@ export function explainCommand(): Command {
 }
 
 async function explain(options: Options): Promise<void> {
+  const explanation = await lookAt(options);
+  if (options.json) printJson(forMachines(explanation));
+  else show(explanation);
+}
+
+/**
+ * Reads everything about the person that the options name. Changes nothing.
+ *
+ * @throws {CommandError} when there is no such organization or person, or no API key to read Clavex with
+ */
+export async function lookAt(options: ConnectOptions & { organization?: string; user: string }): Promise<Explanation> {
   const { organizations, secrets, ledger, close } = await openForReading(options);
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   try {
     const organization = await oneOrganization(organizations, options.organization);
     const own = clients.of(organization);
     const { directory, everyGroup } = requireDirectory(own, organization.slug);
-    const explanation = await atServers(organization, async () => {
+    return await atServers(organization, async () => {
       const found = await findPerson(directory, options.user);
       const groups = await everyGroup(Number.NEGATIVE_INFINITY);
       return explainPerson({ ledger, clients: own, groups, now }, { organization, ...found });
     });
-    if (options.json) printJson(forMachines(explanation));
-    else show(explanation);
   } finally {
     await clients.close();
     await close();
@@ -52,8 +61,6 @@ async function explain(options: Options): Promise<void> {
 }
 
 function forMachines({ organization, subject, person, names, account, record, decision }: Explanation) {
-  const { refusal, ...rest } = decision.plan;
-  const plan = refusal === undefined ? rest : { ...rest, refusal: refusal.message };
   const entry = record && subjectItem(record);
   return {
     organization: organization.slug,
@@ -63,8 +70,20 @@ function forMachines({ organization, subject, person, names, account, record, de
     desired: desiredForMachines(decision.desired),
     actual: account,
     entry,
-    plan,
+    plan: planForMachines(decision),
   };
+}
+
+/** What would be done, for `--json`. */
+export function planForMachines({ plan: { refusal, ...rest } }: Explanation["decision"]) {
+  return refusal === undefined ? rest : { ...rest, refusal: refusal.message };
+}
+
+/** What would be done, in lines; one line says so where that is nothing. */
+export function linesToDo({ decision: { desired, plan }, account }: Explanation): string[] {
+  const lines = describeOperations(plan.operations, desired, account);
+  if (plan.refusal) return [...lines, `nothing${lines.length > 0 ? " more" : ""}: ${plan.refusal.message}`];
+  return lines.length > 0 ? lines : ["nothing, everything is in sync"];
 }
 
 const say = (what: string, text: string): void => print(`${what.padEnd(12)} ${printable(text)}`);
@@ -81,12 +100,8 @@ function show(explanation: Explanation): void {
   showRules(explanation);
   say("Nextcloud", account ? holds(account) : "has no account of this id");
   say("Ledger", record ? remembers(record) : "knows nothing of this person");
-  const { operations, notes, refusal } = decision.plan;
-  const lines = describeOperations(operations, desired, account);
-  for (const line of lines) say("To do", line);
-  if (refusal) say("To do", `nothing${lines.length > 0 ? " more" : ""}: ${refusal.message}`);
-  else if (lines.length === 0) say("To do", "nothing, everything is in sync");
-  for (const note of notes) say("Note", note);
+  for (const line of linesToDo(explanation)) say("To do", line);
+  for (const note of decision.plan.notes) say("Note", note);
 }
 
 /** Each group, and the quota, with the rule behind it. */

@@ -77,7 +77,7 @@ async function plan(options: Options): Promise<void> {
       if (await isPaused(organization))
         print(`${slug} is paused, nothing of this is done until: clavex-nextcloud resume --organization ${slug}\n`);
     });
-    if (options.json) printJson([...reports.map(forMachines), ...failures]);
+    if (options.json) printJson([...reports.map(planForMachines), ...failures]);
     const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));
     if (differs && failures.length === 0) process.exitCode = EXIT.found;
   } finally {
@@ -156,8 +156,8 @@ function describeEdits(edits: number): string[] {
   ];
 }
 
-/** The report without what only the pipeline needs. */
-function forMachines({
+/** The report without what only the pipeline needs, for `--json`. */
+export function planForMachines({
   differences,
   vanished: _,
   lost: __,

@@ -1,10 +1,12 @@
 import { Command } from "commander";
+import { printable } from "../core/text.ts";
 import { bringUpToDate, QUEUED } from "../operator/provision.ts";
 import { EXIT } from "./exit-codes.ts";
+import { linesToDo, lookAt, planForMachines } from "./explain.ts";
 import { followJobs } from "./follow-jobs.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { oneOrganization } from "./organizations.ts";
-import { findSubject, requireSubject, USER_HELP, USER_OPTION } from "./people.ts";
+import { findSubject, namedPerson, personLabel, requireSubject, USER_HELP, USER_OPTION } from "./people.ts";
 import { connect } from "./pipeline.ts";
 import { now, print, printJson } from "./terminal.ts";
 
@@ -12,6 +14,7 @@ interface Options extends ConnectOptions {
   organization?: string;
   user: string;
   wait?: boolean;
+  dryRun?: boolean;
   json?: boolean;
 }
 
@@ -25,12 +28,26 @@ export function provisionCommand(): Command {
       "--wait",
       "wait until it is done, and say what became of it; exit code 1 when it was refused, 3 when it is held",
     )
+    .option("--dry-run", "only show what would be done")
     .option("--json", "print JSON")
     .action(provision);
 }
 
+/** Shows what the job would do; queues nothing. */
+async function preview(options: Options): Promise<void> {
+  const explanation = await lookAt(options);
+  const { organization, subject, person, decision } = explanation;
+  if (options.json)
+    return printJson({ dryRun: true, organization: organization.slug, subject, plan: planForMachines(decision) });
+  print(`${person ? personLabel(namedPerson(person)) : printable(subject)}:`);
+  for (const line of linesToDo(explanation)) print(`  ${printable(line)}`);
+  for (const note of decision.plan.notes) print(`  ! ${printable(note)}`);
+  print("Nothing was changed.");
+}
+
 async function provision(options: Options): Promise<void> {
   const { user } = options;
+  if (options.dryRun) return preview(options);
   const isAddress = user.includes("@");
   if (!isAddress) requireSubject(user);
   const connection = await connect(options);

@@ -1,16 +1,18 @@
 import { Command } from "commander";
 import { recording } from "../activity/recorder.ts";
-import { createClients } from "../clients.ts";
+import { type Clients, createClients } from "../clients.ts";
 import { counted } from "../core/text.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { runInWords } from "../operator/run-in-words.ts";
-import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
+import { driftReport } from "../reconcile/drift-report.ts";
+import { type CompletedRun, createReconcile, previewRun, type Reconcile, type Run } from "../reconcile/reconcile.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, parseCount, withConnection } from "./options.ts";
-import { chosenSlugs, eachOrganization } from "./organizations.ts";
-import { connect } from "./pipeline.ts";
+import { chosenSlugs, eachOrganization, requireOrganization } from "./organizations.ts";
+import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { clearReading, print, printJson, reading } from "./terminal.ts";
+import { clearReading, now, print, printJson, reading } from "./terminal.ts";
 import { describeUnknown } from "./unknown.ts";
 
 interface Options extends ConnectOptions {
@@ -18,6 +20,7 @@ interface Options extends ConnectOptions {
   light?: boolean;
   allowDeprovisions?: number;
   allowLeaves?: number;
+  dryRun?: boolean;
   json?: boolean;
   yes?: boolean;
 }
@@ -39,6 +42,7 @@ export function reconcileCommand(): Command {
     .option("--light", "read only Clavex, and compare with what was applied last")
     .option("--allow-deprovisions <number>", "let this many people beyond the brake's limit lose access", parseCount)
     .option("--allow-leaves <number>", "let this many people beyond the brake's limit lose a group", parseCount)
+    .option("--dry-run", "only say how many jobs it would send")
     .option("--yes", "do not ask")
     .option("--json", "print JSON")
     .action(reconcile);
@@ -53,6 +57,7 @@ async function reconcile(options: Options): Promise<void> {
   for (const [option, number, what] of allowing) {
     if (number === undefined) continue;
     if (organization === undefined) throw new CommandError(`${option} needs --organization`);
+    if (options.dryRun) continue;
     await confirm(
       `Let ${counted(number, "more person", "more people")} of ${organization} lose ${what} than the brake's limit?`,
       options.yes,
@@ -61,27 +66,28 @@ async function reconcile(options: Options): Promise<void> {
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
   const counters = { count: () => undefined, measure: () => undefined, flush: () => undefined };
-  const run = createReconcile({
-    ...connection,
-    clients,
-    log: recording(silent, connection.activities.record),
-    counters,
-  });
+  const log = recording(silent, connection.activities.record);
+  const run = options.dryRun
+    ? createPreview(connection, clients)
+    : createReconcile({ ...connection, clients, log, counters });
   try {
     const slugs = await chosenSlugs(connection.organizations, options.organization);
-    const runs: ({ organization: string; result: Run["result"] } & Omit<CompletedRun, "result" | "report">)[] = [];
+    const runs: ({ organization: string; dryRun?: boolean; result: Run["result"] } & Omit<
+      CompletedRun,
+      "result" | "report"
+    >)[] = [];
     const failures = await eachOrganization(slugs, connection.organizations, async ({ slug }) => {
       const done = await run(slug, options.light ? "light" : "full", {
         onProgress: reading(slug),
         ...(allowDeprovisions === undefined ? {} : { allowDeprovisions }),
         ...(allowLeaves === undefined ? {} : { allowLeaves }),
       });
+      if (!options.json) show(slug, done, options.dryRun ?? false);
       const { report: _, ...result } = { ...NOTHING_DONE, report: undefined, ...done };
-      runs.push({ organization: slug, ...result });
-      if (!options.json) show(slug, done);
+      runs.push({ organization: slug, ...(options.dryRun ? { dryRun: true } : {}), ...result });
     });
     if (options.json) printJson([...runs, ...failures]);
-    if (runs.some((each) => each.sent > 0)) connection.sayIfItWaits();
+    if (!options.dryRun && runs.some((each) => each.sent > 0)) connection.sayIfItWaits();
     const asked = options.organization !== undefined;
     const failed = runs.some(
       ({ result }) => result === "busy" || result === "paused" || (asked && result === "unreadable"),
@@ -94,9 +100,22 @@ async function reconcile(options: Options): Promise<void> {
   }
 }
 
-function show(slug: string, run: Run): void {
+/** Looks as a run does, and sends nothing. */
+function createPreview({ organizations, ledger, startsPaused }: Connection, clients: Clients): Reconcile {
+  const isPaused = createAskPaused(ledger, startsPaused);
+  return async (slug, mode, { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, onProgress } = {}) => {
+    const organization = await requireOrganization(organizations, slug);
+    if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
+    if (await isPaused(organization)) return { result: "paused" };
+    const looking = { ledger, clients: clients.of(organization), now, allowing: { deprovisions, leaves } };
+    const report = await driftReport(organization, mode, { ...looking, ...(onProgress ? { onProgress } : {}) });
+    return previewRun(report, now());
+  };
+}
+
+function show(slug: string, run: Run, dryRun: boolean): void {
   clearReading();
-  for (const line of runInWords(slug, run)) print(line);
+  for (const line of runInWords(slug, run, dryRun)) print(line);
   if (run.result !== "done") return;
   if (run.unknown) for (const line of describeUnknown(run.unknown)) print(`${slug}: ${line}`);
 }

@@ -49,23 +49,36 @@ async function send(event: string, options: SendOptions): Promise<void> {
         : await read(options.file);
     if (options.dryRun) return print(printable(body.toString()));
     const url = options.url ?? `${await webhookBaseUrl(options)}/${organization.slug}`;
-    await post(url, body, secret, options.json ?? false);
+    const answer = await post(url, body, secret);
+    if (options.json) printJson(answer);
+    else showAnswer(answer);
   } finally {
     await sources.close();
   }
 }
 
-/** Posts a signed delivery and prints the answer; any but 2xx makes the exit code 1. */
-export async function post(url: string, body: Buffer, secret: string, json = false): Promise<void> {
+/** How a delivery was answered. */
+export interface Answer {
+  url: string;
+  statusCode: number;
+  body: string;
+}
+
+export const showAnswer = ({ statusCode, body }: Answer): void => print(`${statusCode} ${printable(body)}`);
+
+/**
+ * Posts a signed delivery; any answer but 2xx makes the exit code 1.
+ *
+ * @throws {CommandError} when nobody answers at the address
+ */
+export async function post(url: string, body: Buffer, secret: string): Promise<Answer> {
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
   const answer = await request(url, { method: "POST", headers, body }).catch((error) => {
     throw new CommandError(`${url} cannot be reached (${networkErrorName(error)})`);
   });
   const { statusCode } = answer;
-  const text = await answer.body.text();
-  if (json) printJson({ url, statusCode, body: text });
-  else print(`${statusCode} ${printable(text)}`);
   if (statusCode < 200 || statusCode > 299) process.exitCode = EXIT.failed;
+  return { url, statusCode, body: await answer.body.text() };
 }
 
 async function read(path: string): Promise<Buffer> {

@@ -29,6 +29,7 @@ export interface SetupOptions extends ConnectOptions {
   disableLocalLogin?: boolean;
   erased?: Erased;
   remove?: boolean;
+  json?: boolean;
   dryRun?: boolean;
   yes?: boolean;
 }

@@ -33,7 +33,7 @@ import {
   type SetupOptions,
 } from "./setup-answers.ts";
 import { converse } from "./setup-dialogue.ts";
-import { complain, print, printWrapped } from "./terminal.ts";
+import { complain, print, printJson, printWrapped } from "./terminal.ts";
 
 /** `setup`: connects an organization's Clavex and Nextcloud. Running it again changes nothing. */
 export function setupCommand(): Command {
@@ -58,6 +58,7 @@ export function setupCommand(): Command {
     .option("--remove", "take back what setup made")
     .option("--dry-run", "only show what would be done")
     .option("--yes", "do not ask")
+    .option("--json", "print JSON: the steps, and what became of each")
     .addHelpText(
       "after",
       `\nSecrets are never arguments, which shells remember. Setup logs in to Clavex as an administrator: with ${ADMIN_EMAIL} and ${ADMIN_PASSWORD} of the environment, or what it asks for; or it uses the token in ${ADMIN_TOKEN}. Nothing of that is kept. Nextcloud's app password comes from ${APP_PASSWORD}, or is asked for.`,
@@ -72,6 +73,7 @@ function parseId(text: string): number {
 }
 
 async function setup(options: SetupOptions): Promise<void> {
+  const report = options.json ? createJsonReport(options) : PRINTED;
   const pipeline = await openPipeline(options);
   const closers: (() => Promise<void>)[] = [pipeline.close];
   try {
@@ -79,28 +81,59 @@ async function setup(options: SetupOptions): Promise<void> {
     const context = await createContext(options, pipeline, kept, closers);
     const steps = setupSteps(context);
     if (options.remove) {
-      if (await remove(context, steps, options)) await kept.forget();
-      return;
-    }
-    print(`Looking at ${context.answers.slug}: nothing is changed yet.\n`);
-    const planned = await planSetup(steps);
-    for (const { step, inspection } of planned) {
-      if (inspection.state === "to do") show("to do", step.title, [inspection.what]);
-      else if (inspection.state === "by hand") show("by hand", step.title, inspection.lines);
-      else show("there", step.title, inspection.what === undefined ? [] : [inspection.what]);
-    }
-    if (!planned.some(({ inspection }) => inspection.state === "to do")) return print("\nThere is nothing to do.");
-    if (options.dryRun) return;
-    print();
-    if (options.disableLocalLogin) {
-      print("Without local login nobody gets in while Clavex is away, but at /login?direct=1 with a local account.\n");
-    }
-    await confirm("Do this now?", options.yes);
-    const complete = await applyUntilInterrupted(steps);
-    print(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again");
+      if (await remove(context, steps, options, report)) await kept.forget();
+    } else await lookAndApply(context, steps, options, report);
+    report.end(context.answers.slug);
   } finally {
     for (const close of closers.toReversed()) await close();
   }
+}
+
+/** Says what setup finds and does: to people as it happens, or as one JSON document at the end. */
+interface Report {
+  say(line: string): void;
+  found(state: string, title: string, lines: string[]): void;
+  done(state: string, title: string, lines: string[]): void;
+  end(organization: string): void;
+}
+
+const PRINTED: Report = { say: print, found: show, done: show, end: () => undefined };
+
+function createJsonReport({ dryRun = false }: SetupOptions): Report {
+  const [found, done]: [object[], object[]] = [[], []];
+  return {
+    say: () => undefined,
+    found: (state, title, lines) => void found.push({ state, title, lines }),
+    done: (state, title, lines) => void done.push({ state, title, lines }),
+    end: (organization) => printJson({ organization, dryRun, found, done }),
+  };
+}
+
+/** Shows what there is to do, asks, and does it. */
+async function lookAndApply(
+  { answers }: SetupContext,
+  steps: Step[],
+  options: SetupOptions,
+  report: Report,
+): Promise<void> {
+  report.say(`Looking at ${answers.slug}: nothing is changed yet.\n`);
+  const planned = await planSetup(steps);
+  for (const { step, inspection } of planned) {
+    if (inspection.state === "to do") report.found("to do", step.title, [inspection.what]);
+    else if (inspection.state === "by hand") report.found("by hand", step.title, inspection.lines);
+    else report.found("there", step.title, inspection.what === undefined ? [] : [inspection.what]);
+  }
+  if (!planned.some(({ inspection }) => inspection.state === "to do")) return report.say("\nThere is nothing to do.");
+  if (options.dryRun) return;
+  report.say("");
+  if (options.disableLocalLogin) {
+    report.say(
+      "Without local login nobody gets in while Clavex is away, but at /login?direct=1 with a local account.\n",
+    );
+  }
+  await confirm("Do this now?", options.yes);
+  const complete = await applyUntilInterrupted(steps, report);
+  report.say(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again");
 }
 
 /**
@@ -109,7 +142,7 @@ async function setup(options: SetupOptions): Promise<void> {
  *
  * @throws {Interrupted} when it was stopped
  */
-async function applyUntilInterrupted(steps: Step[]): Promise<boolean> {
+async function applyUntilInterrupted(steps: Step[], report: Report): Promise<boolean> {
   let stopped = false;
   const onInterrupt = () => {
     stopped = true;
@@ -118,7 +151,7 @@ async function applyUntilInterrupted(steps: Step[]): Promise<boolean> {
   process.once("SIGINT", onInterrupt);
   const complete = await applySetup(
     steps,
-    ({ title, state, lines }) => show(state, title, lines),
+    ({ title, state, lines }) => report.done(state, title, lines),
     () => stopped,
   ).finally(() => process.off("SIGINT", onInterrupt));
   if (stopped) throw new Interrupted();
@@ -130,14 +163,15 @@ async function remove(
   { record, answers }: SetupContext,
   steps: ReturnType<typeof setupSteps>,
   options: SetupOptions,
+  report: Report,
 ): Promise<boolean> {
   const made = Object.keys(await record.read()).filter((name) => name !== "mappersOf");
-  if (made.length > 0) print(`Setup made for ${answers.slug}: ${made.join(", ")}`);
-  else print(`Setup made nothing for ${answers.slug}.`);
+  if (made.length === 0) report.say(`Setup made nothing for ${answers.slug}.`);
+  for (const name of made) report.found("made", name, []);
   if (options.dryRun) return false;
   if (made.length === 0) return true;
   await confirm("Take it back? Accounts and groups stay.", options.yes);
-  await removeSetup(steps, (title, what) => show("removed", title, [what]));
+  await removeSetup(steps, (title, what) => report.done("removed", title, [what]));
   return true;
 }
 

@@ -24,12 +24,17 @@ export function lockFolder(folder: string): () => void {
     lock.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (error) {
     lock.close();
-    throw new ConfigurationError("state-in-use", [`${folder}: another pipeline runs on this state folder`], {
-      fix: "Stop it, or give this one another folder with --state.",
-      cause: error,
-    });
+    throw inUse(folder, error);
   }
   return () => lock.close();
+}
+
+/** A pipeline runs on a state folder where none may. */
+export function inUse(folder: string, cause?: unknown): ConfigurationError {
+  return new ConfigurationError("state-in-use", [`${folder}: another pipeline runs on this state folder`], {
+    fix: "Stop it, or name another folder with --state.",
+    cause,
+  });
 }
 
 /**

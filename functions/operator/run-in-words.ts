@@ -8,12 +8,12 @@ export const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) 
   paused: (slug) => `it is paused. Look at clavex-nextcloud plan, then: clavex-nextcloud resume --organization ${slug}`,
 };
 
-/** What a run did, one line for each thing. */
-export function runInWords(slug: string, run: Run): string[] {
+/** What a run did, or of a dry run would do, one line for each thing. */
+export function runInWords(slug: string, run: Run, dryRun = false): string[] {
   if (run.result !== "done") return [`${slug}: nothing was done: ${WHY_NOTHING[run.result](slug)}`];
   const { report, sent, waiting, refused, held, heldLeaves } = run;
   return [
-    `${slug}: looked at ${counted(report.people, "person", "people")}, sent ${counted(sent, "job")}; ${waiting} wait already, ${refused} were refused before.`,
+    `${slug}: looked at ${counted(report.people, "person", "people")}, ${dryRun ? "would send" : "sent"} ${counted(sent, "job")}; ${waiting} wait already, ${refused} were refused before.${dryRun ? " Nothing was changed." : ""}`,
     ...[held, heldLeaves].flatMap((each) => (each ? [`${slug}: held: ${each.explanation}`] : [])),
   ];
 }

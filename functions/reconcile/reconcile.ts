@@ -188,11 +188,10 @@ type Sending = Pick<ReconcileDependencies, "ledger" | "queue"> & { now: () => nu
 
 async function sendJobs(sending: Sending, report: DriftReport, options: ReconcileOptions): Promise<CompletedRun> {
   const { deadline, onProgress = () => undefined } = options;
-  const { due, waiting, refused } = select(report, sending.now());
+  const { staying, leaving, ...counts } = select(report, sending.now());
   const { held, heldLeaves } = report;
-  const run: CompletedRun = { result: "done", report, sent: 0, waiting, refused, held, heldLeaves };
+  const run: CompletedRun = { result: "done", report, sent: 0, ...counts, held, heldLeaves };
   const source = randomUUID();
-  const leaving = due.filter(takesAway);
   const send = async (drifts: Drift[]): Promise<void> => {
     for (let index = 0; index < drifts.length; index += BATCH) {
       if (deadline?.aborted) {
@@ -211,13 +210,30 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
       onProgress("jobs sent", run.sent);
     }
   };
-  await send(due.filter((drift) => !takesAway(drift) && !(heldLeaves && onlyLeaves(drift))));
+  await send(staying);
   if (run.held?.holds !== "everybody") await send(leaving);
   return run;
 }
 
+/** What a run would do that found this. Sends nothing. */
+export function previewRun(report: DriftReport, now: number): CompletedRun {
+  const { staying, leaving, ...counts } = select(report, now);
+  const { held, heldLeaves } = report;
+  const sent = staying.length + (held?.holds === "everybody" ? 0 : leaving.length);
+  return { result: "done", report, sent, ...counts, held, heldLeaves };
+}
+
+interface Selected {
+  /** Those for whom a job has to be sent now, and who keep their access. */
+  staying: Drift[];
+  /** Those who lose it, if no brake holds everybody. */
+  leaving: Drift[];
+  waiting: number;
+  refused: number;
+}
+
 /** Those for whom a job has to be sent now, and how many wait already or were refused. */
-function select({ mode, differences }: DriftReport, now: number): { due: Drift[]; waiting: number; refused: number } {
+function select({ mode, differences, heldLeaves }: DriftReport, now: number): Selected {
   const due: Drift[] = [];
   let [waiting, refused] = [0, 0];
   for (const drift of differences) {
@@ -228,7 +244,8 @@ function select({ mode, differences }: DriftReport, now: number): { due: Drift[]
     else if (mode === "light" && isRefusalHeeded(record, hash, takesAway(drift), now)) refused += 1;
     else due.push(drift);
   }
-  return { due, waiting, refused };
+  const staying = due.filter((drift) => !takesAway(drift) && !(heldLeaves && onlyLeaves(drift)));
+  return { staying, leaving: due.filter(takesAway), waiting, refused };
 }
 
 /** Whether all that is left to do waits for its turn: the ticks send those jobs. */

@@ -48,6 +48,9 @@ describe("clavex-nextcloud demo join, move, leave and break", () => {
     const brought = await look("provision", "--organization", "acme", "--user", idIn(moved), "--wait");
     expect(brought).toMatchObject({ code: 0, stdout: expect.stringContaining("joined Sales") });
 
+    const movedAgain = JSON.parse((await here("demo", "move", "--json")).stdout);
+    expect(movedAgain).toMatchObject({ left: "Engineering", joined: "Sales" });
+
     const left = await here("demo", "leave");
     expect(left.stdout).toMatch(/ leaves\. Clavex sends user\.deleted:\n202 /);
     expect(idIn(left)).toBe(id);
@@ -67,7 +70,8 @@ describe("clavex-nextcloud demo join, move, leave and break", () => {
     expect(story).toMatch(/ retried .* attempt \d+ failed, next one in \d+ s: .*503/);
 
     expect((await here("demo", "break", "--refuse")).stdout).toContain("dead-letters list");
-    const refused = idIn(await here("demo", "join"));
+    const { user: refused, delivery } = JSON.parse((await here("demo", "join", "--json")).stdout);
+    expect(delivery).toMatchObject({ statusCode: 202, body: '{"status":"queued"}' });
     await until(
       () => lastOf(refused),
       (text) => / parked .*refused, as the demo was told to/.test(text),

@@ -65,6 +65,13 @@ describe("reconcile, against a running pipeline", () => {
   test("the brake holds a wave: exit code 3 and a sentence; an operator has to say yes, and lets it go", async () => {
     const persons = await departures(12, 11);
     const joiner = office.person();
+    const dry = await reconcile("--dry-run");
+    expect([dry.code, dry.lines[0]]).toEqual([
+      3,
+      "acme: looked at 13 people, would send 1 job; 0 wait already, 0 were refused before. Nothing was changed.",
+    ]);
+    const dryAllowing = await reconcile("--dry-run", "--organization", "acme", "--allow-deprovisions", "11");
+    expect(dryAllowing).toMatchObject({ code: 0, output: expect.stringContaining("would send 12 jobs;") });
     const held = await reconcile();
     expect(held.code).toBe(3);
     expect(held.lines).toEqual([

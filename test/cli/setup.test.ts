@@ -207,6 +207,9 @@ describe("clavex-nextcloud setup", () => {
     const before = await world();
     const { output } = await setup("--dry-run");
     expect(output).toMatch(/to do +Organization file/);
+    const { organization, dryRun, found, done } = JSON.parse((await setup("--dry-run", "--json")).output);
+    expect({ organization, dryRun, done }).toEqual({ organization: "acme", dryRun: true, done: [] });
+    expect(found).toContainEqual(expect.objectContaining({ state: "to do", title: "Organization file" }));
     expect(await world()).toBe(before);
     const asked = await cli(
       "setup",

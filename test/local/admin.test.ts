@@ -158,7 +158,8 @@ describe("readiness", () => {
   });
 
   it("is not while the state file cannot be written", async () => {
-    sources.probe = () => Promise.reject(new DatabaseUnavailable(new Error("database or disk is full")));
+    sources.probe = () =>
+      Promise.reject(new DatabaseUnavailable("state.sqlite", new Error("database or disk is full")));
     const { ready, lines } = await readiness(sources);
     expect([ready, lines[0]]).toEqual([false, expect.stringMatching(/^not ready: .*disk is full/)]);
   });

@@ -1,7 +1,10 @@
+import { readdirSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { accountId, groupId } from "../../functions/core/identity.ts";
+import { DATABASE_FILE } from "../../functions/database.ts";
 import { openState } from "../../functions/local/state.ts";
 import { startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
@@ -37,6 +40,9 @@ function person(id: string, first_name: string, last_name: string) {
 /** An organization with its simulated servers and state, in which commands run in this process. */
 export interface Showroom {
   run(args: string[], columns: number | undefined): Promise<Pick<Ran, "code" | "stdout" | "stderr">>;
+  folder: string;
+  /** All that the pipeline, Clavex and Nextcloud keep. */
+  contents(): string;
   close(): Promise<void>;
 }
 
@@ -75,6 +81,20 @@ export async function openShowroom({ leavers = 0 } = {}): Promise<Showroom> {
       .replaceAll(nextcloud.url, "http://127.0.0.1:22222")
       .replaceAll(folder, "/srv/clavex-nextcloud");
   return {
+    folder,
+    contents() {
+      const database = new DatabaseSync(join(state, DATABASE_FILE), { readOnly: true });
+      const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+      const rows = tables.map(({ name }) => [name, database.prepare(`SELECT * FROM "${name}"`).all()]);
+      database.close();
+      return JSON.stringify([
+        rows,
+        nextcloud.users(),
+        nextcloud.groups(),
+        clavex.management(SLUG),
+        readdirSync(folder),
+      ]);
+    },
     async run(args, columns) {
       const { code, stdout, stderr } = await runInTerminal(args, { columns, now, environment });
       return { code, stdout: same(stdout), stderr: same(stderr) };
