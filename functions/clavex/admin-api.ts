@@ -12,6 +12,7 @@ import {
   send,
   type Timeouts,
 } from "../http.ts";
+import { readAhead } from "../read-ahead.ts";
 import { CLAVEX_UNDECIDED, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable, ClavexUnreached } from "./errors.ts";
 import { reasonOf } from "./refusal.ts";
 import { unreachable } from "./unreachable.ts";
@@ -67,6 +68,7 @@ const pageSchema = <T>(item: z.ZodType<T>) =>
     next_cursor: z.union([z.string(), z.null(), z.unknown().transform(() => true as const)]).optional(),
     has_more: z.unknown().optional(),
   });
+const identifiedSchema = z.object({ id: uuidSchema.optional().catch(undefined) }).catch({ id: undefined });
 /** A listed group exists even if it cannot be read. An unreadable count means that it may have members. */
 const groupSchema = z
   .object({
@@ -76,9 +78,9 @@ const groupSchema = z
   })
   .catch({ id: undefined, name: undefined, member_count: undefined });
 // The members' list shows partial users: only who is a member may be trusted.
-const membersSchema = z
-  .array(z.object({ id: uuidSchema.optional().catch(undefined) }).catch({ id: undefined }))
-  .nullable();
+const membersSchema = z.array(identifiedSchema).nullable();
+
+const listedUser = (item: unknown): ListedUser => listedUserSchema.parse(item);
 
 /** A client for one organization's Admin API. */
 export function createAdminApi(options: AdminApiOptions): AdminApi {
@@ -134,14 +136,15 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       return user;
     },
     async *users(search, unreadable) {
-      const query = search === undefined ? "" : `&q=${encodeURIComponent(search)}`;
-      const idOf = (item: ListedUser) => ("user" in item ? item.user.subject : item.subject);
-      for await (const page of pages(get, "/users", listedUserSchema, idOf, query)) yield ownUsers(page, unreadable);
+      // Of what a search finds, the first page may do.
+      const listed = search === undefined ? readAhead(pages(get, "/users")) : pages(get, "/users", search);
+      for await (const page of listed) yield ownUsers(page.map(listedUser), unreadable);
     },
     async *groups(unreadable) {
       let isFirst = true;
       try {
-        for await (const page of pages(get, "/groups", groupSchema, ({ id }) => id)) {
+        for await (const items of readAhead(pages(get, "/groups"))) {
+          const page = items.map((item) => groupSchema.parse(item));
           const isOwn = page.length === 0 || page.some(({ id, name }) => id !== undefined || name !== undefined);
           if (!isOwn) throw new ClavexMisrouted("Clavex's groups have an unexpected form");
           yield page.flatMap(({ id, name, member_count: count }): DirectoryGroup[] => {
@@ -239,17 +242,11 @@ function parseUser(answer: Answer, subject: string): ClavexUser {
 }
 
 /**
- * A failing page is read in smaller parts, one item first, so that one item that Clavex cannot show hides few others.
- *
- * @param idOf an item's id, where it can be read: Clavex's cursors are ids
+ * A failing page is read in smaller parts, one item first, so that one item that Clavex cannot show hides few others. The items
+ * are as Clavex shows them: they are parsed while the next page is on its way.
  */
-async function* pages<T>(
-  get: Get,
-  path: string,
-  item: z.ZodType<T>,
-  idOf: (item: T) => string | undefined,
-  query = "",
-): AsyncGenerator<T[]> {
+async function* pages(get: Get, path: string, search?: string): AsyncGenerator<unknown[]> {
+  const query = search === undefined ? "" : `&q=${encodeURIComponent(search)}`;
   const seen = new Set<string>();
   const what = path.slice(1);
   let after: string | undefined;
@@ -257,7 +254,7 @@ async function* pages<T>(
   for (;;) {
     // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may appear only once.
     const from = after === undefined ? "" : `&after=${encodeURIComponent(after)}`;
-    const page = await readPage(get, `${path}?limit=${size}${query}${from}`, item, what).catch((error: unknown) => {
+    const page = await readPage(get, `${path}?limit=${size}${query}${from}`, what).catch((error: unknown) => {
       if (size === 1 || !isOdd(error)) throw error;
       return undefined;
     });
@@ -272,7 +269,8 @@ async function* pages<T>(
     const last = items.at(-1);
     const named = typeof cursor === "string" && cursor !== "" ? cursor : undefined;
     if (named === undefined && last === undefined) return;
-    const next = named ?? (last && idOf(last));
+    // Clavex's cursors are ids.
+    const next = named ?? identifiedSchema.parse(last).id;
     if (!next) throw new ClavexMisrouted(`Clavex says that there are more ${what}, but not how to read them`);
     if (seen.size >= MOST_PAGES) throw new ClavexMisrouted(`Clavex's list of ${what} does not end`);
     if (seen.has(next)) throw new ClavexMisrouted(`Clavex's paging of ${what} does not advance`);
@@ -281,10 +279,10 @@ async function* pages<T>(
   }
 }
 
-async function readPage<T>(get: Get, path: string, item: z.ZodType<T>, what: string) {
+async function readPage(get: Get, path: string, what: string) {
   const answer = await get(path);
   if (answer.status === 404) throw new ClavexMisrouted(`Clavex does not know this organization's ${what} (HTTP 404)`);
-  return parse(answer, pageSchema(item), what);
+  return parse(answer, pageSchema(z.unknown()), what);
 }
 
 /** The address is not Clavex's: that does not depend on what is asked for. */

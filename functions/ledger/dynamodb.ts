@@ -1,11 +1,14 @@
 import { ConditionalCheckFailedException, type DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { DeleteCommand, DynamoDBDocumentClient, GetCommand, PutCommand, QueryCommand } from "@aws-sdk/lib-dynamodb";
+import { readAhead } from "../read-ahead.ts";
 import { LedgerUnavailable } from "./errors.ts";
 import { type Condition, type Item, type Key, TABLE_KEYS, type Table } from "./table.ts";
 
 /** The ledger's table in DynamoDB. */
 export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
   const client = DynamoDBDocumentClient.from(dynamodb, { marshallOptions: { removeUndefinedValues: true } });
+  // It copies each answer for a log that nobody keeps.
+  client.middlewareStack.remove("loggerMiddleware");
 
   /** Sends a conditional write; returns false when the condition does not hold. */
   async function write(command: PutCommand | DeleteCommand): Promise<boolean> {
@@ -52,8 +55,9 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
     delete: (key, condition) =>
       write(new DeleteCommand({ TableName: name, Key: keyOf(key), ...expression(condition) })),
     async *query(partition, prefix, pageSize) {
-      const limit = pageSize === undefined ? {} : { Limit: pageSize };
-      for await (const { Items = [] } of pages(partition, prefix, limit)) yield Items.map(withoutKey);
+      // Whoever asks for small pages may want only the first.
+      const read = pageSize === undefined ? readAhead(pages(partition, prefix)) : pages(partition, prefix, { Limit: pageSize });
+      for await (const { Items = [] } of read) yield Items.map(withoutKey);
     },
     async count(partition, prefix, { having, most } = {}) {
       let count = 0;

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { type ActualAccount, ATTRIBUTES, anotherAccount, type Profile } from "../core/account.ts";
 import { isSilent, isUndecided } from "../core/failure.ts";
 import { quotaFromAnswer } from "../core/quota.ts";
+import { type ReadAhead, readAhead } from "../read-ahead.ts";
 import { CODES } from "./codes.ts";
 import {
   AccountVanished,
@@ -322,13 +323,74 @@ export interface FoundAccount<Owner> {
 export interface ForeignListener {
   /** Nextcloud lists this id. */
   listed(id: string): void;
-  /** What a page of details shows of an account, where one is read anyhow; also of those who were sought. */
+  /** What a page of details shows of an account, where one is read anyhow. */
   detailed(id: string, details: unknown): void;
   /** Asked when all ids were listed: whether the details of all accounts are wanted, also where a few GETs would do. */
   wantsDetails(): boolean;
 }
 
 const NOBODY: ForeignListener = { listed: () => undefined, detailed: () => undefined, wantsDetails: () => false };
+
+/**
+ * Nextcloud's lists, read ahead: the ids of all accounts and, as soon as it is certain that they are needed, the details. Both may
+ * begin before it is known of everybody whether they are sought.
+ */
+export interface Survey {
+  /** What the ids that were read so far have shown. */
+  listing: Listing;
+  /** Pages of ids, without those that were sought when the page came. */
+  ids: ReadAhead<string[]>;
+  /** The pages of details, begun now if they have not been. */
+  details(): ReadAhead<Detailed[]>;
+  /** Reads nothing more. Whoever walks on gets the reason as a failure. */
+  stop(reason?: unknown): void;
+}
+
+/** What a list of ids has shown. */
+interface Listing {
+  /** How many accounts there are, and how many of them are those of people who are sought. */
+  total: number;
+  listed: number;
+  /** How many places of the list could not be read: somebody's account may be there. */
+  unread: number;
+}
+
+/** An account on a page of details: parsed where it was sought when the page came, else as it is shown. */
+type Detailed = { account: ActualAccount | undefined } | { id: string; details: unknown };
+
+/** How many ids, and accounts, are held until somebody asks for them: a few megabytes. */
+const MOST_HELD = 10_000;
+
+/** Begins to read Nextcloud's lists. People may still be added to those who are sought, until `findAccounts` gets the survey. */
+export function surveyAccounts(ocs: Ocs, sought: ReadonlyMap<string, Sought>): Survey {
+  const listing: Listing = { total: 0, listed: 0, unread: 0 };
+  const weighing = { most: MOST_HELD, weigh: ({ length }: unknown[]) => length };
+  const ids = readAhead(idsPages(ocs, sought, listing), weighing);
+  let isStopped = false;
+  let begun: ReadAhead<Detailed[]> | undefined;
+  const details = (): ReadAhead<Detailed[]> => {
+    begun ??= readAhead(detailsPages(ocs, sought, listing.total), weighing);
+    return begun;
+  };
+  // Whoever else is sought makes them no dearer.
+  void ids.done.then(
+    (isWhole) => isWhole && !isStopped && listing.total > 0 && areDetailsCheaper(listing) && details(),
+  );
+  return {
+    listing,
+    ids,
+    details,
+    stop(reason) {
+      isStopped = true;
+      ids.stop(reason);
+      begun?.stop(reason);
+    },
+  };
+}
+
+function areDetailsCheaper({ listed, total }: Listing): boolean {
+  return listed * GETS_PER_DETAIL >= total;
+}
 
 /**
  * Looks for accounts, in the cheaper of two ways: all accounts' details page by page, or, where only a few of many are sought,
@@ -338,6 +400,7 @@ const NOBODY: ForeignListener = { listed: () => undefined, detailed: () => undef
  *   the end only those without one are left
  * @param unreadable called for whoever has an account that cannot be read, and is taken out as well
  * @param foreign receives the accounts that were not looked for
+ * @param survey of the same people, where it was begun before
  * @returns the accounts, as many at a time as Nextcloud shows; each person's once
  */
 export async function* findAccounts<Owner extends Sought>(
@@ -345,6 +408,7 @@ export async function* findAccounts<Owner extends Sought>(
   sought: Map<string, Owner>,
   unreadable: (owner: Owner) => void = () => undefined,
   foreign: ForeignListener = NOBODY,
+  survey: Survey = surveyAccounts(ocs, sought),
 ): AsyncGenerator<FoundAccount<Owner>[]> {
   let found = 0;
   const take = (account: ActualAccount | undefined): FoundAccount<Owner>[] => {
@@ -355,25 +419,40 @@ export async function* findAccounts<Owner extends Sought>(
     found += 1;
     return [{ owner, account }];
   };
-  const { total, listed, unread } = await listIds(ocs, sought, foreign);
-  if (unread > 0) askForUnlisted(sought, unreadable);
-  const needed = listed * GETS_PER_DETAIL >= total;
-  if (needed || foreign.wantsDetails()) {
-    const details = { path: "cloud/users/details", limit: DETAILS_PAGE, smallest: SMALLEST_PAGE, total };
-    try {
-      for await (const page of pages(ocs, details)) {
-        yield Object.entries(page).flatMap(([id, details]) => {
-          foreign.detailed(id, details);
-          const account = sought.has(id.toLowerCase()) ? accountSchema.safeParse(details) : undefined;
-          return take(account?.data);
-        });
+  try {
+    await walkIds(survey, sought, foreign);
+    if (survey.listing.unread > 0) askForUnlisted(sought, unreadable);
+    const needed = areDetailsCheaper(survey.listing);
+    if (needed || foreign.wantsDetails()) {
+      try {
+        for await (const page of survey.details()) {
+          yield page.flatMap((each) => {
+            if ("account" in each) return take(each.account);
+            const { id, details } = each;
+            if (sought.has(id.toLowerCase())) return take(accountSchema.safeParse(details).data);
+            foreign.detailed(id, details);
+            return [];
+          });
+        }
+      } catch (error) {
+        // Only the listener misses them: whoever is sought is asked for one by one.
+        if (needed || !isPageFault(error)) throw error;
       }
-    } catch (error) {
-      // Only the listener misses them: whoever is sought is asked for one by one.
-      if (needed || !isPageFault(error)) throw error;
     }
+    yield* askOneByOne(ocs, sought, unreadable, take, () => found);
+  } finally {
+    survey.stop();
   }
-  // Moved from page to page meanwhile, or shown without details: nobody may look as if they had no account.
+}
+
+/** Moved from page to page meanwhile, or shown without details: nobody may look as if they had no account. */
+async function* askOneByOne<Owner extends Sought>(
+  ocs: Ocs,
+  sought: Map<string, Owner>,
+  unreadable: (owner: Owner) => void,
+  take: (account: ActualAccount | undefined) => FoundAccount<Owner>[],
+  found: () => number,
+): AsyncGenerator<FoundAccount<Owner>[]> {
   let [failed, silent] = [0, 0];
   for (const [key, owner] of sought) {
     if (owner.listedAs === undefined) continue;
@@ -384,7 +463,7 @@ export async function* findAccounts<Owner extends Sought>(
       failed += 1;
       if (isSilent(error)) silent += 1;
       // A server that has shown somebody answers; but each that hangs takes its time.
-      if (silent > MOST_UNREADABLE || (failed > MOST_UNREADABLE && found === 0)) throw error;
+      if (silent > MOST_UNREADABLE || (failed > MOST_UNREADABLE && found() === 0)) throw error;
       sought.delete(key);
       unreadable(owner);
     }
@@ -408,45 +487,63 @@ function askForUnlisted<Owner extends Sought>(sought: Map<string, Owner>, unread
   }
 }
 
-/** What a list of ids has shown. */
-interface Listing {
-  /** How many accounts there are, and how many of them are those of people who are sought. */
-  total: number;
-  listed: number;
-  /** How many places of the list could not be read: somebody's account may be there. */
-  unread: number;
+/** Reads the list of ids to its end, and marks those that are sought by now as existing. */
+async function walkIds(
+  { listing, ids }: Pick<Survey, "listing" | "ids">,
+  sought: ReadonlyMap<string, Sought>,
+  foreign: ForeignListener,
+): Promise<void> {
+  for await (const others of ids) {
+    for (const id of others) {
+      if (mark(sought, id)) listing.listed += 1;
+      else foreign.listed(id);
+    }
+  }
 }
 
-/** Lists the ids of all accounts, and marks those that were looked for as existing. */
-async function listIds(ocs: Ocs, sought: ReadonlyMap<string, Sought>, foreign: ForeignListener): Promise<Listing> {
-  const listing: Listing = { total: 0, listed: 0, unread: 0 };
+/** Notes that somebody's account exists; returns false for an id of nobody who is sought. */
+function mark(sought: ReadonlyMap<string, Sought>, id: string): boolean {
+  const owner = sought.get(id.toLowerCase());
+  if (!owner) return false;
+  // The text of the page would be held for as long as the person is.
+  owner.listedAs = id === owner.accountId ? owner.accountId : id;
+  return true;
+}
+
+async function* idsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, listing: Listing): AsyncGenerator<string[]> {
   const unreadable = (): void => {
     listing.unread += 1;
     listing.total += 1;
   };
   for await (const page of pages(ocs, { path: "cloud/users", limit: IDS_PAGE, smallest: 1, unreadable })) {
-    const ids = Object.values(page);
-    listing.total += ids.length;
-    for (const each of ids) {
-      // Foreign accounts are not read: what is no id is nobody who is sought.
-      const { data: id } = idSchema.safeParse(each);
-      if (id === undefined) continue;
-      const owner = sought.get(id.toLowerCase());
-      if (!owner) {
-        foreign.listed(id);
-        continue;
-      }
-      listing.listed += 1;
-      // The text of the page would be held for as long as the person is.
-      owner.listedAs = id === owner.accountId ? owner.accountId : id;
-    }
+    const places = Object.values(page);
+    // Foreign accounts are not read: what is no id is nobody who is sought.
+    const ids = places.flatMap((each) => idSchema.safeParse(each).data ?? []);
+    const others = ids.filter((id) => !mark(sought, id));
+    listing.total += places.length;
+    listing.listed += ids.length - others.length;
+    yield others;
   }
-  return listing;
+}
+
+async function* detailsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, total: number): AsyncGenerator<Detailed[]> {
+  for await (const page of pages(ocs, {
+    path: "cloud/users/details",
+    limit: DETAILS_PAGE,
+    smallest: SMALLEST_PAGE,
+    total,
+  })) {
+    yield Object.entries(page).map(([id, details]) =>
+      sought.has(id.toLowerCase()) ? { account: accountSchema.safeParse(details).data } : { id, details },
+    );
+  }
 }
 
 /** Reports every account that Nextcloud has. */
 export async function listForeignAccounts(ocs: Ocs, foreign: ForeignListener): Promise<void> {
-  await listIds(ocs, new Map(), foreign);
+  const nobody = new Map<string, Sought>();
+  const listing: Listing = { total: 0, listed: 0, unread: 0 };
+  await walkIds({ listing, ids: readAhead(idsPages(ocs, nobody, listing)) }, nobody, foreign);
 }
 
 /**

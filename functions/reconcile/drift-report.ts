@@ -21,7 +21,7 @@ import {
 import { Failure, isServers, PipelineFailure } from "../core/failure.ts";
 import { accountId, IdentityChanged, identityFingerprint, schemeOf } from "../core/identity.ts";
 import { isActing, mayShareIds, type Organization, OWN_ACCOUNT, UNCLAIMED } from "../core/organization.ts";
-import { type DirectoryState, type Traits, unknownGroups } from "../core/person.ts";
+import { type Directory, type DirectoryState, type Traits, unknownGroups } from "../core/person.ts";
 import { deprovisions, type GroupKnowledge, losesGroup, type Operation } from "../core/plan.ts";
 import {
   hasAccess,
@@ -35,13 +35,13 @@ import {
 import { counted, printable } from "../core/text.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { type ForeignListener, findAccounts } from "../nextcloud/accounts.ts";
+import { type ForeignListener, findAccounts, type Survey, surveyAccounts } from "../nextcloud/accounts.ts";
 import { groupExists } from "../nextcloud/groups.ts";
 import { requireUserOidc } from "../nextcloud/server.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
 import { knownIdentity } from "../provision/identity-guard.ts";
 import { createSkeletonIsEmpty } from "../provision/skeleton.ts";
-import { type Listed, type Roster, readRoster } from "./roster.ts";
+import { type Listed, type Roster, readDirectory, readLedger } from "./roster.ts";
 import { type SameAddress, SameAddresses } from "./same-address.ts";
 import { Candidates } from "./unknown.ts";
 
@@ -209,23 +209,45 @@ export async function driftReport(
   mode: Mode,
   dependencies: DriftReportDependencies,
 ): Promise<DriftReport> {
-  const { ledger, now = Date.now } = dependencies;
+  const { ledger, clients, deadline, now = Date.now } = dependencies;
   const onProgress = (phase: string, count: number): void => {
-    if (dependencies.deadline?.aborted) throw new RunOverTime(organization.slug);
+    if (deadline?.aborted) throw new RunOverTime(organization.slug);
     dependencies.onProgress?.(phase, count);
   };
-  const look = await begin(organization, mode, { ...dependencies, now, onProgress });
-  const found = mode === "full" ? await compareAll(look, onProgress) : compareLightly(look);
+  const directory = await directoryOf(organization, dependencies);
+  const known = await readLedger({ ledger, onProgress }, organization);
+  // Nextcloud answers slowly: its lists are read while the directory is.
+  const survey = mode === "full" ? surveyAccounts(clients.ocs, known.people) : undefined;
+  const onDeadline = (): void => survey?.stop(new RunOverTime(organization.slug));
+  deadline?.addEventListener("abort", onDeadline);
+  try {
+    const roster = await readDirectory({ directory, now, onProgress }, organization, known);
+    const look = await begin(organization, mode, roster, { ...dependencies, now });
+    const found = survey ? await compareAll(look, survey, onProgress) : compareLightly(look);
+    return { ...found, ...(await judge(look, found.differences, dependencies)) };
+  } finally {
+    deadline?.removeEventListener("abort", onDeadline);
+    survey?.stop();
+  }
+}
+
+/** What the report says of all differences together. */
+async function judge(
+  look: Look,
+  differences: readonly Drift[],
+  { ledger, allowing: allowed }: DriftReportDependencies,
+): Promise<Omit<Report<Drift>, "differences">> {
+  const { organization, now } = look;
   const { counts, complete, map } = look.roster;
   const brakeOf = async (braked: Braked): Promise<BrakeState> => {
     const state = (await ledger.brakes.get(organization.slug, braked))?.state ?? newBrake();
-    const allowing = dependencies.allowing?.[braked] ?? 0;
+    const allowing = allowed?.[braked] ?? 0;
     return allowing > 0 ? allow(state, allowing, now()) : state;
   };
   const admitted = (braked: Braked, losing: readonly Drift[]): number =>
     losing.filter(({ record }) => isAdmitted(record, braked, now())).length;
-  const deprovisioned = found.differences.filter(takesAway);
-  const leaving = found.differences.filter(({ losesGroup }) => losesGroup);
+  const deprovisioned = differences.filter(takesAway);
+  const leaving = differences.filter(({ losesGroup }) => losesGroup);
   const run: RunNumbers = {
     ...counts,
     complete,
@@ -236,7 +258,6 @@ export async function driftReport(
     brakes: { deprovisions: await brakeOf("deprovisions"), leaves: await brakeOf("leaves") },
   };
   return {
-    ...found,
     organization: organization.slug,
     people: counts.users,
     known: counts.known,
@@ -249,18 +270,15 @@ export async function driftReport(
   };
 }
 
-/** Reads the people, and makes sure that a comparison is meaningful. */
-async function begin(
+/**
+ * The directory of an organization, if a comparison with it is meaningful.
+ *
+ * @throws {Failure} when there is none to be read, or every account id would be another one than the one that was made
+ */
+async function directoryOf(
   organization: Organization,
-  mode: Mode,
-  {
-    ledger,
-    clients,
-    now,
-    onProgress,
-    sameAddresses = false,
-  }: DriftReportDependencies & Required<Pick<DriftReportDependencies, "now" | "onProgress">>,
-): Promise<Look> {
+  { ledger, clients }: DriftReportDependencies,
+): Promise<Directory> {
   const { slug } = organization;
   const { directory } = clients;
   if (directory.mode === "snapshots") {
@@ -272,11 +290,26 @@ async function begin(
       { fix: "Reconciliation reads the whole directory: give the organization an API key." },
     );
   }
-  // Every id would be another one: the worker could only keep the jobs waiting, for everybody.
+  // The worker could only keep the jobs waiting, for everybody.
   const made = await knownIdentity(ledger.identities, organization);
   if (made !== undefined && made.fingerprint !== identityFingerprint(organization.identity))
     throw new IdentityChanged(slug);
-  const roster = await readRoster({ ledger, directory: directory.directory, now, onProgress }, organization);
+  return directory.directory;
+}
+
+/** Reads what the people are compared with, but for their accounts. */
+async function begin(
+  organization: Organization,
+  mode: Mode,
+  roster: Roster,
+  {
+    ledger,
+    clients,
+    now,
+    sameAddresses = false,
+  }: DriftReportDependencies & Required<Pick<DriftReportDependencies, "now">>,
+): Promise<Look> {
+  const { slug } = organization;
   const known =
     mode === "full" ? await allClaims(ledger.claims, clients.nextcloudOrigin) : new Map<string, GroupClaim>();
   const claimed = [...known].flatMap(([gid, { owner }]) => (owner === slug ? [gid] : []));
@@ -372,6 +405,7 @@ async function vanishedGroups({ organization, clients, roster, claimed }: Look):
 
 async function compareAll(
   look: Look,
+  survey: Survey,
   onProgress: (phase: string, count: number) => void,
 ): Promise<Omit<FullReport, keyof Report<FullDrift>> & Pick<FullReport, "differences">> {
   const { people, counts } = look.roster;
@@ -405,7 +439,7 @@ async function compareAll(
       addresses !== undefined &&
       people.values().some(({ person, listedAs }) => person?.active || listedAs !== undefined),
   };
-  for await (const page of findAccounts(look.clients.ocs, people, unreadable, listener)) {
+  for await (const page of findAccounts(look.clients.ocs, people, unreadable, listener, survey)) {
     for (const { owner, account } of page) {
       if (account.enabled) look.enabled += 1;
       filesInNewAccount ||= hasFilesFromSkeleton(look, owner, account);

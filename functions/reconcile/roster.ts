@@ -46,16 +46,28 @@ export interface RosterSources {
 
 const MOST_LISTINGS = 3;
 
+/** Those whom the ledger knows. */
+export type Known = Pick<Roster, "people" | "counts">;
+
 /**
- * Reads an organization's people from the ledger, and from the directory with their groups. The ledger comes first: whoever
- * joins during the reading must not be in it and look as if they were gone from the directory. A listing that breaks off, as
- * when the one at the page's end was deleted meanwhile, is begun again; after three the last one's part is used, and those whom
- * the ledger knows beyond it are read one by one.
+ * Reads an organization's people from the ledger, and then from the directory with their groups.
  *
  * @throws {Failure} when the ledger or the groups cannot be read, or not a single person
  */
 export async function readRoster(sources: RosterSources, organization: Organization): Promise<Roster> {
-  const { ledger, directory, now, onProgress } = sources;
+  return readDirectory(sources, organization, await readLedger(sources, organization));
+}
+
+/**
+ * The first part of a roster. The ledger comes before all else: whoever joins during the reading must not be in it and look as
+ * if they were gone from the directory, or their account from Nextcloud.
+ *
+ * @throws {Failure} when the ledger cannot be read
+ */
+export async function readLedger(
+  { ledger, onProgress }: Pick<RosterSources, "ledger" | "onProgress">,
+  organization: Organization,
+): Promise<Known> {
   const people = new Map<string, Listed>();
   const counts = { users: 0, known: 0, active: 0, leavers: 0, unread: 0 };
   const intern = createInterner();
@@ -69,6 +81,22 @@ export async function readRoster(sources: RosterSources, organization: Organizat
     counts.known = people.size;
     onProgress("people in the ledger", counts.known);
   }
+  return { people, counts };
+}
+
+/**
+ * The other part: adds the directory's people. A listing that breaks off, as when the one at the page's end was deleted
+ * meanwhile, is begun again; after three the last one's part is used, and those whom the ledger knows beyond it are read one by
+ * one.
+ *
+ * @param known is added to
+ * @throws {Failure} when the groups cannot be read, or not a single person
+ */
+export async function readDirectory(
+  { directory, now, onProgress }: Omit<RosterSources, "ledger">,
+  organization: Organization,
+  { people, counts }: Known,
+): Promise<Roster> {
   const { value: map } = await directory.groups(now());
   for (let listing = 1; ; listing += 1) {
     try {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Profile } from "../../functions/core/account.ts";
 import { parseQuota } from "../../functions/core/quota.ts";
@@ -5,6 +6,7 @@ import { createPool } from "../../functions/http.ts";
 import {
   createCoreAccount,
   editAccount,
+  type ForeignListener,
   findAccounts,
   getAccount,
   joinGroup,
@@ -12,7 +14,9 @@ import {
   listAccounts,
   removeFreshAccount,
   type Sought,
+  type Survey,
   setAccountEnabled,
+  surveyAccounts,
   upsertOidcAccount,
 } from "../../functions/nextcloud/accounts.ts";
 import {
@@ -208,19 +212,111 @@ describe("looking for accounts", () => {
     return found;
   }
 
-  it("gives each page before it asks for the next one, and lets go of those who were found", async () => {
+  it("asks for one page ahead of the one that it gives, and releases those who were found", async () => {
     const { scripted, calls } = listing(["a", "b"], [["a"], ["b"]]);
     const sought = seek("a", "b", "nobody");
     const walk = findAccounts(scripted, sought);
     expect(await walk.next()).toMatchObject({ value: [{ owner: { accountId: "a" }, account: { id: "a" } }] });
+    await setImmediate();
     expect([calls, [...sought.keys()]]).toEqual([
-      ["", "", "/details"],
+      ["", "", "/details", "/details"],
       ["b", "nobody"],
     ]);
     expect(await walk.next()).toMatchObject({ value: [{ account: { id: "b" } }] });
     expect(await walk.next()).toEqual({ value: undefined, done: true });
     expect([...sought.keys()]).toEqual(["nobody"]);
     expect(calls).toHaveLength(5);
+  });
+
+  it("whose walk is left asks for nothing more", async () => {
+    const ids = Array.from({ length: 6 }, (_, index) => `p${index}`);
+    const { scripted, calls } = listing(
+      ids,
+      ids.map((id) => [id]),
+    );
+    for await (const _ of findAccounts(scripted, seek(...ids))) break;
+    await setImmediate();
+    expect(calls).toEqual(["", "", "/details", "/details"]);
+  });
+
+  describe("by a survey that was begun before it was known of everybody whether they are sought", () => {
+    it("finds those who came in meanwhile, among ids and details that were read by then", async () => {
+      const { scripted, calls } = listing(["a", "B", "foreign"], [["a", "B", "foreign"]]);
+      const sought = seek("a");
+      const survey = surveyAccounts(scripted, sought);
+      await survey.ids.done;
+      await survey.details().done;
+      expect(calls).toEqual(["", "", "/details", "/details"]);
+      sought.set("b", { accountId: "b", listedAs: undefined });
+      sought.set("nobody", { accountId: "nobody", listedAs: undefined });
+      const [found, foreign]: [string[], string[]] = [[], []];
+      const listener: ForeignListener = {
+        listed: (id) => foreign.push(`listed ${id}`),
+        detailed: (id) => foreign.push(`detailed ${id}`),
+        wantsDetails: () => false,
+      };
+      for await (const page of findAccounts(scripted, sought, undefined, listener, survey))
+        found.push(...page.map(({ owner, account }) => `${owner.accountId} ${account.id}`));
+      expect([found, foreign, [...sought.keys()]]).toEqual([
+        ["a a", "b B"],
+        ["listed foreign", "detailed foreign"],
+        ["nobody"],
+      ]);
+      expect(calls).toHaveLength(4);
+    });
+
+    it("reads no details before it is certain that a GET each would cost more", async () => {
+      const few = ["a", ...Array.from({ length: 13 }, (_, index) => `p${index}`)];
+      const { scripted, calls } = listing(few, [few]);
+      const sought = seek("a");
+      const survey = surveyAccounts(scripted, sought);
+      await survey.ids.done;
+      await setImmediate();
+      expect(calls).toEqual(["", ""]);
+      sought.set("p0", { accountId: "p0", listedAs: undefined });
+      const found: string[] = [];
+      for await (const page of findAccounts(scripted, sought, undefined, undefined, survey))
+        found.push(...page.map(({ owner }) => owner.accountId));
+      expect([found, calls.slice(2)]).toEqual([
+        ["a", "p0"],
+        ["/details", "/details"],
+      ]);
+    });
+
+    it("holds 10,000 accounts, and waits with the rest until somebody takes them", async () => {
+      const ids = Array.from({ length: 10_600 }, (_, index) => `p${index}`);
+      const details = Array.from({ length: 53 }, (_, page) => ids.slice(page * 200, (page + 1) * 200));
+      const { scripted, calls } = listing([], details);
+      const inPages: Ocs = {
+        async call(method, path, parameters = {}) {
+          const answer = await scripted.call(method, path, parameters);
+          const offset = Number(parameters.offset);
+          return path === "cloud/users" ? { users: ids.slice(offset, offset + 500) } : answer;
+        },
+      };
+      const sought = seek(...ids);
+      const survey = surveyAccounts(inPages, sought);
+      await survey.ids.done;
+      for (let turn = 0; turn < 200; turn += 1) await setImmediate();
+      const readOfDetails = () => calls.filter((call) => call === "/details").length;
+      expect(readOfDetails()).toBe(50);
+      for await (const _ of findAccounts(inPages, sought, undefined, undefined, survey));
+      expect([sought.size, readOfDetails()]).toEqual([0, 54]);
+    });
+
+    it("that failed, or was stopped, is no shorter list: whoever walks it gets the failure", async () => {
+      const { scripted } = listing(["a"], [["a"]]);
+      const failing: Ocs = { call: () => Promise.reject(new NextcloudServerError(500, "GET cloud/users")) };
+      const failed = surveyAccounts(failing, seek("a"));
+      await failed.ids.done;
+      const stopped = surveyAccounts(scripted, seek("a"));
+      stopped.stop(new Error("over"));
+      const walk = async (survey: Survey): Promise<void> => {
+        for await (const _ of findAccounts(scripted, seek("a"), undefined, undefined, survey));
+      };
+      await expect(walk(failed)).rejects.toThrow(NextcloudServerError);
+      await expect(walk(stopped)).rejects.toThrow("over");
+    });
   });
 
   it("finds one that was made while it listed", async () => {
