@@ -33,3 +33,14 @@ export function namingStage(text: string, stage: string | undefined): string {
     `clavex-nextcloud $1 --stage ${stage}`,
   );
 }
+
+/** Interns strings: gives equal texts back as one, where hundreds of people have the same. */
+export function createInterner(): (text: string) => string {
+  const texts = new Map<string, string>();
+  return (text) => {
+    const known = texts.get(text);
+    if (known !== undefined) return known;
+    texts.set(text, text);
+    return text;
+  };
+}

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { type ActualAccount, ATTRIBUTES, anotherAccount, type Profile } from "../core/account.ts";
 import { isSilent, isUndecided } from "../core/failure.ts";
 import { quotaFromAnswer } from "../core/quota.ts";
+import { createInterner } from "../core/text.ts";
 import { type ReadAhead, readAhead } from "../read-ahead.ts";
 import { CODES } from "./codes.ts";
 import {
@@ -365,11 +366,16 @@ const MOST_HELD = 10_000;
 export function surveyAccounts(ocs: Ocs, sought: ReadonlyMap<string, Sought>): Survey {
   const listing: Listing = { total: 0, listed: 0, unread: 0 };
   const weighing = { most: MOST_HELD, weigh: ({ length }: unknown[]) => length };
-  const ids = readAhead(idsPages(ocs, sought, listing), weighing);
   let isStopped = false;
+  // A page that fails is read in parts: none is begun any more either.
+  const call: Ocs["call"] = async (...wanted) => {
+    if (isStopped) throw new Error("nobody waits for this list any more");
+    return ocs.call(...wanted);
+  };
+  const ids = readAhead(idsPages({ call }, sought, listing), weighing);
   let begun: ReadAhead<Detailed[]> | undefined;
   const details = (): ReadAhead<Detailed[]> => {
-    begun ??= readAhead(detailsPages(ocs, sought, listing.total), weighing);
+    begun ??= readAhead(detailsPages({ call }, sought, listing.total), weighing);
     return begun;
   };
   // Whoever else is sought makes them no dearer.
@@ -527,16 +533,29 @@ async function* idsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, listing:
 }
 
 async function* detailsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, total: number): AsyncGenerator<Detailed[]> {
+  const intern = createInterner();
   for await (const page of pages(ocs, {
     path: "cloud/users/details",
     limit: DETAILS_PAGE,
     smallest: SMALLEST_PAGE,
     total,
   })) {
-    yield Object.entries(page).map(([id, details]) =>
-      sought.has(id.toLowerCase()) ? { account: accountSchema.safeParse(details).data } : { id, details },
-    );
+    yield Object.entries(page).map(([id, details]) => {
+      const owner = sought.get(id.toLowerCase());
+      return owner ? { account: compact(accountSchema.safeParse(details).data, owner, intern) } : { id, details };
+    });
   }
+}
+
+/** Holds no text twice: thousands of accounts may wait. */
+function compact(
+  account: ActualAccount | undefined,
+  { accountId }: Sought,
+  intern: (text: string) => string,
+): ActualAccount | undefined {
+  if (!account) return undefined;
+  const id = account.id === accountId ? accountId : account.id;
+  return { ...account, id, backend: intern(account.backend), groups: account.groups.map(intern) };
 }
 
 /** Reports every account that Nextcloud has. */

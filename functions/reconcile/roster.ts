@@ -3,6 +3,7 @@ import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, GroupMap, Person, Traits } from "../core/person.ts";
 import { leaversStillEnabled, ofAccount, type SubjectRecord } from "../core/record.ts";
+import { createInterner } from "../core/text.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { sideBySide } from "../side-by-side.ts";
 
@@ -204,17 +205,6 @@ function forgetPeople(people: Map<string, Listed>): void {
     if (listed.record) listed.person = undefined;
     else people.delete(key);
   }
-}
-
-/** Interns strings: hundreds of people are in the same group. */
-function createInterner(): (text: string) => string {
-  const texts = new Map<string, string>();
-  return (text) => {
-    const known = texts.get(text);
-    if (known !== undefined) return known;
-    texts.set(text, text);
-    return text;
-  };
 }
 
 const NO_ATTRIBUTES: Readonly<Record<string, string>> = {};
