@@ -56,7 +56,8 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
       write(new DeleteCommand({ TableName: name, Key: keyOf(key), ...expression(condition) })),
     async *query(partition, prefix, pageSize) {
       // Whoever asks for small pages may want only the first.
-      const read = pageSize === undefined ? readAhead(pages(partition, prefix)) : pages(partition, prefix, { Limit: pageSize });
+      const read =
+        pageSize === undefined ? readAhead(pages(partition, prefix)) : pages(partition, prefix, { Limit: pageSize });
       for await (const { Items = [] } of read) yield Items.map(withoutKey);
     },
     async count(partition, prefix, { having, most } = {}) {

@@ -324,7 +324,7 @@ export interface FoundAccount<Owner> {
 export interface ForeignListener {
   /** Nextcloud lists this id. */
   listed(id: string): void;
-  /** What a page of details shows of an account, where one is read anyhow. */
+  /** What a page of details shows of an account, where one is read anyhow; of those who were sought, what was parsed of it. */
   detailed(id: string, details: unknown): void;
   /** Asked when all ids were listed: whether the details of all accounts are wanted, also where a few GETs would do. */
   wantsDetails(): boolean;
@@ -357,7 +357,12 @@ interface Listing {
 }
 
 /** An account on a page of details: parsed where it was sought when the page came, else as it is shown. */
-type Detailed = { account: ActualAccount | undefined } | { id: string; details: unknown };
+interface Detailed {
+  /** The name under which the page shows it. */
+  id: string;
+  account?: ActualAccount | undefined;
+  details?: unknown;
+}
 
 /** How many ids, and accounts, are held until somebody asks for them: a few megabytes. */
 const MOST_HELD = 10_000;
@@ -433,11 +438,10 @@ export async function* findAccounts<Owner extends Sought>(
       try {
         for await (const page of survey.details()) {
           yield page.flatMap((each) => {
-            if ("account" in each) return take(each.account);
             const { id, details } = each;
-            if (sought.has(id.toLowerCase())) return take(accountSchema.safeParse(details).data);
-            foreign.detailed(id, details);
-            return [];
+            foreign.detailed(id, details ?? each.account);
+            if (details === undefined) return take(each.account);
+            return take(sought.has(id.toLowerCase()) ? accountSchema.safeParse(details).data : undefined);
           });
         }
       } catch (error) {
@@ -542,7 +546,8 @@ async function* detailsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, tota
   })) {
     yield Object.entries(page).map(([id, details]) => {
       const owner = sought.get(id.toLowerCase());
-      return owner ? { account: compact(accountSchema.safeParse(details).data, owner, intern) } : { id, details };
+      if (!owner) return { id, details };
+      return { id: owner.accountId, account: compact(accountSchema.safeParse(details).data, owner, intern) };
     });
   }
 }
