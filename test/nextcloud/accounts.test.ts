@@ -259,7 +259,7 @@ describe("looking for accounts", () => {
         found.push(...page.map(({ owner, account }) => `${owner.accountId} ${account.id}`));
       expect([found, foreign, [...sought.keys()]]).toEqual([
         ["a a", "b B"],
-        ["listed foreign", "detailed foreign"],
+        ["listed foreign", "detailed a", "detailed B", "detailed foreign"],
         ["nobody"],
       ]);
       expect(calls).toHaveLength(4);
