@@ -1,11 +1,15 @@
 import { globSync } from "node:fs";
+import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
 import { organizationSchema } from "../../functions/core/organization.ts";
 import example from "../../organizations/example.json" with { type: "json" };
 import { blocksOf, readPage, spansOf } from "../support/page.ts";
 import { ROOT } from "../support/processes.ts";
 
-const PAGES = ["README.md", "CONTRIBUTING.md", ...globSync("docs/**/*.md", { cwd: ROOT })];
+/** CDK brings a parser of YAML along. */
+const { parse } = createRequire(import.meta.resolve("aws-cdk-lib"))("yaml") as { parse(text: string): unknown };
+
+const PAGES = ["README.md", "CONTRIBUTING.md", ...globSync("{docs,deploy}/**/*.md", { cwd: ROOT })];
 
 interface Shown {
   at: string;
@@ -21,13 +25,17 @@ const PRINTED: Record<string, string> = {
   "docs/existing-people.md": "test/cli/golden/plan.80.txt",
   "docs/one-machine.md": "test/local/admin.test.ts",
 };
-/** Lines of a log, cut short, and the recorded bodies and calls of the facts. */
-const EXAMPLES = ["docs/local.md", "docs/facts/clavex.md", "docs/facts/nextcloud.md"];
+/** Lines of a log, cut short; what a proxy is told; and the recorded bodies and calls of the facts. */
+const EXAMPLES = ["docs/local.md", "deploy/one-machine/proxies.md", "docs/facts/clavex.md", "docs/facts/nextcloud.md"];
 
 /** A key with its value, in a block or a sentence: part of an organization's file. */
 const isPart = ({ text }: Shown): boolean => /^"[a-z]\w*": [[{"]/i.test(text);
 const spans = PAGES.flatMap((page) => spansOf(page).map(({ text, line }) => ({ at: `${page}:${line}`, text })));
 const parts = [...blocks.filter(({ language }) => language === "json"), ...spans].filter(isPart);
+const yaml = [
+  ...blocks.filter(({ language }) => language === "yaml"),
+  ...globSync("{deploy,.github}/**/*.yml", { cwd: ROOT }).map((file) => ({ at: file, text: readPage(file) })),
+];
 const files = blocks.filter(({ language, text }) => language === "json" && !isPart({ at: "", text }));
 
 /** The example with a key set to another value, wherever in it that key belongs. */
@@ -49,8 +57,12 @@ describe("what the pages show of files", () => {
     expect(organizationSchema.safeParse(withPart(text)).error?.issues ?? []).toEqual([]);
   });
 
+  it.each(yaml)("$at is YAML", ({ text }) => {
+    expect(parse(text)).toBeTypeOf("object");
+  });
+
   it("is some", () => {
-    expect([files.length > 3, parts.length > 4]).toEqual([true, true]);
+    expect([files.length > 3, parts.length > 4, yaml.length > 3]).toEqual([true, true, true]);
   });
 
   it("has no block in a language that is not checked, in bash for instance", () => {

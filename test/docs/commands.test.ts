@@ -1,7 +1,7 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Command } from "commander";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from "vitest";
 import { createProgram, everyCommand } from "../../functions/cli/program.ts";
@@ -274,6 +274,9 @@ describe("every line for clavex-nextcloud", () => {
     openState(state).close();
     const lines = linesOf("clavex-nextcloud").filter(({ args }) => /^(?:backup|restore) \//.test(args.join(" ")));
     expect(lines.map(({ args }) => args[0])).toEqual(["backup", "restore"]);
+    // The service's user may write there: the page has made that folder for it.
+    const made = linesOf("install").filter(({ args }) => args.join(" ").startsWith("-d -o clavex-nextcloud"));
+    for (const { args } of lines) expect(made.flatMap((line) => line.args)).toContain(dirname(args[1] ?? ""));
     for (const { args } of lines) {
       const [command = "", file = ""] = args;
       const here = join(folder, basename(file));
