@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
-import { bundle, FUNCTIONS, writeBundle } from "./bundling.ts";
+import { rmSync, writeFileSync } from "node:fs";
+import { bundle, FUNCTIONS, loadedAtOnce, writeBundle } from "./bundling.ts";
 import { bundleProgram, PROGRAM } from "./program.ts";
 
 /**
@@ -8,9 +8,10 @@ import { bundleProgram, PROGRAM } from "./program.ts";
  */
 for (const name of FUNCTIONS) {
   const files = bundle(name);
+  rmSync(`dist/${name}`, { recursive: true, force: true });
   writeBundle(files, `dist/${name}`);
-  const size = files.find((file) => file.name === "index.mjs")?.contents.length ?? 0;
-  console.log(`dist/${name}/index.mjs  ${Math.round(size / 1000)} kB`);
+  const size = loadedAtOnce(files).reduce((sum, { contents }) => sum + contents.length, 0);
+  console.log(`dist/${name}  ${Math.round(size / 1000)} kB at a cold start`);
 }
 
 const program = bundleProgram();

@@ -51,7 +51,7 @@ export class PipelineFunction extends Construct {
       handler: "index.handler",
       timeout: props.timeout,
       memorySize: props.memorySize,
-      environment: { ...environmentOf({ stage, logLevel, ...props.resources }), NODE_OPTIONS: "--enable-source-maps" },
+      environment: environmentOf({ stage, logLevel, ...props.resources }),
       role,
       logGroup: this.logGroup,
       tracing: Tracing.ACTIVE,

@@ -101,15 +101,15 @@ function lambdaEnvironment({ embedded: { endpoints }, store, lambda }: Parts): R
   };
 }
 
-/** What the stack adds for the functions. Their source maps cost time, which is theirs and not that of the SQS client. */
+/** What the stack adds for the functions. */
 function stackEnvironment({ embedded: { endpoints } }: Parts): Record<string, string> {
   return {
     STAGE,
     QUEUE_URL: reachable(endpoints.queueUrl, endpoints.sqs),
     DEAD_LETTER_QUEUE_URL: reachable(endpoints.deadLetterQueueUrl, endpoints.sqs),
     TABLE_NAME: endpoints.tableName,
+    STARTS_PAUSED: "false",
     AWS_LAMBDA_FUNCTION_NAME: `clavex-nextcloud-${STAGE}-reconcile`,
-    NODE_OPTIONS: "--enable-source-maps",
   };
 }
 

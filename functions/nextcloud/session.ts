@@ -1,4 +1,4 @@
-import { getSetCookies, Headers } from "undici";
+import { parseCookie } from "undici";
 import { isAhead } from "../core/clock.ts";
 
 /** How long after brute-force protection refused a fresh login no further one is tried, if the kept session suffices. */
@@ -17,9 +17,9 @@ export class Session {
   /** Takes over the cookies that an answer sets, and drops those it deletes. */
   update(setCookie: string | string[] | undefined): void {
     if (setCookie === undefined) return;
-    const headers = new Headers();
-    for (const value of [setCookie].flat()) headers.append("set-cookie", value);
-    for (const cookie of getSetCookies(headers)) {
+    for (const value of [setCookie].flat()) {
+      const cookie = parseCookie(value);
+      if (cookie === null) continue;
       const expired = cookie.maxAge === 0 || (cookie.expires !== undefined && Number(cookie.expires) <= Date.now());
       // One that cannot be sent back would make every request fail.
       if (expired || !/^[\x21-\x7e]*$/.test(cookie.value)) this.#cookies.delete(cookie.name);

@@ -6,8 +6,8 @@ import { configurationsOf, organizationsFromParameters } from "../config/organiz
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
-import { createLedger } from "../ledger/ledger.ts";
-import { createAskPaused } from "../ledger/pause.ts";
+import { createIdentities } from "../ledger/identity.ts";
+import { createAskPaused, createPauses } from "../ledger/pause.ts";
 import { createSqsQueue } from "../queue/sqs.ts";
 import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -19,11 +19,14 @@ function build() {
   const ssm = createSsmClient();
   const organizations = organizationsFromParameters(ssm, stage);
   const counters = createCounters(stage);
+  // Two of the ledger's stores: all of them would make a cold start longer.
+  const table = dynamoDbTable(createDynamoDbClient(), tableName);
+  const ledger = { pauses: createPauses(table), identities: createIdentities(table) };
   const app = createReceiver({
     organizations,
     secrets: parameterSecrets(ssm, stage),
     queue: stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations)),
-    isPaused: createAskPaused(createLedger(dynamoDbTable(createDynamoDbClient(), tableName)), isTrue(startsPaused)),
+    isPaused: createAskPaused(ledger, isTrue(startsPaused)),
     log: createLog("receive"),
     counters,
   });

@@ -1,5 +1,5 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { InvokeCommand, LambdaClient } from "@aws-sdk/client-lambda";
+import type { InvokeCommandInput } from "@aws-sdk/client-lambda";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
@@ -60,7 +60,18 @@ function build() {
     log,
     counters,
   });
-  return { ...dependencies, handed, run, report: createReport({ log, counters }), lambda: new LambdaClient() };
+  return { ...dependencies, handed, run, report: createReport({ log, counters }) };
+}
+
+let loadedClient: Promise<(input: InvokeCommandInput) => Promise<unknown>> | undefined;
+
+/** The client is loaded when it is first used: only what invokes the runs needs it, not the runs. */
+async function invokeLambda(input: InvokeCommandInput): Promise<void> {
+  loadedClient ??= import("@aws-sdk/client-lambda").then(({ InvokeCommand, LambdaClient }) => {
+    const client = new LambdaClient();
+    return (input) => client.send(new InvokeCommand(input));
+  });
+  await (await loadedClient)(input);
 }
 
 /** Lambda did not accept the invocation for one organization; the others get theirs. */
@@ -85,15 +96,15 @@ export async function handler(
   context: Pick<Context, "functionName" | "getRemainingTimeInMillis">,
 ): Promise<void> {
   built ??= build();
-  const { organizations, handed, run, report, counters, lambda } = built;
+  const { organizations, handed, run, report, counters } = built;
   const parsed = eventSchema.parse(event);
   handed.clear();
 
   const invoke = async (slug: string, kind: RunKind): Promise<void> => {
     const Payload = JSON.stringify({ mode: kind, organization: slug, document: await organizations.document(slug) });
-    await lambda
-      .send(new InvokeCommand({ FunctionName: context.functionName, InvocationType: "Event", Payload }))
-      .catch((error) => report(new NotInvoked(error), kind, slug));
+    await invokeLambda({ FunctionName: context.functionName, InvocationType: "Event", Payload }).catch((error) =>
+      report(new NotInvoked(error), kind, slug),
+    );
   };
   try {
     if (parsed.mode === "tick") {
