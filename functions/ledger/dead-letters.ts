@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { jobSchema } from "../core/job.ts";
+import { jobSchema } from "../core/job-schema.ts";
 import { ABSENT, ALWAYS, type Condition, foreignFields, getItem, queryItems, read, type Table } from "./table.ts";
 
 const parkedJobSchema = z.object({

@@ -3,7 +3,7 @@ import { Failure, isServers } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay, Wait } from "../core/retry.ts";
 import { QUEUE_LIMITS } from "../queue/limits.ts";
-import { parseJob } from "../queue/message.ts";
+import { parseJob } from "../queue/parse-job.ts";
 import type { Consumer, Message, Sender } from "../queue/queue.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { Log } from "../telemetry/log.ts";

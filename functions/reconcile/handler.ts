@@ -1,5 +1,4 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { InvokeCommandInput } from "@aws-sdk/client-lambda";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
@@ -8,7 +7,6 @@ import { isTrue, settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters, withDocuments } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
-import { PipelineFailure } from "../core/failure.ts";
 import { DEFAULT_INTERVALS, type RunKind } from "../core/schedule.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
@@ -16,6 +14,7 @@ import { createSqsQueue } from "../queue/sqs.ts";
 import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { invokeLambda } from "./invoke.ts";
 import { createReconcile } from "./reconcile.ts";
 import { createReport, createScheduledRun, createTick } from "./tick.ts";
 import { createWatch } from "./watch.ts";
@@ -63,27 +62,6 @@ function build() {
   return { ...dependencies, handed, run, report: createReport({ log, counters }) };
 }
 
-let loadedClient: Promise<(input: InvokeCommandInput) => Promise<unknown>> | undefined;
-
-/** The client is loaded when it is first used: only what invokes the runs needs it, not the runs. */
-async function invokeLambda(input: InvokeCommandInput): Promise<void> {
-  loadedClient ??= import("@aws-sdk/client-lambda").then(({ InvokeCommand, LambdaClient }) => {
-    const client = new LambdaClient();
-    return (input) => client.send(new InvokeCommand(input));
-  });
-  await (await loadedClient)(input);
-}
-
-/** Lambda did not accept the invocation for one organization; the others get theirs. */
-class NotInvoked extends PipelineFailure {
-  constructor(cause: unknown) {
-    const name = cause instanceof Error ? cause.name : "unknown error";
-    super("transient", "reconcile-not-invoked", `Lambda did not take the invocation (${name})`, "subject", {
-      cause,
-    });
-  }
-}
-
 let built: ReturnType<typeof build> | undefined;
 
 /**
@@ -102,9 +80,7 @@ export async function handler(
 
   const invoke = async (slug: string, kind: RunKind): Promise<void> => {
     const Payload = JSON.stringify({ mode: kind, organization: slug, document: await organizations.document(slug) });
-    await invokeLambda({ FunctionName: context.functionName, InvocationType: "Event", Payload }).catch((error) =>
-      report(new NotInvoked(error), kind, slug),
-    );
+    await invokeLambda(context.functionName, Payload).catch((error) => report(error, kind, slug));
   };
   try {
     if (parsed.mode === "tick") {

@@ -4,7 +4,7 @@ import { aboutWhom, eventOf, type Job, replayOf } from "../core/job.ts";
 import type { ParkedJob } from "../ledger/dead-letters.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { QUEUE_LIMITS } from "../queue/limits.ts";
-import { parseJob } from "../queue/message.ts";
+import { parseJob } from "../queue/parse-job.ts";
 import type { DeadLetterQueue, Message, Sender } from "../queue/queue.ts";
 
 /** Which dead letters are meant; what is left out matches all. Times are milliseconds since the epoch. */

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { messageGroupId } from "../../functions/core/job.ts";
-import { parseJob } from "../../functions/queue/message.ts";
+import { parseJob } from "../../functions/queue/parse-job.ts";
 import type { DeadLetterQueue, Message, Queue, Sender } from "../../functions/queue/queue.ts";
 import {
   jobOf,

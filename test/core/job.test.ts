@@ -5,12 +5,12 @@ import {
   deduplicationId,
   eventOf,
   type Job,
-  jobSchema,
   messageGroupId,
   originOf,
   replayOf,
   type Trigger,
 } from "../../functions/core/job.ts";
+import { jobSchema } from "../../functions/core/job-schema.ts";
 
 const subject = randomUUID();
 const webhook = {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseJob } from "../../functions/queue/message.ts";
+import { parseJob } from "../../functions/queue/parse-job.ts";
 import { personJob } from "../support/jobs.ts";
 
 describe("a queue message that is no job", () => {

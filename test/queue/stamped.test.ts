@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Job } from "../../functions/core/job.ts";
 import { openDatabase } from "../../functions/database.ts";
-import { parseJob } from "../../functions/queue/message.ts";
+import { parseJob } from "../../functions/queue/parse-job.ts";
 import { createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { stamped } from "../../functions/queue/stamped.ts";
 import { personJob } from "../support/jobs.ts";

@@ -8,7 +8,7 @@ import { organizationsFromParameters } from "../../functions/config/organization
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { parameterSecrets } from "../../functions/config/secret-parameters.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
-import { jobSchema } from "../../functions/core/job.ts";
+import { jobSchema } from "../../functions/core/job-schema.ts";
 import { type Organization, parseOrganization } from "../../functions/core/organization.ts";
 import type { Queue } from "../../functions/queue/queue.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";

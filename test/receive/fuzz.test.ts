@@ -7,7 +7,7 @@ import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { aboutWhom, messageGroupId } from "../../functions/core/job.ts";
 import { parseOrganization } from "../../functions/core/organization.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
-import { parseJob } from "../../functions/queue/message.ts";
+import { parseJob } from "../../functions/queue/parse-job.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver } from "../../functions/receive/app.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";

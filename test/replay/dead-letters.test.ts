@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { aboutWhom, eventOf, type Job, type PersonJob } from "../../functions/core/job.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
-import { parseJob } from "../../functions/queue/message.ts";
+import { parseJob } from "../../functions/queue/parse-job.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createDeadLetters, type DeadLetters, type Filter } from "../../functions/replay/dead-letters.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";
