@@ -94,12 +94,11 @@ function somebody({ organization, subject }: Activity): Somebody | undefined {
 function lineOf(activity: Activity, names: Names, several: boolean): string {
   const who = somebody(activity);
   const { at, organization, kind, cause, subject } = activity;
-  const name = who && names.of(who);
   const parts = [
     time(at).replace("T", " "),
     ...(several ? [organization] : []),
     activity.result.padEnd(9),
-    ...(subject === undefined ? [] : [personLabel({ subject, name })]),
+    ...(subject === undefined ? [] : [personLabel({ subject, ...(who && names.of(who)) })]),
     // The log line of a failed job does not say it.
     ...(kind === "run" || cause === "" ? [] : [cause]),
   ];

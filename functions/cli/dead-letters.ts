@@ -5,7 +5,7 @@ import { whatToDo } from "../replay/what-to-do.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, parseCount, parseTime, withConnection } from "./options.ts";
 import { chosenSlugs, requireKnown } from "./organizations.ts";
-import { findSubject, namesOf, personLabel } from "./people.ts";
+import { findSubject, labelsOf } from "./people.ts";
 import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
@@ -99,18 +99,9 @@ async function list(options: Options, connection: Connection, filter: Filter): P
 /** With what to do about it. */
 const forMachines = (letter: DeadLetter) => ({ ...letter, whatToDo: whatToDo(letter.reason) });
 
-/** Their people as the directories name them, to read; whoever cannot be read in time is shown with the id. */
-async function labelsOf(
-  letters: readonly DeadLetter[],
-  connection: Connection,
-): Promise<(letter: DeadLetter) => string> {
-  const names = await namesOf(connection, letters);
-  return ({ subject }) => personLabel(names.get(subject) ?? { subject });
-}
-
 async function printLetters(letters: DeadLetter[], connection: Connection, filter: Filter): Promise<void> {
   if (letters.length === 0) return print(await nothing(connection, filter));
-  const label = await labelsOf(letters, connection);
+  const label = await labelsOf(connection, letters);
   const rows = letters.map((letter) => [
     label(letter),
     letter.organization,
@@ -136,7 +127,7 @@ async function show(options: Options, connection: Connection, filter: Filter): P
   const letters = await connection.deadLetters.list(filter);
   if (options.json) return printJson(letters.map(forMachines));
   if (letters.length === 0) return print(await nothing(connection, filter));
-  const label = await labelsOf(letters, connection);
+  const label = await labelsOf(connection, letters);
   for (const letter of letters) {
     const { subject, organization, reason, message, firstAt, lastAt, attempts, place, replayedAt, job } = letter;
     const person = label(letter);

@@ -3,7 +3,7 @@ import { type Awaited, type Fate, type WaitState, waitForJobs } from "../operato
 import { EXIT } from "./exit-codes.ts";
 import { onInterrupt } from "./interrupt.ts";
 import type { ConnectOptions } from "./options.ts";
-import { personLabel } from "./people.ts";
+import { labelsOf } from "./people.ts";
 import type { Connection } from "./pipeline.ts";
 import { complain, now, paint, print, printJson, progressBar } from "./terminal.ts";
 
@@ -25,7 +25,7 @@ const MOST_LISTED = 50;
  * the exit code: 1 when a job was refused, 3 when a brake holds some, 130 at Ctrl-C.
  */
 export async function followJobs(
-  connection: Pick<Connection, "ledger" | "activities">,
+  connection: Pick<Connection, "ledger" | "activities" | "organizations" | "secrets">,
   jobs: readonly Followed[],
   options: Pick<ConnectOptions, "stage"> & { json?: boolean; since: number },
 ): Promise<void> {
@@ -53,7 +53,7 @@ export async function followJobs(
     ...fate,
   }));
   if (options.json) printJson(fates);
-  else showFates(fates);
+  else await showFates(connection, fates);
   const count = (result: Fate["result"]) => fates.filter((each) => each.result === result).length;
   if (interrupt.signal.aborted) {
     const left = state?.waiting ?? jobs.length;
@@ -67,11 +67,15 @@ export async function followJobs(
 
 type Told = Fate & { organization: string; subject: string; name: string | undefined };
 
-function showFates(fates: readonly Told[]): void {
+async function showFates(
+  sources: Pick<Connection, "organizations" | "secrets">,
+  fates: readonly Told[],
+): Promise<void> {
   const listed = fates.length > MOST_LISTED ? fates.filter(({ result }) => result !== "done") : fates;
+  const label = await labelsOf(sources, listed);
   for (const fate of listed) {
     const style = fate.result === "done" ? "good" : fate.result === "ignored" ? "quiet" : "bad";
-    print(`  ${paint(style, fate.result.padEnd(7))} ${personLabel(fate)}: ${printable(wordsOf(fate))}`);
+    print(`  ${paint(style, fate.result.padEnd(7))} ${label(fate)}: ${printable(wordsOf(fate))}`);
     for (const command of nextOf(fate)) print(`          ${command}`);
   }
   const count = (result: Fate["result"]) => fates.filter((each) => each.result === result).length;

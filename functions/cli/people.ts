@@ -1,9 +1,8 @@
 import { uuidSchema } from "../clavex/user.ts";
 import { createClients, type OrganizationClients } from "../clients.ts";
-import { Failure } from "../core/failure.ts";
 import type { Directory, Person } from "../core/person.ts";
 import { printable } from "../core/text.ts";
-import { sideBySide } from "../side-by-side.ts";
+import { createNames, type Somebody } from "../operator/names.ts";
 import { atServers, requireOrganization } from "./organizations.ts";
 import { CommandError } from "./report.ts";
 import type { Sources } from "./sources.ts";
@@ -86,44 +85,28 @@ export function requireDirectory({ directory }: OrganizationClients, slug: strin
   throw new CommandError(`organization ${slug} has no clavex.apiKey: nobody can be read from Clavex`);
 }
 
-/** Short: names only make reading easier. */
-const NAME_TIMEOUTS = { connect: 3_000, headers: 3_000, body: 3_000 };
-const MOST_NAMES = 100;
-const NAMES_AT_ONCE = 4;
-
 type Readable = Pick<Sources, "organizations" | "secrets">;
 
-/** Names are left out where they cannot be read, but not because of a bug of ours. */
-function unreadable(error: unknown): undefined {
-  if (!(error instanceof Failure)) throw error;
-  return undefined;
-}
+/** Short, and few: names only make reading easier. */
+const NAME_TIMEOUTS = { connect: 3_000, headers: 3_000, body: 3_000 };
+const MOST_NAMES = 100;
 
 /**
- * Some people as their directories name them now, by subject. Whoever cannot be read is left out, and so is everybody of a Clavex
- * that does not answer soon.
+ * How some people are called, as their directories name them now. Whoever cannot be read is called by what is known already, and so is everybody
+ * of a Clavex that does not answer soon.
  */
-export async function namesOf(
+export async function labelsOf<Person extends Somebody & { name?: string | undefined }>(
   { organizations, secrets }: Readable,
-  people: readonly { organization: string; subject: string }[],
-): Promise<Map<string, Named>> {
-  const names = new Map<string, Named>();
+  people: readonly Person[],
+): Promise<(person: Person) => string> {
   const clients = createClients({ secrets, nextcloudConnections: 1, timeouts: { clavex: NAME_TIMEOUTS } });
-  const bySlug = Map.groupBy(people.slice(0, MOST_NAMES), ({ organization }) => organization);
   try {
-    for (const [slug, members] of bySlug) {
-      const organization = await organizations.get(slug).catch(unreadable);
-      const access = organization && clients.of(organization).directory;
-      if (access?.mode !== "api") continue;
-      await sideBySide(members, NAMES_AT_ONCE, async ({ subject }) => {
-        const person = uuidSchema.safeParse(subject).success ? await access.directory.person(subject) : undefined;
-        if (person) names.set(subject, namedPerson(person));
-      }).catch(unreadable);
-    }
+    const names = createNames({ organizations, clients });
+    await names.learn(people.slice(0, MOST_NAMES));
+    return (person) => personLabel({ ...person, ...names.of(person) });
   } finally {
     await clients.close();
   }
-  return names;
 }
 
 /**

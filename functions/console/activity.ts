@@ -82,7 +82,7 @@ export function eventTable(activities: readonly Activity[], names: Names | undef
       <td>${time(at)}</td>
       ${several ? html`<td data-label="Organization">${organization}</td>` : ""}
       <td data-label="Result"><span class="${STYLES[result] ?? ""}">${result}</span></td>
-      ${names ? html`<td>${who ? person(who.organization, who.subject, names.of(who)) : ""}</td>` : ""}
+      ${names ? html`<td>${who ? person(who.organization, who.subject, names.of(who)?.name) : ""}</td>` : ""}
       <td>${kind === "run" ? "" : `${printable(cause)}: `}${printable(activityInWords(activity))}</td>
     </tr>`;
   });

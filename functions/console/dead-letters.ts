@@ -105,7 +105,7 @@ function section(c: Visit, filter: Filter, reason: string, letters: readonly Dea
     <div class="actions">${changes(c, fields, "all of this reason")}</div>
     ${letterTable(letters, names, (letter) => {
       const { organization, subject } = letter;
-      return html`<div class="actions">${changes(c, fieldsOf({ organization, user: subject, reason }), names.of(letter) ?? subject)}</div>`;
+      return html`<div class="actions">${changes(c, fieldsOf({ organization, user: subject, reason }), names.of(letter)?.name ?? subject)}</div>`;
     })}`;
 }
 
@@ -121,7 +121,7 @@ function letterTable(letters: readonly DeadLetter[], names: Names, actions?: (le
   const rows = letters.map((letter) => {
     const { organization, subject, message, attempts, lastAt, replayedAt } = letter;
     return html`<tr>
-      <td>${person(organization, subject, names.of(letter))} <span class="quiet">${organization}</span></td>
+      <td>${person(organization, subject, names.of(letter)?.name)} <span class="quiet">${organization}</span></td>
       <td>${printable(message)}${replayedAt === undefined ? "" : html` <span class="warning">(sent back, on its way)</span>`}</td>
       <td data-label="Last refused">${time(lastAt)}, ${counted(attempts, "attempt")}</td>
       ${actions ? html`<td>${actions(letter)}</td>` : ""}

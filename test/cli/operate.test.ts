@@ -27,7 +27,7 @@ describe("clavex-nextcloud activity", () => {
       ({ stdout }) => stdout.trim().split("\n").length === 4,
     );
     expect(all.stdout).toMatch(
-      new RegExp(`Z {2}applied +Ada Lovelace \\(${ada.id}\\) {2}user.created {2}account created, joined Engineering\n`),
+      new RegExp(`Z {2}applied +Ada Lovelace <${ada.email}> {2}user.created {2}account created, joined Engineering\n`),
     );
     const ofGrace = await office.here("activity", "--user", grace.id, "--result", "applied", "--json");
     expect(JSON.parse(ofGrace.stdout)).toMatchObject({ subject: grace.id, operations: ["upsert account"] });
@@ -99,7 +99,7 @@ describe("clavex-nextcloud apply", () => {
     expect(asked).toMatchObject({ code: 1, stderr: expect.stringContaining("Apply this now? Confirm with --yes.") });
 
     const done = await office.here("apply", "--yes");
-    expect(done.stdout).toContain(`  done    Hugo Junkers (${hugo.id}): account created\n`);
+    expect(done.stdout).toContain(`  done    Hugo Junkers <${hugo.email}>: account created\n`);
     expect(done.stdout).toMatch(/\n2 done\n$/);
     expect(done.code).toBe(0);
     expect([office.account(hugo)?.enabled, office.account(ida)?.enabled]).toEqual([true, true]);
@@ -112,7 +112,7 @@ describe("clavex-nextcloud apply", () => {
     const body = refusal(101, "not this one");
     office.nextcloud.faults.add({ kind: "status", status: 400, body, match: ({ method }) => method === "POST" });
     const { code, stdout } = await office.here("apply", "--yes");
-    expect(stdout).toMatch(new RegExp(`  parked  Ada Lovelace \\(${person.id}\\): .*not this one.* \\([a-z0-9-]+\\)`));
+    expect(stdout).toMatch(new RegExp(`  parked  Ada Lovelace <${person.email}>: .*not this one.* \\([a-z0-9-]+\\)`));
     expect(stdout).toContain(`npx clavex-nextcloud dead-letters replay --organization acme --user ${person.id}`);
     expect(stdout).toMatch(/\n0 done, 1 refused\n$/);
     expect(code).toBe(1);
@@ -126,7 +126,7 @@ describe("clavex-nextcloud apply", () => {
   test("provision --wait says what was done", async () => {
     const person = office.person();
     const { code, stdout } = await office.here("provision", "--organization", "acme", "--user", person.id, "--wait");
-    expect(stdout).toContain(`  done    ${person.id}: account created\n`);
+    expect(stdout).toContain(`  done    ${person.first_name} ${person.last_name} <${person.email}>: account created\n`);
     expect(code).toBe(0);
   });
 

@@ -87,7 +87,7 @@ describe("names", () => {
     const requests = acme.clavex.requests.length;
     await names.learn([who, nobody]);
     expect(acme.clavex.requests).toHaveLength(requests);
-    expect([names.of(who), names.of(nobody)]).toEqual(["Ada Lovelace", undefined]);
+    expect([names.of(who), names.of(nobody)]).toEqual([{ name: "Ada Lovelace", email: ada.email }, undefined]);
 
     acme.clavex.faults.add({ kind: "status", status: 500 });
     const later = acme.person();
