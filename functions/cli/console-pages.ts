@@ -58,8 +58,7 @@ export function createPipelineConsole(options: PipelineConsoleOptions): Pipeline
         startsPaused: false,
         stage: undefined,
       };
-      const hosts = [adminHost, ...(browserUrl === undefined ? [] : [new URL(browserUrl).hostname])];
-      return createConsole(dependencies, { access, hosts });
+      return createConsole(dependencies, { access, hosts: [adminHost], browserUrl });
     },
     async remember({ url, adminUrl }) {
       const running: Running = { url, ...(demo ? { demo } : {}) };

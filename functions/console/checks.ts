@@ -5,6 +5,7 @@ import { allChecks, examine } from "../doctor/doctor.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization } from "./dependencies.ts";
 import { type Html, hidden, organizationChoice, orProblem, page } from "./page.ts";
+import { PATIENCE_MS } from "./patience.ts";
 
 /** Checks: what the command `doctor` finds, failures first, each with its fix. They run on request; those that read all people only when asked for. */
 export function addChecks(app: Pages, dependencies: ConsoleDependencies): void {
@@ -27,7 +28,9 @@ const EVERYBODY = allChecks.filter(({ readsEverybody }) => readsEverybody).lengt
 
 async function check(dependencies: ConsoleDependencies, asked: string | undefined, everybody: boolean): Promise<Html> {
   const organization = await chosenOrganization(dependencies, asked);
-  const results = await examine({ ...(await dependencies.doctorOptions(organization)), everybody });
+  // Lists of everybody may take their time; a server that does not answer otherwise is down for whoever looks at this page.
+  const answerMs = everybody ? undefined : (dependencies.patienceMs ?? PATIENCE_MS);
+  const results = await examine({ ...(await dependencies.doctorOptions(organization)), everybody, answerMs });
   return resultList(organization.slug, results, dependencies.stage);
 }
 

@@ -32,6 +32,7 @@ export function addDeadLetters(app: Pages, dependencies: ConsoleDependencies): v
   });
   app.post("/dead-letters/preview", async (c) => {
     const { work, filter } = await asked(c);
+    if (!work) return goOn(c, "/dead-letters", MALFORMED, "bad");
     const { letters, isAll } = await dependencies.deadLetters.look({ ...filter, limit: SHOWN }, MOST_READ);
     const meant = letters.filter((each) => work === "drop" || whyItStays(each) === undefined);
     await learn(names(), meant);
@@ -46,15 +47,16 @@ export function addDeadLetters(app: Pages, dependencies: ConsoleDependencies): v
       }</p>
       ${letterTable(meant, names())}
       <form method="post" action="/dead-letters/change">${formToken(c)}${hidden(fields)}
-        <button class="${work === "drop" ? "danger" : ""}">${work === "replay" ? "Replay" : "Drop"} ${meant.length}</button>
+        ${meant.length === 0 ? "" : html`<button class="${work === "drop" ? "danger" : ""}">${work === "replay" ? "Replay" : "Drop"} ${meant.length}</button>`}
         <a href="/dead-letters">Leave them</a>
       </form>`,
     );
   });
   app.post("/dead-letters/change", async (c) => {
     const { work, filter, count } = await asked(c);
+    if (!work || count === undefined) return goOn(c, "/dead-letters", MALFORMED, "bad");
     // Only as many as were shown; those refused again meanwhile come after them.
-    const summary = await dependencies.deadLetters[work]({ ...filter, limit: Math.max(count, 1) });
+    const summary = await dependencies.deadLetters[work]({ ...filter, limit: count });
     logChange(dependencies, `${work} dead letters`, { ...filter, done: summary.done });
     return goOn(c, "/dead-letters", inWords(work, summary), summary.stopped ? "bad" : "good");
   });
@@ -68,14 +70,24 @@ function fieldsOf({ organization = "", reason = "", user = "" }: Filter): Record
   return { organization, reason, user };
 }
 
-async function asked(c: Visit): Promise<{ work: "replay" | "drop"; filter: Filter; count: number }> {
+const MALFORMED = "Nothing was done: the form was not complete. Open it again.";
+
+interface Asked {
+  work: "replay" | "drop" | undefined;
+  filter: Filter;
+  /** How many the preview has shown. */
+  count: number | undefined;
+}
+
+/** What a form says; undefined is what no form of ours says. */
+async function asked(c: Visit): Promise<Asked> {
   const body = await c.req.parseBody();
   const texts = Object.fromEntries(Object.entries(body).map(([name, value]) => [name, String(value)]));
-  const count = Number(texts.count ?? 0);
+  const count = /^\d{1,3}$/.test(texts.count ?? "") ? Number(texts.count) : undefined;
   return {
-    work: texts.work === "drop" ? "drop" : "replay",
+    work: (["replay", "drop"] as const).find((each) => each === texts.work),
     filter: filterOf(texts),
-    count: Number.isInteger(count) && count <= SHOWN ? count : 0,
+    count: count !== undefined && count >= 1 && count <= SHOWN ? count : undefined,
   };
 }
 

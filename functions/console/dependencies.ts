@@ -1,7 +1,7 @@
 import type { ActivityLog } from "../activity/activity-log.ts";
 import type { Clients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { unknownOrganization } from "../core/failure.ts";
+import { ConfigurationError, unknownOrganization } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { DoctorOptions } from "../doctor/context.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -36,6 +36,8 @@ export interface ConsoleDependencies {
   now?: () => number;
 }
 
+const SEE = "Write an organization file: see docs/configuration.md.";
+
 /**
  * The organization that a page is about: the one that was asked for, else the first.
  *
@@ -45,7 +47,9 @@ export async function chosenOrganization(
   { organizations }: Pick<ConsoleDependencies, "organizations">,
   asked: string | undefined,
 ): Promise<Organization> {
-  const slug = asked || (await organizations.slugs())[0] || "";
+  const slug = asked || (await organizations.slugs())[0];
+  if (slug === undefined)
+    throw new ConfigurationError("no-organizations", ["no organization is configured"], { fix: SEE });
   const organization = await organizations.get(slug);
   if (!organization) throw unknownOrganization(slug);
   return organization;

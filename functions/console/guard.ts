@@ -40,25 +40,42 @@ export function onlyOurHosts(names: readonly string[]): MiddlewareHandler {
 
 /**
  * Refuses other sites: changes come from our own pages, and other requests from there or from an address that somebody opened.
+ *
+ * @param browserUrl where browsers reach the console through a proxy, which may pass on another port in the Host header
  */
-export const onlyOurOrigin: MiddlewareHandler = async (c, next) => {
-  const isForeign = c.req.method === "GET" ? isForeignReading(c) : !isOwnOrigin(c);
-  if (isForeign) return c.text("requests of other sites are refused\n", 403);
-  return next();
-};
+export function onlyOurOrigin(browserUrl: string | undefined): MiddlewareHandler {
+  return async (c, next) => {
+    const isReading = c.req.method === "GET" || c.req.method === "HEAD";
+    const isForeign = isReading ? isForeignReading(c) : !isOwnOrigin(c, browserUrl);
+    if (isForeign)
+      return c.text("requests of other sites are refused; behind a proxy of your own: see docs/console.md\n", 403);
+    return next();
+  };
+}
+
+/** Whether a request came through the proxy at this address. */
+export function isThrough(browserUrl: string | undefined, c: Context): browserUrl is string {
+  return browserUrl !== undefined && hostOf(c)?.hostname === new URL(browserUrl).hostname;
+}
+
+/** Whether another site led here: then the browser keeps a strict cookie back until a page of ours leads on. */
+export function isLedHere(c: Context): boolean {
+  return !["none", "same-origin"].includes(c.req.header("sec-fetch-site") ?? "none");
+}
 
 function isForeignReading(c: Context): boolean {
-  const site = c.req.header("sec-fetch-site") ?? "none";
-  if (site === "none" || site === "same-origin") return false;
+  if (!isLedHere(c)) return false;
   // A link on another page: the cookie stays at home, so it leads to the question for a new link.
   return c.req.header("sec-fetch-mode") !== "navigate" || c.req.header("sec-fetch-dest") !== "document";
 }
 
-/** Every browser sends an Origin with a form that is posted. A proxy may have taken off TLS: the scheme says nothing here. */
-function isOwnOrigin(c: Context): boolean {
+/** Every browser sends an Origin with a form that is posted. Through a proxy it is the one that was configured. */
+function isOwnOrigin(c: Context, browserUrl: string | undefined): boolean {
   const origin = c.req.header("origin") ?? "";
-  const site = c.req.header("sec-fetch-site") ?? "same-origin";
-  return URL.canParse(origin) && new URL(origin).host === hostOf(c)?.host && site === "same-origin";
+  if (!URL.canParse(origin) || (c.req.header("sec-fetch-site") ?? "same-origin") !== "same-origin") return false;
+  if (browserUrl !== undefined && new URL(origin).origin === new URL(browserUrl).origin) return true;
+  // A proxy that nobody has configured may have taken off TLS: the scheme says nothing here.
+  return new URL(origin).host === hostOf(c)?.host;
 }
 
 function hostOf(c: Context): URL | undefined {

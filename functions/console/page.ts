@@ -43,6 +43,12 @@ export function plainPage(
   return c.html(frame(title, undefined, undefined, html`<h1>${title}</h1>${body}`), status);
 }
 
+/** Leads on to the first page from a page of ours. */
+export function onwardPage(c: Context): Response | Promise<Response> {
+  c.header("Refresh", "0; url=/");
+  return c.html(frame("Welcome", undefined, undefined, html`<h1>Welcome</h1><p><a href="/">Status</a></p>`));
+}
+
 function frame(title: string, stage: string | undefined, menu: Html | undefined, main: Html): Html {
   return html`<!doctype html>
 <html lang="en">

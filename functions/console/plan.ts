@@ -57,7 +57,7 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
         plans.set(slug, { id: newSecret(), ...(await makePlan(organization, reading)) });
       }
       const shown = current(slug);
-      return shown ? planned(c, shown, kind, Number(from) || 0) : html``;
+      return shown ? planned(c, shown, kind, pageStart(from)) : html``;
     });
     const form = html`<form method="get" action="/plan">
       ${hidden({ compute: "yes" })}${organizationChoice(slugs, asked)}
@@ -91,6 +91,11 @@ const KINDS: Record<FullDrift["kind"], string> = {
   deprovision: "to disable",
   delete: "to delete",
 };
+
+/** Where a page of the list begins; at the beginning for what is no such place. */
+function pageStart(from: string | undefined): number {
+  return /^\d{1,7}$/.test(from ?? "") ? Number(from) : 0;
+}
 
 function planned(c: Visit, shown: Shown, kind: string | undefined, from: number): Html {
   const { report, readAt } = shown;

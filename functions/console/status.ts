@@ -28,7 +28,7 @@ export function addStatus(app: Pages, dependencies: ConsoleDependencies): void {
       "/",
       "Status",
       html`
-        <p class="lead ${inSync ? "good" : "warning"}">${printable(sentence)}</p>
+        ${status.organizations.length === 0 ? html`<p class="lead warning">No organization is configured: see docs/configuration.md.</p>` : html`<p class="lead ${inSync ? "good" : "warning"}">${printable(sentence)}</p>`}
         ${concerns.length === 0 ? "" : html`<h2>What to do next</h2><ul>${concerns.map((each) => concernItem(each, dependencies.stage))}</ul>`}
         ${status.organizations.every(({ jobs }) => jobs !== undefined) ? "" : html`<p>Jobs of all organizations: ${waitingJobs(status.jobs)}</p>`}
         ${status.organizations.map((each) => organizationSection(c, each))}
@@ -45,7 +45,7 @@ export function addStatus(app: Pages, dependencies: ConsoleDependencies): void {
   app.post("/reconcile", async (c) => {
     const { organization: slug, mode } = await c.req.parseBody();
     const { slug: known } = await chosenOrganization(dependencies, String(slug));
-    const chosen: Mode = mode === "light" ? "light" : "full";
+    const chosen: Mode = mode === "full" ? "full" : "light";
     logChange(dependencies, `${chosen} reconciliation`, { organization: known });
     return followRun(c, dependencies, known, dependencies.reconcile(known, chosen), "/");
   });

@@ -19,7 +19,7 @@ import {
 import type { Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, Person } from "../core/person.ts";
-import { type Answer, createPool } from "../http.ts";
+import { type Answer, createPool, type Timeouts } from "../http.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { NextcloudBlocked } from "../nextcloud/errors.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "../nextcloud/ocs.ts";
@@ -59,6 +59,8 @@ export interface DoctorOptions {
   /** Whether this process was given authorities of its own (NODE_EXTRA_CA_CERTS). */
   ownAuthorities: boolean;
   pipeline: PipelineView;
+  /** How long a server may take to answer, in milliseconds, where somebody waits for it. */
+  answerMs?: number | undefined;
   /** Whether checks may read all people; they do where it is left out. */
   everybody?: boolean;
   /** Whether checks may make a throwaway account in Nextcloud. */
@@ -115,9 +117,9 @@ const CONNECTIONS = 2;
 export function createContext(options: DoctorOptions): DoctorContext {
   const { organization, secrets, adminToken, now = Date.now } = options;
   const { clavex, nextcloud, slug, organizationId } = organization;
-  const clavexPool = createPool(clavex.baseUrl, CONNECTIONS, CLAVEX_TIMEOUTS);
-  const nextcloudPool = createPool(nextcloud.baseUrl, CONNECTIONS, NEXTCLOUD_TIMEOUTS);
-  const pools: Pool[] = [clavexPool, nextcloudPool];
+  const { poolOf, close } = createPools(options);
+  const clavexPool = poolOf(clavex.baseUrl, CLAVEX_TIMEOUTS);
+  const nextcloudPool = poolOf(nextcloud.baseUrl, NEXTCLOUD_TIMEOUTS);
 
   const ocs = createOcs({
     baseUrl: nextcloud.baseUrl,
@@ -181,9 +183,8 @@ export function createContext(options: DoctorOptions): DoctorContext {
     async groupNamesOf(other) {
       const reference = other.clavex.apiKey;
       if (reference === undefined) return [];
-      const pool = createPool(other.clavex.baseUrl, CONNECTIONS, CLAVEX_TIMEOUTS);
-      pools.push(pool);
       const { baseUrl } = other.clavex;
+      const pool = poolOf(baseUrl, CLAVEX_TIMEOUTS);
       const othersKey = () => secrets.api(other, reference);
       const api = createAdminApi({ baseUrl, organizationId: other.organizationId, pool, apiKey: othersKey });
       return namesOf(createClavexDirectory(api, EVERY_GROUP));
@@ -196,7 +197,21 @@ export function createContext(options: DoctorOptions): DoctorContext {
       const found = await client();
       return found && management ? management.mappers(found.client_id) : [];
     }),
-    async close() {
+    close,
+  };
+}
+
+/** The connections of one run of doctor, which wait as long as is usual, or as whoever sits in front of it wants. */
+function createPools({ answerMs }: Pick<DoctorOptions, "answerMs">) {
+  const hurried = answerMs === undefined ? undefined : { connect: answerMs, headers: answerMs, body: answerMs };
+  const pools: Pool[] = [];
+  return {
+    poolOf(baseUrl: string, timeouts: Timeouts): Pool {
+      const pool = createPool(baseUrl, CONNECTIONS, hurried ?? timeouts);
+      pools.push(pool);
+      return pool;
+    },
+    async close(): Promise<void> {
       // No request is in progress when the checks are done, and nobody waits for the aborted ones.
       await Promise.all(pools.map((pool) => pool.destroy()));
     },

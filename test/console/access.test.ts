@@ -12,7 +12,11 @@ describe("who may use the console", () => {
     close = built.close;
     desk = await openDesk(built.tenant);
   });
-  afterAll(() => close());
+  const closers: (() => Promise<void>)[] = [];
+  afterAll(async () => {
+    await close();
+    for (const each of closers) await each();
+  });
 
   const status = async (path: string, headers: Record<string, string>, method = "GET", fields?: object) => {
     const body = fields && new URLSearchParams({ ...fields });
@@ -92,6 +96,69 @@ describe("who may use the console", () => {
     expect(await status("/", { ...desk.headers, ...framed })).toBe(403);
     const followed = { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
     expect(await status("/", { ...desk.headers, ...followed })).toBe(200);
+  });
+
+  describe("through a proxy with --console-url", () => {
+    const browserUrl = "https://console.example.org:8443";
+    const through = { host: "console.example.org" };
+    let proxied: Desk;
+    beforeAll(async () => {
+      const built = await buildInMemory();
+      closers.push(built.close);
+      proxied = await openDesk(built.tenant, { browserUrl });
+    });
+    const enter = async (headers: Record<string, string>, method = "GET") => {
+      const authorization = `Bearer ${proxied.token}`;
+      const asked = await proxied.app.request("/links", { method: "POST", headers: { ...anonymous, authorization } });
+      const { path } = (await asked.json()) as { path: string };
+      return { path, answer: await proxied.app.request(path, { method, headers }) };
+    };
+
+    it("the cookie is secure there, and on the loopback it is one that works without TLS", async () => {
+      const secure = /; HttpOnly; Secure; SameSite=Strict$/;
+      expect((await enter(through)).answer.headers.get("set-cookie")).toMatch(secure);
+      expect((await enter(anonymous)).answer.headers.get("set-cookie")).not.toMatch(secure);
+    });
+
+    it("forms come from that address, whatever port the proxy passes on; others are refused", async () => {
+      const { answer } = await enter(through);
+      const cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
+      const text = await (await proxied.app.request("/", { headers: { ...through, cookie } })).text();
+      const form = /name="form" value="([^"]+)"/.exec(text)?.[1] ?? "";
+      const post = async (host: string, origin: string) => {
+        const init = {
+          method: "POST",
+          headers: { host, origin, cookie },
+          body: new URLSearchParams({ form, organization: "x" }),
+        };
+        return (await proxied.app.request("/pause", init)).status;
+      };
+      // The form is taken: there is no organization x.
+      for (const host of ["console.example.org", "console.example.org:8443", "127.0.0.1:8788"])
+        expect([host, await post(host, browserUrl)]).toEqual([host, 404]);
+      for (const origin of [
+        "https://console.example.org.evil.example:8443",
+        "http://console.example.org:8443",
+        "https://console.example.org:9443",
+        "null",
+      ])
+        expect([origin, await post("console.example.org", origin)]).toEqual([origin, 403]);
+      expect(await post("evil.example", browserUrl)).toBe(421);
+    });
+
+    it("after the login page of another site, a page of ours leads on: a redirect would come without the cookie", async () => {
+      const led = { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
+      const { answer } = await enter({ ...through, ...led });
+      expect([answer.status, answer.headers.get("refresh")]).toEqual([200, "0; url=/"]);
+      expect(answer.headers.get("set-cookie")).toContain("SameSite=Strict");
+      expect(await answer.text()).toContain('<a href="/">Status</a>');
+    });
+
+    it("a link is not used up by whoever only asks whether it is there", async () => {
+      const { path, answer } = await enter(through, "HEAD");
+      expect(answer.status).toBe(401);
+      expect((await proxied.app.request(path, { headers: through })).status).toBe(303);
+    });
   });
 
   it("refuses every change without the form of this session", async () => {

@@ -33,9 +33,15 @@ export interface Desk {
 const HOST = "127.0.0.1:8788";
 export const ORIGIN = `http://${HOST}`;
 
+export interface DeskOptions extends Partial<Pick<ConsoleDependencies, "organizations" | "patienceMs" | "reconcile">> {
+  ledger?: Ledger;
+  browserUrl?: string;
+}
+
 /** Opens the pages on an organization's ledger. */
-export async function openDesk(tenant: Tenant, { ledger = tenant.ledger }: { ledger?: Ledger } = {}): Promise<Desk> {
-  const { organizations, secrets, clock } = tenant;
+export async function openDesk(tenant: Tenant, options: DeskOptions = {}): Promise<Desk> {
+  const { ledger = tenant.ledger, organizations = tenant.organizations, browserUrl, patienceMs, ...more } = options;
+  const { secrets, clock } = tenant;
   const now = () => clock.now;
   const database = openDatabase(undefined);
   tenant.atEnd(database.close);
@@ -67,8 +73,10 @@ export async function openDesk(tenant: Tenant, { ledger = tenant.ledger }: { led
         pipeline: { ledger },
         settleMs: 0,
       }),
+      patienceMs,
+      ...more,
     },
-    { access },
+    { access, browserUrl },
   );
   const headers: Record<string, string> = { host: HOST };
   const entered = await app.request(`/?token=${access.invite()}`, { headers });
