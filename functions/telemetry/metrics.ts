@@ -1,3 +1,4 @@
+import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 import { METRIC_NAMESPACE, METRIC_SERVICE } from "../config/deployment.ts";
 
 /** What the pipeline counts; the stack's alarms are built on these. */
@@ -39,10 +40,10 @@ export type Measure =
   /** How many people of an organization left and have an account that Nextcloud refuses to disable; written while there are any. */
   | "LeaversStillEnabled";
 
-const UNITS: Record<Measure, "Seconds" | "Count"> = {
-  JobAge: "Seconds",
-  ReconcileAge: "Seconds",
-  LeaversStillEnabled: "Count",
+const UNITS: Record<Measure, (typeof MetricUnit)[keyof typeof MetricUnit]> = {
+  JobAge: MetricUnit.Seconds,
+  ReconcileAge: MetricUnit.Seconds,
+  LeaversStillEnabled: MetricUnit.Count,
 };
 
 /** Counts, written out once per invocation. */
@@ -54,12 +55,15 @@ export interface Counters {
 
 /**
  * CloudWatch metrics in embedded metric format: no request, one log line that CloudWatch reads. All functions of a stage count
- * together, so that an alarm looks at one metric, and nobody pays for four. (The format: "Specification: Embedded metric
- * format" in the CloudWatch user guide.)
- *
- * @param write takes the line, without its end
+ * together, so that an alarm looks at one metric, and nobody pays for four.
  */
-export function createCounters(stage: string, write: (line: string) => void = toStdout): Counters {
+export function createCounters(stage: string): Counters {
+  const metrics = new Metrics({
+    namespace: METRIC_NAMESPACE,
+    serviceName: METRIC_SERVICE,
+    defaultDimensions: { stage },
+  });
+  // Added up here: Powertools keeps each addition as a value of its own.
   const values = new Map<Counter | Measure, number>();
   return {
     count: (counter) => {
@@ -70,19 +74,13 @@ export function createCounters(stage: string, write: (line: string) => void = to
     },
     flush: () => {
       if (values.size === 0) return;
-      const Metrics = Array.from(values.keys(), (Name) => ({ Name, Unit: unitOf(Name) }));
-      const CloudWatchMetrics = [{ Namespace: METRIC_NAMESPACE, Dimensions: [["service", "stage"]], Metrics }];
-      const _aws = { Timestamp: Date.now(), CloudWatchMetrics };
-      write(JSON.stringify({ _aws, service: METRIC_SERVICE, stage, ...Object.fromEntries(values) }));
+      for (const [name, value] of values) metrics.addMetric(name, unitOf(name), value);
       values.clear();
+      metrics.publishStoredMetrics();
     },
   };
 }
 
-function unitOf(name: Counter | Measure): string {
-  return name in UNITS ? UNITS[name as Measure] : "Count";
-}
-
-function toStdout(line: string): void {
-  process.stdout.write(`${line}\n`);
+function unitOf(name: Counter | Measure): (typeof MetricUnit)[keyof typeof MetricUnit] {
+  return name in UNITS ? UNITS[name as Measure] : MetricUnit.Count;
 }

@@ -53,6 +53,7 @@ beforeAll(async () => {
     AWS_ENDPOINT_URL_SQS: embedded.endpoints.sqs,
     AWS_ENDPOINT_URL_DYNAMODB: embedded.endpoints.dynamodb,
     LOG_LEVEL: "error",
+    POWERTOOLS_METRICS_DISABLED: "true",
   })) {
     vi.stubEnv(name, value);
   }

@@ -1,11 +1,22 @@
-import { expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createCounters } from "../../functions/telemetry/metrics.ts";
 
-function collected() {
-  const lines: string[] = [];
-  const counters = createCounters("prod", (line) => lines.push(line));
-  return { counters, entries: () => lines.map((line) => JSON.parse(line)) };
-}
+const lines: string[] = [];
+
+beforeEach(() => {
+  lines.length = 0;
+  // Powertools then writes to the console that a test can listen to.
+  vi.stubEnv("POWERTOOLS_DEV", "true");
+  vi.stubEnv("POWERTOOLS_METRICS_DISABLED", "false");
+  vi.spyOn(console, "log").mockImplementation((line: string) => void lines.push(line));
+});
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
+
+const collected = () => ({ counters: createCounters("prod"), entries: () => lines.map((line) => JSON.parse(line)) });
 
 it("writes what was counted as one line of CloudWatch's embedded metric format", () => {
   const { counters, entries } = collected();
