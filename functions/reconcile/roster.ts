@@ -86,19 +86,37 @@ export async function readLedger(
 }
 
 /**
- * The other part: adds the directory's people. A listing that breaks off, as when the one at the page's end was deleted
- * meanwhile, is begun again; after three the last one's part is used, and those whom the ledger knows beyond it are read one by
- * one.
+ * The other part: the directory's groups and, at the same time, its people, who are added to those whom the ledger knows.
  *
  * @param known is added to
  * @throws {Failure} when the groups cannot be read, or not a single person
  */
 export async function readDirectory(
-  { directory, now, onProgress }: Omit<RosterSources, "ledger">,
+  sources: Omit<RosterSources, "ledger">,
   organization: Organization,
   { people, counts }: Known,
 ): Promise<Roster> {
-  const { value: map } = await directory.groups(now());
+  const groups = sources.directory.groups(sources.now());
+  let isFailed = false;
+  groups.catch(() => {
+    isFailed = true;
+  });
+  const listed = await listPeople(sources, organization, { people, counts }, () => isFailed);
+  return { people, counts, ...listed, map: (await groups).value };
+}
+
+/**
+ * Lists the directory's people. A listing that breaks off, as when the one at the page's end was deleted meanwhile, is begun
+ * again; after three the last one's part is used, and those whom the ledger knows beyond it are read one by one.
+ *
+ * @param isUseless asked after each page: whether the rest need not be read
+ */
+async function listPeople(
+  { directory, onProgress }: Pick<RosterSources, "directory" | "onProgress">,
+  organization: Organization,
+  { people, counts }: Known,
+  isUseless: () => boolean,
+): Promise<Pick<Roster, "unidentified" | "complete">> {
   for (let listing = 1; ; listing += 1) {
     try {
       let unidentified = 0;
@@ -114,15 +132,17 @@ export async function readDirectory(
           listed.person = compactPerson(person, organization);
         }
         onProgress("people in Clavex", counts.users);
+        if (isUseless()) return { unidentified, complete: false };
       }
-      return { people, counts, map, unidentified, complete: true };
+      return { unidentified, complete: true };
     } catch (error) {
+      if (isUseless()) return { unidentified: 0, complete: false };
       if (!(error instanceof Failure && mayPass(error))) throw error;
       if (listing === MOST_LISTINGS) {
         counts.users += await readOneByOne(directory, people, organization);
         if (counts.users === 0) throw error;
         counts.unread = unlisted(people).length;
-        return { people, counts, map, unidentified: 0, complete: false };
+        return { unidentified: 0, complete: false };
       }
       forgetPeople(people);
       counts.users = 0;

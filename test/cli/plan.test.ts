@@ -210,6 +210,7 @@ describe("plan on an organization of one's own", () => {
         mode: "full",
         people: 1,
         known: 0,
+        enabled: 0,
         accounts: 0,
         leaversStillEnabled: 0,
         notes: [],

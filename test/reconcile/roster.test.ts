@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { CLAVEX_UNDECIDED, ClavexUnavailable } from "../../functions/clavex/errors.ts";
 import { accountId } from "../../functions/core/identity.ts";
@@ -79,5 +80,70 @@ describe("a list of people that breaks off every time", () => {
     const { counts } = await read();
     expect(asked.length).toBeLessThan(16);
     expect(counts).toMatchObject({ users: 1, unread: 2_499 });
+  });
+});
+
+describe("people and groups are read at the same time", () => {
+  const map = { names: new Set<string>(), unread: new Set<string>(), isEmpty: false, isComplete: true, of: () => [] };
+  const ledger = {
+    subjects: {
+      async *all() {
+        yield RECORDS;
+      },
+    },
+  } as unknown as Pick<Ledger, "subjects">;
+
+  /** A directory of 50 pages; the groups come, or fail, when `after` of them were given. */
+  function pagesAndGroups(after: number, failure?: Error) {
+    const due = Promise.withResolvers<void>();
+    const seen = { pages: 0 };
+    const directory = {
+      groups: async () => {
+        await due.promise;
+        if (failure) throw failure;
+        return { value: map, readAt: 0 };
+      },
+      async *people() {
+        for (const subject of SUBJECTS.slice(0, 50)) {
+          seen.pages += 1;
+          yield [personOf(subject)];
+          if (seen.pages === after) due.resolve();
+        }
+      },
+    } as Partial<Directory> as Directory;
+    const read = () => readRoster({ ledger, directory, now: () => 0, onProgress: () => undefined }, acme);
+    return { seen, read };
+  }
+
+  it("groups that take longer than the people are waited for", async () => {
+    const { read } = pagesAndGroups(50);
+    expect(await read()).toMatchObject({ complete: true, counts: { users: 50 }, map });
+  });
+
+  it("groups that cannot be read fail the reading, and the rest of the people is not read", async () => {
+    const failure = new ClavexUnavailable("reading all groups takes too long", CLAVEX_UNDECIDED);
+    const { seen, read } = pagesAndGroups(10, failure);
+    await expect(read()).rejects.toBe(failure);
+    expect(seen.pages).toBeLessThan(15);
+  });
+
+  it("people who cannot be read fail the reading, and groups that fail afterwards fail nothing", async () => {
+    const [failure, unhandled]: [Error, unknown[]] = [new Error("not a failure of Clavex"), []];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on("unhandledRejection", note);
+    const due = Promise.withResolvers<never>();
+    const directory = {
+      groups: () => due.promise,
+      // biome-ignore lint/correctness/useYield: it fails before its first page
+      async *people() {
+        throw failure;
+      },
+    } as Partial<Directory> as Directory;
+    const reading = readRoster({ ledger, directory, now: () => 0, onProgress: () => undefined }, acme);
+    await expect(reading).rejects.toBe(failure);
+    due.reject(new ClavexUnavailable("Clavex answers HTTP 500", CLAVEX_UNDECIDED));
+    await setImmediate();
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
   });
 });
