@@ -14,6 +14,7 @@ const ROWS: Record<string, () => Promise<Row>> = {
   storm: async () => (await import("./rows/storm.ts")).storm,
   cold: async () => (await import("./rows/cold.ts")).cold,
   queue: async () => (await import("./rows/queue.ts")).queue,
+  "how-soon": async () => (await import("./rows/how-soon.ts")).howSoon,
 };
 const RESULTS = new URL("results.json", import.meta.url);
 

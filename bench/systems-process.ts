@@ -98,6 +98,17 @@ const services = {
     return { ...result, seconds: (performance.now() - started) / 1000 };
   },
 
+  /** Sends the delivery about a new person. @returns the seconds until their account is as it should be */
+  async arrive(url: string, index: number): Promise<number> {
+    const subject = subjectsInOrder()[index] ?? "";
+    const user = clavex.user(slug, subject);
+    if (!user) throw new Error(`nobody is number ${index}`);
+    const started = performance.now();
+    await deliver(url, JSON.stringify(clavex.delivery("user.created", user)), { accepted: 0, refused: 0 });
+    while (!isRight(subject)) await sleep(2);
+    return (performance.now() - started) / 1000;
+  },
+
   /** From now on this many other people's programs send requests to Nextcloud, one by one. */
   browse(people: number): void {
     const server = { url: nextcloud?.url ?? "", username: "provisioner", password: DEFAULT_APP_PASSWORD };
