@@ -10,6 +10,7 @@ import { NEVER } from "../../functions/core/schedule.ts";
 import { findConsole } from "../../functions/local/console-file.ts";
 import { type Pipeline, startPipeline } from "../../functions/local/pipeline.ts";
 import { buildInMemory, type Tenant } from "../support/organization.ts";
+import { type LoginProxy, startProxy } from "../support/proxy.ts";
 
 /*
  * The operator's pages in a real browser: the system's Chromium. Where there is none these tests are left out, unless
@@ -29,6 +30,11 @@ interface AxeFindings {
   violations: { id: string; nodes: { html: string }[] }[];
 }
 const PHONE = { width: 360, height: 740 };
+/** A window of 1280 by 900 at a zoom of 200 %. */
+const ZOOMED = { width: 640, height: 450 };
+/** The name under which browsers reach the console through a proxy. */
+const PROXIED = "console.test";
+const LOGIN = { username: "operator", password: "correct horse" };
 
 describe.runIf(executablePath !== undefined || isRequired)("the operator's pages in a browser", () => {
   let tenant: Tenant;
@@ -37,6 +43,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
   let context: BrowserContext;
   let page: Page;
   let folder: string;
+  let proxy: LoginProxy;
   const closers: (() => Promise<unknown>)[] = [];
   const dialogs: string[] = [];
   const errors: string[] = [];
@@ -45,7 +52,12 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     const built = await buildInMemory({ quota: { default: "5 GB", byGroup: { Finance: "50 GB" } }, skeleton: "empty" });
     tenant = built.tenant;
     folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
-    const pages = createPipelineConsole({ stateFolder: folder, adminHost: "127.0.0.1", browserUrl: undefined });
+    proxy = await startProxy(LOGIN);
+    const pages = createPipelineConsole({
+      stateFolder: folder,
+      adminHost: "127.0.0.1",
+      browserUrl: `http://${PROXIED}:${proxy.port}`,
+    });
     const { organizations, secrets } = tenant;
     pipeline = await startPipeline({
       organizations,
@@ -58,12 +70,14 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
       retryDelay: () => 1,
     });
     await pages.remember(pipeline);
+    proxy.to = pipeline.adminUrl;
     browser = await chromium.launch({
       ...(executablePath === undefined ? {} : { executablePath }),
-      args: ["--no-sandbox"],
+      args: ["--no-sandbox", `--host-resolver-rules=MAP ${PROXIED} 127.0.0.1`],
     });
     closers.push(
       () => browser.close(),
+      () => proxy.close(),
       () => pipeline.stop(),
       built.close,
       () => rm(folder, { recursive: true }),
@@ -106,7 +120,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     await page.screenshot({ path: `docs/console-${name}.png`, clip: { x: 0, y: 0, width: 1280, height: 800 } });
   };
 
-  it("every page: axe-core finds nothing, light or dark, and a phone needs not scroll sideways", async () => {
+  it("every page: axe-core finds nothing, light or dark, and neither a phone nor a zoom of 200 % needs to scroll sideways", async () => {
     const person = tenant.person({ first_name: HOSTILE, last_name: "Tables" }, ["Finance", HOSTILE]);
     await pipeline.ledger.deadLetters.park({
       organization: tenant.slug,
@@ -122,6 +136,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
       "/",
       "/people?q=tables",
       one,
+      `${one}?fresh=yes`,
       `${one}/rehearsal`,
       "/plan?compute=yes",
       "/dead-letters",
@@ -135,8 +150,10 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
       expect([path, await violations()]).toEqual([path, []]);
       await page.emulateMedia({ colorScheme: "dark" });
       expect([path, "dark", await violations()]).toEqual([path, "dark", []]);
-      await page.setViewportSize(PHONE);
-      expect([path, await page.evaluate("document.documentElement.scrollWidth")]).toEqual([path, PHONE.width]);
+      for (const size of [PHONE, ZOOMED]) {
+        await page.setViewportSize(size);
+        expect([path, await page.evaluate("document.documentElement.scrollWidth")]).toEqual([path, size.width]);
+      }
       await page.setViewportSize({ width: 1280, height: 900 });
     }
     await page.emulateMedia({ colorScheme: "light" });
@@ -153,6 +170,68 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     expect(page.url()).toMatch(/#main$/);
   });
 
+  it("the keyboard alone finds a person and brings them up to date, and always shows where it is", async () => {
+    tenant.person({ first_name: "Katherine", last_name: "Johnson" });
+    await page.goto(at("/people"));
+    const focused = () =>
+      page.evaluate<{ text: string; outline: string }>(
+        `(() => { const at = document.activeElement; return { text: (at.textContent || at.name || "").trim(), outline: getComputedStyle(at).outlineStyle }; })()`,
+      );
+    const tabTo = async (text: string): Promise<void> => {
+      for (let steps = 0; steps < 30; steps += 1) {
+        await page.keyboard.press("Tab");
+        const where = await focused();
+        expect([where.text, where.outline]).toEqual([where.text, "solid"]);
+        if (where.text === text) return;
+      }
+      throw new Error(`the keyboard does not get to ${text}`);
+    };
+    await tabTo("q");
+    await page.keyboard.type("katherine johnson");
+    await page.keyboard.press("Enter");
+    await page.getByRole("link", { name: "Katherine Johnson" }).waitFor();
+    await tabTo("Katherine Johnson");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Bring up to date now" }).waitFor();
+    await tabTo("Bring up to date now");
+    await page.keyboard.press("Enter");
+    await page.getByText("Queued.").waitFor();
+    await pipeline.idle();
+  });
+
+  it("behind a proxy with a login of its own: the link, forms and live updates work", async () => {
+    const outside = await browser.newContext({ httpCredentials: LOGIN });
+    const through = (path: string) => `http://${PROXIED}:${proxy.port}${path}`;
+    const desk = await outside.newPage();
+    watch(desk);
+    await desk.goto(through(new URL(await link()).search.replace(/^/, "/")));
+    await desk.getByRole("heading", { level: 1, name: "Status" }).waitFor();
+    expect(new URL(desk.url()).search).toBe("");
+    const person = tenant.person({ first_name: "Annie", last_name: "Easley" });
+    const watching = await outside.newPage();
+    await watching.goto(through("/activity"));
+    await desk.goto(through("/people?q=easley"));
+    await desk.getByRole("link", { name: "Annie Easley" }).click();
+    await desk.getByRole("button", { name: "Bring up to date now" }).click();
+    await desk.getByText("Queued.").waitFor();
+    await watching.getByRole("link", { name: "Annie Easley" }).waitFor();
+    expect(tenant.account(person)?.enabled).toBe(true);
+    const stranger = await browser.newContext();
+    expect((await stranger.request.get(`http://127.0.0.1:${proxy.port}/`)).status()).toBe(401);
+    await stranger.close();
+    await outside.close();
+  });
+
+  it("a link that another site leads to works, although the browser keeps the cookie back at first", async () => {
+    const visitors = await visitor({});
+    const elsewhere = await visitors.newPage();
+    await elsewhere.goto("about:blank");
+    await elsewhere.setContent(`<a href="${await link()}">console</a>`);
+    await elsewhere.getByRole("link", { name: "console" }).click();
+    await elsewhere.getByRole("heading", { level: 1, name: "Status" }).waitFor();
+    await visitors.close();
+  });
+
   it("a person is found and brought up to date, and what happened comes by itself", async () => {
     const grace = tenant.person({ first_name: "Grace", last_name: "Hopper", email: "grace@acme.example" }, ["Finance"]);
     const watching = await context.newPage();
@@ -164,7 +243,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     await page.getByRole("link", { name: "Grace Hopper" }).click();
     await page.getByRole("button", { name: "Bring up to date now" }).click();
     expect(await page.getByRole("status").textContent()).toContain("Queued.");
-    await watching.getByText("account created").waitFor();
+    await watching.getByRole("row", { name: /Grace Hopper.*account created/ }).waitFor();
     expect(tenant.account(grace)?.email).toBe("grace@acme.example");
     await watching.close();
     await page.goto(at(`${pathOf(grace)}?fresh=yes`));

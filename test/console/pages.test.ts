@@ -333,6 +333,34 @@ describe("the operator's pages", () => {
   });
 });
 
+describe("the pages of a stage", () => {
+  it("name the stage in every command, read no logs for Status, and say where circuit breakers are", async () => {
+    const { tenant, close } = await buildInMemory();
+    try {
+      let looks = 0;
+      const activities = {
+        last: async () => {
+          looks += 1;
+          return { activities: [], next: "" };
+        },
+        after: async () => ({ activities: [], next: "" }),
+      };
+      const desk = await openDesk(tenant, { stage: "prod", activities });
+      const status = await desk.get("/");
+      expect(status).toContain('<span class="stage">stage prod</span>');
+      expect(status).toContain(`npx clavex-nextcloud apply --stage prod --organization ${tenant.slug}`);
+      expect(status).toContain("Circuit breakers are not known here: each container of the worker has its own.");
+      expect(looks).toBe(0);
+      expect(await desk.get("/activity")).toContain('hx-trigger="every 10s"');
+      expect(looks).toBe(1);
+      const refused = await desk.app.request("/", { headers: { host: desk.headers.host ?? "" } });
+      expect(await refused.text()).toContain("npx clavex-nextcloud console --stage prod");
+    } finally {
+      await close();
+    }
+  });
+});
+
 describe("a plan that the brake holds", () => {
   it("takes access from nobody, until all are let through", async () => {
     const { tenant, close } = await buildInMemory();

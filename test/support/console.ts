@@ -33,7 +33,8 @@ export interface Desk {
 const HOST = "127.0.0.1:8788";
 export const ORIGIN = `http://${HOST}`;
 
-export interface DeskOptions extends Partial<Pick<ConsoleDependencies, "organizations" | "patienceMs" | "reconcile">> {
+export interface DeskOptions
+  extends Partial<Pick<ConsoleDependencies, "organizations" | "patienceMs" | "reconcile" | "stage" | "activities">> {
   ledger?: Ledger;
   browserUrl?: string;
 }
