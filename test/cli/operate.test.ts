@@ -107,6 +107,22 @@ describe("clavex-nextcloud apply", () => {
     expect(nothing).toMatchObject({ code: 0, stdout: expect.stringMatching(/Nothing to change\.\n$/) });
   });
 
+  test("wants the number of those who lose something typed in, as the console does", async () => {
+    const leaver = office.person();
+    await office.here("apply", "--yes");
+    office.clavex.updateUser(office.slug, leaver.id, { is_active: false });
+    const question = /Apply this now\? It takes access or groups away from 1 person\. Type 1 to go on:/;
+    const wrong = office.terminal("apply");
+    await wrong.answer(question, "yes");
+    expect(await wrong.ended).toBe(1);
+    expect(wrong.shown()).toContain('Nothing was done: 1 was to be typed in, not "yes".');
+    expect(office.account(leaver)?.enabled).toBe(true);
+    const right = office.terminal("apply");
+    await right.answer(question, "1");
+    expect(await right.ended).toBe(0);
+    expect(office.account(leaver)?.enabled).toBe(false);
+  });
+
   test("has exit code 1 when somebody was refused, and says what to do", async () => {
     const person = office.person();
     const body = refusal(101, "not this one");

@@ -6,7 +6,8 @@ import { type ClavexUser, type SimulatedClavex, startSimulatedClavex } from "../
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { apiKeyOf, documentOf, environmentOf, organizationOf } from "../core/organization.ts";
 import { createPeople, type People } from "./people.ts";
-import { type Program, startPipelineProcess } from "./processes.ts";
+import { type Program, ROOT, startPipelineProcess } from "./processes.ts";
+import { openTerminal, type Terminal } from "./pseudo-terminal.ts";
 import { signed } from "./requests.ts";
 import { type Ran, runInTerminal } from "./terminal.ts";
 
@@ -28,6 +29,8 @@ export interface Office extends People {
   command(...args: string[]): Promise<Ran>;
   /** The same on a terminal of 80 columns. */
   here(...args: string[]): Promise<Ran>;
+  /** Runs it in a terminal of its own, which can be answered; closed with the office. */
+  terminal(...args: string[]): Terminal;
   /** Kills what still runs, and removes the folders. */
   close(): Promise<void>;
 }
@@ -63,6 +66,7 @@ export async function openOffice(
   const [organizationsFolder, stateFolder] = [join(folder, "organizations"), join(folder, "state")];
   const places = ["--organizations", organizationsFolder, "--state", stateFolder];
   const running = new Set<Program>();
+  const terminals: Terminal[] = [];
   await mkdir(organizationsFolder);
 
   const write = (slug: string, document: object): Promise<void> =>
@@ -107,7 +111,14 @@ export async function openOffice(
     stop: () => end("SIGTERM"),
     command: (...args) => runInTerminal([...args, ...places], { environment }),
     here: (...args) => runInTerminal([...args, ...places], { columns: 80, environment }),
+    terminal(...args) {
+      const command = [process.execPath, join(ROOT, "functions/cli/main.ts"), ...args, ...places];
+      const terminal = openTerminal(command, { folder, environment });
+      terminals.push(terminal);
+      return terminal;
+    },
     async close() {
+      for (const terminal of terminals) await terminal.close();
       await end("SIGKILL");
       await Promise.all([clavex.close(), nextcloud.close()]);
       await rm(folder, { recursive: true });
