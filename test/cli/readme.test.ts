@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { createProgram, everyCommand } from "../../functions/cli/program.ts";
 
 const README = readFileSync(join(resolve(import.meta.dirname, "../.."), "README.md"), "utf8");
@@ -55,4 +55,18 @@ describe("the commands of README.md", () => {
       .filter((text) => text.startsWith("--"));
     expect(listed.toSorted()).toEqual([...new Set(own.filter((each) => !common.has(each)))].toSorted());
   });
+});
+
+test("docs/local.md lists every option of start, with its variable and its default", () => {
+  const page = readFileSync(join(resolve(import.meta.dirname, "../.."), "docs/local.md"), "utf8");
+  const listed = Array.from(page.matchAll(/^\| `(--[\w-]+)` \| (?:`(\w+)`)? ?\| (.*) \|$/gm), (row) => row.slice(1));
+  const start = program.commands.find((command) => command.name() === "start");
+  const options = (start?.options ?? []).filter(({ hidden, long }) => !hidden && long !== "--yes");
+  expect(listed.map(([long, variable]) => [long, variable])).toEqual(
+    expect.arrayContaining(options.map(({ long, envVar }) => [long, envVar])),
+  );
+  expect(listed).toHaveLength(options.length);
+  const values = options.filter(({ defaultValue }) => /^[\w./]+$/.test(String(defaultValue ?? "")));
+  for (const { long, defaultValue } of values)
+    expect(listed.find(([name]) => name === long)?.[2]).toContain(String(defaultValue));
 });

@@ -82,4 +82,15 @@ describe("what the pages show of files", () => {
         for (const line of text.trim().split("\n")) expect(readPage(source)).toContain(line.replace(/^beta /, "acme "));
     }
   });
+
+  it("docs/configuration.md describes every key of the example", () => {
+    const page = readPage("docs/configuration.md");
+    const keys = Object.entries(example).flatMap(([section, value]) =>
+      typeof value === "object" && section !== "identity"
+        ? Object.keys(value).map((key) => [`${section}.${key}`, `.${key}`])
+        : [[section, section]],
+    );
+    const left = keys.filter((names) => !names.some((name) => page.includes(`\`${name}\``)));
+    expect(left).toEqual([]);
+  });
 });
