@@ -3,12 +3,12 @@ import { fixedOrganizations } from "../functions/config/organizations.ts";
 import { createProbeDelay, createRetryDelay } from "../functions/core/retry.ts";
 import { dynamoDbTable } from "../functions/ledger/dynamodb.ts";
 import { createLedger } from "../functions/ledger/ledger.ts";
-import { startPoller } from "../functions/local/poller.ts";
 import { createCountFailure } from "../functions/provision/attempts.ts";
 import { createGuards } from "../functions/provision/guards.ts";
 import { CONTAINER_LIMITS } from "../functions/provision/limits.ts";
 import { createProvision } from "../functions/provision/provision.ts";
-import { createWorker } from "../functions/provision/worker.ts";
+import { createWorker, type Worker } from "../functions/provision/worker.ts";
+import type { Consumer } from "../functions/queue/queue.ts";
 import { createSqsQueue } from "../functions/queue/sqs.ts";
 import { createFollowGroups } from "../functions/reconcile/group-hints.ts";
 import type { Log } from "../functions/telemetry/log.ts";
@@ -21,7 +21,8 @@ import { benchOrganization, benchSecrets } from "./organization.ts";
 import { startProcess } from "./process.ts";
 import type { NextcloudServer } from "./real-nextcloud.ts";
 
-const VISIBILITY_SECONDS = 60;
+/** What Lambda hands to one container. */
+const BATCH_SIZE = 10;
 const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
 
 /** Workers under way: each one connection and four subjects at a time, like a container on Lambda. */
@@ -77,24 +78,17 @@ export async function startWorkers(
     });
     const provision = createProvision({ guards, ledger });
     const followGroups = createFollowGroups({ guards, ledger, queue });
-    const poller = startPoller({
+    const worker = createWorker({
+      provision,
+      followGroups,
+      countFailure: createCountFailure(fixedOrganizations([organization]), ledger),
       queue,
-      createWorker: (workersQueue) =>
-        createWorker({
-          provision,
-          followGroups,
-          countFailure: createCountFailure(fixedOrganizations([organization]), ledger),
-          queue: workersQueue,
-          retryDelay: createRetryDelay(),
-          log: SILENT,
-          counters,
-          concurrency: CONTAINER_LIMITS.concurrentSubjects,
-        }),
-      visibilitySeconds: VISIBILITY_SECONDS,
-      batches: 1,
+      retryDelay: createRetryDelay(),
       log: SILENT,
+      counters,
+      concurrency: CONTAINER_LIMITS.concurrentSubjects,
     });
-    return { clients, poller };
+    return { clients, batches: startBatches(queue, worker) };
   });
   return {
     done,
@@ -104,10 +98,30 @@ export async function startWorkers(
       return waited / workers / (performance.now() - started);
     },
     async stop() {
-      await Promise.all(containers.map(({ poller }) => poller.stop()));
+      await Promise.all(containers.map(({ batches }) => batches.stop()));
       await Promise.all(containers.map(({ clients }) => clients.close()));
       aws.destroy();
       await embedded.stop();
+    },
+  };
+}
+
+/** Hands batches to a worker as Lambda hands them to one container: the next one when the whole batch is done. */
+function startBatches(queue: Consumer, worker: Worker): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const loop = async (): Promise<void> => {
+    while (!signal.aborted) {
+      const messages = await queue.receive({ most: BATCH_SIZE, waitSeconds: 5, signal });
+      const stayed = new Set(await worker(messages, signal));
+      await queue.done(messages.filter((message) => !stayed.has(message)));
+    }
+  };
+  const looping = loop();
+  return {
+    async stop() {
+      stopping.abort();
+      await looping;
     },
   };
 }

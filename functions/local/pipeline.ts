@@ -78,8 +78,8 @@ export interface Pipeline {
 }
 
 const LOOPBACK = "127.0.0.1";
-const BATCHES = 4;
-const CONCURRENT_SUBJECTS = 4;
+/** Enough to keep the connections to Nextcloud busy while others of them wait for Clavex, or for the disk. */
+const CONCURRENT_SUBJECTS = 16;
 const NEXTCLOUD_CONNECTIONS = 4;
 const IDLE_POLL_MS = 50;
 
@@ -143,10 +143,11 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
         retryDelay,
         log,
         counters,
-        concurrency: CONCURRENT_SUBJECTS,
+        // The poller hands over one subject at a time.
+        concurrency: 1,
       }),
     visibilitySeconds,
-    batches: BATCHES,
+    subjects: CONCURRENT_SUBJECTS,
     log,
   });
 

@@ -12,8 +12,7 @@ export const CONTAINER_LIMITS = {
 export const JOB_MS = 60_000;
 
 /**
- * What one silent server may hold. Fewer than the subjects of one batch, and than the batches of one machine, which end when
- * their last job does: no server holds more than half of either.
+ * What one silent server may hold: no more than half of the subjects that are worked on at the same time.
  */
 export const SILENCE_LIMITS = { most: CONTAINER_LIMITS.concurrentSubjects / 2, afterMs: 3_000 } as const;
 

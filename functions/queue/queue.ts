@@ -35,6 +35,8 @@ export interface Message {
 export interface ReceiveOptions {
   /** The most messages to hand out; there may be fewer, although more wait. */
   most: number;
+  /** The most groups that they are of, each with its share of `most`; SQS takes no notice of it. Without it, any number. */
+  groups?: number;
   /** How long to wait for a first message. */
   waitSeconds: number;
   /** Ends the wait; nothing is received then. */

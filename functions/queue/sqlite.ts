@@ -75,12 +75,12 @@ export function createSqliteQueue(database: Database, options: SqliteQueueOption
         });
       }
     },
-    async receive({ most, waitSeconds, signal }) {
+    async receive({ most, groups, waitSeconds, signal }) {
       const end = performance.now() + waitSeconds * 1000;
       while (!signal?.aborted) {
         const availableIn = read(database, rows.availableIn);
         if (availableIn <= 0) {
-          const messages = await database.write(() => rows.take(most)).catch(unavailable);
+          const messages = await database.write(() => rows.take(most, groups)).catch(unavailable);
           if (messages.length > 0) return messages;
           // Another process was faster, or all were dead letters.
           continue;
@@ -232,15 +232,17 @@ function createRows(database: Database, { visibilitySeconds, maxReceiveCount, no
       if (Number(last ?? 0) > furthest()) return 0;
       return Number(at ?? Number.POSITIVE_INFINITY) - now();
     },
-    take(most: number): Message[] {
+    take(most: number, groups: number | undefined): Message[] {
       for (const { group_id } of prepared.tooFar.all(furthest())) {
         prepared.bringBack.run(String(group_id), now());
         settle(group_id);
       }
       const taken: Message[] = [];
       const until = visibleAt(visibilitySeconds);
-      for (const { group_id } of prepared.groups.all(now(), most)) {
-        if (taken.length < most) taken.push(...takeOf(String(group_id), most - taken.length, until));
+      const ofEach = groups === undefined ? most : Math.ceil(most / groups);
+      for (const { group_id } of prepared.groups.all(now(), groups ?? most)) {
+        const left = Math.min(ofEach, most - taken.length);
+        if (left > 0) taken.push(...takeOf(String(group_id), left, until));
       }
       return taken;
     },

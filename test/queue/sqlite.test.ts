@@ -54,6 +54,14 @@ async function putOff(queue: Queue, messages: Message[], seconds: number): Promi
 }
 
 describe("order", () => {
+  test("gives out messages of no more groups than were asked for, and to each group its share", async () => {
+    const queue = queueOn(open());
+    for (const subject of ["ada", "grace", "edsger"])
+      for (const number of [1, 2, 3]) await queue.send(jobOf(subject, `${subject} ${number}`), `${subject} ${number}`);
+    const some = await queue.receive({ most: 4, groups: 2, waitSeconds: 0 });
+    expect(labels(some)).toEqual(["ada 1", "ada 2", "edsger 1", "edsger 2"]);
+  });
+
   test("a batch may hold several messages of one group", async () => {
     const queue = queueOn(open());
     for (const label of ["1", "2", "3"]) await queue.send(jobOf("ada", label), label);
