@@ -11,6 +11,7 @@ const ROWS: Record<string, () => Promise<Row>> = {
   converge: async () => (await import("./rows/converge.ts")).converge,
   users: async () => (await import("./rows/users.ts")).users,
   reconcile: async () => (await import("./rows/reconcile.ts")).reconcile,
+  edits: async () => (await import("./rows/edits.ts")).edits,
   storm: async () => (await import("./rows/storm.ts")).storm,
   cold: async () => (await import("./rows/cold.ts")).cold,
   queue: async () => (await import("./rows/queue.ts")).queue,
@@ -50,7 +51,11 @@ await new Command("npm run bench --")
     scale,
     10,
   )
-  .option("--people <number>", "how many people the row converge provisions", whole)
+  .option(
+    "--people <number>",
+    "how many people the row converge provisions, and whose quotas the row edits changes",
+    whole,
+  )
   .action(run)
   .parseAsync();
 

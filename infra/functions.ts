@@ -96,6 +96,7 @@ export class Functions extends Construct {
         readOrganizations(this, stage),
         readSecrets(this, stage, "api"),
         sendJobs,
+        onQueue("CountJobs", queue, ["sqs:GetQueueAttributes"]),
         onLedger(table, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"]),
         invokeFunction(this, functionName(stage, "reconcile")),
       ],

@@ -156,7 +156,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     ledger,
     queue,
     intervals: options.intervals ?? DEFAULT_INTERVALS,
-    run: createScheduledRun({ reconcile, watch: createWatch(reading), log, counters }),
+    run: createScheduledRun({ reconcile, watch: createWatch(reading), queue, log, counters }),
     report: createReport({ log, counters }),
     counters,
   });

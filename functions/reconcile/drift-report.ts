@@ -13,6 +13,7 @@ import {
 import {
   type DesiredAccount,
   desiredAccount,
+  desiredGroups,
   desiredHash,
   isScopeUnknown,
   nextcloudGroup,
@@ -674,6 +675,14 @@ function kindOf(
 export function onlyLeaves(drift: Drift): boolean {
   if (!drift.losesGroup) return false;
   return !("operations" in drift) || drift.operations.every(({ kind }) => kind === "leave");
+}
+
+/** Whether anything that the person can reach depends on it: all but names, e-mail addresses and quotas. */
+export function isUrgent(drift: Drift): boolean {
+  if ("operations" in drift) return drift.operations.some(({ effect }) => effect !== "neutral");
+  const { kind, losesGroup, desired, record } = drift;
+  if (kind !== "update" || losesGroup || record?.state !== desired.state) return true;
+  return desiredGroups(desired).some(({ gid, source }) => source === "clavex" && !record.groups.includes(gid));
 }
 
 /** Whether an account is closed: what the brake counts. */

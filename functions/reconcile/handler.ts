@@ -56,6 +56,7 @@ function build() {
   const run = createScheduledRun({
     reconcile: createReconcile(dependencies),
     watch: createWatch(dependencies),
+    queue: dependencies.queue,
     log,
     counters,
   });

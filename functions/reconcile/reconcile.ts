@@ -19,10 +19,12 @@ import {
   type DriftReport,
   driftReport,
   type FullReport,
+  isUrgent,
   type Mode,
   onlyLeaves,
   takesAway,
 } from "./drift-report.ts";
+import type { Pace } from "./pace.ts";
 import { recordRun } from "./record-run.ts";
 import { type UnknownAccounts, unknownOfRun } from "./unknown.ts";
 
@@ -50,6 +52,8 @@ export interface ReconcileOptions {
    * the current state. `readAt` is when the look began (milliseconds since the epoch).
    */
   shown?: { report: FullReport; readAt: number };
+  /** Asked before jobs are sent that are not urgent; without it they are all sent at once. */
+  pace?: Pace;
   /** Called with those for whom jobs were sent, some at a time. */
   onSent?: (drifts: readonly Drift[]) => void;
 }
@@ -186,32 +190,45 @@ async function keepProofs(
 
 type Sending = Pick<ReconcileDependencies, "ledger" | "queue"> & { now: () => number };
 
+/**
+ * First what gives access and what takes it away. The rest, which may be thousands of names or quotas, is sent last and as
+ * slowly as it is worked on: new people and leavers do not wait behind it.
+ */
 async function sendJobs(sending: Sending, report: DriftReport, options: ReconcileOptions): Promise<CompletedRun> {
-  const { deadline, onProgress = () => undefined } = options;
+  const { deadline, pace, onProgress = () => undefined } = options;
   const { staying, leaving, ...counts } = select(report, sending.now());
   const { held, heldLeaves } = report;
   const run: CompletedRun = { result: "done", report, sent: 0, ...counts, held, heldLeaves };
   const source = randomUUID();
-  const send = async (drifts: Drift[]): Promise<void> => {
+  /** Returns whether there was time for all. */
+  const send = async (drifts: Drift[], paced?: Pace): Promise<boolean> => {
     for (let index = 0; index < drifts.length; index += BATCH) {
-      if (deadline?.aborted) {
-        run.held ??= {
-          reason: "time-over",
-          holds: "everybody",
-          people: leaving.length,
-          explanation: "the time of this run is over: what was not sent is left to the next one",
-        };
-        return;
-      }
       const batch = drifts.slice(index, index + BATCH);
+      await paced?.(batch.length, deadline);
+      if (deadline?.aborted) return false;
       await sendMarked(sending, report.organization, batch, source);
       run.sent += batch.length;
       options.onSent?.(batch);
       onProgress("jobs sent", run.sent);
     }
+    return true;
   };
-  await send(staying);
-  if (run.held?.holds !== "everybody") await send(leaving);
+  const sendUrgent = async (drifts: Drift[]): Promise<void> => {
+    if (await send(drifts)) return;
+    run.held ??= {
+      reason: "time-over",
+      holds: "everybody",
+      people: leaving.length,
+      explanation: "the time of this run is over: what was not sent is left to the next one",
+    };
+  };
+  await sendUrgent(staying.filter(isUrgent));
+  if (run.held?.holds !== "everybody") await sendUrgent(leaving);
+  // What there is no time for is found again by the next run: nobody's access depends on it.
+  await send(
+    staying.filter((drift) => !isUrgent(drift)),
+    pace,
+  );
   return run;
 }
 

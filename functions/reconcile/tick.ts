@@ -12,12 +12,13 @@ import {
 } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type AskPaused, createAskPaused } from "../ledger/pause.ts";
-import type { Sender } from "../queue/queue.ts";
+import type { Countable, Sender } from "../queue/queue.ts";
 import { sideBySide } from "../side-by-side.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Counters } from "../telemetry/metrics.ts";
 import { problemOf } from "../telemetry/problem.ts";
 import { sendWaitingEdits } from "./edits.ts";
+import { createPace } from "./pace.ts";
 import type { Reconcile } from "./reconcile.ts";
 import type { Watch } from "./watch.ts";
 
@@ -27,16 +28,21 @@ export type ScheduledRun = (slug: string, kind: RunKind, deadline?: AbortSignal)
 export interface RunDependencies {
   reconcile: Reconcile;
   watch: Watch;
+  queue: Countable;
   log: Log;
   counters: Counters;
 }
 
 /** What a run that found another one under way, or failed, leaves behind is a log line and a count: the next tick goes on. */
-export function createScheduledRun({ reconcile, watch, log, counters }: RunDependencies): ScheduledRun {
+export function createScheduledRun({ reconcile, watch, queue, log, counters }: RunDependencies): ScheduledRun {
   const report = createReport({ log, counters });
   return async (slug, kind, deadline = AbortSignal.timeout(DEADLINE_MS[kind])) => {
     try {
-      const { result } = await (kind === "watch" ? watch(slug, { deadline }) : reconcile(slug, kind, { deadline }));
+      const run = (): Promise<{ result: string }> =>
+        kind === "watch"
+          ? watch(slug, { deadline })
+          : reconcile(slug, kind, { deadline, pace: createPace(queue, slug) });
+      const { result } = await run();
       if (result === "held") counters.count("LeavesHeld");
       if (result !== "busy") return;
       counters.count("ReconcileBusy");

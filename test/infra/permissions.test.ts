@@ -56,11 +56,11 @@ describe("least privilege", () => {
     });
   });
 
-  it("lets reconciliation send jobs, read API secrets, use the ledger and start itself, and nothing more", () => {
+  it("lets reconciliation send and count jobs, read API secrets, use the ledger and start itself, and nothing more", () => {
     expect(granted("reconcile")).toEqual({
       ...ORGANIZATIONS,
       "parameter/secrets/*/api/*": ["ssm:GetParameter"],
-      JobsQueue: ["sqs:SendMessage"],
+      JobsQueue: ["sqs:GetQueueAttributes", "sqs:SendMessage"],
       LedgerTable: ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
       "function clavex-nextcloud-test-reconcile": ["lambda:InvokeFunction"],
       FunctionsReconcileLog: LOG,

@@ -41,7 +41,7 @@ export interface Pipeline {
   onSend: (jobs: Job[], send: () => Promise<void>) => Promise<void>;
 
   /** What its reconciliation is made of. */
-  readonly dependencies: Required<ReconcileDependencies>;
+  readonly dependencies: Required<ReconcileDependencies> & { queue: Queue };
   readonly reconcile: Reconcile;
   /** A run that has to come to its end. */
   light(options?: Parameters<Reconcile>[2]): Promise<CompletedRun>;

@@ -1,0 +1,58 @@
+import { type Edited, editQuotas, type Waits } from "../edits.ts";
+import { type BenchOptions, median, type Result } from "../report.ts";
+
+const PEOPLE = 10_000;
+/** 10,000 edits by PATCH take 33 hours, 5 a minute: after this time the rest follows from the rate. */
+const SIMULATED_MS = 60 * 60_000;
+const LATELY_SECONDS = 600;
+const AT_MOST = 0.05;
+
+/**
+ * Row 6: the quota of a group is changed in the organization document, and with it those of 10,000 people who have logged in; and what
+ * people wait who join or leave meanwhile. On Nextcloud 34.0, with its skeleton empty and not, in simulated time.
+ */
+export async function edits({ people = PEOPLE, onProgress }: BenchOptions): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const skeleton of ["empty", "default"] as const) {
+    const edited = await editQuotas({ people, skeleton, endsAfterMs: SIMULATED_MS });
+    const { written, seconds, requests, refused, newcomers, leavers } = edited;
+    const words = skeleton === "empty" ? "skeleton empty" : "skeleton of 20 MB";
+    onProgress(`${words}: ${written} of ${people} quotas written in ${duration(seconds)}`);
+    const longest = Math.max(...newcomers.seconds, ...leavers.seconds);
+    const all = secondsForAll(edited, people);
+    const line = { row: "edits", numbers: { people, written, seconds, requests, refused, longest, all } };
+    results.push(
+      {
+        ...line,
+        measured: `${people} quotas at once, ${words}`,
+        figures: `all written after ${duration(all)}; ${requests} requests in ${duration(seconds)}, ${refused} answered with 429`,
+        baseline: `people: ${people}; none answered with 429`,
+        ratio: refused / people,
+        target: { atMost: 0 },
+      },
+      {
+        ...line,
+        measured: `${newcomers.seconds.length} new people and ${leavers.seconds.length} leavers meanwhile`,
+        figures: `new: ${waited(newcomers)}; leavers: ${waited(leavers)}`,
+        baseline: `all quotas: ${duration(all)}`,
+        ratio: longest / all,
+        target: { atMost: AT_MOST },
+      },
+    );
+  }
+  return results;
+}
+
+/** Where not all were written, the rest takes as long as it did lately. */
+function secondsForAll({ written, seconds, lately, leavers }: Edited, people: number): number {
+  const rest = people - leavers.seconds.length - written;
+  return rest <= 0 ? seconds : seconds + (rest / lately) * LATELY_SECONDS;
+}
+
+const waited = ({ seconds, requests }: Waits): string =>
+  `p50 ${median(seconds).toFixed(1)} s, at most ${Math.max(...seconds).toFixed(1)} s and ${Math.max(...requests)} requests`;
+
+function duration(seconds: number): string {
+  if (seconds < 600) return `${seconds.toFixed(0)} s`;
+  return seconds < 7_200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3_600).toFixed(1)} h`;
+}
