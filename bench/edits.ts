@@ -64,8 +64,7 @@ const { slug } = DEFAULT_ORGANIZATION;
 const GROUP = "Staff";
 const QUOTAS = { before: "5 GB", after: "6 GB" };
 const NEW_QUOTA_BYTES = 6 * 1024 ** 3;
-/** As on one machine; four connections saturate Nextcloud. */
-const SUBJECTS = 16;
+/** As many as saturate Nextcloud; and as many people at a time, so that nobody waits for others of their batch. */
 const CONNECTIONS = 4;
 /** Somebody joins and somebody leaves every so often. */
 const ARRIVALS = { everyMs: 20_000, most: 30 };
@@ -221,7 +220,7 @@ class Simulation {
       followGroups: createFollowGroups({ guards, ledger, queue }),
       countFailure: createCountFailure(organizations, ledger),
       retryDelay: createRetryDelay(),
-      concurrency: SUBJECTS,
+      concurrency: CONNECTIONS,
     });
     const reconcile = createReconcile(shared);
     const pace = createPace(queue, slug, (ms) => this.#workUntil(now() + ms));
@@ -274,7 +273,7 @@ class Simulation {
       return this.#tick();
     }
     await this.#arrive();
-    const messages = await queue.receive({ most: SUBJECTS, waitSeconds: 0 });
+    const messages = await queue.receive({ most: CONNECTIONS, waitSeconds: 0 });
     if (messages.length === 0) {
       clock.now = Math.min(most, tickAt, this.#nextArrival());
       return;

@@ -10,9 +10,9 @@ export type Pace = (jobs: number, deadline?: AbortSignal) => Promise<void>;
 
 /**
  * How many jobs may wait while more are sent that are not urgent. The queue has no priorities: whoever joins or leaves meanwhile
- * comes behind these, which a server of two cores works off in four to eight seconds (docs/facts/nextcloud.md 9).
+ * comes behind these, which a server of two cores works off in two to four seconds (docs/facts/nextcloud.md 9).
  */
-const MOST_WAITING = 200;
+const MOST_WAITING = 100;
 const LOOK_MS = 1_000;
 /** Then as many are sent in any case: what waits may be another organization's, whose server is slow. */
 const LONGEST_MS = 10_000;

@@ -75,21 +75,21 @@ describe("the pace of jobs that are not urgent", () => {
     return { seconds, most };
   }
 
-  test("is that of the workers: no more than 200 wait at any time", async () => {
+  test("is that of the workers: no more than 100 wait at any time", async () => {
     const { queue, close } = await queueWith(0);
-    expect(await sendAt(queue, 100, 50)).toEqual({ seconds: 16, most: 200 });
+    expect(await sendAt(queue, 100, 50)).toEqual({ seconds: 18, most: 100 });
     close();
   });
 
-  test("is at least 200 in ten seconds: what waits may be another organization's", async () => {
+  test("is at least 100 in ten seconds: what waits may be another organization's", async () => {
     const { queue, close } = await queueWith(500);
-    expect((await sendAt(queue, 40, 0)).seconds).toBe(20);
+    expect((await sendAt(queue, 20, 0)).seconds).toBe(20);
     close();
   });
 
   test("does not wait for another organization's jobs on one machine", async () => {
     const { queue, close } = await queueWith(500, "globex");
-    expect((await sendAt(queue, 20, 0)).seconds).toBe(0);
+    expect((await sendAt(queue, 10, 0)).seconds).toBe(0);
     close();
   });
 
