@@ -35,19 +35,21 @@ export interface EditsOptions {
   skeleton: "empty" | "default";
   /** When to stop although edits wait, in milliseconds of the simulated time. */
   endsAfterMs: number;
+  /** How often somebody joins and somebody leaves, in milliseconds of the simulated time; default every 30 s. */
+  everyMs?: number;
   /** Whether the run sends edits no faster than they are worked on, as those of the schedule do; default yes. */
   paced?: boolean;
 }
 
 /** What happened while a group's quota changed; all times are simulated. */
 export interface Edited {
-  /** How many accounts have the new quota. */
+  /** How many accounts got the new quota, and how many are still to get it. */
   written: number;
+  left: number;
   /** After how many seconds, and how many requests to Nextcloud. */
   seconds: number;
   requests: number;
-  /** How many quotas were written in the last ten minutes. */
-  lately: number;
+  requestsToClavex: number;
   /** Answers with HTTP 429. */
   refused: number;
   newcomers: Waits;
@@ -66,9 +68,7 @@ const QUOTAS = { before: "5 GB", after: "6 GB" };
 const NEW_QUOTA_BYTES = 6 * 1024 ** 3;
 /** As many as saturate Nextcloud; and as many people at a time, so that nobody waits for others of their batch. */
 const CONNECTIONS = 4;
-/** Somebody joins and somebody leaves every so often. */
-const ARRIVALS = { everyMs: 20_000, most: 30 };
-const LATELY_MS = 10 * 60_000;
+const ARRIVALS = { everyMs: 30_000, most: 20 };
 const VISIBILITY_SECONDS = 60;
 const NEVER = new AbortController().signal;
 const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
@@ -193,10 +193,12 @@ class Simulation {
   readonly #worker: Worker;
   readonly #tick: () => Promise<void>;
   readonly #startedAt: number;
+  readonly #everyMs: number;
   /** The accounts that have the old quota still, by id. */
   readonly #old: Set<string>;
-  /** When each of the others got the new one. */
-  readonly #writtenAt: number[] = [];
+  /** How many of the others got the new one, and when the last did. */
+  #written = 0;
+  #lastAt = 0;
   readonly #waits: Record<Arrival["kind"], Waits> = {
     newcomers: { seconds: [], requests: [] },
     leavers: { seconds: [], requests: [] },
@@ -206,7 +208,9 @@ class Simulation {
   #ticks = 0;
   #refused = 0;
 
-  constructor(world: World, organization: Organization, people: People, { paced = true }: EditsOptions) {
+  constructor(world: World, organization: Organization, people: People, options: EditsOptions) {
+    const { paced = true, everyMs = ARRIVALS.everyMs } = options;
+    this.#everyMs = everyMs;
     const { ledger, clients, queue, clock, nextcloud } = world;
     const now = () => clock.now;
     [this.#world, this.#people, this.#startedAt] = [world, people, now()];
@@ -241,20 +245,20 @@ class Simulation {
         return answer;
       },
     });
-    nextcloud.requests.length = 0;
+    for (const { requests } of [nextcloud, world.clavex]) requests.length = 0;
   }
 
   /** Works until everybody has the new quota, or the time is over. */
   async run(endsAfterMs: number): Promise<Edited> {
-    const { clock, nextcloud } = this.#world;
+    const { clock, clavex, nextcloud } = this.#world;
     const endsAt = this.#startedAt + endsAfterMs;
     while (clock.now < endsAt && (this.#old.size > 0 || this.#waiting.length > 0)) await this.#step(endsAt);
-    const lastAt = this.#writtenAt.at(-1) ?? clock.now;
     return {
-      written: this.#writtenAt.length,
-      seconds: ((this.#old.size === 0 ? lastAt : clock.now) - this.#startedAt) / 1000,
+      written: this.#written,
+      left: this.#old.size,
+      seconds: ((this.#old.size === 0 ? this.#lastAt : clock.now) - this.#startedAt) / 1000,
       requests: nextcloud.requests.length,
-      lately: this.#writtenAt.filter((at) => at > clock.now - LATELY_MS).length,
+      requestsToClavex: clavex.requests.length,
       refused: this.#refused,
       ...this.#waits,
     };
@@ -285,7 +289,7 @@ class Simulation {
 
   #nextArrival(): number {
     return this.#arrived < ARRIVALS.most
-      ? this.#startedAt + (this.#arrived + 1) * ARRIVALS.everyMs
+      ? this.#startedAt + (this.#arrived + 1) * this.#everyMs
       : Number.POSITIVE_INFINITY;
   }
 
@@ -325,7 +329,8 @@ class Simulation {
     const id = subject === null ? (/\/users\/([^/?]+)/.exec(path)?.[1] ?? "") : accountId(IDENTITY, subject);
     if (this.#old.has(id) && nextcloud.user(id)?.quota === NEW_QUOTA_BYTES) {
       this.#old.delete(id);
-      this.#writtenAt.push(clock.now);
+      this.#written += 1;
+      this.#lastAt = clock.now;
     }
   }
 }

@@ -4,7 +4,7 @@ import type { Organization } from "./organization.ts";
 import type { Person } from "./person.ts";
 import type { SubjectRecord } from "./record.ts";
 
-/** A plain user webhook may rely on group memberships that were read up to a minute before. */
+/** How long before a job the groups may have been read at most, where it is not about them, or where a run has just read them. */
 const GROUP_MAP_AGE_MS = 60_000;
 
 /** Whether the groups of people matter to the organization at all. */
@@ -14,13 +14,16 @@ export function readsGroups({ groups, scope, quota }: Organization): boolean {
 
 /**
  * The earliest reading of the groups that a job may use. A plain user webhook says nothing about groups, and one that was made
- * lately will do; every other reason for a job may be about them.
+ * lately will do. Thousands of jobs of one run share a reading, if it was made after theirs. Every other reason for a job may be
+ * about groups that have changed just before.
  *
  * @param sentAt when the job's message was sent (milliseconds since the epoch), as all times here
  */
 export function groupsWantedSince({ trigger }: Pick<Job, "trigger">, sentAt: number, now: number): number {
-  const plain = trigger.kind === "webhook" && trigger.about !== "membership";
-  return plain ? Math.min(sentAt, now - GROUP_MAP_AGE_MS) : sentAt;
+  const lately = Math.min(sentAt, now - GROUP_MAP_AGE_MS);
+  if (trigger.kind === "reconcile" && trigger.foundAt !== undefined)
+    return Math.min(sentAt, Math.max(trigger.foundAt, lately));
+  return trigger.kind === "webhook" && trigger.about !== "membership" ? lately : sentAt;
 }
 
 /**

@@ -19,6 +19,8 @@ const reconcileSchema = z.object({
   kind: z.literal("reconcile"),
   /** `drift`: a run found a difference. `membership`: a group hint, or the group watch, found other groups. */
   reason: z.enum(["drift", "membership"]),
+  /** When the run had read all that the difference was found in (milliseconds since the epoch). */
+  foundAt: z.number().optional(),
 });
 const manualSchema = z.object({ kind: z.literal("manual") });
 const originalSchema = z.discriminatedUnion("kind", [webhookSchema, reconcileSchema, manualSchema]);

@@ -200,13 +200,14 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
   const { held, heldLeaves } = report;
   const run: CompletedRun = { result: "done", report, sent: 0, ...counts, held, heldLeaves };
   const source = randomUUID();
+  const foundAt = sending.now();
   /** Returns whether there was time for all. */
   const send = async (drifts: Drift[], paced?: Pace): Promise<boolean> => {
     for (let index = 0; index < drifts.length; index += BATCH) {
       const batch = drifts.slice(index, index + BATCH);
       await paced?.(batch.length, deadline);
       if (deadline?.aborted) return false;
-      await sendMarked(sending, report.organization, batch, source);
+      await sendMarked(sending, report.organization, batch, { source, foundAt });
       run.sent += batch.length;
       options.onSent?.(batch);
       onProgress("jobs sent", run.sent);
@@ -275,12 +276,17 @@ function waitsForEdit(drift: Drift): boolean {
  * Marks the people as waiting, and sends their jobs. In this order: the worker may have a job at once, and must not find the
  * record changed meanwhile. When either fails, the marks are removed again.
  */
-async function sendMarked(sending: Sending, slug: string, batch: Drift[], source: string): Promise<void> {
+async function sendMarked(
+  sending: Sending,
+  slug: string,
+  batch: Drift[],
+  { source, foundAt }: { source: string; foundAt: number },
+): Promise<void> {
   const marks = await Promise.allSettled(batch.map((drift) => markQueued(sending, slug, drift)));
   try {
     for (const mark of marks) if (mark.status === "rejected") throw mark.reason;
     await sending.queue.sendAll(
-      batch.map((drift) => jobOf(slug, drift)),
+      batch.map((drift) => jobOf(slug, drift, foundAt)),
       source,
     );
   } catch (error) {
@@ -305,13 +311,13 @@ async function markQueued(
   return async () => void (await ledger.subjects.tryPut(slug, unqueued(marked, before.queued)).catch(() => undefined));
 }
 
-function jobOf(organization: string, { subject, kind }: Drift): Job {
+function jobOf(organization: string, { subject, kind }: Drift, foundAt: number): Job {
   return {
     version: 2,
     kind: kind === "delete" ? "purge" : "person",
     organization,
     subject,
-    trigger: { kind: "reconcile", reason: "drift" },
+    trigger: { kind: "reconcile", reason: "drift", foundAt },
   };
 }
 

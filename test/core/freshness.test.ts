@@ -42,6 +42,24 @@ describe.each(Object.entries(TRIGGERS))("%s", (name, trigger) => {
   });
 });
 
+describe("the jobs of one run share a reading of the groups", () => {
+  const wanted = (foundAt: number, sentAt: number) =>
+    groupsWantedSince({ trigger: { kind: "reconcile", reason: "drift", foundAt } }, sentAt, NOW);
+  it.each([
+    ["that was made after the run's own", NOW - 5_000, NOW, NOW - 5_000],
+    ["and is a minute old at most", NOW - 10 * MINUTE_MS, NOW, NOW - MINUTE_MS],
+    [
+      "or was made after a job was sent that has waited",
+      NOW - 11 * MINUTE_MS,
+      NOW - 10 * MINUTE_MS,
+      NOW - 10 * MINUTE_MS,
+    ],
+    ["whatever a wrong clock says", NOW + MINUTE_MS, NOW, NOW],
+  ])("%s", (_, foundAt, sentAt, expected) => {
+    expect(wanted(foundAt, sentAt)).toBe(expected);
+  });
+});
+
 describe("groups are read", () => {
   const cases: [string, Choices, boolean][] = [
     ["for the groups that are managed", {}, true],

@@ -212,7 +212,7 @@ describe("the Lambda function behind the schedules", () => {
           configuration: expect.stringMatching(/^[0-9a-f]{64}$/),
           organization: "acme",
           subject: expect.any(String),
-          trigger: { kind: "reconcile", reason: "drift" },
+          trigger: { kind: "reconcile", reason: "drift", foundAt: expect.any(Number) },
         },
       ]);
     } else expect([sent, logged[0]?.waiting]).toEqual([[], 1]);
