@@ -232,7 +232,7 @@ describe("jobs that wait or were refused are not sent again", () => {
       await send();
       working = company.work();
       // The worker has read the ledger by the time that it asks Nextcloud.
-      while (company.nextcloud.requests.length < before + 2) await new Promise((resolve) => setImmediate(resolve));
+      while (company.nextcloud.requests.length < before + 1) await new Promise((resolve) => setImmediate(resolve));
     };
     await company.light();
     await working;
