@@ -5,7 +5,7 @@ import { allChecks, examine } from "../doctor/doctor.ts";
 import type { Pages } from "./app.ts";
 import { type ConsoleDependencies, chosenOrganization } from "./dependencies.ts";
 import { type Html, hidden, organizationChoice, orProblem, page } from "./page.ts";
-import { PATIENCE_MS } from "./patience.ts";
+import { PATIENCE_MS, within } from "./patience.ts";
 
 /** Checks: what the command `doctor` finds, failures first, each with its fix. They run on request; those that read all people only when asked for. */
 export function addChecks(app: Pages, dependencies: ConsoleDependencies): void {
@@ -24,13 +24,18 @@ export function addChecks(app: Pages, dependencies: ConsoleDependencies): void {
   });
 }
 
+/** How many checks that need each other are waited for, should each take as long as it may. */
+const CHECKS_IN_TURN = 6;
+
 const EVERYBODY = allChecks.filter(({ readsEverybody }) => readsEverybody).length;
 
 async function check(dependencies: ConsoleDependencies, asked: string | undefined, everybody: boolean): Promise<Html> {
   const organization = await chosenOrganization(dependencies, asked);
   // Lists of everybody may take their time; a server that does not answer otherwise is down for whoever looks at this page.
-  const answerMs = everybody ? undefined : (dependencies.patienceMs ?? PATIENCE_MS);
-  const results = await examine({ ...(await dependencies.doctorOptions(organization)), everybody, answerMs });
+  const { patienceMs = PATIENCE_MS } = dependencies;
+  const answerMs = everybody ? undefined : patienceMs;
+  const work = examine({ ...(await dependencies.doctorOptions(organization)), everybody, answerMs });
+  const results = everybody ? await work : await within("Clavex or Nextcloud", work, CHECKS_IN_TURN * patienceMs);
   return resultList(organization.slug, results, dependencies.stage);
 }
 
