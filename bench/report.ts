@@ -27,7 +27,7 @@ export interface BenchOptions {
   profile: ProfileName;
   /** How many times faster than that one; every bench is as many times shorter. */
   scale: number;
-  /** How many people the row `converge` provisions; default 1,000. */
+  /** How many people the row `converge` provisions, and whose quotas the row `edits` changes; each has a default. */
   people?: number;
   /** A line about the progress. */
   onProgress: (text: string) => void;

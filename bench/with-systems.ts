@@ -25,12 +25,13 @@ export async function withSystems<T>(
   { profile, scale }: Pick<BenchOptions, "profile" | "scale">,
   people: number,
   run: (systems: BenchSystems) => Promise<T>,
+  groupsEach: number = GROUPS_EACH,
 ): Promise<T> {
   const real = realNextcloud();
   const process = startProcess<SystemsServices>("systems-process.ts");
   try {
     const { clavex, nextcloud: url } = await process.open(profile, scale, real?.url);
-    const hired = await process.hire(people, GROUPS, GROUPS_EACH);
+    const hired = await process.hire(people, GROUPS, groupsEach);
     const nextcloud = real ?? { url, username: "provisioner", password: DEFAULT_APP_PASSWORD };
     try {
       return await run({ clavex, nextcloud, people: hired, process });
