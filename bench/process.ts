@@ -34,9 +34,11 @@ export function offer(services: Services, close: () => Promise<void>): void {
  * Runs a file that offers services as a process of its own, so that its work is not counted as that of the parent.
  *
  * @param file relative to this folder
+ * @param flags of Node.js
  */
-export function startProcess<S extends Services>(file: string): Remote<S> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { serialization: "advanced" });
+export function startProcess<S extends Services>(file: string, flags: string[] = []): Remote<S> {
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const child = fork(path, { serialization: "advanced", execArgv: [...process.execArgv, ...flags] });
   const waiting = new Map<number, (reply: Reply) => void>();
   let count = 0;
   child.on("message", (reply: Reply) => waiting.get(reply.id)?.(reply));

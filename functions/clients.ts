@@ -47,7 +47,8 @@ export interface ClientsOptions {
   timeouts?: { clavex?: Timeouts; nextcloud?: Timeouts };
 }
 
-const CLAVEX_CONNECTIONS = 4;
+/** Members of four groups, and the list of people. */
+const CLAVEX_CONNECTIONS = 5;
 
 /**
  * Makes the clients of each organization once, on first use, and again when its configuration has changed. Organizations on

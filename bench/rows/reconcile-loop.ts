@@ -1,4 +1,5 @@
-import { Client } from "undici";
+import { type Dispatcher, Pool } from "undici";
+import { sideBySide } from "../../functions/side-by-side.ts";
 import { DEFAULT_ORGANIZATION } from "../../functions/simulated/clavex.ts";
 import { DEFAULT_APP_PASSWORD } from "../../functions/simulated/nextcloud.ts";
 import type { Place } from "./reconcile-process.ts";
@@ -23,18 +24,20 @@ interface LedgerPage {
 /**
  * Reads what a full reconciliation reads, page after page, and drops it: the bare loop that reconciliation is measured
  * against.
+ *
+ * @param groupsAtOnce how many groups' members are read at a time
  */
-export async function readEverything({ servers, endpoints }: Place): Promise<void> {
+export async function readEverything({ servers, endpoints }: Place, groupsAtOnce: number): Promise<void> {
   const [clavex, nextcloud, dynamodb] = [servers.clavex, servers.nextcloud, endpoints.dynamodb].map(
-    (url) => new Client(url),
-  ) as [Client, Client, Client];
+    (url) => new Pool(url, { connections: groupsAtOnce }),
+  ) as [Pool, Pool, Pool];
   try {
     await readLedger(dynamodb, endpoints.tableName);
     const get = <Page>(path: string) =>
       read<Page>(clavex, "GET", `/api/v1/organizations/${id}${path}`, { "x-api-key": apiKey });
     const groups: { id: string }[] = [];
     for await (const { items } of clavexPages((path) => get(path), "/groups")) groups.push(...items);
-    for (const group of groups) await get(`/groups/${group.id}/members`);
+    await sideBySide(groups, groupsAtOnce, async (group) => void (await get(`/groups/${group.id}/members`)));
     for await (const _page of clavexPages((path) => get(path), "/users"));
     await readNextcloud(nextcloud, "cloud/users", IDS_PAGE);
     await readNextcloud(nextcloud, "cloud/users/details", DETAILS_PAGE);
@@ -44,7 +47,7 @@ export async function readEverything({ servers, endpoints }: Place): Promise<voi
 }
 
 async function read<Page>(
-  server: Client,
+  server: Dispatcher,
   method: "GET" | "POST",
   path: string,
   headers: Record<string, string>,
@@ -64,7 +67,7 @@ async function* clavexPages(get: (path: string) => Promise<ClavexPage>, path: st
   } while (after !== "");
 }
 
-async function readNextcloud(server: Client, path: string, limit: number): Promise<void> {
+async function readNextcloud(server: Dispatcher, path: string, limit: number): Promise<void> {
   const authorization = `Basic ${Buffer.from(`provisioner:${DEFAULT_APP_PASSWORD}`).toString("base64")}`;
   const headers = { authorization, "ocs-apirequest": "true", accept: "application/json" };
   for (let offset = 0, count = 1; count > 0; offset += limit) {
@@ -75,7 +78,7 @@ async function readNextcloud(server: Client, path: string, limit: number): Promi
 }
 
 /** The ledger's query without the SDK. The embedded table looks at the form of a signature only. */
-async function readLedger(dynamodb: Client, table: string): Promise<void> {
+async function readLedger(dynamodb: Dispatcher, table: string): Promise<void> {
   const signature = "Credential=local/20260101/eu-central-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
   const headers = {
     authorization: `AWS4-HMAC-SHA256 ${signature}`,

@@ -35,7 +35,7 @@ const services = {
   },
 
   /** The bare loop; returns its seconds. */
-  loop: (place: Place): Promise<number> => timed(() => readEverything(place)),
+  loop: (place: Place, groupsAtOnce: number): Promise<number> => timed(() => readEverything(place, groupsAtOnce)),
 
   /** The most that a full reconciliation holds at a time, in bytes: what remains after a garbage collection. */
   async held(place: Place, people: number): Promise<number> {

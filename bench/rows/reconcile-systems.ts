@@ -54,6 +54,14 @@ const services = {
     }
   },
 
+  /** Lets every answer of both servers take this long (milliseconds). */
+  delay(ms: number): void {
+    for (const { faults } of [clavex, nextcloud]) {
+      faults.clear();
+      if (ms > 0) faults.add({ kind: "slow", ms });
+    }
+  },
+
   /** How many requests each server has received since this was asked last. */
   requests() {
     const counts = { clavex: clavex.requests.length, nextcloud: nextcloud.requests.length };

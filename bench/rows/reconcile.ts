@@ -5,8 +5,20 @@ import type { Place, ReconcileProcess } from "./reconcile-process.ts";
 import type { ReconcileSystems } from "./reconcile-systems.ts";
 
 const [SMALL, MIDDLE, LARGE] = [1_000, 10_000, 100_000];
-const AT_MOST = { growthOfTime: 1.3, growthOfMemory: 2, ofTheDirectory: 1.15 };
 const MEGABYTE = 1024 ** 2;
+const AT_MOST = {
+  ofTheLoop: 1,
+  seconds: 6,
+  growthOfTime: 1.2,
+  growthOfMemory: 2,
+  ofTheDirectory: 1.15,
+  residentMegabytes: 400,
+  oneAfterTheOther: 0.6,
+};
+/** How long each answer takes where servers are slow, and how many groups are read at a time there, as the directory's client does. */
+const SLOW = { ms: 50, groupsAtOnce: 4 };
+/** The flags of deploy/one-machine/. */
+const AS_DEPLOYED = ["--max-old-space-size=256", "--max-semi-space-size=8"];
 
 /** What was measured with this many people. Memory is in bytes. */
 interface Measured {
@@ -21,6 +33,8 @@ interface Measured {
 interface Memory {
   held: number;
   directory: number;
+  /** As a service on one machine runs. */
+  deployed: { seconds: number; resident: number };
 }
 
 /**
@@ -34,17 +48,26 @@ interface Memory {
  *   pages are worked on, all over the run and above all when the directory has been read and nobody has been compared yet. The directory itself is what describes the people (Clavex users, their groups, ledger
  *   entries, as reconciliation holds them): what becomes free when it is dropped, in a process that has read nothing else.
  *   What a run holds beyond it should not grow with the people. How much garbage there is besides depends on when V8 collects
- *   it: `resident`, the most memory that the process ever had of the machine, shows it.
+ *   it: `resident`, the most memory that the process ever had of the machine, shows it; its target is for the flags with which
+ *   the service runs on one machine.
+ * - Reading ahead: the middle organization once more, where every answer of both servers takes a while; the bare loop reads one
+ *   list after the other there, and the members of some groups at a time.
  *
  * Clients, ledger, and each measurement are processes of their own.
  */
 export async function reconcile({ onProgress }: BenchOptions): Promise<Result[]> {
   const small = await withPeople(SMALL, onProgress, (place) => measureTime(SMALL, place));
-  const middle = await withPeople(MIDDLE, onProgress, (place) => measureBoth(MIDDLE, place));
+  const [middle, slow] = await withPeople(MIDDLE, onProgress, async (place) => [
+    await measureBoth(MIDDLE, place),
+    await measureSlow(place),
+  ]);
   const large = await withPeople(LARGE, onProgress, (place) => measureBoth(LARGE, place));
   return [
     ...[small, middle, large].map(timeLine),
+    secondsLine(large),
     growthOfTime(middle, large),
+    slowLine(slow),
+    residentLine(large),
     memoryLine(middle, large),
     directoryLine(large),
   ];
@@ -73,8 +96,8 @@ async function withPeople<T>(
 }
 
 /** Measures in a fresh process. */
-async function fresh<T>(measure: (process: Remote<ReconcileProcess>) => Promise<T>): Promise<T> {
-  const process = startProcess<ReconcileProcess>("rows/reconcile-process.ts");
+async function fresh<T>(measure: (process: Remote<ReconcileProcess>) => Promise<T>, flags: string[] = []): Promise<T> {
+  const process = startProcess<ReconcileProcess>("rows/reconcile-process.ts", flags);
   try {
     return await measure(process);
   } finally {
@@ -83,7 +106,7 @@ async function fresh<T>(measure: (process: Remote<ReconcileProcess>) => Promise<
 }
 
 async function measureTime(people: number, { systems, ...place }: Running): Promise<Measured> {
-  const loopSeconds = await fresh((process) => process.loop(place));
+  const loopSeconds = await fresh((process) => process.loop(place, 1));
   const loop = await systems.requests();
   const run = await fresh((process) => process.reconcile(place));
   const { clavex: clavexRequests, nextcloud: nextcloudRequests } = await systems.requests();
@@ -93,12 +116,30 @@ async function measureTime(people: number, { systems, ...place }: Running): Prom
   return { people, loopSeconds, ...run, clavexRequests, nextcloudRequests };
 }
 
+/** Where each answer takes a while: seconds of the bare loop, and of a reconciliation. */
+interface Slow {
+  loopSeconds: number;
+  seconds: number;
+}
+
+async function measureSlow({ systems, ...place }: Running): Promise<Slow> {
+  await systems.delay(SLOW.ms);
+  try {
+    const loopSeconds = await fresh((process) => process.loop(place, SLOW.groupsAtOnce));
+    const { seconds } = await fresh((process) => process.reconcile(place));
+    return { loopSeconds, seconds };
+  } finally {
+    await systems.delay(0);
+  }
+}
+
 async function measureBoth(people: number, running: Running): Promise<Measured & Memory> {
   const time = await measureTime(people, running);
   const { systems: _, ...place } = running;
   const directory = await fresh((process) => process.directory(place));
   const held = await fresh((process) => process.held(place, people));
-  return { ...time, directory, held };
+  const deployed = await fresh((process) => process.reconcile(place), AS_DEPLOYED);
+  return { ...time, directory, held, deployed };
 }
 
 function timeLine(measured: Measured): Result {
@@ -112,6 +153,43 @@ function timeLine(measured: Measured): Result {
     baseline: `bare loop, same pages: ${loopSeconds.toFixed(2)} s`,
     ratio: seconds / loopSeconds,
     numbers: { ...measured },
+  };
+}
+
+function secondsLine({ people, seconds }: Measured): Result {
+  return {
+    row: "reconcile",
+    measured: `time, ${count(people)} people`,
+    figures: `${seconds.toFixed(2)} s`,
+    baseline: `${AT_MOST.seconds} s`,
+    ratio: seconds / AT_MOST.seconds,
+    target: { atMost: 1 },
+    numbers: { seconds, baseline: AT_MOST.seconds },
+  };
+}
+
+function slowLine({ seconds, loopSeconds }: Slow): Result {
+  return {
+    row: "reconcile",
+    measured: `${count(MIDDLE)} people, each answer takes ${SLOW.ms} ms`,
+    figures: `${seconds.toFixed(2)} s, both sides at once, one page ahead`,
+    baseline: `bare loop, one list after the other, members of ${SLOW.groupsAtOnce} groups at a time: ${loopSeconds.toFixed(2)} s`,
+    ratio: seconds / loopSeconds,
+    target: { atMost: AT_MOST.oneAfterTheOther },
+    numbers: { seconds, loopSeconds },
+  };
+}
+
+function residentLine({ people, resident, deployed }: Measured & Memory): Result {
+  const most = AT_MOST.residentMegabytes * MEGABYTE;
+  return {
+    row: "reconcile",
+    measured: `resident memory with the flags of deploy/one-machine/, ${count(people)} people`,
+    figures: `${megabytes(deployed.resident)}, ${deployed.seconds.toFixed(2)} s (without flags: ${megabytes(resident)})`,
+    baseline: megabytes(most),
+    ratio: deployed.resident / most,
+    target: { atMost: 1 },
+    numbers: { ...deployed, withoutFlags: resident, baseline: most },
   };
 }
 
