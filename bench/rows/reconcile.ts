@@ -7,7 +7,6 @@ import type { ReconcileSystems } from "./reconcile-systems.ts";
 const [SMALL, MIDDLE, LARGE] = [1_000, 10_000, 100_000];
 const MEGABYTE = 1024 ** 2;
 const AT_MOST = {
-  ofTheLoop: 1,
   seconds: 6,
   growthOfTime: 1.2,
   growthOfMemory: 2,
@@ -16,7 +15,7 @@ const AT_MOST = {
   oneAfterTheOther: 0.6,
 };
 /** How long each answer takes where servers are slow, and how many groups are read at a time there, as the directory's client does. */
-const SLOW = { ms: 50, groupsAtOnce: 4 };
+const SLOW = { ms: 100, groupsAtOnce: 4 };
 /** The flags of deploy/one-machine/. */
 const AS_DEPLOYED = ["--max-old-space-size=256", "--max-semi-space-size=8"];
 

@@ -54,13 +54,11 @@ export function createGroupMap(
     const unread = await readEach(waiting, async (group) => {
       checkTime();
       for (const subject of await api.members(group.id, () => unreadNames.add(group.name))) {
-        const groups = groupsOf.get(subject);
-        if (groups) groups.push(group.name);
-        else groupsOf.set(subject, [group.name]);
+        // Copies: an array that grows keeps spare capacity, for each of thousands of people.
+        groupsOf.set(subject, groupsOf.get(subject)?.concat(group.name) ?? [group.name]);
       }
     });
-    // Copies: an array that has grown keeps spare capacity.
-    for (const [subject, groups] of groupsOf) groupsOf.set(subject, groups.toSorted());
+    for (const groups of groupsOf.values()) groups.sort();
     const none: string[] = [];
     for (const { name } of unread) unreadNames.add(name);
     return { names, unread: unreadNames, isEmpty, isComplete, of: (subject) => groupsOf.get(subject) ?? none };
