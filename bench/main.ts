@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { renderChart } from "./chart.ts";
 import { PROFILE_NAMES } from "./nextcloud-times.ts";
 import { type BenchOptions, isMet, type Result, type Row, renderTable } from "./report.ts";
 
@@ -18,6 +19,8 @@ const ROWS: Record<string, () => Promise<Row>> = {
   "how-soon": async () => (await import("./rows/how-soon.ts")).howSoon,
 };
 const RESULTS = new URL("results.json", import.meta.url);
+/** Shown by docs/performance.md; only a run of all rows renews it. */
+const CHART = new URL("../docs/performance.svg", import.meta.url);
 
 function scale(text: string): number {
   const number = Number(text);
@@ -34,7 +37,7 @@ function whole(text: string): number {
 await new Command("npm run bench --")
   .description(
     "Measures the pipeline. Every line is a ratio against a named baseline of the same run; bench/results.json gets the " +
-      "numbers. Exit code 1 when a target is missed.",
+      "numbers, and a run of all rows draws docs/performance.svg. Exit code 1 when a target is missed.",
   )
   .argument("[rows...]", `which rows: ${Object.keys(ROWS).join(", ")}; default all`)
   .addOption(
@@ -77,5 +80,6 @@ async function run(rows: string[], options: Omit<BenchOptions, "onProgress">, co
   console.log(`${seconds()} s on ${availableParallelism()} cores, Node ${process.version}`);
   console.log(missed.length === 0 ? "every target is met" : `${missed.length} targets are missed`);
   await writeFile(RESULTS, `${JSON.stringify({ node: process.version, ...options, results }, null, 2)}\n`);
+  if (rows.length === 0) await writeFile(CHART, renderChart(results));
   if (missed.length > 0) process.exitCode = 1;
 }

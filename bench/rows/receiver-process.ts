@@ -1,15 +1,15 @@
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { GetQueueAttributesCommand, PurgeQueueCommand, SendMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import { Hono } from "hono";
 import { parseDelivery } from "../../functions/clavex/events.ts";
-import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver, decide } from "../../functions/receive/app.ts";
 import { createLog } from "../../functions/telemetry/log.ts";
 import { createCounters } from "../../functions/telemetry/metrics.ts";
 import { type Endpoints, localClients } from "../../test/support/embedded.ts";
-import { benchOrganization, benchSecrets, WEBHOOK_SECRET } from "../organization.ts";
+import { type Delivery, delivery, ORGANIZATION, type Receive, receiveAll } from "../deliveries.ts";
+import { benchSecrets } from "../organization.ts";
 import { quantile } from "../report.ts";
 
 /**
@@ -35,16 +35,6 @@ export interface Measured {
   pipeline: Round[];
   baseline: Round[];
 }
-
-interface Delivery {
-  body: string;
-  signature: string;
-}
-
-type Receive = (request: Request) => Promise<Response>;
-
-const ORGANIZATION = benchOrganization({ clavex: "https://id.acme.example", nextcloud: "https://cloud.acme.example" });
-const ADDRESS = `https://hooks.acme.example/webhooks/clavex/${ORGANIZATION.slug}`;
 
 const endpoints = JSON.parse(process.argv[2] ?? "") as Endpoints;
 const { sqs, destroy } = localClients(endpoints);
@@ -88,18 +78,18 @@ function pipeline(client: SQSClient, queueUrl: string): Receive {
   };
 }
 
-/** Reads the body and sends a message as large as the pipeline's. */
+/** Reads and parses the body, and sends a message as large as the pipeline's about the person in it; it checks nothing. */
 function baseline(client: SQSClient, queueUrl: string): Receive {
-  const MessageBody = messageOf(delivery().body);
+  const message = JSON.parse(messageOf(delivery().body));
   const app = new Hono();
   app.post("/webhooks/clavex/:organization", async (c) => {
-    await c.req.text();
+    const { id, data } = JSON.parse(await c.req.text());
     await client.send(
       new SendMessageCommand({
         QueueUrl: queueUrl,
-        MessageBody,
-        MessageGroupId: `${ORGANIZATION.slug}#${randomUUID()}`,
-        MessageDeduplicationId: createHash("sha256").update(randomUUID()).digest("hex"),
+        MessageBody: JSON.stringify({ ...message, subject: data.id }),
+        MessageGroupId: `${ORGANIZATION.slug}#${data.id}`,
+        MessageDeduplicationId: createHash("sha256").update(id).digest("hex"),
       }),
     );
     return c.json({ status: "queued" }, 202);
@@ -115,31 +105,11 @@ function messageOf(body: string): string {
 }
 
 async function measure(receive: Receive, deliveries: Delivery[]): Promise<Round> {
-  const times: number[] = [];
-  const next = deliveries.values();
-  const sender = async (): Promise<void> => {
-    for (const { body, signature } of next) {
-      const started = performance.now();
-      // Clavex sends the length too; a Request made here would not have it.
-      const headers = {
-        "content-type": "application/json",
-        "content-length": String(Buffer.byteLength(body)),
-        [SIGNATURE_HEADER]: signature,
-      };
-      const response = await receive(new Request(ADDRESS, { method: "POST", body, headers }));
-      const answer = await response.text();
-      times.push(performance.now() - started);
-      if (response.status !== 202 || answer !== '{"status":"queued"}')
-        throw new Error(`a delivery was answered with ${response.status} ${answer}`);
-    }
-  };
   const cpu = process.cpuUsage();
-  const started = performance.now();
-  await Promise.all(Array.from({ length: IN_FLIGHT }, sender));
-  const seconds = (performance.now() - started) / 1000;
+  const { perSecond, times } = await receiveAll(receive, deliveries, IN_FLIGHT);
   const { user, system } = process.cpuUsage(cpu);
   return {
-    perSecond: deliveries.length / seconds,
+    perSecond,
     p50: quantile(times, 0.5),
     p99: quantile(times, 0.99),
     cpuMs: (user + system) / 1000 / deliveries.length,
@@ -156,30 +126,4 @@ async function requireMessages(count: number): Promise<void> {
   );
   const found = Number(Attributes?.ApproximateNumberOfMessages);
   if (found !== count) throw new Error(`the queue holds ${found} messages instead of ${count}`);
-}
-
-/** A signed delivery about somebody new, as large as a real one. */
-function delivery(): Delivery {
-  const now = new Date().toISOString();
-  const body = JSON.stringify({
-    id: randomUUID(),
-    event: "user.updated",
-    occurred_at: now,
-    data: {
-      id: randomUUID(),
-      org_id: ORGANIZATION.organizationId,
-      email: "ada.lovelace@acme.example",
-      first_name: "Ada",
-      last_name: "Lovelace",
-      avatar_url: "https://acme.example/people/ada.png",
-      is_active: true,
-      is_email_verified: true,
-      mfa_required: false,
-      required_actions: null,
-      metadata: { nextcloud_quota: "10 GB", department: "Analytical Engines", cost_center: "4711", locale: "en-GB" },
-      created_at: now,
-      updated_at: now,
-    },
-  });
-  return { body, signature: sign(body, WEBHOOK_SECRET) };
 }
