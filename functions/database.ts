@@ -208,6 +208,9 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
       fix: "Name the right folder with --state.",
     });
   }
+  if (statSync(copy, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new ConfigurationError("copy-is-folder", [`${copy}: it is a folder`], { fix: "Name a file for the copy." });
+  }
   const partial = `${copy}.partial`;
   // Restricted before anything goes in.
   closeSync(openSync(partial, "w", 0o600));
@@ -219,7 +222,7 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
     renameSync(partial, copy);
   } catch (error) {
     rmSync(partial, { force: true });
-    throw explain(error, file);
+    throw explain(error, `${file}, copied to ${copy}`);
   } finally {
     source.close();
   }
@@ -271,16 +274,16 @@ export function checkCopy(file: string): void {
     try {
       requireKnown(versionOf(connection), file);
       const found = connection.prepare("PRAGMA quick_check(1)").get()?.quick_check;
-      if (found !== "ok") throw damaged(file, String(found).replaceAll(/\s+/g, " "));
+      if (found !== "ok") throw damaged(file, String(found).replaceAll(/\s+/g, " "), undefined, ANOTHER_COPY);
       connection.prepare("SELECT count(*) FROM ledger").get();
     } finally {
       connection.close();
     }
   } catch (error) {
-    const explained = explain(error, file);
+    const explained = explain(error, file, ANOTHER_COPY);
     // SQLITE_ERROR: a database, but not one of ours.
     throw explained instanceof Error && "errcode" in explained && explained.errcode === 1
-      ? damaged(file, "it is no copy of a state file")
+      ? damaged(file, "it is no copy of a state file", undefined, ANOTHER_COPY)
       : explained;
   }
 }
@@ -395,18 +398,19 @@ const NOT_NOW = new Set([
 const DAMAGED = new Set([11 /* CORRUPT */, 26 /* NOTADB */]);
 
 /** An error of SQLite as one of ours; any other error as it is. */
-function explain(error: unknown, file: string): unknown {
+function explain(error: unknown, file: string, fix = MEND): unknown {
   if (!(error instanceof Error) || !("errcode" in error)) return error;
   // The low byte is the primary code, the others the details.
   const code = Number(error.errcode) & 0xff;
   if (NOT_NOW.has(code)) return new DatabaseUnavailable(file, error);
   if (!DAMAGED.has(code)) return error;
-  return damaged(file, error.message, error);
+  return damaged(file, error.message, error, fix);
 }
 
-function damaged(file: string, how: string, cause?: Error): ConfigurationError {
-  return new ConfigurationError("state-damaged", [`${file}: the file is damaged (${how})`], {
-    fix: "Stop the pipeline, and put back a copy of the state folder, or move the folder away: the next start begins empty, and a full reconciliation finds every difference again.",
-    cause,
-  });
+const ANOTHER_COPY = "Name another copy: this one cannot be restored.";
+const MEND =
+  "Stop the pipeline, and put back a copy (clavex-nextcloud restore FILE), or move the folder away: the next start begins empty, and a full reconciliation finds every difference again.";
+
+function damaged(file: string, how: string, cause?: Error, fix = MEND): ConfigurationError {
+  return new ConfigurationError("state-damaged", [`${file}: the file is damaged (${how})`], { fix, cause });
 }

@@ -13,6 +13,7 @@ import type { Log } from "../telemetry/log.ts";
 import { demoChangeCommands } from "./demo-change.ts";
 import { demo } from "./demo-organization.ts";
 import { EXIT } from "./exit-codes.ts";
+import { CommandError } from "./report.ts";
 import { print, printJson, table } from "./terminal.ts";
 
 const GB = 1024 ** 3;
@@ -52,12 +53,17 @@ export function demoCommand(): Command {
   const command = new Command("demo")
     .description("Plays a joiner, a mover and a leaver through the pipeline, between simulated systems.")
     .option("--json", "print JSON: what Nextcloud holds at the end, and whether it is in sync")
+    .allowExcessArguments()
     .action(run);
   for (const change of demoChangeCommands()) command.addCommand(change);
   return command;
 }
 
-async function run({ json = false }: { json?: boolean }): Promise<void> {
+async function run({ json = false }: { json?: boolean }, { args: [unknown], commands }: Command): Promise<void> {
+  if (unknown !== undefined) {
+    const known = commands.map((each) => each.name()).filter((name) => name !== "help");
+    throw new CommandError(`demo has no command ${unknown}; it has: ${known.join(", ")}`);
+  }
   const tell: Tell = json ? () => undefined : print;
   const { startPipeline } = await import("../local/pipeline.ts");
   const systems = await (await demo()).startDemoSystems();

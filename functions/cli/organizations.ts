@@ -1,5 +1,5 @@
 import type { Organizations } from "../config/organizations.ts";
-import { Failure } from "../core/failure.ts";
+import { Failure, fixOf, messageAt } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { CommandError, report } from "./report.ts";
 import { clearReading, complain } from "./terminal.ts";
@@ -11,7 +11,7 @@ import { clearReading, complain } from "./terminal.ts";
  * @throws {ConfigurationError} when its document is wrong
  */
 export async function requireOrganization(organizations: Organizations, slug: string): Promise<Organization> {
-  return (await organizations.get(slug)) ?? unknown(slug);
+  return (await organizations.get(slug)) ?? unknown(slug, await organizations.slugs());
 }
 
 /**
@@ -21,11 +21,18 @@ export async function requireOrganization(organizations: Organizations, slug: st
  */
 export async function chosenSlugs(organizations: Organizations, asked: string | undefined): Promise<string[]> {
   const slugs = await organizations.slugs();
-  if (asked !== undefined) return slugs.includes(asked) ? [asked] : unknown(asked);
+  if (asked !== undefined) return slugs.includes(asked) ? [asked] : unknown(asked, slugs);
   if (slugs.length > 0) return slugs;
-  throw new CommandError(
-    "there is no organization yet: write its file (docs/configuration.md), and for a stage deploy it (docs/deploy.md)",
-  );
+  throw new NoOrganization();
+}
+
+/** Nothing is configured. */
+export class NoOrganization extends CommandError {
+  constructor() {
+    super(
+      "there is no organization yet: write its file (docs/configuration.md), and for a stage deploy it (docs/deploy.md)",
+    );
+  }
 }
 
 /**
@@ -37,8 +44,12 @@ export async function requireKnown(organizations: Organizations, asked: string |
   if (asked !== undefined) await chosenSlugs(organizations, asked);
 }
 
-function unknown(slug: string): never {
-  throw new CommandError(`there is no organization ${slug}`);
+function unknown(slug: string, others: readonly string[]): never {
+  if (others.length === 0) throw new NoOrganization();
+  throw new CommandError(
+    `there is no organization ${slug}`,
+    `There ${others.length === 1 ? "is" : "are"}: ${others.join(", ")}`,
+  );
 }
 
 /**
@@ -50,7 +61,7 @@ export async function oneOrganization(organizations: Organizations, asked: strin
   if (asked !== undefined) return requireOrganization(organizations, asked);
   const slugs = await organizations.slugs();
   const [only, ...others] = slugs;
-  if (only === undefined) throw new CommandError("there is no organization");
+  if (only === undefined) throw new NoOrganization();
   if (others.length > 0)
     throw new CommandError(
       `there are several organizations, name one: ${slugs.map((slug) => `--organization ${slug}`).join(", ")}`,
@@ -69,14 +80,12 @@ export class ServerTrouble extends CommandError {
  *
  * @throws {ServerTrouble} in place of a server's failure, and any other error of the work
  */
-export async function atServers<T>(organization: Organization, work: () => Promise<T>): Promise<T> {
+export async function atServers<T>(organization: Parameters<typeof messageAt>[1], work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof Failure) || error.origin === "pipeline") throw error;
-    const { baseUrl } = organization[error.origin];
-    const told = error.message.includes(baseUrl) ? error.message : `${baseUrl}: ${error.message}`;
-    throw new ServerTrouble(told, error.fix);
+    throw new ServerTrouble(messageAt(error, organization), fixOf(error));
   }
 }
 

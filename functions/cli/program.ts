@@ -27,7 +27,6 @@ export function createProgram(): Command {
     .description("Operates the pipeline that provisions Nextcloud accounts from Clavex.")
     .version(VERSION, "-V, --version", "print the version")
     .option("--no-color", "never colour the output; the environment variables NO_COLOR and FORCE_COLOR count too")
-    .showHelpAfterError("(add --help for the options)")
     .addCommand(startCommand())
     .addCommand(consoleCommand())
     .addCommand(demoCommand())
@@ -50,7 +49,7 @@ export function createProgram(): Command {
     .addCommand(backupCommand())
     .addCommand(restoreCommand());
   for (const command of everyCommand(program)) {
-    command.exitOverride().configureOutput(terminalOfHelp);
+    command.exitOverride().configureOutput(terminalOfHelp).showHelpAfterError("(add --help for the options)");
     // People write it where the other options are.
     if (command !== program) command.addOption(new Option("--no-color").hideHelp());
   }

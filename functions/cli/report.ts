@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { ConfigurationError, Failure } from "../core/failure.ts";
+import { ConfigurationError, Failure, fixOf } from "../core/failure.ts";
 import { printable } from "../core/text.ts";
 import { isSystemError, systemSentence, systemWords } from "../system-errors.ts";
 import { EXIT } from "./exit-codes.ts";
@@ -70,7 +70,7 @@ function describe(error: unknown): string[] {
       problems.length === 1 ? problems : ["The configuration cannot be used:", ...problems.map((each) => `  ${each}`)];
     return withFix(told, error);
   }
-  if (error instanceof Failure) return withFix([printable(error.message)], error);
+  if (error instanceof Failure) return withFix([printable(error.message)], { fix: fixOf(error) });
   if (isSystemError(error)) return [printable(systemSentence(error))];
   return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
 }

@@ -5,6 +5,7 @@ import { request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../clavex/signature.ts";
 import { printable } from "../core/text.ts";
 import { networkErrorName } from "../http.ts";
+import { systemWords } from "../system-errors.ts";
 import { demo } from "./demo-organization.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, parseUrl, withConnection } from "./options.ts";
@@ -74,7 +75,10 @@ export const showAnswer = ({ statusCode, body }: Answer): void => print(`${statu
 export async function post(url: string, body: Buffer, secret: string): Promise<Answer> {
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, secret) };
   const answer = await request(url, { method: "POST", headers, body }).catch((error) => {
-    throw new CommandError(`${url} cannot be reached (${networkErrorName(error)})`);
+    throw new CommandError(
+      `${url} cannot be reached (${networkErrorName(error)})`,
+      "See that the pipeline runs there and that this machine can reach it, and try again.",
+    );
   });
   const { statusCode } = answer;
   if (statusCode < 200 || statusCode > 299) process.exitCode = EXIT.failed;
@@ -83,7 +87,7 @@ export async function post(url: string, body: Buffer, secret: string): Promise<A
 
 async function read(path: string): Promise<Buffer> {
   return readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(`${path} cannot be read (${error.code})`);
+    throw new CommandError(`${path} cannot be read (${systemWords(error)})`);
   });
 }
 

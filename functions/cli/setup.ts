@@ -20,6 +20,7 @@ import { environmentStore, fixedStore, referencesOf, type SecretStore } from "..
 import { demo, demoOf } from "./demo-organization.ts";
 import { ADMIN_EMAIL, ADMIN_PASSWORD, ADMIN_TOKEN, doctorOptions } from "./doctor-options.ts";
 import { withConnection } from "./options.ts";
+import { atServers } from "./organizations.ts";
 import { type OpenPipeline, openPipeline } from "./pipeline.ts";
 import { canAsk, confirm } from "./prompt.ts";
 import { CommandError, Interrupted } from "./report.ts";
@@ -80,9 +81,11 @@ async function setup(options: SetupOptions): Promise<void> {
     const kept = keptAnswers(join(options.state, "setup-answers.json"));
     const context = await createContext(options, pipeline, kept, closers);
     const steps = setupSteps(context);
-    if (options.remove) {
-      if (await remove(context, steps, options, report)) await kept.forget();
-    } else await lookAndApply(context, steps, options, report);
+    const { clavexUrl, nextcloudUrl } = context.answers;
+    await atServers({ clavex: { baseUrl: clavexUrl }, nextcloud: { baseUrl: nextcloudUrl } }, async () => {
+      if (!options.remove) await lookAndApply(context, steps, options, report);
+      else if (await remove(context, steps, options, report)) await kept.forget();
+    });
     report.end(context.answers.slug);
   } finally {
     for (const close of closers.toReversed()) await close();

@@ -6,7 +6,7 @@ import { type ForeignAccount, listForeignAccounts, setAccountEnabled } from "../
 import { Candidates, judgeNamed, type Named, type UnknownAccounts, unknownAccounts } from "../reconcile/unknown.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { atServers, requireOrganization } from "./organizations.ts";
+import { atServers, NoOrganization, requireOrganization } from "./organizations.ts";
 import { personLabel } from "./people.ts";
 import { type Connection, connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
@@ -87,7 +87,7 @@ async function organizationOf({ organizations }: Connection, { organization: slu
     if (!byNextcloud.has(organization.nextcloud.baseUrl)) byNextcloud.set(organization.nextcloud.baseUrl, organization);
   }
   const [only, ...others] = byNextcloud.values();
-  if (only === undefined) throw new CommandError("there is no organization");
+  if (only === undefined) throw new NoOrganization();
   if (others.length > 0) {
     const choices = [only, ...others].map(({ slug }) => `--organization ${slug}`).join(", ");
     throw new CommandError(`there are several Nextclouds, name an organization of one: ${choices}`);

@@ -73,6 +73,22 @@ export class Failure extends Error {
   }
 }
 
+/** The message of a failure, with the address of the server that it came from: an organization has two. */
+export function messageAt(
+  { origin, message }: Failure,
+  addresses: Readonly<Record<"clavex" | "nextcloud", { baseUrl: string }>>,
+): string {
+  if (origin === "pipeline") return message;
+  const { baseUrl } = addresses[origin];
+  return message.includes(baseUrl) ? message : `${baseUrl}: ${message}`;
+}
+
+/** What a person can do about a failure, if anything is known. */
+export function fixOf({ fix, failureClass, origin }: Failure): string | undefined {
+  if (fix !== undefined || failureClass !== "transient" || origin === "pipeline") return fix;
+  return "See that it runs and that this machine can reach it, and try again later.";
+}
+
 /** A failure on our own side: configuration, queue, ledger, a decision of the policy. */
 export class PipelineFailure extends Failure {
   constructor(failureClass: FailureClass, code: string, message: string, scope: Scope, details: FailureDetails = {}) {

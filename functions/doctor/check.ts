@@ -1,4 +1,4 @@
-import { Failure } from "../core/failure.ts";
+import { Failure, fixOf, messageAt } from "../core/failure.ts";
 import type { DoctorContext } from "./context.ts";
 
 /** What a check found. `cause` says what is wrong, `fix` what to do, with the exact command if one exists. */
@@ -82,7 +82,8 @@ async function runOne(check: Check, context: DoctorContext): Promise<Finding> {
   try {
     return await check.run(context);
   } catch (error) {
-    if (error instanceof Failure) return fail(error.message, error.fix ?? "Try again later.");
+    if (error instanceof Failure)
+      return fail(messageAt(error, context.organization), fixOf(error) ?? "Try again later.");
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { rmSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type ActivityRing, createActivityRing } from "../activity/ring.ts";
 import { ConfigurationError, Failure } from "../core/failure.ts";
@@ -75,7 +75,7 @@ export function forgetState(folder: string): void {
 
 /** The folders in which the emulators of version 0.1 kept queue and ledger, as far as they are there. */
 export function stateOfEmulators(folder: string): string[] {
-  return ["queue", "ledger"].map((name) => join(folder, name)).filter((each) => hasFile(each, "."));
+  return ["queue", "ledger"].map((name) => join(folder, name)).filter((each) => existsSync(join(each, ".")));
 }
 
 /**
@@ -89,7 +89,7 @@ export function hasFile(folder: string, name: string): boolean {
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    if (code === "ENOENT") return false;
     throw new ConfigurationError(
       "state-unreadable",
       [`${folder}: the state folder cannot be read (${systemWords(error as NodeJS.ErrnoException)})`],

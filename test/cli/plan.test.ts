@@ -280,7 +280,7 @@ describe("plan on an organization of one's own", () => {
   test("an unknown organization is told in a sentence", async () => {
     expect(await office.command("plan", "--organization", "nobody")).toMatchObject({
       code: 1,
-      output: "there is no organization nobody\n",
+      output: expect.stringMatching(/^there is no organization nobody\nThere is: acme\n$/),
     });
   });
 
