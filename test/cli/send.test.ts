@@ -64,7 +64,7 @@ describe("clavex-nextcloud send, against the running demo", () => {
     });
     expect(await send("user.created", "--organization", "acme", "--file", join(folder, "missing.json"))).toMatchObject({
       code: 1,
-      output: expect.stringMatching(/missing\.json cannot be read \(ENOENT\)/),
+      output: expect.stringMatching(/missing\.json cannot be read \(there is no such file or folder, ENOENT\)/),
     });
   });
 

@@ -54,7 +54,7 @@ describe("the stack of a stage", () => {
     ["strange", /^AWS does not know the credentials \(InvalidClientTokenId\): .*log in/],
     ["wrong", /^AWS does not know the credentials \(SignatureDoesNotMatch\): .*log in/],
     ["forbidden", /^these AWS credentials may not look at the stack clavex-nextcloud-forbidden: .*log in/],
-    ["other", /^the stack clavex-nextcloud-other cannot be read \(SomethingElse\)$/],
+    ["other", /^the stack clavex-nextcloud-other in the region eu-central-1 cannot be read \(SomethingElse\)$/],
   ])("that AWS refuses to show is told in one sentence that says what to do: %s", async (stage, sentence) => {
     await expect(stackOutputs(stage)).rejects.toThrow(sentence);
   });
