@@ -68,7 +68,7 @@ function lengthOf({ ratio, target }: Judged): number {
 const goalOf = (target: Judged["target"]): number => ("atLeast" in target ? target.atLeast : target.atMost);
 
 const wanted = ({ target }: Judged): string =>
-  "atLeast" in target ? `at least ${target.atLeast}` : `at most ${target.atMost}`;
+  `${"atLeast" in target ? "at least" : "at most"} ${Number(goalOf(target).toFixed(2))}`;
 
 const LONGEST_LABEL = 58;
 
