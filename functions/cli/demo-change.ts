@@ -148,7 +148,7 @@ async function move(options: Options): Promise<void> {
     return;
   }
   throw new CommandError(
-    'nobody of the demo is in a group any more: let somebody join with "clavex-nextcloud demo join"',
+    'nobody of the demo is in a group any more: let somebody join with "npx clavex-nextcloud demo join"',
   );
 }
 
@@ -158,7 +158,7 @@ async function leave(options: Options): Promise<void> {
   // Whoever came last goes first.
   const [person] = people.toSorted((one, other) => other.created_at.localeCompare(one.created_at));
   if (!person)
-    throw new CommandError('nobody is left in the demo: let somebody join with "clavex-nextcloud demo join"');
+    throw new CommandError('nobody is left in the demo: let somebody join with "npx clavex-nextcloud demo join"');
   await demo.write("DELETE", `/users/${person.id}`);
   const delivery = await demo.deliver("user.deleted", { id: person.id, org_id: person.org_id });
   if (options.json) return printJson({ user: person.id, email: person.email, delivery });

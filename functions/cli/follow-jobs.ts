@@ -58,7 +58,7 @@ export async function followJobs(
   if (interrupt.signal.aborted) {
     const left = state?.waiting ?? jobs.length;
     complain(
-      `${counted(left, "job")} ${left === 1 ? "goes" : "go"} on without this command. See: clavex-nextcloud status`,
+      `${counted(left, "job")} ${left === 1 ? "goes" : "go"} on without this command. See: npx clavex-nextcloud status`,
     );
     process.exitCode = EXIT.interrupted;
   } else if (count("parked") > 0) process.exitCode = EXIT.failed;

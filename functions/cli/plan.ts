@@ -75,7 +75,7 @@ async function plan(options: Options): Promise<void> {
       showPlan(organization, found);
       if (unknown) showUnknown(unknown);
       if (await isPaused(organization))
-        print(`${slug} is paused, nothing of this is done until: clavex-nextcloud resume --organization ${slug}\n`);
+        print(`${slug} is paused, nothing of this is done until: npx clavex-nextcloud resume --organization ${slug}\n`);
     });
     if (options.json) printJson([...reports.map(planForMachines), ...failures]);
     const differs = reports.some(({ differences }) => differences.some(({ kind }) => kind !== "adopt"));

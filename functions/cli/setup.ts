@@ -136,7 +136,7 @@ async function lookAndApply(
   }
   await confirm("Do this now?", options.yes);
   const complete = await applyUntilInterrupted(steps, report);
-  report.say(complete ? "\nNext: clavex-nextcloud doctor" : "\nNext: that, then clavex-nextcloud setup again");
+  report.say(complete ? "\nNext: npx clavex-nextcloud doctor" : "\nNext: that, then npx clavex-nextcloud setup again");
 }
 
 /**

@@ -153,7 +153,7 @@ async function run(options: Options, command: Command): Promise<void> {
   const isDemo = options.demo ?? (!isNamed && !existsSync(options.organizations));
   const running = isDemo ? await startDemo(options, log, tell) : await startConfigured(options, log, tell);
   tell(`admin port, for this machine only: ${running.adminUrl}/readyz and /metrics`);
-  tell("the operator's pages: clavex-nextcloud console");
+  tell("the operator's pages: npx clavex-nextcloud console");
   tell(`listening on ${running.url}`);
   await running.stopAsked;
   tell("stopping: finishing what is under way (again to stop at once)");
@@ -276,12 +276,12 @@ async function askFirst({ state, yes }: Options, organizations: Organizations, t
   try {
     const paused = await askBeforeFirstStart(organizations, ledger, async (slug) => {
       tell(
-        `${slug} is new here: "clavex-nextcloud plan" shows what will change in Nextcloud, and changes nothing itself.`,
+        `${slug} is new here: "npx clavex-nextcloud plan" shows what will change in Nextcloud, and changes nothing itself.`,
       );
       return askWhether(`Let ${slug} begin now?`);
     });
     for (const slug of paused)
-      tell(`${slug} is paused: look at the plan, then: clavex-nextcloud resume --organization ${slug}`);
+      tell(`${slug} is paused: look at the plan, then: npx clavex-nextcloud resume --organization ${slug}`);
   } finally {
     close();
   }

@@ -150,12 +150,12 @@ export function describeUnknown(unknown: UnknownAccounts): string[] {
   return [
     ...(accounts.length > 0
       ? [
-          `${counted(accounts.length, "unknown account")}: enabled, of user_oidc, and no organization computes or claims ${accounts.length === 1 ? "it" : "them"}. See: clavex-nextcloud unknown list, clavex-nextcloud unknown disable ID...`,
+          `${counted(accounts.length, "unknown account")}: enabled, of user_oidc, and no organization computes or claims ${accounts.length === 1 ? "it" : "them"}. See: npx clavex-nextcloud unknown list, npx clavex-nextcloud unknown disable ID...`,
         ]
       : []),
     ...(unread > 0
       ? [
-          `${counted(unread, "more account was", "more accounts were")} not asked about, or could not be read. See: clavex-nextcloud unknown list --limit N`,
+          `${counted(unread, "more account was", "more accounts were")} not asked about, or could not be read. See: npx clavex-nextcloud unknown list --limit N`,
         ]
       : []),
   ];

@@ -75,7 +75,7 @@ export async function machineConfiguration(files: MachineFiles): Promise<Machine
   let taken = JSON.stringify(seen);
   if (seen.documents.length === 0) {
     throw new ConfigurationError("organizations-missing", seen.unread.map(problemOf), {
-      fix: 'Name the right folder with --organizations, configure an organization with "clavex-nextcloud setup", or look at the demo with --demo.',
+      fix: 'Name the right folder with --organizations, configure an organization with "npx clavex-nextcloud setup", or look at the demo with --demo.',
     });
   }
   let current = await understand(seen, files, NOTHING);

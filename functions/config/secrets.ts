@@ -70,7 +70,7 @@ export function environmentSecrets(environment: Environment): Secrets {
     const name = reference.slice("env:".length);
     return {
       place: `the environment variable ${name}`,
-      fix: `Write ${name}=... into .env or the environment of the process, or let clavex-nextcloud setup do it.`,
+      fix: `Write ${name}=... into .env or the environment of the process, or let npx clavex-nextcloud setup do it.`,
       read: async () => now()[name],
     };
   });

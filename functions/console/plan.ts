@@ -127,7 +127,7 @@ function takenAway(losing: readonly FullDrift[], organization: string, held: rea
   const brakes = held.map((each) => (each ? html`<p class="bad">Held: ${printable(each.explanation)}</p>` : ""));
   return html`<section class="apart" aria-labelledby="losing"><h3 id="losing">${counted(losing.length, "person loses", "people lose")} access or a group</h3>
     ${brakes}${driftTable(losing.slice(0, SHOWN), organization)}
-    ${losing.length > SHOWN ? html`<p>The first ${SHOWN} are shown; all: <code>clavex-nextcloud plan</code></p>` : ""}</section>`;
+    ${losing.length > SHOWN ? html`<p>The first ${SHOWN} are shown; all: <code>npx clavex-nextcloud plan</code></p>` : ""}</section>`;
 }
 
 function applyForm(c: Visit, { id, report }: Shown, losing: number): Html {

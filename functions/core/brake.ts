@@ -101,7 +101,7 @@ export class GroupsEmpty extends PipelineFailure {
 }
 
 function releaseCommand(organization: string, braked: Braked, number: number | string = "NUMBER"): string {
-  return `clavex-nextcloud reconcile --organization ${organization} --allow-${braked} ${number}`;
+  return `npx clavex-nextcloud reconcile --organization ${organization} --allow-${braked} ${number}`;
 }
 
 /** The brake of an organization in which nobody has lost anything yet. */

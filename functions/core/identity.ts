@@ -88,7 +88,7 @@ export class IdentityChanged extends PipelineFailure {
       `the identity of organization ${organization} has changed`,
       "organization",
       {
-        fix: `Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one: clavex-nextcloud accept-identity --organization ${organization}`,
+        fix: `Every account id would change and everybody would get a second account. Restore the old identity, or accept the new one: npx clavex-nextcloud accept-identity --organization ${organization}`,
       },
     );
   }

@@ -87,7 +87,7 @@ export const clavexChecks: Check[] = [
     async run(context) {
       return (await context.webhook())?.is_active
         ? ok()
-        : fail("the subscription is switched off", "Switch it on in Clavex, or run clavex-nextcloud setup again.");
+        : fail("the subscription is switched off", "Switch it on in Clavex, or run npx clavex-nextcloud setup again.");
     },
   },
   {
@@ -101,7 +101,7 @@ export const clavexChecks: Check[] = [
       if (missing.length === 0) return ok();
       return fail(
         `the subscription lacks ${missing.join(", ")} (Clavex knows no wildcards)`,
-        "Add the events in Clavex, or run clavex-nextcloud setup again.",
+        "Add the events in Clavex, or run npx clavex-nextcloud setup again.",
       );
     },
   },
@@ -196,7 +196,7 @@ async function webhookExists(context: DoctorContext): Promise<Finding> {
   if (webhook) return ok(webhook.url);
   return fail(
     `no subscription of this organization posts to ${url}`,
-    "Run clavex-nextcloud setup with --webhook-url, or make it by hand: see docs/connect.md.",
+    "Run npx clavex-nextcloud setup with --webhook-url, or make it by hand: see docs/connect.md.",
   );
 }
 
@@ -303,6 +303,6 @@ async function auditSink(context: DoctorContext): Promise<Finding> {
   if (failed === 0 || arrived > 0) return ok();
   return warn(
     `none of the audit sink's deliveries arrived (${failed} failed)`,
-    "Is the pipeline running? Else its secret is not the webhook's: delete it in Clavex and run clavex-nextcloud setup --audit-sink.",
+    "Is the pipeline running? Else its secret is not the webhook's: delete it in Clavex and run npx clavex-nextcloud setup --audit-sink.",
   );
 }

@@ -48,7 +48,7 @@ export const nextcloudChecks: Check[] = [
       const range = `${KNOWN_VERSIONS.first} to ${KNOWN_VERSIONS.last}`;
       return warn(
         `this is ${version}; the pipeline is known to work with ${range}`,
-        "Try it with one person first: clavex-nextcloud rehearse, then provision.",
+        "Try it with one person first: npx clavex-nextcloud rehearse, then provision.",
       );
     },
   },
@@ -240,7 +240,7 @@ async function credentials(context: DoctorContext): Promise<Finding> {
   const kind = KINDS[credentialKind(backend, await secrets.api(organization, organization.nextcloud.password))];
   const refusal = await refusalOfWrites(ocs, id);
   if (refusal === undefined) return ok(kind);
-  return fail(`core takes no writes with ${kind}: ${refusal.message}`, refusal.fix ?? "Run clavex-nextcloud setup.");
+  return fail(`core takes no writes with ${kind}: ${refusal.message}`, refusal.fix ?? "Run npx clavex-nextcloud setup.");
 }
 
 /** Measured with `writeChecks`; else what the organization's file says, unless the pipeline has seen that it is not so. */
@@ -260,7 +260,7 @@ async function skeleton({ organization, writeChecks, ocs, pipeline, now }: Docto
   if (said && !isEmpty) {
     return fail(
       `nextcloud.skeleton says "empty", but ${what}: they would be copied over people's own`,
-      `${EMPTY_SKELETON}, then: clavex-nextcloud doctor --write-checks; or set nextcloud.skeleton to "default".`,
+      `${EMPTY_SKELETON}, then: npx clavex-nextcloud doctor --write-checks; or set nextcloud.skeleton to "default".`,
     );
   }
   if (said) return ok();
@@ -345,7 +345,7 @@ async function providerExists(context: DoctorContext): Promise<Finding> {
   const known = providers.map(({ id, identifier }) => `${id} (${identifier})`).join(", ") || "none";
   return fail(
     `there is no provider ${what}, so there is no login button for it; there are: ${known}`,
-    "Run clavex-nextcloud setup, or make it: see docs/connect.md. Then put its id into identity.providerId.",
+    "Run npx clavex-nextcloud setup, or make it: see docs/connect.md. Then put its id into identity.providerId.",
   );
 }
 

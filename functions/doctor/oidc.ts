@@ -15,7 +15,7 @@ import { harmOfQuotaClaims, idTokenClaims } from "./login.ts";
 
 /** How Clavex signs for a client that was not registered with another wish. */
 const DEFAULT_ALGORITHM = "PS256";
-const RUN_SETUP = "Run clavex-nextcloud setup, or see docs/connect.md.";
+const RUN_SETUP = "Run npx clavex-nextcloud setup, or see docs/connect.md.";
 
 /** What happens between Clavex and Nextcloud when somebody logs in. */
 export const oidcChecks: Check[] = [
@@ -125,7 +125,7 @@ export const oidcChecks: Check[] = [
         ? ok()
         : fail(
             `the client's redirect URIs are ${client.redirect_uris.join(", ") || "none"}: the login ends with "redirect URI mismatch"`,
-            `Add ${plain} (and ${withIndex} where Nextcloud's addresses hold index.php), or run clavex-nextcloud setup.`,
+            `Add ${plain} (and ${withIndex} where Nextcloud's addresses hold index.php), or run npx clavex-nextcloud setup.`,
           );
     }),
   },
@@ -139,7 +139,7 @@ export const oidcChecks: Check[] = [
       if (client.redirect_uris.includes(uri)) return ok();
       return warn(
         `${uri} is not among the client's redirect URIs: logging out of Nextcloud ends on a page of JSON`,
-        `Add ${uri} (with the slash) to the client's redirect URIs, or run clavex-nextcloud setup.`,
+        `Add ${uri} (with the slash) to the client's redirect URIs, or run npx clavex-nextcloud setup.`,
       );
     }),
   },
@@ -226,7 +226,7 @@ async function signingAlgorithm(context: DoctorContext): Promise<Finding> {
     : `the client's id tokens are signed ${algorithm}, which user_oidc cannot read`;
   return fail(
     `${cause}: every login fails`,
-    "Only dynamic registration can set RS256: delete the client and run clavex-nextcloud setup, or register it by hand (docs/connect.md).",
+    "Only dynamic registration can set RS256: delete the client and run npx clavex-nextcloud setup, or register it by hand (docs/connect.md).",
   );
 }
 
@@ -270,7 +270,7 @@ async function clientExists(context: DoctorContext): Promise<Finding> {
 }
 
 const ENRICH =
-  "Add mappers (clavex-nextcloud setup does), or let Nextcloud ask for more: occ config:system:set user_oidc enrich_login_id_token_with_userinfo --value=true --type=boolean";
+  "Add mappers (npx clavex-nextcloud setup does), or let Nextcloud ask for more: occ config:system:set user_oidc enrich_login_id_token_with_userinfo --value=true --type=boolean";
 
 /**
  * Clavex has no mapper for a full name: it comes from userinfo or not at all, and without the claim ours stays
@@ -320,7 +320,7 @@ async function pictureClaim(context: DoctorContext): Promise<Finding> {
   if (idTokenClaims(await context.mappers()).has(claim)) return ok();
   return warn(
     `no mapper puts the claim ${claim} into the id token: nobody gets a picture`,
-    `Add a mapper user_attribute picture -> ${claim} (clavex-nextcloud setup does).`,
+    `Add a mapper user_attribute picture -> ${claim} (npx clavex-nextcloud setup does).`,
   );
 }
 

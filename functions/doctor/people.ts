@@ -97,7 +97,7 @@ async function existing({ organization, directory, users, ocs }: DoctorContext):
   ];
   return warn(
     findings.filter((finding) => finding !== "").join("; "),
-    "See who it is with clavex-nextcloud plan. Let them log in once, transfer their files (occ files:transfer-ownership OLD NEW), and disable the old account (occ user:disable OLD).",
+    "See who it is with npx clavex-nextcloud plan. Let them log in once, transfer their files (occ files:transfer-ownership OLD NEW), and disable the old account (occ user:disable OLD).",
   );
 }
 

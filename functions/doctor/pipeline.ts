@@ -89,7 +89,7 @@ export const pipelineChecks: Check[] = [
       if (!braked) return ok();
       return fail(
         `the brake holds people who would lose ${{ deprovisions: "access", leaves: "a group" }[braked]}: too many at once`,
-        `Look at clavex-nextcloud plan, then: clavex-nextcloud reconcile --organization ${slug} --allow-${braked} NUMBER`,
+        `Look at npx clavex-nextcloud plan, then: npx clavex-nextcloud reconcile --organization ${slug} --allow-${braked} NUMBER`,
       );
     },
   },
@@ -109,7 +109,7 @@ export const pipelineChecks: Check[] = [
             : [`${counted(parked, "person's job was", "people's jobs were", DEAD_LETTERS_COUNTED)} refused for good`]),
           ...(messages === 0 ? [] : [`${counted(messages, "message was", "messages were")} given up by the queue`]),
         ].join(", "),
-        `clavex-nextcloud dead-letters list --organization ${slug}`,
+        `npx clavex-nextcloud dead-letters list --organization ${slug}`,
       );
     },
   },

@@ -118,7 +118,7 @@ export class NextcloudForbidden extends NextcloudFailure {
       "subject",
       {
         fix: confirmation
-          ? "From 34 on, core takes no writes with app passwords of ordinary administrators. Run clavex-nextcloud setup, which makes a service account that belongs to user_oidc, or use an administrator's login password."
+          ? "From 34 on, core takes no writes with app passwords of ordinary administrators. Run npx clavex-nextcloud setup, which makes a service account that belongs to user_oidc, or use an administrator's login password."
           : "Make nextcloud.username a member of Nextcloud's admin group.",
       },
     );

@@ -71,7 +71,7 @@ async function findByAccount(
     const name = account.displayName === "" ? "" : ` of "${account.displayName}"`;
     return {
       kind: "nobody",
-      why: `This is the id of an account${name} in Nextcloud, but nobody with its e-mail address in Clavex has it. Search for the name, or look at: clavex-nextcloud unknown list`,
+      why: `This is the id of an account${name} in Nextcloud, but nobody with its e-mail address in Clavex has it. Search for the name, or look at: npx clavex-nextcloud unknown list`,
     };
   }
   const group = await ledger.claims.group(nextcloudOrigin, id);

@@ -158,7 +158,7 @@ export class RunOverTime extends PipelineFailure {
       `the time of the run was over before ${organization} had been looked at`,
       "organization",
       {
-        fix: "Nothing was sent. If it happens again, run it without a limit: clavex-nextcloud reconcile.",
+        fix: "Nothing was sent. If it happens again, run it without a limit: npx clavex-nextcloud reconcile.",
       },
     );
   }

@@ -160,7 +160,7 @@ function logUnknown({ log, counters }: ReconcileDependencies, organization: stri
   if (accounts.length === 0) return;
   counters.count("UnknownAccounts");
   const problem =
-    "enabled accounts of user_oidc that no organization computes or claims; see: clavex-nextcloud unknown list";
+    "enabled accounts of user_oidc that no organization computes or claims; see: npx clavex-nextcloud unknown list";
   log.warn("unknown accounts", { organization, accounts: accounts.length, unread, problem });
 }
 

@@ -347,7 +347,7 @@ export function localLoginStep(context: SetupContext): Step {
       const results = await context.doctor();
       if (hasFailures(results)) {
         const failed = results.filter(({ status }) => status === "fail").map(({ id }) => id);
-        return [`Local login stays on, because doctor found: ${failed.join(", ")}. Run clavex-nextcloud doctor.`];
+        return [`Local login stays on, because doctor found: ${failed.join(", ")}. Run npx clavex-nextcloud doctor.`];
       }
       await writeAppConfig(ocs, ...BACKENDS, "0");
       await record.write({ localLogin: true });

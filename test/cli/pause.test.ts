@@ -29,10 +29,10 @@ describe("pause and resume, beside the pipeline on one machine", () => {
     expect(reconcile).toMatchObject({
       code: 1,
       output:
-        "acme: nothing was done: it is paused. Look at clavex-nextcloud plan, then: clavex-nextcloud resume --organization acme\n",
+        "acme: nothing was done: it is paused. Look at npx clavex-nextcloud plan, then: npx clavex-nextcloud resume --organization acme\n",
     });
     expect(plan?.output).toMatch(
-      /\nacme is paused, nothing of this is done until: clavex-nextcloud resume --organization acme\n/,
+      /\nacme is paused, nothing of this is done until: npx clavex-nextcloud resume --organization acme\n/,
     );
     expect(office.account(ada)).toBeUndefined();
 

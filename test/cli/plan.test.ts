@@ -154,7 +154,7 @@ describe("plan on an organization of one's own", () => {
     expect(code).toBe(2);
     expect(lines.filter((line) => line.startsWith("  - "))).toHaveLength(11);
     expect(lines).toContain(
-      "Held: 11 people would lose access, more than the 5 that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
+      "Held: 11 people would lose access, more than the 5 that may at once: nobody is deprovisioned. If that is right: npx clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
     );
     expect(lines.at(-2)).toBe("Plan: 0 to create, 0 to change, 11 to disable, 0 to delete.");
   });

@@ -76,7 +76,7 @@ describe("reconcile, against a running pipeline", () => {
     expect(held.code).toBe(3);
     expect(held.lines).toEqual([
       "acme: looked at 13 people, sent 1 job; 0 wait already, 0 were refused before.",
-      "acme: held: 11 people would lose access, more than the 6 that may at once: nobody is deprovisioned. If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
+      "acme: held: 11 people would lose access, more than the 6 that may at once: nobody is deprovisioned. If that is right: npx clavex-nextcloud reconcile --organization acme --allow-deprovisions 11",
       "",
     ]);
     await applied([joiner]);

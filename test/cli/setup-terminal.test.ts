@@ -121,7 +121,7 @@ describe("setup in a terminal", () => {
     await terminal.answer(/❯ are erased there too/, "");
 
     await terminal.answer(/Do this now\?/, "y");
-    await terminal.shows(/Next: clavex-nextcloud doctor/);
+    await terminal.shows(/Next: npx clavex-nextcloud doctor/);
     expect(await terminal.ended).toBe(0);
 
     const file = JSON.parse(await readFile(join(folder, "organizations/local/acme.json"), "utf8"));

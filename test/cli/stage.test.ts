@@ -190,7 +190,7 @@ describe("clavex-nextcloud --stage", () => {
 
   test("doctor's fixes name the stage", async () => {
     const { output } = await command(["doctor", "--stage", "dev"]);
-    expect(output).toContain("clavex-nextcloud dead-letters list --stage dev --organization acme");
+    expect(output).toContain("npx clavex-nextcloud dead-letters list --stage dev --organization acme");
   });
 
   test("pauses, says how to go on with the stage in the command, and resumes", async () => {
@@ -201,7 +201,7 @@ describe("clavex-nextcloud --stage", () => {
     expect(await command(["reconcile", "--stage", "dev"])).toEqual({
       code: 1,
       output:
-        "acme: nothing was done: it is paused. Look at clavex-nextcloud plan --stage dev, then: clavex-nextcloud resume --stage dev --organization acme\n",
+        "acme: nothing was done: it is paused. Look at npx clavex-nextcloud plan --stage dev, then: npx clavex-nextcloud resume --stage dev --organization acme\n",
     });
     expect(await command(["resume", "--stage", "dev", "--yes"])).toMatchObject({
       code: 0,

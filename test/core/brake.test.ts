@@ -378,7 +378,7 @@ describe("a run", () => {
   it("says in one sentence what an operator may do", () => {
     expect(hold(acme, runOf({ losing: 16 }), NOW)?.explanation).toBe(
       "16 people would lose access, more than the 15 that may at once: nobody is deprovisioned. " +
-        "If that is right: clavex-nextcloud reconcile --organization acme --allow-deprovisions 16",
+        "If that is right: npx clavex-nextcloud reconcile --organization acme --allow-deprovisions 16",
     );
     expect(hold(acme, runOf({ losing: 8, passed: 10 }), NOW)?.explanation).toMatch(
       /^8 people would lose access, and 10 have within the last hour, more than the 15 that may: nobody is deprovisioned/,

@@ -143,7 +143,7 @@ describe("a function's log", () => {
       vi.unstubAllEnvs();
     }
     expect(JSON.parse(written[0] ?? "").fix).toContain(
-      "clavex-nextcloud reconcile --stage prod --organization acme --allow-deprovisions",
+      "npx clavex-nextcloud reconcile --stage prod --organization acme --allow-deprovisions",
     );
   });
 
