@@ -205,7 +205,7 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
   const file = join(folder, DATABASE_FILE);
   if (!existsSync(file)) {
     throw new ConfigurationError("state-missing", [`${folder}: no pipeline has ever run on this state folder`], {
-      fix: "Name the right folder with --state.",
+      fix: "Name the right folder with --state. The demo of npm start has a state of its own, which is not kept.",
     });
   }
   if (statSync(copy, { throwIfNoEntry: false })?.isDirectory()) {
@@ -264,7 +264,7 @@ export function checkCopy(file: string): void {
   accessSync(file, constants.R_OK);
   if (!statSync(file).isFile()) {
     throw new ConfigurationError("state-damaged", [`${file}: it is a folder, not a copy`], {
-      fix: "Name the file that backup has made.",
+      fix: "Name a file that backup has written.",
     });
   }
   try {

@@ -114,6 +114,16 @@ describe("the rules of the house", () => {
     expect(FILES.filter((file) => !["config", "cli"].includes(roomOf(file)) && reads(file))).toEqual([]);
   });
 
+  it("a command that a person is told to type begins with npx", () => {
+    const bare =
+      /(?<!npx )(?<![\w/.@-])clavex-nextcloud (?:apply|backup|console|dead-letters|demo|doctor|explain|pause|plan|provision|reconcile|rehearse|restore|resume|send|setup|start|status|unknown|accept-identity)\b/;
+    const said = (file: string) =>
+      readFileSync(file, "utf8")
+        .split("\n")
+        .filter((line) => !/^\s*(?:\*|\/)/.test(line));
+    expect(FILES.flatMap((file) => said(file).filter((line) => bare.test(line)))).toEqual([]);
+  });
+
   it("production code never loads the simulators; the demo loads them when it runs", () => {
     const loads = IMPORTS.filter(({ from, to }) => roomOf(to) === "simulated" && roomOf(from) !== "simulated");
     const allowed = ({ from, when }: Import) => when === "type" || (roomOf(from) === "cli" && when === "lazy");

@@ -35,8 +35,8 @@ async function acceptIdentity({ organization: slug, json, dryRun = false, yes, .
     const accepts = changed && !dryRun;
     tell(
       changed
-        ? `The identity of ${organization.slug} is not the one its accounts were made with.`
-        : `The identity of ${organization.slug} is the one its accounts were made with, or will be.`,
+        ? `The identity of ${organization.slug} is not the one its accounts were created with.`
+        : `The identity of ${organization.slug} is the one its accounts were created with, or will be.`,
     );
     if (accepts) {
       await confirm("Everybody gets a second, empty account under the new id; the old ones stay. Accept?", yes);

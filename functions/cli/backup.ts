@@ -37,7 +37,7 @@ export function backupCommand(): Command {
 /** `restore`: puts a copy in place of queue and ledger. */
 export function restoreCommand(): Command {
   return new Command("restore")
-    .description("Puts a copy that backup has made in place of queue and ledger. The pipeline must not run.")
+    .description("Replaces queue and ledger by a copy that backup has written. The pipeline must not run.")
     .argument("<file>", "the copy")
     .addOption(stateOption())
     .option("--dry-run", "only check the copy, and say what would be replaced")
@@ -64,5 +64,5 @@ async function restore(file: string, { state, yes, dryRun = false, json }: Optio
     unlock();
   }
   if (json) printJson({ dryRun, state, restored: true });
-  else print(`${state}: restored. The first full reconciliation finds what has changed since the copy was made.`);
+  else print(`${state}: restored. The first full reconciliation finds what has changed since the copy was written.`);
 }

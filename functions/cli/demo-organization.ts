@@ -28,7 +28,7 @@ export function makeDemoFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const found = lstatSync(folder);
   if (found.isDirectory() && (process.getuid === undefined || found.uid === process.getuid())) return;
-  throw new ConfigurationError("state-unusable", [`${folder}: somebody else has made it`], {
+  throw new ConfigurationError("state-unusable", [`${folder}: somebody else has created it`], {
     fix: "Remove it, and start again.",
   });
 }

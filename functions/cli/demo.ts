@@ -203,7 +203,7 @@ function resultOf({ nextcloud, organization }: DemoSystems, expectations: Expect
     return { story, email, accountId: id, name: account?.displayName, groups, quota: account?.quota, canLogIn, inSync };
   });
   const accounts = nextcloud.users().filter(({ id }) => id !== nextcloud.username).length;
-  if (accounts !== people.length) wrong.push(`${accounts} accounts were made for ${people.length} people`);
+  if (accounts !== people.length) wrong.push(`${accounts} accounts were created for ${people.length} people`);
   return { people, wrong };
 }
 

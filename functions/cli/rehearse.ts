@@ -24,7 +24,7 @@ interface Options extends ConnectOptions {
 export function rehearseCommand(): Command {
   return withConnection(new Command("rehearse"))
     .description(
-      "Shows what a person's first login would make beside what the pipeline makes. Changes nothing. Exit code 1 when they differ.",
+      "Shows what a person's first login would create beside what the pipeline creates. Changes nothing. Exit code 1 when they differ.",
     )
     .option("--organization <slug>", "the organization; needed where there are several")
     .requiredOption(USER_OPTION, USER_HELP)
@@ -63,7 +63,7 @@ async function run(options: Options): Promise<void> {
 }
 
 function show({ state, comparisons, refused, notes }: Rehearsal, person: string): void {
-  if (state !== "active") print(`${person} is ${state}: the pipeline makes no account, and Clavex lets nobody in.`);
+  if (state !== "active") print(`${person} is ${state}: the pipeline creates no account, and Clavex lets nobody in.`);
   if (refused !== undefined) print(printable(`The login would be refused: ${refused}`));
   if (comparisons.length > 0) {
     const rows = comparisons.map(({ property, login, pipeline, differs }) => [
@@ -71,7 +71,7 @@ function show({ state, comparisons, refused, notes }: Rehearsal, person: string)
       ...[login ?? "(leaves ours)", pipeline].map((text) => text.replaceAll("\n", ", ")),
       differs ? "DIFFERS" : "the same",
     ]);
-    print(table(["", "A first login makes", "The pipeline makes", ""], rows));
+    print(table(["", "A first login creates", "The pipeline creates", ""], rows));
   }
   for (const note of notes) print(printable(`Note: ${note}`));
 }

@@ -250,7 +250,7 @@ class Talk {
     if (username !== undefined && given === undefined && stored !== undefined)
       return { username, appPassword: undefined };
     say(
-      "The pipeline needs an administrator's account in Nextcloud. Its app password is made there, under Settings, Security, Devices & sessions; its login password works too.",
+      "The pipeline needs an administrator's account in Nextcloud. Its app password is created there, under Settings, Security, Devices & sessions; its login password works too.",
     );
     let waiting = given ?? stored;
     for (let failed = 0; ; ) {
@@ -342,7 +342,7 @@ class Talk {
 
   async #accountIds(): Promise<AccountIds> {
     say(
-      "How it makes account ids decides who people are in Nextcloud: a wrong answer gives everybody a second account.",
+      "How it computes account ids decides who people are in Nextcloud: a wrong answer gives everybody a second account.",
     );
     const ids = await choose("Its ids are:", [
       { value: "unique", name: "unique user ids (--unique-uid=1, the default)" },

@@ -48,7 +48,7 @@ export function setupCommand(): Command {
     .option("--webhook-url <url>", "the public address of the pipeline, that Clavex posts to; none without one")
     .option("--provider-id <number>", "the id of a provider that user_oidc has already", parseId)
     .option("--admin-organization <slug>", "the administrator's own organization in Clavex, when it is another one")
-    .option("--audit-sink", "also make an audit sink, for hints about SCIM and groups")
+    .option("--audit-sink", "also create an audit sink, for hints about SCIM and groups")
     .option("--disable-local-login", "switch Nextcloud's own login off, when doctor finds nothing wrong")
     .addOption(
       new Option("--erased <what>", "what happens to the account of a person who is erased in Clavex (GDPR)").choices([
@@ -56,7 +56,7 @@ export function setupCommand(): Command {
         "anonymise",
       ]),
     )
-    .option("--remove", "take back what setup made")
+    .option("--remove", "remove what setup created")
     .option("--dry-run", "only show what would be done")
     .option("--yes", "do not ask")
     .option("--json", "print JSON: the steps, and what became of each")
@@ -169,7 +169,7 @@ async function remove(
   report: Report,
 ): Promise<boolean> {
   const made = Object.keys(await record.read()).filter((name) => name !== "mappersOf");
-  if (made.length === 0) report.say(`Setup made nothing for ${answers.slug}.`);
+  if (made.length === 0) report.say(`Setup has created nothing for ${answers.slug}.`);
   for (const name of made) report.found("made", name, []);
   if (options.dryRun) return false;
   if (made.length === 0) return true;

@@ -297,13 +297,13 @@ async function rehearsal(
 function rehearsalTable(person: Person, { state, comparisons, refused, notes }: Rehearsal, groupsReadAt: number): Html {
   const rows = comparisons.map(
     ({ property, login, pipeline, differs }) => html`<tr><th scope="row">${property}</th>
-      <td data-label="A first login makes">${printable(login ?? "(leaves ours)")}</td>
-      <td data-label="The pipeline makes">${printable(pipeline)}</td>
+      <td data-label="A first login creates">${printable(login ?? "(leaves ours)")}</td>
+      <td data-label="The pipeline creates">${printable(pipeline)}</td>
       <td><span class="${differs ? "bad" : "good"}">${differs ? "differs" : "the same"}</span></td></tr>`,
   );
   return html`<p>${printable(displayName(person))} <span class="quiet">(groups as of ${time(groupsReadAt)})</span></p>
-    ${state === "active" ? "" : html`<p>The person is ${state}: the pipeline makes no account, and Clavex lets nobody in.</p>`}
+    ${state === "active" ? "" : html`<p>The person is ${state}: the pipeline creates no account, and Clavex lets nobody in.</p>`}
     ${refused === undefined ? "" : html`<p class="bad">The login would be refused: ${printable(refused)}</p>`}
-    <table class="cards"><thead><tr><th scope="col">What</th><th scope="col">A first login makes</th><th scope="col">The pipeline makes</th><th scope="col">Result</th></tr></thead><tbody>${rows}</tbody></table>
+    <table class="cards"><thead><tr><th scope="col">What</th><th scope="col">A first login creates</th><th scope="col">The pipeline creates</th><th scope="col">Result</th></tr></thead><tbody>${rows}</tbody></table>
     <ul>${notes.map((note) => html`<li>${printable(note)}</li>`)}</ul>`;
 }

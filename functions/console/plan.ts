@@ -85,7 +85,7 @@ export function addPlan(app: Pages, dependencies: ConsoleDependencies): void {
 }
 
 const KINDS: Record<FullDrift["kind"], string> = {
-  create: "to make",
+  create: "to create",
   update: "to change",
   adopt: "to take note of",
   deprovision: "to disable",

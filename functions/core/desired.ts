@@ -44,7 +44,7 @@ interface DesiredActive {
   alwaysGroups: DesiredGroup[];
 }
 
-const UNVERIFIED = "no account is made: the e-mail address is not verified in Clavex (scope.verifiedEmailOnly)";
+const UNVERIFIED = "no account is created: the e-mail address is not verified in Clavex (scope.verifiedEmailOnly)";
 
 /**
  * What Nextcloud should hold for one person: the whole policy of an organization, as a pure function of the directory.

@@ -96,9 +96,9 @@ export class IdentityChanged extends PipelineFailure {
 
 /** Nextcloud made an account under another id than the one this organization's `identity` gives. */
 export class IdentityMismatch extends PipelineFailure {
-  /** @param account what became of the account that was made under the wrong id */
+  /** @param account what became of the account that was created under the wrong id */
   constructor(expected: string, made: string, account: "removed" | "still there" | "not tried") {
-    const rest = account === "still there" ? ", and delete the account that was made under the wrong id" : "";
+    const rest = account === "still there" ? ", and delete the account that was created under the wrong id" : "";
     super(
       "configuration",
       "identity-mismatch",

@@ -245,7 +245,7 @@ export function withoutEffect({ identity, groups }: Organization): string[] {
   const notes: string[] = [];
   if (hashesGroupIds && groups.adopt.length > 0)
     notes.push(
-      "groups.adopt does nothing: with hashed ids no group that was there before is joined, a second one of that name is made",
+      "groups.adopt does nothing: with hashed ids no group that was there before is joined, a second one of that name is created",
     );
   if (groups.managed.includes(ADMIN) && (hashesGroupIds || !ADMIN.startsWith(groupId(identity, groups.prefix))))
     notes.push('groups.managed names "admin", but no group here gets that id: it makes nobody an administrator');

@@ -196,7 +196,7 @@ async function webhookExists(context: DoctorContext): Promise<Finding> {
   if (webhook) return ok(webhook.url);
   return fail(
     `no subscription of this organization posts to ${url}`,
-    "Run npx clavex-nextcloud setup with --webhook-url, or make it by hand: see docs/connect.md.",
+    "Run npx clavex-nextcloud setup with --webhook-url, or create it by hand: see docs/connect.md.",
   );
 }
 

@@ -109,10 +109,10 @@ export const nextcloudChecks: Check[] = [
     docs: "docs/configuration.md#identity",
     run: async ({ organization: { identity } }) =>
       identity.scheme === "user_oidc"
-        ? ok("accounts are made by a call without one")
+        ? ok("accounts are created by a call without one")
         : warn(
             `with identity.scheme ${identity.scheme} Nextcloud allows 50 changes of existing accounts in ten minutes`,
-            "Let user_oidc make the accounts (identity.scheme user_oidc), or expect the first full run to take long.",
+            "Let user_oidc create the accounts (identity.scheme user_oidc), or expect the first full run to take long.",
           ),
   },
   {
@@ -267,7 +267,7 @@ async function skeleton({ organization, writeChecks, ocs, pipeline, now }: Docto
   if (isEmpty) return warn("the skeleton is empty", 'Set nextcloud.skeleton to "empty": then nothing is held back.');
   return warn(
     "the skeleton goes to new accounts: of people who have logged in no name is changed, quotas and e-mail addresses 50 in ten minutes, and a login while it is copied ends with HTTP 500",
-    `${EMPTY_SKELETON}; new accounts are then made five times faster, and get no example files. Then set nextcloud.skeleton to "empty".`,
+    `${EMPTY_SKELETON}; new accounts are then created five times faster, and get no example files. Then set nextcloud.skeleton to "empty".`,
   );
 }
 
@@ -314,7 +314,7 @@ async function loginApp(context: DoctorContext): Promise<Finding> {
   const version = await context.appVersion();
   if (version === undefined) {
     return fail(
-      `${app} is not enabled: there is no login button, and the accounts it made are not visible, so nobody can be suspended`,
+      `${app} is not enabled: there is no login button, and the accounts it created are not visible, so nobody can be suspended`,
       `occ app:install ${app}, or: occ app:enable ${app}`,
     );
   }
@@ -345,7 +345,7 @@ async function providerExists(context: DoctorContext): Promise<Finding> {
   const known = providers.map(({ id, identifier }) => `${id} (${identifier})`).join(", ") || "none";
   return fail(
     `there is no provider ${what}, so there is no login button for it; there are: ${known}`,
-    "Run npx clavex-nextcloud setup, or make it: see docs/connect.md. Then put its id into identity.providerId.",
+    "Run npx clavex-nextcloud setup, or create it by hand: see docs/connect.md. Then put its id into identity.providerId.",
   );
 }
 

@@ -32,7 +32,7 @@ export const peopleChecks: Check[] = [
       if (!person) return ok();
       return warn(
         `${organization.nextcloud.username} is the account of the person ${person.subject}: it is never changed or disabled, also when they leave`,
-        "Give the pipeline an account of its own; setup makes one.",
+        "Give the pipeline an account of its own; setup creates one.",
       );
     },
   },

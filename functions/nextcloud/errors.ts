@@ -101,7 +101,7 @@ export class UserOidcDisabled extends NextcloudFailure {
       "the app user_oidc is disabled in Nextcloud: its accounts are invisible, a service account cannot log in (HTTP 401), and nobody can be suspended",
       NEXTCLOUD_SERVER,
       {
-        fix: "occ app:enable user_oidc; the pipeline goes on by itself, and nobody is forgotten. If logins are refused after that, make a new app password for nextcloud.username.",
+        fix: "occ app:enable user_oidc; the pipeline goes on by itself, and nobody is forgotten. If logins are refused after that, create a new app password for nextcloud.username.",
       },
     );
   }
@@ -118,7 +118,7 @@ export class NextcloudForbidden extends NextcloudFailure {
       "subject",
       {
         fix: confirmation
-          ? "From 34 on, core takes no writes with app passwords of ordinary administrators. Run npx clavex-nextcloud setup, which makes a service account that belongs to user_oidc, or use an administrator's login password."
+          ? "From 34 on, core takes no writes with app passwords of ordinary administrators. Run npx clavex-nextcloud setup, which creates a service account that belongs to user_oidc, or use an administrator's login password."
           : "Make nextcloud.username a member of Nextcloud's admin group.",
       },
     );

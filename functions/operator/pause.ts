@@ -22,7 +22,7 @@ export function effectOfPause({ clavex }: Organization, paused: boolean): string
   const readable = clavex.apiKey !== undefined;
   if (paused)
     return readable
-      ? "nobody gets or loses access until resume; deliveries are answered and dropped, a full reconciliation finds what they said"
+      ? "nobody gets or loses access until resume; deliveries are accepted but not acted on, and a full reconciliation after resume catches up"
       : "nobody gets or loses access until resume; without clavex.apiKey deliveries wait in the queue meanwhile: resume within ten days";
   return readable
     ? "a full reconciliation starts within a minute, where scheduled ones are on, and everybody is provisioned as plan shows it"

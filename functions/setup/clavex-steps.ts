@@ -180,7 +180,7 @@ export function auditSinkStep(context: SetupContext): Step {
       if (url === undefined || url === NO_WEBHOOK) return byHand("Name the webhook's address with --webhook-url.");
       if (!management) return byHand(`Make an audit sink of type webhook for ${url}.`, TOKEN);
       const [found, ...more] = await existing();
-      if (!found) return toDo(`make one of type webhook for ${url}`);
+      if (!found) return toDo(`create one of type webhook for ${url}`);
       const reason = more.length > 0 ? "there are several" : await wrong(found);
       return reason === undefined ? done() : toDo(`replace the one that is there: ${reason}`);
     },
@@ -340,7 +340,7 @@ export function mappersStep(context: SetupContext, find: () => Promise<OidcClien
     async inspect(): Promise<Inspection> {
       if (!management) return byHand("Make mappers for groups, e-mail, quota and picture.", TOKEN);
       const names = (await missing()).map(({ claim_name: claim }) => claim);
-      return names.length === 0 ? done() : toDo(`make mappers for ${names.join(", ")}`);
+      return names.length === 0 ? done() : toDo(`create mappers for ${names.join(", ")}`);
     },
     async apply() {
       const client = await find();

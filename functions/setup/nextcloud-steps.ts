@@ -48,7 +48,7 @@ export function credentialsStep(context: SetupContext): Step {
           return byHand("user_oidc is not enabled: occ app:install user_oidc (or: occ app:enable user_oidc)", AGAIN);
         }
         return toDo(
-          `core takes no writes with the app password of ${id}: make a service account that belongs to user_oidc`,
+          `core takes no writes with the app password of ${id}: create a service account that belongs to user_oidc`,
         );
       }
       if (await isKept()) return done(`of ${answers.username}, kept in ${store.place("appPassword")}`);
@@ -130,7 +130,7 @@ export function skeletonStep(context: SetupContext): Step {
   };
 }
 
-const TO_EMPTY = `Better without: ${EMPTY_SKELETON} (nothing is copied over people's files, accounts are made five times faster), then "skeleton": "empty" in the organization's file, and doctor --write-checks`;
+const TO_EMPTY = `Better without: ${EMPTY_SKELETON} (nothing is copied over people's files, accounts are created five times faster), then "skeleton": "empty" in the organization's file, and doctor --write-checks`;
 
 /** The provider that people log in with: by its id, or the one that points at this organization. */
 export async function findProvider({ ocs, answers, configured }: SetupContext): Promise<OidcProvider | undefined> {
@@ -170,7 +170,7 @@ export function providerStep(context: SetupContext, client: () => Promise<OidcCl
       if (!provider) {
         if (answers.providerId !== undefined) return byHand(`Nextcloud has no provider ${answers.providerId}.`);
         if (!management) return byHand("Make it as docs/connect.md says.");
-        return toDo(`make one for ${discoveryEndpoint}${rotation(context, found)}`);
+        return toDo(`create one for ${discoveryEndpoint}${rotation(context, found)}`);
       }
       const wrong = differences(provider, { discoveryEndpoint, clientId: found?.client_id });
       if (wrong.length === 0 && (found || !management)) return done(`${provider.id} (${provider.identifier})`);
@@ -258,7 +258,7 @@ async function inspectWithoutApi(context: SetupContext, found: OidcClient | unde
   if (before.length > 0) {
     return byHand(
       `Nextcloud has the provider ${before.join(", ")} already (occ user_oidc:provider shows more). Is it Clavex's? Then run setup again with --provider-id ${before[0]}.`,
-      `If it is not, make one with a new secret for the client ${found?.client_id} (docs/connect.md#provider): whatever logs in with the old one stops working.`,
+      `If it is not, create one with a new secret for the client ${found?.client_id} (docs/connect.md#provider): whatever logs in with the old one stops working.`,
     );
   }
   return toDo(

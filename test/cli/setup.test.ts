@@ -200,7 +200,7 @@ describe("clavex-nextcloud setup", () => {
       output: expect.stringMatching(/removed +Nextcloud: login provider/),
     });
     expect(await world()).toBe(before);
-    expect((await setup("--remove")).output).toContain("Setup made nothing for acme.");
+    expect((await setup("--remove")).output).toContain("Setup has created nothing for acme.");
   }, 60_000);
 
   test("--dry-run only looks, and without --yes nothing is done where nobody can be asked", async () => {

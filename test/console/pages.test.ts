@@ -163,7 +163,7 @@ describe("the operator's pages", () => {
 
   it("rehearses the first login", async () => {
     const text = await desk.get(`${pathOf(tenant.person({ first_name: "Radia", last_name: "Perlman" }))}/rehearsal`);
-    expect(text).toContain("A first login makes");
+    expect(text).toContain("A first login creates");
     expect(text).toContain("Radia Perlman");
   });
 
