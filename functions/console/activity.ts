@@ -83,7 +83,7 @@ export function eventTable(activities: readonly Activity[], names: Names | undef
       ${several ? html`<td data-label="Organization">${organization}</td>` : ""}
       <td data-label="Result"><span class="${STYLES[result] ?? ""}">${result}</span></td>
       ${names ? html`<td>${who ? person(who.organization, who.subject, names.of(who)?.name) : ""}</td>` : ""}
-      <td>${kind === "run" ? "" : `${printable(cause)}: `}${printable(activityInWords(activity))}</td>
+      <td>${kind === "run" || cause === "" ? "" : `${printable(cause)}: `}${printable(activityInWords(activity))}</td>
     </tr>`;
   });
   return html`<table class="cards"><thead><tr>

@@ -128,7 +128,7 @@ function costOfRuns({ people, runs: { full } }: OrganizationStatus): string {
     took === undefined || people === undefined
       ? ""
       : ` (${counted(people, "person", "people")}: ${duration(Math.max(took, 1_000))} last time)`;
-  return `Light reads all of Clavex and compares it with the ledger; full also reads every account in Nextcloud${last}. Both queue a job for each difference at once, and the brake holds as always; Plan shows first what that would be.`;
+  return `Light reads all of Clavex and compares it with the ledger; full also reads every account in Nextcloud${last}. Both queue a job for each difference at once, and the brake still applies. To see first what would change, open Plan.`;
 }
 
 function rowsOf(status: OrganizationStatus): [string, Html | string][] {
@@ -152,7 +152,10 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
       ? [["Changes waiting for Nextcloud", upTo(editsWaiting, countedTo)] satisfies [string, string]]
       : []),
     ...KINDS.map((kind): [string, Html | string] => [RUNS[kind], runOf(runs[kind])]),
-    ["Brake", brakes.length === 0 ? "open" : html`${brakes.map((each, index) => [index > 0 ? ", " : "", each])}`],
+    [
+      "Brake",
+      brakes.length === 0 ? "holds nobody" : html`${brakes.map((each, index) => [index > 0 ? ", " : "", each])}`,
+    ],
     [
       "Dead letters",
       deadLetters === 0
