@@ -409,7 +409,7 @@ function explain(error: unknown, file: string, fix = MEND): unknown {
 
 const ANOTHER_COPY = "Name another copy: this one cannot be restored.";
 const MEND =
-  "Stop the pipeline, and put back a copy (clavex-nextcloud restore FILE), or move the folder away: the next start begins empty, and a full reconciliation finds every difference again.";
+  "Stop the pipeline, and put back a copy (npx clavex-nextcloud restore FILE), or move the folder away: the next start begins empty, and a full reconciliation finds every difference again.";
 
 function damaged(file: string, how: string, cause?: Error, fix = MEND): ConfigurationError {
   return new ConfigurationError("state-damaged", [`${file}: the file is damaged (${how})`], { fix, cause });

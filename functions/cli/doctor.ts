@@ -24,7 +24,10 @@ export function doctorCommand(): Command {
     .description("Checks Clavex, Nextcloud and the pipeline between them. Only reads. Exit code 1 when a check fails.")
     .option("--organization <slug>", "only this organization")
     .option("--webhook-url <url>", "where Clavex posts to, when this cannot know it")
-    .option("--write-checks", "also create a throwaway account in Nextcloud, look what is copied into it, and delete it")
+    .option(
+      "--write-checks",
+      "also create a throwaway account in Nextcloud, look what is copied into it, and delete it",
+    )
     .option("--all", "also show the checks that passed, and those that were left out")
     .option("--json", "print JSON")
     .addHelpText(

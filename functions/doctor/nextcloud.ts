@@ -240,7 +240,10 @@ async function credentials(context: DoctorContext): Promise<Finding> {
   const kind = KINDS[credentialKind(backend, await secrets.api(organization, organization.nextcloud.password))];
   const refusal = await refusalOfWrites(ocs, id);
   if (refusal === undefined) return ok(kind);
-  return fail(`core takes no writes with ${kind}: ${refusal.message}`, refusal.fix ?? "Run npx clavex-nextcloud setup.");
+  return fail(
+    `core takes no writes with ${kind}: ${refusal.message}`,
+    refusal.fix ?? "Run npx clavex-nextcloud setup.",
+  );
 }
 
 /** Measured with `writeChecks`; else what the organization's file says, unless the pipeline has seen that it is not so. */

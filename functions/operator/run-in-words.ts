@@ -5,7 +5,8 @@ import type { Run } from "../reconcile/reconcile.ts";
 export const WHY_NOTHING: Record<Exclude<Run["result"], "done">, (slug: string) => string> = {
   busy: () => "another reconciliation is under way",
   unreadable: () => "it has no clavex.apiKey to read the directory with",
-  paused: (slug) => `it is paused. Look at npx clavex-nextcloud plan, then: npx clavex-nextcloud resume --organization ${slug}`,
+  paused: (slug) =>
+    `it is paused. Look at npx clavex-nextcloud plan, then: npx clavex-nextcloud resume --organization ${slug}`,
 };
 
 /** What a run did, or of a dry run would do, one line for each thing. */

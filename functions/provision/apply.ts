@@ -224,7 +224,12 @@ async function create(application: Application, operation: Of<"create">): Promis
     result = await attempt(groups);
   }
   if (result === "group-missing")
-    throw new PipelineFailure("transient", "group-vanished", "a group was deleted while it was being created", "subject");
+    throw new PipelineFailure(
+      "transient",
+      "group-vanished",
+      "a group was deleted while it was being created",
+      "subject",
+    );
   if (result === "exists") throw new AccountAppeared();
   changes.joined.push(...groups.map((group) => group.gid));
   changes.done.push("create", ...groups.map((group) => `join ${printable(group.name)}`));
