@@ -30,7 +30,7 @@ export function parameterSecrets(ssm: SSMClient, stage: string, now: () => numbe
         return Parameter?.Value ?? "";
       } catch (error) {
         throw error instanceof ParameterNotFound
-          ? new SecretUnreadable(reference, { place: `SSM parameter ${name}` }, "there is none", error)
+          ? new SecretUnreadable(reference, { place: `SSM parameter ${name}` }, "it does not exist", error)
           : parametersUnavailable(name, error);
       }
     }, now);

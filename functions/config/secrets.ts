@@ -38,7 +38,7 @@ export function secretsIn(placeOf: Place): Secrets {
     const kept = placeOf(organization, kind, reference);
     // A line end comes from writing the secret from a file or by echo, and is never part of it.
     const secret = (await kept.read(notBefore))?.trim();
-    if (!secret) throw new SecretUnreadable(reference, kept, secret === undefined ? "there is none" : "it is empty");
+    if (!secret) throw new SecretUnreadable(reference, kept, secret === undefined ? "it is not set" : "it is empty");
     if (!/^[\x20-\x7e]+$/.test(secret))
       throw new SecretUnreadable(reference, kept, "it has characters that no secret has");
     if (kind === "webhook" && secret.length < SHORTEST_WEBHOOK_SECRET) {

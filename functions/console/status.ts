@@ -169,9 +169,10 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
 }
 
 function accountsInWords(accounts: number | undefined, enabled: number | undefined): string {
-  const found = accounts === undefined ? [] : [`${accounts} of them`];
-  const known = enabled === undefined ? [] : [`${enabled} known as enabled when the last run looked`];
-  return [...found, ...known].join(", ") || "not counted yet";
+  if (accounts === undefined && enabled === undefined) return "not counted yet";
+  const found = accounts === undefined ? [] : [String(accounts)];
+  const known = enabled === undefined ? [] : [`${enabled} enabled`];
+  return `${[...found, ...known].join(", ")} at the last run`;
 }
 
 function waitingJobs({ jobs, oldestAgeMs }: WaitingJobs): string {

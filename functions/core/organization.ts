@@ -60,11 +60,18 @@ const secret = z
 /** Most people who write `0 GB` mean no limit, or no rule. */
 const NO_SPACE = 'would leave no space at all: write "none" for unlimited, "0 B" if no space is what you want';
 
+/** A number alone counts bytes. Below this many, somebody has forgotten the unit. */
+const FEWEST_BYTES_ALONE = 1024 ** 2;
+
 const quota = z.string().transform((text, context) => {
   try {
     const quota = parseQuota(text);
-    if (quota !== 0 || /^0\s*B$/i.test(text.trim())) return quota;
-    context.addIssue({ code: "custom", message: NO_SPACE });
+    const isAlone = /^[\d.]+$/.test(text.trim());
+    if (quota === 0 && !/^0\s*B$/i.test(text.trim())) context.addIssue({ code: "custom", message: NO_SPACE });
+    else if (isAlone && Number(quota) < FEWEST_BYTES_ALONE) {
+      const number = text.trim();
+      context.addIssue({ code: "custom", message: `would be ${number} bytes: write "${number} GB", or "${number} B"` });
+    } else return quota;
     return z.NEVER;
   } catch (error) {
     if (!(error instanceof InvalidQuota)) throw error;

@@ -135,7 +135,7 @@ describe("a start where nothing can work ends with 1 and says why", () => {
     const lines = (await refusal(startConfigured({ SECRET, PASSWORD: "" }))).split("\n");
     for (const slug of ["acme", "beta"]) {
       for (const line of [
-        "clavex.apiKey: secret env:KEY cannot be read from the environment variable KEY: there is none. Write KEY=... into .env",
+        "clavex.apiKey: secret env:KEY cannot be read from the environment variable KEY: it is not set. Write KEY=... into .env",
         "nextcloud.password: secret env:PASSWORD cannot be read from the environment variable PASSWORD: it is empty. Write PASSWORD=... into .env",
       ])
         expect(lines).toContainEqual(expect.stringContaining(`${slug}.json: ${line}`));

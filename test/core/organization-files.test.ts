@@ -295,6 +295,8 @@ const WRONG: Row[] = [
     withQuota('"0 GB"'),
     'quota.default: would leave no space at all: write "none" for unlimited, "0 B" if no space is what you want',
   ],
+  ["a quota without a unit", withQuota('"50"'), 'quota.default: would be 50 bytes: write "50 GB", or "50 B"'],
+  ["half a unit", withQuota('"0.5"'), 'quota.default: would be 0.5 bytes: write "0.5 GB", or "0.5 B"'],
   [
     "a quota in words",
     withQuota('"unlimited"'),
