@@ -3,11 +3,11 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
-import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
+import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { createReconcile } from "../../functions/reconcile/reconcile.ts";
 import { type Roster, readRoster } from "../../functions/reconcile/roster.ts";
-import { type Endpoints, localClients } from "../../test/support/embedded.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
 import { offer } from "../process.ts";
 import { readEverything } from "./reconcile-loop.ts";
@@ -15,7 +15,7 @@ import { readEverything } from "./reconcile-loop.ts";
 /** Where the systems and the ledger are. */
 export interface Place {
   servers: { clavex: string; nextcloud: string };
-  endpoints: Endpoints;
+  stateFolder: string;
 }
 
 /**
@@ -28,10 +28,15 @@ const EVENTS_TO_A_PERSON = 0.04;
 
 /** What is measured, alone in a process of its own that measures once. */
 const services = {
-  /** A full reconciliation that finds nothing. `resident` is the most memory that the process had, garbage included. */
+  /**
+   * A full reconciliation that finds nothing: how long it takes, how much of the processor, and the most memory that the
+   * process had, garbage included.
+   */
   async reconcile(place: Place) {
+    const before = process.cpuUsage();
     const seconds = await timed(() => reconcile(place));
-    return { seconds, resident: process.resourceUsage().maxRSS * 1024 };
+    const { user, system } = process.cpuUsage(before);
+    return { seconds, cpuSeconds: (user + system) / 1e6, resident: process.resourceUsage().maxRSS * 1024 };
   },
 
   /** The bare loop; returns its seconds. */
@@ -79,24 +84,24 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return (performance.now() - started) / 1000;
 }
 
-/** Does something with what the function on Lambda has: one connection to Nextcloud. */
+/** Does something with one connection to Nextcloud, as the function on Lambda has, and the ledger of one machine. */
 async function withPipeline<T>(place: Place, work: (pipeline: ReturnType<typeof connect>) => Promise<T>): Promise<T> {
   const pipeline = connect(place);
   try {
     return await work(pipeline);
   } finally {
     await pipeline.clients.close();
-    pipeline.aws.destroy();
+    pipeline.database.close();
   }
 }
 
-function connect({ servers, endpoints }: Place) {
-  const aws = localClients(endpoints);
+function connect({ servers, stateFolder }: Place) {
+  const database = openDatabase(stateFolder);
   return {
     organization: benchOrganization(servers),
     clients: createClients({ secrets: benchSecrets(), nextcloudConnections: 1 }),
-    ledger: createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName)),
-    aws,
+    ledger: createLedger(sqliteTable(database)),
+    database,
   };
 }
 

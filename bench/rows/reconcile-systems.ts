@@ -1,74 +1,71 @@
-import { BatchWriteCommand, DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
 import { userSchema } from "../../functions/clavex/user.ts";
 import { desiredAccount, desiredGroups, desiredHash, groupsHash } from "../../functions/core/desired.ts";
 import { groupId } from "../../functions/core/identity.ts";
 import type { Organization } from "../../functions/core/organization.ts";
 import { newRecord, type SubjectRecord, subjectItem } from "../../functions/core/record.ts";
-import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
+import { openDatabase } from "../../functions/database.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
+import { sqliteTable } from "../../functions/ledger/sqlite.ts";
+import { ALWAYS } from "../../functions/ledger/table.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
-import { type Endpoints, localClients } from "../../test/support/embedded.ts";
 import { benchOrganization, IDENTITY, QUOTA } from "../organization.ts";
 import { offer } from "../process.ts";
+import { type KeepingProxy, startKeepingProxy } from "./keeping-proxy.ts";
 
-/** The simulated Clavex and Nextcloud in a process of their own; Nextcloud takes no longer than its simulation does. */
+/**
+ * The simulated Clavex and Nextcloud in a process of their own, each behind a proxy that has kept their answers since they were
+ * first read: they take next to no time.
+ */
 let clavex: SimulatedClavex;
 let nextcloud: SimulatedNextcloud;
+let proxies: { clavex: KeepingProxy; nextcloud: KeepingProxy };
 
 const { slug } = DEFAULT_ORGANIZATION;
 const PEOPLE_TO_A_GROUP = 100;
 const GROUPS_EACH = 2;
-/** The most that one request may write. */
-const BATCH = 25;
-const CONCURRENT_BATCHES = 4;
+/** Records that are written to the ledger together. */
+const BATCH = 1_000;
 
 const services = {
   async open() {
-    clavex = await startSimulatedClavex();
-    nextcloud = await startSimulatedNextcloud();
-    return { clavex: clavex.url, nextcloud: nextcloud.url };
+    [clavex, nextcloud] = await Promise.all([startSimulatedClavex(), startSimulatedNextcloud()]);
+    const [before, behind] = await Promise.all([clavex, nextcloud].map(({ url }) => startKeepingProxy(url)));
+    if (!before || !behind) throw new Error("a proxy is missing");
+    proxies = { clavex: before, nextcloud: behind };
+    return { clavex: before.url, nextcloud: behind.url };
   },
 
   /** Everybody with their account, two groups and a record in the ledger, as the pipeline would have left them. */
-  async settle(people: number, endpoints: Endpoints): Promise<void> {
-    const clients = localClients(endpoints);
+  async settle(people: number, stateFolder: string): Promise<void> {
+    const database = openDatabase(stateFolder);
     try {
-      const marshallOptions = { removeUndefinedValues: true };
-      const documents = DynamoDBDocumentClient.from(clients.dynamodb, { marshallOptions });
-      const ledger = createLedger(dynamoDbTable(clients.dynamodb, endpoints.tableName));
-      const organization = benchOrganization({ clavex: clavex.url, nextcloud: nextcloud.url });
+      const table = sqliteTable(database);
+      const { claims } = createLedger(table);
+      const organization = benchOrganization({ clavex: proxies.clavex.url, nextcloud: proxies.nextcloud.url });
       const groups = await makeGroups((people * GROUPS_EACH) / PEOPLE_TO_A_GROUP, (gid, name) =>
-        ledger.claims.claimGroup(nextcloud.url, gid, { owner: slug, name }),
+        claims.claimGroup(proxies.nextcloud.url, gid, { owner: slug, name }),
       );
-      const indexes = Array.from({ length: people }, (_, index) => index).values();
-      const settleSome = async (): Promise<void> => {
-        for (let some = [...indexes.take(BATCH)]; some.length > 0; some = [...indexes.take(BATCH)]) {
-          const records = some.map((index) => settlePerson(organization, index, groups));
-          await putRecords(documents, endpoints.tableName, records);
-        }
-      };
-      await Promise.all(Array.from({ length: CONCURRENT_BATCHES }, settleSome));
+      for (let index = 0; index < people; index += BATCH) {
+        const some = Array.from({ length: Math.min(BATCH, people - index) }, (_, each) => index + each);
+        const records = some.map((each) => settlePerson(organization, each, groups));
+        // Faster than the ledger's own writing, which looks at what is there.
+        const put = (record: SubjectRecord) =>
+          table.put({ partition: slug, sort: `subject#${record.subject}` }, subjectItem(record), ALWAYS);
+        await Promise.all(records.map(put));
+      }
     } finally {
-      clients.destroy();
+      database.close();
     }
   },
 
   /** Lets every answer of both servers take this long (milliseconds). */
   delay(ms: number): void {
-    for (const { faults } of [clavex, nextcloud]) {
-      faults.clear();
-      if (ms > 0) faults.add({ kind: "slow", ms });
-    }
+    for (const proxy of [proxies.clavex, proxies.nextcloud]) proxy.delay(ms);
   },
 
   /** How many requests each server has received since this was asked last. */
-  requests() {
-    const counts = { clavex: clavex.requests.length, nextcloud: nextcloud.requests.length };
-    clavex.requests.length = 0;
-    nextcloud.requests.length = 0;
-    return counts;
-  },
+  requests: () => ({ clavex: proxies.clavex.received(), nextcloud: proxies.nextcloud.received() }),
 };
 export type ReconcileSystems = typeof services;
 
@@ -120,17 +117,7 @@ function settlePerson(organization: Organization, index: number, groups: readonl
   };
 }
 
-/** Faster than the ledger's own writing, which is one conditional request for each person. */
-async function putRecords(documents: DynamoDBDocumentClient, table: string, records: SubjectRecord[]): Promise<void> {
-  const requests = records.map((record) => ({
-    PutRequest: { Item: { partition: slug, sort: `subject#${record.subject}`, ...subjectItem(record) } },
-  }));
-  const { UnprocessedItems = {} } = await documents.send(
-    new BatchWriteCommand({ RequestItems: { [table]: requests } }),
-  );
-  if (Object.keys(UnprocessedItems).length > 0) throw new Error("the embedded ledger did not take all records");
-}
-
 offer(services, async () => {
+  await Promise.all([proxies.clavex.close(), proxies.nextcloud.close()]);
   await Promise.all([clavex.close(), nextcloud.close()]);
 });

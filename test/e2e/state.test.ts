@@ -94,7 +94,9 @@ describe("the state of npm start", () => {
 
   test("belongs to one pipeline, while commands use it beside that one", async () => {
     await office.start();
-    await expect(office.start()).rejects.toThrow(/another pipeline runs on this state folder\nStop it, or give/);
+    await expect(office.start()).rejects.toThrow(
+      /another pipeline runs on this state folder\nStop it, or name another folder/,
+    );
     expect(await office.command("dead-letters", "list")).toMatchObject({
       code: 0,
       output: "There are no dead letters.\n",

@@ -1,0 +1,73 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Pool } from "undici";
+
+/** A proxy that answers the same GET again from memory. */
+export interface KeepingProxy {
+  url: string;
+  /** How many requests have come since this was asked last. */
+  received(): number;
+  /** Lets every answer take this long (milliseconds). */
+  delay(ms: number): void;
+  close(): Promise<void>;
+}
+
+interface Answer {
+  status: number;
+  headers: Record<string, string | string[]>;
+  body: Buffer;
+}
+
+/** What belongs to one connection, or is the proxy's own. */
+const OWN = ["connection", "keep-alive", "transfer-encoding", "content-length", "date"];
+
+/**
+ * Starts a proxy in front of a server whose answers do not change. A simulated server takes longer to write a page than its
+ * client to read it, and would be what is measured.
+ */
+export async function startKeepingProxy(target: string): Promise<KeepingProxy> {
+  const pool = new Pool(target);
+  const kept = new Map<string, Answer>();
+  let [received, ms] = [0, 0];
+
+  async function ask({ url = "/", headers: { host, connection, ...headers } }: IncomingMessage): Promise<Answer> {
+    const { statusCode, headers: own, body } = await pool.request({ method: "GET", path: url, headers });
+    const passed = Object.entries(own).flatMap(([name, value]) =>
+      value === undefined || OWN.includes(name) ? [] : [[name, value] as const],
+    );
+    return { status: statusCode, headers: Object.fromEntries(passed), body: Buffer.from(await body.arrayBuffer()) };
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    received += 1;
+    if (ms > 0) await sleep(ms);
+    const { url = "/", method } = request;
+    if (method !== "GET") throw new Error(`${method} ${url}: only reading is kept`);
+    const found = kept.get(url) ?? (await ask(request));
+    if (found.status === 200) kept.set(url, found);
+    response.writeHead(found.status, found.headers).end(found.body);
+  }
+
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => response.destroy(error as Error));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    received() {
+      const count = received;
+      received = 0;
+      return count;
+    },
+    delay(answersTake) {
+      ms = answersTake;
+    },
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await pool.close();
+    },
+  };
+}
