@@ -26,7 +26,7 @@ const TIMEOUT_MS = 30_000;
 /** Of a failed process's log: a minified bundle has lines of a megabyte. */
 const LONGEST_LINE = 300;
 /** For the imports. Clavex waits for the receiver's. */
-const AT_MOST: Partial<Record<string, number>> = { receive: 1.2, provision: 1.6, reconcile: 1.8 };
+const AT_MOST: Partial<Record<string, number>> = { receive: 1.1, provision: 1.6, reconcile: 1.8 };
 const PROCESS = fileURLToPath(new URL("cold-process.ts", import.meta.url));
 
 const BASELINE = "SQS client alone";

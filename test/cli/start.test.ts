@@ -156,7 +156,7 @@ describe("a start goes on", () => {
     const beta = { ...documentOf("beta"), nextcloud: { ...documentOf("beta").nextcloud, password: "env:OTHER" } };
     await configure({ acme: documentOf("acme"), beta });
     expect((await outputOf(startConfigured())).join("\n")).toMatch(
-      /beta\.json: nextcloud\.password: secret env:OTHER .*: there is none\. Write OTHER=\.\.\. into \.env/,
+      /beta\.json: nextcloud\.password: secret env:OTHER .*: it is not set\. Write OTHER=\.\.\. into \.env/,
     );
   });
 
@@ -309,7 +309,7 @@ describe("while it runs", () => {
     const url = await urlOf(program);
     await writeFile(join(folder, ".env"), "KEY=clv\nPASSWORD=p\n");
     await program.printed(
-      /\.env: secret env:SECRET cannot be read .*: there is none; the last good version stays in use/,
+      /\.env: secret env:SECRET cannot be read .*: it is not set; the last good version stays in use/,
     );
     expect(await deliver(url)).toBe(202);
     const next = "the-next-webhook-secret-that-protects-nothing";
