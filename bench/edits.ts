@@ -1,10 +1,7 @@
-import { userSchema } from "../functions/clavex/user.ts";
 import { type Clients, createClients } from "../functions/clients.ts";
 import { fixedOrganizations } from "../functions/config/organizations.ts";
-import { desiredAccount, desiredHash, groupsHash } from "../functions/core/desired.ts";
 import { accountId, groupId } from "../functions/core/identity.ts";
 import type { Organization } from "../functions/core/organization.ts";
-import { newRecord } from "../functions/core/record.ts";
 import { createProbeDelay, createRetryDelay } from "../functions/core/retry.ts";
 import { TICK_MS } from "../functions/core/schedule.ts";
 import { openDatabase } from "../functions/database.ts";
@@ -23,11 +20,11 @@ import { createReport, createTick } from "../functions/reconcile/tick.ts";
 import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../functions/simulated/clavex.ts";
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../functions/simulated/nextcloud.ts";
 import type { RecordedRequest } from "../functions/simulated/server.ts";
-import type { Log } from "../functions/telemetry/log.ts";
-import type { Counters } from "../functions/telemetry/metrics.ts";
 import { personJob, webhookTrigger } from "../test/support/jobs.ts";
 import { timeOf } from "./nextcloud-times.ts";
 import { benchOrganization, benchSecrets, IDENTITY } from "./organization.ts";
+import { NO_COUNTERS, QUIET_LOG } from "./quiet.ts";
+import { settleAccount } from "./settled.ts";
 
 export interface EditsOptions {
   people: number;
@@ -71,8 +68,6 @@ const CONNECTIONS = 4;
 const ARRIVALS = { everyMs: 30_000, most: 20 };
 const VISIBILITY_SECONDS = 60;
 const NEVER = new AbortController().signal;
-const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
-const NO_COUNTERS: Counters = { count: () => undefined, measure: () => undefined, flush: () => undefined };
 
 /**
  * Everybody has logged in, then their group's quota changes in the organization document. Nobody waits for real: each request
@@ -157,21 +152,10 @@ class People {
   /** Somebody as the pipeline would have left them, who has logged in. */
   async settle(organization: Organization): Promise<void> {
     const { nextcloud, ledger, clock } = this.#world;
-    const person = userSchema.parse(this.hire());
-    const desired = desiredAccount(organization, person.subject, { person, groups: [GROUP] });
-    if (desired.state !== "active") throw new Error("everybody here is active");
-    const claims = { name: desired.profile.displayName, email: desired.profile.email, quota: QUOTAS.before };
-    nextcloud.simulateLogin({ providerId: IDENTITY.providerId, sub: person.subject, claims });
-    nextcloud.addMember(this.#gid, desired.accountId);
+    const of = { groups: [GROUP], quota: QUOTAS.before, readAt: clock.now };
+    const record = settleAccount(nextcloud, organization, this.hire(), of);
     await ledger.claims.claimGroup(nextcloud.url, this.#gid, { owner: slug, name: GROUP });
-    const read = { readAt: clock.now, userReadAt: clock.now };
-    await ledger.subjects.put(slug, {
-      ...newRecord(person.subject, desired.accountId),
-      state: desired.state,
-      version: person.updatedAt,
-      groups: [this.#gid],
-      applied: { desiredHash: desiredHash(desired), groupsHash: groupsHash([GROUP]), ...read },
-    });
+    await ledger.subjects.put(slug, record);
   }
 
   account(subject: string) {
@@ -216,7 +200,7 @@ class Simulation {
     [this.#world, this.#people, this.#startedAt] = [world, people, now()];
     this.#old = new Set(people.subjects.map((subject) => accountId(IDENTITY, subject)));
     const organizations = fixedOrganizations([organization]);
-    const shared = { organizations, clients, ledger, queue, log: SILENT, counters: NO_COUNTERS, now };
+    const shared = { organizations, clients, ledger, queue, log: QUIET_LOG, counters: NO_COUNTERS, now };
     const guards = createGuards({ ...shared, breakerDelay: createProbeDelay() });
     this.#worker = createWorker({
       ...shared,
@@ -231,7 +215,7 @@ class Simulation {
     this.#tick = createTick({
       ...shared,
       intervals: { watchSeconds: 0, lightMinutes: 10, fullHours: 0 },
-      report: createReport({ log: SILENT, counters: NO_COUNTERS }),
+      report: createReport({ log: QUIET_LOG, counters: NO_COUNTERS }),
       run: async (_, kind) => {
         if (kind !== "watch") await reconcile(slug, kind, paced ? { pace } : {});
       },

@@ -11,7 +11,6 @@ import { createWorker, type Worker } from "../functions/provision/worker.ts";
 import type { Consumer } from "../functions/queue/queue.ts";
 import { createSqsQueue } from "../functions/queue/sqs.ts";
 import { createFollowGroups } from "../functions/reconcile/group-hints.ts";
-import type { Log } from "../functions/telemetry/log.ts";
 import type { Counters } from "../functions/telemetry/metrics.ts";
 import { localClients } from "../test/support/embedded.ts";
 import { personJob, TRIGGERS } from "../test/support/jobs.ts";
@@ -19,11 +18,11 @@ import type { EmbeddedServices } from "./embedded-process.ts";
 import type { LoopPerson } from "./loops.ts";
 import { benchOrganization, benchSecrets } from "./organization.ts";
 import { startProcess } from "./process.ts";
+import { QUIET_LOG } from "./quiet.ts";
 import type { NextcloudServer } from "./real-nextcloud.ts";
 
 /** What Lambda hands to one container. */
 const BATCH_SIZE = 10;
-const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
 
 /** Workers under way: each one connection and four subjects at a time, like a container on Lambda. */
 export interface Workers {
@@ -84,7 +83,7 @@ export async function startWorkers(
       countFailure: createCountFailure(fixedOrganizations([organization]), ledger),
       queue,
       retryDelay: createRetryDelay(),
-      log: SILENT,
+      log: QUIET_LOG,
       counters,
       concurrency: CONTAINER_LIMITS.concurrentSubjects,
     });

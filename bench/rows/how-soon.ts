@@ -10,12 +10,12 @@ import { createReconcile } from "../../functions/reconcile/reconcile.ts";
 import { createWatch } from "../../functions/reconcile/watch.ts";
 import { DEFAULT_ORGANIZATION, startSimulatedClavex } from "../../functions/simulated/clavex.ts";
 import { DEFAULT_APP_PASSWORD } from "../../functions/simulated/nextcloud.ts";
-import type { Log } from "../../functions/telemetry/log.ts";
 import { monthlyCost, TICK, WATCH } from "../aws-cost.ts";
 import { bareLoop, connect } from "../loops.ts";
 import type { ProfileName } from "../nextcloud-times.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
 import { startProcess } from "../process.ts";
+import { NO_COUNTERS, QUIET_LOG } from "../quiet.ts";
 import { type BenchOptions, median, type Result } from "../report.ts";
 import type { SystemsServices } from "../systems-process.ts";
 
@@ -26,7 +26,6 @@ const GROUP_COUNTS = [10, 200] as const;
 const CHANGED = 5;
 const MINUTE = 60_000;
 const { slug } = DEFAULT_ORGANIZATION;
-const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
 
 /**
  * How soon a change is in Nextcloud, and what that costs. A new person: from the delivery until the account is as it should be,
@@ -70,7 +69,7 @@ async function webhook(profile: ProfileName): Promise<Soon> {
     const pipeline = await startPipeline({
       organizations: fixedOrganizations([organization]),
       secrets: benchSecrets(),
-      log: SILENT,
+      log: QUIET_LOG,
       port: 0,
       intervals: NEVER,
     });
@@ -129,8 +128,8 @@ export async function watchRequests(groups: number): Promise<WatchRequests> {
     clients,
     ledger: createLedger(sqliteTable(database)),
     queue: { sendAll: async () => undefined },
-    log: SILENT,
-    counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
+    log: QUIET_LOG,
+    counters: NO_COUNTERS,
     now: () => clock,
   };
   try {

@@ -1,8 +1,6 @@
-import { userSchema } from "../../functions/clavex/user.ts";
-import { desiredAccount, desiredGroups, desiredHash, groupsHash } from "../../functions/core/desired.ts";
 import { groupId } from "../../functions/core/identity.ts";
 import type { Organization } from "../../functions/core/organization.ts";
-import { newRecord, type SubjectRecord, subjectItem } from "../../functions/core/record.ts";
+import { type SubjectRecord, subjectItem } from "../../functions/core/record.ts";
 import { openDatabase } from "../../functions/database.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
@@ -11,6 +9,7 @@ import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from
 import { type SimulatedNextcloud, startSimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import { benchOrganization, IDENTITY, QUOTA } from "../organization.ts";
 import { offer } from "../process.ts";
+import { settleAccount } from "../settled.ts";
 import { type KeepingProxy, startKeepingProxy } from "./keeping-proxy.ts";
 
 /**
@@ -90,31 +89,13 @@ async function makeGroups(count: number, claim: (gid: string, name: string) => P
 /** Makes the person in both systems, and returns their record. */
 function settlePerson(organization: Organization, index: number, groups: readonly Group[]): SubjectRecord {
   const fields = { email: `person.${index}@bench.example`, first_name: `Ada ${index}`, last_name: "Lovelace" };
-  const person = userSchema.parse(clavex.addUser(slug, fields));
+  const user = clavex.addUser(slug, fields);
   const own = Array.from({ length: GROUPS_EACH }, (_, which) => groups[(index + which * 7) % groups.length]).filter(
     (group) => group !== undefined,
   );
-  const names = own.map(({ name }) => name).sort();
-  const desired = desiredAccount(organization, person.subject, { person, groups: names });
-  if (desired.state !== "active") throw new Error("everybody here is active");
-  const { displayName: name, email } = desired.profile;
-  const claims = { name, email, quota: QUOTA.text };
-  nextcloud.simulateLogin({ providerId: IDENTITY.providerId, sub: person.subject, claims });
-  for (const { id, gid } of own) {
-    clavex.addMember(slug, id, person.subject);
-    nextcloud.addMember(gid, desired.accountId);
-  }
-  const readAt = Date.now();
-  return {
-    ...newRecord(person.subject, desired.accountId),
-    state: desired.state,
-    version: person.updatedAt,
-    groups: desiredGroups(desired)
-      .map(({ gid }) => gid)
-      .sort(),
-    applied: { desiredHash: desiredHash(desired), groupsHash: groupsHash(names), readAt, userReadAt: readAt },
-    revision: 1,
-  };
+  for (const { id } of own) clavex.addMember(slug, id, user.id);
+  const of = { groups: own.map(({ name }) => name), quota: QUOTA.text, readAt: Date.now() };
+  return { ...settleAccount(nextcloud, organization, user, of), revision: 1 };
 }
 
 offer(services, async () => {

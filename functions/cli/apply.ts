@@ -12,7 +12,7 @@ import { chosenSlugs, eachOrganization } from "./organizations.ts";
 import { connect } from "./pipeline.ts";
 import { planForMachines, showPlan } from "./plan.ts";
 import { confirm, confirmNumber } from "./prompt.ts";
-import { silent } from "./reconcile.ts";
+import { silent, uncounted } from "./reconcile.ts";
 import { CommandError } from "./report.ts";
 import { clearReading, complain, now, print, printJson, reading } from "./terminal.ts";
 
@@ -69,7 +69,7 @@ async function apply(options: Options): Promise<void> {
       ...connection,
       clients,
       log: recording(silent, connection.activities.record),
-      counters: { count: () => undefined, measure: () => undefined, flush: () => undefined },
+      counters: uncounted,
     });
     const sent: Sent[] = [];
     const since = now();

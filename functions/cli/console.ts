@@ -11,6 +11,7 @@ import { onInterrupt } from "./interrupt.ts";
 import { findLocalPipeline } from "./local-pipeline.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
 import { openPipeline } from "./pipeline.ts";
+import { uncounted } from "./reconcile.ts";
 import { CommandError } from "./report.ts";
 import { openSources } from "./sources.ts";
 import { complain, print } from "./terminal.ts";
@@ -74,12 +75,11 @@ async function serveStage(options: Options): Promise<void> {
     const { organizations } = sources;
     const log = terminalLog(complain);
     const access = createAccess(newSecret());
-    const counters = { count: () => undefined, measure: () => undefined, flush: () => undefined };
     const shared = { ...parts, organizations, clients, startsPaused, log };
     const pages = createConsole(
       {
         ...shared,
-        reconcile: createReconcile({ ...shared, counters }),
+        reconcile: createReconcile({ ...shared, counters: uncounted }),
         deadLetters: createDeadLetters({ ...parts, slugs: organizations.slugs }),
         doctorOptions: createDoctorOptions(sources, () => pipeline),
         stage: options.stage,

@@ -1,18 +1,16 @@
 import { Command } from "commander";
 import { recording } from "../activity/recorder.ts";
-import { type Clients, createClients } from "../clients.ts";
+import { createClients } from "../clients.ts";
 import { counted } from "../core/text.ts";
-import { createAskPaused } from "../ledger/pause.ts";
 import { runInWords } from "../operator/run-in-words.ts";
-import { driftReport } from "../reconcile/drift-report.ts";
-import { type CompletedRun, createReconcile, previewRun, type Reconcile, type Run } from "../reconcile/reconcile.ts";
+import { type CompletedRun, createReconcile, type Run } from "../reconcile/reconcile.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type ConnectOptions, parseCount, withConnection } from "./options.ts";
-import { chosenSlugs, eachOrganization, requireOrganization } from "./organizations.ts";
-import { type Connection, connect } from "./pipeline.ts";
+import { chosenSlugs, eachOrganization } from "./organizations.ts";
+import { connect } from "./pipeline.ts";
 import { confirm } from "./prompt.ts";
 import { CommandError } from "./report.ts";
-import { clearReading, now, print, printJson, reading } from "./terminal.ts";
+import { clearReading, print, printJson, reading } from "./terminal.ts";
 import { describeUnknown } from "./unknown.ts";
 
 interface Options extends ConnectOptions {
@@ -28,6 +26,8 @@ interface Options extends ConnectOptions {
 const CONNECTIONS = 4;
 /** A command says itself what it does. */
 export const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+/** What is counted is for alarms, which a command needs none of. */
+export const uncounted = { count: () => undefined, measure: () => undefined, flush: () => undefined };
 
 /** What `--json` shows of a run that did nothing. */
 const NOTHING_DONE = { sent: 0, waiting: 0, refused: 0, held: undefined, heldLeaves: undefined };
@@ -65,11 +65,8 @@ async function reconcile(options: Options): Promise<void> {
   }
   const connection = await connect(options);
   const clients = createClients({ secrets: connection.secrets, nextcloudConnections: CONNECTIONS });
-  const counters = { count: () => undefined, measure: () => undefined, flush: () => undefined };
   const log = recording(silent, connection.activities.record);
-  const run = options.dryRun
-    ? createPreview(connection, clients)
-    : createReconcile({ ...connection, clients, log, counters });
+  const run = createReconcile({ ...connection, clients, log, counters: uncounted });
   try {
     const slugs = await chosenSlugs(connection.organizations, options.organization);
     const runs: ({ organization: string; dryRun?: boolean; result: Run["result"] } & Omit<
@@ -81,6 +78,7 @@ async function reconcile(options: Options): Promise<void> {
         onProgress: reading(slug),
         ...(allowDeprovisions === undefined ? {} : { allowDeprovisions }),
         ...(allowLeaves === undefined ? {} : { allowLeaves }),
+        dryRun: options.dryRun ?? false,
       });
       if (!options.json) show(slug, done, options.dryRun ?? false);
       const { report: _, ...result } = { ...NOTHING_DONE, report: undefined, ...done };
@@ -98,19 +96,6 @@ async function reconcile(options: Options): Promise<void> {
     await clients.close();
     await connection.close();
   }
-}
-
-/** Looks as a run does, and sends nothing. */
-function createPreview({ organizations, ledger, startsPaused }: Connection, clients: Clients): Reconcile {
-  const isPaused = createAskPaused(ledger, startsPaused);
-  return async (slug, mode, { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, onProgress } = {}) => {
-    const organization = await requireOrganization(organizations, slug);
-    if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
-    if (await isPaused(organization)) return { result: "paused" };
-    const looking = { ledger, clients: clients.of(organization), now, allowing: { deprovisions, leaves } };
-    const report = await driftReport(organization, mode, { ...looking, ...(onProgress ? { onProgress } : {}) });
-    return previewRun(report, now());
-  };
 }
 
 function show(slug: string, run: Run, dryRun: boolean): void {

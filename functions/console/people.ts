@@ -104,13 +104,7 @@ async function whom(c: Visit, dependencies: ConsoleDependencies): Promise<Whom> 
 async function find(dependencies: ConsoleDependencies, asked: string | undefined, text: string): Promise<Found> {
   const organization = await chosenOrganization(dependencies, asked);
   const { ledger, patienceMs } = dependencies;
-  const clients = dependencies.clients.of(organization);
-  const access = clients.directory;
-  const subject = uuidSchema.safeParse(text);
-  if (subject.success) return { kind: "person", organization: organization.slug, subject: subject.data };
-  if (access.mode !== "api")
-    return { kind: "nobody", why: `${organization.slug} has no clavex.apiKey: people can be found by their id alone.` };
-  const looking = { ledger, clients, directory: access.directory };
+  const looking = { ledger, clients: dependencies.clients.of(organization) };
   return within("The search", findPeople(looking, organization, text), patienceMs);
 }
 

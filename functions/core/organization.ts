@@ -3,7 +3,7 @@ import { ConfigurationError } from "./failure.ts";
 import { groupId, hasRawIds, identitySchema, schemeOf } from "./identity.ts";
 import { type JsonProblem, jsonProblem } from "./json.ts";
 import { inWords } from "./problems.ts";
-import { InvalidQuota, parseQuota } from "./quota.ts";
+import { InvalidQuota, parseQuota, type Quota } from "./quota.ts";
 import { type Found, together } from "./together.ts";
 
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -66,19 +66,22 @@ const FEWEST_BYTES_ALONE = 1024 ** 2;
 const quota = z.string().transform((text, context) => {
   try {
     const quota = parseQuota(text);
-    const isAlone = /^[\d.]+$/.test(text.trim());
-    if (quota === 0 && !/^0\s*B$/i.test(text.trim())) context.addIssue({ code: "custom", message: NO_SPACE });
-    else if (isAlone && Number(quota) < FEWEST_BYTES_ALONE) {
-      const number = text.trim();
-      context.addIssue({ code: "custom", message: `would be ${number} bytes: write "${number} GB", or "${number} B"` });
-    } else return quota;
-    return z.NEVER;
+    const problem = slipOf(text.trim(), quota);
+    if (problem === undefined) return quota;
+    context.addIssue({ code: "custom", message: problem });
   } catch (error) {
     if (!(error instanceof InvalidQuota)) throw error;
     context.addIssue({ code: "custom", message: error.message });
-    return z.NEVER;
   }
+  return z.NEVER;
 });
+
+/** What is wrong with a quota that can be read, and that hardly anybody means. */
+function slipOf(text: string, quota: Quota): string | undefined {
+  if (quota === 0) return /^0\s*B$/i.test(text) ? undefined : NO_SPACE;
+  if (!/^[\d.]+$/.test(text) || Number(quota) >= FEWEST_BYTES_ALONE) return undefined;
+  return `would be ${text} bytes: write "${text} GB", or "${text} B"`;
+}
 
 /** The Nextcloud group whose members may do everything. */
 export const ADMIN = "admin";

@@ -80,12 +80,12 @@ async function existing({ organization, directory, users, ocs }: DoctorContext):
   };
   // Whoever is found is taken out.
   for await (const _ of findAccounts(ocs, sought, undefined, listener));
-  const [old, doubled]: [string[], string[]] = [[], []];
-  for (const { person, own, other } of addresses.all()) {
-    const hasOurs = !sought.has(own.toLowerCase());
-    if (!hasOurs && due.has(person.subject)) old.push(other.accountId);
-    else if (hasOurs && other.enabled) doubled.push(other.accountId);
-  }
+  const found = addresses.split(
+    (own) => sought.has(own.toLowerCase()),
+    ({ subject }) => due.has(subject),
+  );
+  const old = found.existing.map(({ other }) => other.accountId);
+  const doubled = found.doubled.map(({ other }) => other.accountId);
   if (old.length === 0 && doubled.length === 0) return ok();
   const findings = [
     old.length === 0

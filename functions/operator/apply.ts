@@ -46,8 +46,9 @@ export function losses({ differences }: FullReport): { closing: FullDrift[]; lea
 
 /** How many people would lose access or a group: the number that has to be typed in. */
 export function losers(plans: readonly Plan[]): number {
-  return plans.reduce((sum, { report: { differences } }) => {
-    return sum + differences.filter((each) => takesAway(each) || each.losesGroup).length;
+  return plans.reduce((sum, { report }) => {
+    const { closing, leaving } = losses(report);
+    return sum + closing.length + leaving.length;
   }, 0);
 }
 

@@ -512,16 +512,16 @@ function othersOf(
   differences: readonly FullDrift[],
 ): Pick<FullReport, "existing" | "doubled"> {
   const created = new Set(differences.flatMap(({ kind, subject }) => (kind === "create" ? [subject] : [])));
-  const [existing, doubled]: [FullReport["existing"], FullReport["doubled"]] = [[], []];
-  for (const { person: somebody, own, other } of addresses?.all() ?? []) {
-    const { subject } = somebody;
-    const hasOurs = !look.roster.people.has(own.toLowerCase());
-    if (created.has(subject)) existing.push({ subject, ...other });
-    else if (hasOurs && other.enabled) doubled.push({ subject, own, ...other });
-    else continue;
-    remember(look, somebody);
-  }
-  return { existing, doubled };
+  const found = addresses?.split(
+    (own) => look.roster.people.has(own.toLowerCase()),
+    ({ subject }) => created.has(subject),
+  );
+  const { existing, doubled } = found ?? { existing: [], doubled: [] };
+  for (const { person } of [...existing, ...doubled]) remember(look, person);
+  return {
+    existing: existing.map(({ person: { subject }, other }) => ({ subject, ...other })),
+    doubled: doubled.map(({ person: { subject }, own, other }) => ({ subject, own, ...other })),
+  };
 }
 
 /** Whoever has never logged in has no files of their own: those in an account made since then are the skeleton's. */

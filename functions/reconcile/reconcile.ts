@@ -52,6 +52,8 @@ export interface ReconcileOptions {
    * the current state. `readAt` is when the look began (milliseconds since the epoch).
    */
   shown?: { report: FullReport; readAt: number };
+  /** Only finds out what would be sent: takes no lock, writes nothing. */
+  dryRun?: boolean;
   /** Asked before jobs are sent that are not urgent; without it they are all sent at once. */
   pace?: Pace;
   /** Called with those for whom jobs were sent, some at a time. */
@@ -102,14 +104,15 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (!organization) throw unknownOrganization(slug);
     if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
     if (await isPaused(organization)) return { result: "paused" };
+    const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, shown, dryRun, ...rest } = options;
+    const allowing = { deprovisions, leaves };
+    const looking = { ledger, clients: clients.of(organization), now, ...rest, allowing };
+    if (dryRun) return previewOf(await driftReport(organization, mode, looking), now());
     const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS[mode]);
     if (!release) return { result: "busy" };
     let run: CompletedRun;
     try {
       const work = async (): Promise<CompletedRun> => {
-        const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, shown, ...rest } = options;
-        const allowing = { deprovisions, leaves };
-        const looking = { ledger, clients: clients.of(organization), now, ...rest, allowing };
         const report = shown?.report ?? (await driftReport(organization, mode, looking));
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
@@ -121,7 +124,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         logRun(dependencies, done, slug);
         return done;
       };
-      run = await recordRun({ ledger, now }, slug, mode, work, { findingsOf, readAt: options.shown?.readAt });
+      run = await recordRun({ ledger, now }, slug, mode, work, { findingsOf, readAt: shown?.readAt });
     } finally {
       await release();
     }
@@ -233,8 +236,8 @@ async function sendJobs(sending: Sending, report: DriftReport, options: Reconcil
   return run;
 }
 
-/** What a run would do that found this. Sends nothing. */
-export function previewRun(report: DriftReport, now: number): CompletedRun {
+/** What a run would do that found this. */
+function previewOf(report: DriftReport, now: number): CompletedRun {
   const { staying, leaving, ...counts } = select(report, now);
   const { held, heldLeaves } = report;
   const sent = staying.length + (held?.holds === "everybody" ? 0 : leaving.length);

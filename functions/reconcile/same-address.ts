@@ -9,6 +9,13 @@ export interface SameAddress {
   enabled: boolean;
 }
 
+/** Somebody with the id of their own account, and the other account with their e-mail address. */
+interface Doubled<Person> {
+  person: Person;
+  own: string;
+  other: SameAddress;
+}
+
 interface Somebody {
   subject: string;
   email: string;
@@ -51,12 +58,32 @@ export class SameAddresses<Person extends Somebody> {
   }
 
   /** Everybody whose e-mail address such an account has. One that has the person's own id is no other account. */
-  *all(): Generator<{ person: Person; own: string; other: SameAddress }> {
+  *all(): Generator<Doubled<Person>> {
     for (const [key, other] of this.#found) {
       for (const person of this.#people.get(key) ?? []) {
         const own = accountId(this.#organization.identity, person.subject);
         if (own.toLowerCase() !== other.accountId.toLowerCase()) yield { person, own, other };
       }
     }
+  }
+
+  /**
+   * Those whom the other account concerns, when all accounts have been read: `existing` have none by the pipeline yet and get one;
+   * `doubled` have one, and can still log in to the other.
+   *
+   * @param isMissing whether no account with this id was found
+   * @param isDue whether somebody is to have an account
+   */
+  split(
+    isMissing: (accountId: string) => boolean,
+    isDue: (person: Person) => boolean,
+  ): Record<"existing" | "doubled", Doubled<Person>[]> {
+    const [existing, doubled]: [Doubled<Person>[], Doubled<Person>[]] = [[], []];
+    for (const each of this.all()) {
+      if (!isMissing(each.own)) {
+        if (each.other.enabled) doubled.push(each);
+      } else if (isDue(each.person)) existing.push(each);
+    }
+    return { existing, doubled };
   }
 }
