@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Pool } from "undici";
+import type { SimulatedServer } from "../../functions/simulated/server.ts";
 
 /** A proxy that answers the same GET again from memory. */
 export interface KeepingProxy {
@@ -20,24 +20,21 @@ interface Answer {
   body: Buffer;
 }
 
-/** What belongs to one connection, or is the proxy's own. */
-const OWN = ["connection", "keep-alive", "transfer-encoding", "content-length", "date"];
-
 /**
- * Starts a proxy in front of a server whose answers do not change. A simulated server takes longer to write a page than its
+ * Starts a proxy in front of a simulated server whose answers do not change. That one takes longer to write a page than its
  * client to read it, and would be what is measured.
  */
-export async function startKeepingProxy(target: string): Promise<KeepingProxy> {
-  const pool = new Pool(target);
+export async function startKeepingProxy(target: Pick<SimulatedServer, "answer">): Promise<KeepingProxy> {
   const kept = new Map<string, Answer>();
   let [received, ms] = [0, 0];
 
-  async function ask({ url = "/", headers: { host, connection, ...headers } }: IncomingMessage): Promise<Answer> {
-    const { statusCode, headers: own, body } = await pool.request({ method: "GET", path: url, headers });
-    const passed = Object.entries(own).flatMap(([name, value]) =>
-      value === undefined || OWN.includes(name) ? [] : [[name, value] as const],
-    );
-    return { status: statusCode, headers: Object.fromEntries(passed), body: Buffer.from(await body.arrayBuffer()) };
+  function ask(path: string, { headers }: IncomingMessage): Answer {
+    const {
+      status,
+      headers: own = {},
+      body = "",
+    } = target.answer({ at: Date.now(), method: "GET", path, headers, body: "" });
+    return { status, headers: own, body: Buffer.from(body) };
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -45,9 +42,9 @@ export async function startKeepingProxy(target: string): Promise<KeepingProxy> {
     if (ms > 0) await sleep(ms);
     const { url = "/", method } = request;
     if (method !== "GET") throw new Error(`${method} ${url}: only reading is kept`);
-    const found = kept.get(url) ?? (await ask(request));
+    const found = kept.get(url) ?? ask(url, request);
     if (found.status === 200) kept.set(url, found);
-    response.writeHead(found.status, found.headers).end(found.body);
+    response.writeHead(found.status, { ...found.headers, "content-length": found.body.length }).end(found.body);
   }
 
   const server = createServer((request, response) => {
@@ -67,7 +64,6 @@ export async function startKeepingProxy(target: string): Promise<KeepingProxy> {
     async close() {
       server.closeAllConnections();
       server.close();
-      await pool.close();
     },
   };
 }

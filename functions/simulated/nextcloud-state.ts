@@ -175,9 +175,8 @@ export class NextcloudState {
   searchIds({ search, limit, offset }: Page): string[] {
     const found = new Set<string>();
     for (const backend of (["Database", "user_oidc"] as const).filter(this.isEnabled)) {
-      const ids = this.#idsOf(backend).filter(
-        (id) => search === "" || this.#matches(id, backend, search.toLowerCase()),
-      );
+      const all = this.#idsOf(backend);
+      const ids = search === "" ? all : all.filter((id) => this.#matches(id, backend, search.toLowerCase()));
       for (const id of ids.slice(offset, limit === undefined ? undefined : offset + limit)) found.add(id);
     }
     return [...found].sort((a, b) => byText(a.toLowerCase(), b.toLowerCase()));

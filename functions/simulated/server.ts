@@ -53,6 +53,8 @@ export interface SimulatedServer {
   /** Every request received since the start, in order; may be emptied with `requests.length = 0`. */
   readonly requests: RecordedRequest[];
   readonly faults: FaultInjector;
+  /** The real work without HTTP: one request in, one answer out; without faults, and not recorded. */
+  readonly answer: (request: RecordedRequest) => Answer;
   /** Stops listening and breaks every connection: an outage. The state is kept. */
   down(): Promise<void>;
   /** Listens again on the same port. */
@@ -148,6 +150,7 @@ export async function startServer({ port = 0, answer, serviceTime }: ServerOptio
     port: boundPort,
     requests,
     faults,
+    answer,
     down: async () => {
       await stopListening();
       // A client in the same process notices its closed connections now, and not in the middle of its next request.
