@@ -9,12 +9,13 @@ const RFC3339 = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+
 export function normaliseTimestamp(text: string): string | undefined {
   const match = RFC3339.exec(text);
   if (!match) return undefined;
-  const [, date, time, fraction = "", offset] = match;
-  const milliseconds = Date.parse(`${date}T${time}${offset?.toUpperCase()}`);
-  // Date.parse takes 30 February for 2 March.
-  if (Number.isNaN(milliseconds) || !new Date(`${date}T00:00:00Z`).toISOString().startsWith(`${date}`))
-    return undefined;
+  const [, date = "", time, fraction = "", offset = ""] = match;
+  const milliseconds = Date.parse(`${date}T${time}${offset.toUpperCase()}`);
+  if (Number.isNaN(milliseconds)) return undefined;
   const utc = new Date(milliseconds).toISOString();
+  // Date.parse takes 30 February for 2 March.
+  const day = offset.length === 1 ? utc : new Date(`${date}T00:00:00Z`).toISOString();
+  if (!day.startsWith(date)) return undefined;
   // Years of other than four digits would not compare as text.
   return /^\d{4}-/.test(utc) ? `${utc.slice(0, 19)}.${fraction.padEnd(9, "0")}Z` : undefined;
 }

@@ -71,7 +71,13 @@ export function createSqsQueue(client: SQSClient, queueUrl: string, timeoutMs = 
   return {
     async send(job, source) {
       const command = new SendMessageCommand({ QueueUrl: queueUrl, ...message(job, source) });
-      await client.send(command, { abortSignal: AbortSignal.timeout(timeoutMs) }).catch(unavailable);
+      // Not AbortSignal.timeout, whose timers go on after the answer: thousands of them during a storm.
+      const giveUp = new AbortController();
+      const timer = setTimeout(() => giveUp.abort(), timeoutMs);
+      await client
+        .send(command, { abortSignal: giveUp.signal })
+        .catch(unavailable)
+        .finally(() => clearTimeout(timer));
     },
     async sendAll(jobs, source) {
       for (const batch of batches(jobs)) await sendBatch(batch, source);
