@@ -22,12 +22,6 @@ const RESULTS = new URL("results.json", import.meta.url);
 /** Shown by docs/performance.md; only a run of all rows renews it. */
 const CHART = new URL("../docs/performance.svg", import.meta.url);
 
-function scale(text: string): number {
-  const number = Number(text);
-  if (number >= 1 && number <= 100) return number;
-  throw new InvalidArgumentError("must be a number from 1 to 100");
-}
-
 function whole(text: string): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 10) return number;
@@ -47,12 +41,6 @@ await new Command("npm run bench --")
     )
       .choices(PROFILE_NAMES)
       .default("27"),
-  )
-  .option(
-    "--scale <number>",
-    "how many times faster than the measured Nextcloud the simulated one is; 1 takes an hour",
-    scale,
-    10,
   )
   .option(
     "--people <number>",

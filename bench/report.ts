@@ -25,8 +25,6 @@ export type Row = (options: BenchOptions) => Promise<Result[]>;
 export interface BenchOptions {
   /** Which measured server the simulated Nextcloud answers like. */
   profile: ProfileName;
-  /** How many times faster than that one; every bench is as many times shorter. */
-  scale: number;
   /** How many people the row `converge` provisions, and whose quotas the row `edits` changes; each has a default. */
   people?: number;
   /** A line about the progress. */

@@ -1,8 +1,8 @@
 import { DEFAULT_APP_PASSWORD } from "../functions/simulated/nextcloud.ts";
 import type { LoopPerson } from "./loops.ts";
+import type { ProfileName } from "./nextcloud-times.ts";
 import { type Remote, startProcess } from "./process.ts";
 import { cleanUp, type NextcloudServer, realNextcloud } from "./real-nextcloud.ts";
-import type { BenchOptions } from "./report.ts";
 import type { SystemsServices } from "./systems-process.ts";
 
 const GROUPS = 20;
@@ -22,7 +22,7 @@ export interface BenchSystems {
  * @param options which measured server Nextcloud answers like, if it is simulated, and how many times faster
  */
 export async function withSystems<T>(
-  { profile, scale }: Pick<BenchOptions, "profile" | "scale">,
+  { profile, scale }: { profile: ProfileName; scale: number },
   people: number,
   run: (systems: BenchSystems) => Promise<T>,
   groupsEach: number = GROUPS_EACH,

@@ -18,7 +18,7 @@ import type { EmbeddedServices } from "./embedded-process.ts";
 import type { LoopPerson } from "./loops.ts";
 import { benchOrganization, benchSecrets } from "./organization.ts";
 import { startProcess } from "./process.ts";
-import { QUIET_LOG } from "./quiet.ts";
+import { NO_COUNTERS, QUIET_LOG } from "./quiet.ts";
 import type { NextcloudServer } from "./real-nextcloud.ts";
 
 /** What Lambda hands to one container. */
@@ -26,42 +26,33 @@ const BATCH_SIZE = 10;
 
 /** Workers under way: each one connection and four subjects at a time, like a container on Lambda. */
 export interface Workers {
-  /** Resolves when every job has been applied. */
-  done: Promise<void>;
-  /** How many people have been provisioned so far. */
-  provisioned(): number;
-  /** The part of the time since the start in which a worker had a call with Nextcloud. */
-  waiting(): number;
+  /** Puts a job for each person into the queue. */
+  send(people: readonly LoopPerson[]): Promise<void>;
+  /** Resolves when every job sent so far has been applied. */
+  done(): Promise<void>;
+  /** For how long a worker has had a call with Nextcloud so far, in milliseconds, as a mean of all workers. */
+  waited(): number;
   stop(): Promise<void>;
 }
 
-/** Puts a job for each person into an empty queue, with an empty ledger, and sets workers on it. */
-export async function startWorkers(
-  workers: number,
-  clavex: string,
-  nextcloud: NextcloudServer,
-  people: LoopPerson[],
-): Promise<Workers> {
+/** Sets workers on an empty queue, with an empty ledger. */
+export async function startWorkers(workers: number, clavex: string, nextcloud: NextcloudServer): Promise<Workers> {
   const embedded = startProcess<EmbeddedServices>("embedded-process.ts");
   const endpoints = await embedded.open();
   const aws = localClients(endpoints);
   const queue = createSqsQueue(aws.sqs, endpoints.queueUrl);
   const ledger = createLedger(dynamoDbTable(aws.dynamodb, endpoints.tableName));
   const organization = benchOrganization({ clavex, nextcloud: nextcloud.url, username: nextcloud.username });
-  const jobs = people.map(({ subject }) => personJob(organization.slug, subject, TRIGGERS.reconcile));
-  await queue.sendAll(jobs, "bench");
 
-  const { promise: done, resolve } = Promise.withResolvers<void>();
-  let provisioned = 0;
+  let [sent, applied] = [0, 0];
+  let finish: () => void = () => undefined;
   const counters: Counters = {
+    ...NO_COUNTERS,
     count(counter) {
-      if (counter === "JobsApplied") provisioned += 1;
-      if (provisioned === jobs.length) resolve();
+      if (counter === "JobsApplied") applied += 1;
+      if (applied === sent) finish();
     },
-    measure: () => undefined,
-    flush: () => undefined,
   };
-  const started = performance.now();
   const containers = Array.from({ length: workers }, () => {
     const clients = metered(
       createClients({
@@ -90,12 +81,18 @@ export async function startWorkers(
     return { clients, batches: startBatches(queue, worker) };
   });
   return {
-    done,
-    provisioned: () => provisioned,
-    waiting() {
-      const waited = containers.reduce((sum, { clients }) => sum + clients.waited(), 0);
-      return waited / workers / (performance.now() - started);
+    async send(people) {
+      sent += people.length;
+      const jobs = people.map(({ subject }) => personJob(organization.slug, subject, TRIGGERS.reconcile));
+      await queue.sendAll(jobs, "bench");
     },
+    done() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      if (applied === sent) resolve();
+      finish = resolve;
+      return promise;
+    },
+    waited: () => containers.reduce((sum, { clients }) => sum + clients.waited(), 0) / workers,
     async stop() {
       await Promise.all(containers.map(({ batches }) => batches.stop()));
       await Promise.all(containers.map(({ clients }) => clients.close()));

@@ -3,35 +3,37 @@ import type { BenchOptions, Result } from "../report.ts";
 import { type BenchSystems, GROUPS_EACH, withSystems } from "../with-systems.ts";
 import { startWorkers } from "../workers.ts";
 
-const PEOPLE = 200;
+/** Enough for every worker to have two batches. */
+const PEOPLE = 40;
+const PEOPLE_EACH = 20;
+/** Whom each worker provisions before the clock starts: one batch. A container makes the groups and proves the identity once in its life. */
+const WARM_UP = 10;
 /**
- * The simulated Nextcloud is this many times slower than in other rows: the faster it is, the more weighs our own time, which
- * beside a real one is next to nothing.
+ * Not faster than the measured Nextcloud: the faster it is, the more weigh our own time and the gap between two batches, which
+ * beside a real one are next to nothing.
  */
-const SLOWER = 4;
+const SCALE = 1;
 /** Four saturate Nextcloud, and the stack has no more. */
 const WORKERS = [1, 2, 4];
-/** Measuring a rate needs fewer people than the whole row. */
-const BARE_SHARE = 0.25;
-const CURL_SHARE = 0.1;
+/** Measuring a rate needs fewer people. */
+const [BARE_PEOPLE, CURL_PEOPLE] = [20, 8];
 const AT_LEAST = { ofTheBareLoop: 0.95, ofTheCurlLoop: 2 };
 
 /**
- * Row 3: people without accounts, jobs for all of them in the queue, and a number of workers. Against equally many bare loops that
+ * Row 3: people without accounts, a job for each of them, and a number of workers that are warm. Against equally many bare loops that
  * make the same calls and nothing else; and against as many of an administrator's loops of curl.
  */
-export async function converge({ people = PEOPLE, onProgress, ...given }: BenchOptions): Promise<Result[]> {
-  const options = { ...given, scale: Math.max(1, given.scale / SLOWER) };
+export async function converge({ people: given, profile, onProgress }: BenchOptions): Promise<Result[]> {
+  const options = { profile, scale: SCALE };
   const results: Result[] = [];
   for (const workers of WORKERS) {
-    const pipeline = await withSystems(options, people, (systems) => runWorkers(workers, systems));
+    const people = given ?? Math.max(PEOPLE, workers * PEOPLE_EACH);
+    const pipeline = await withSystems(options, people + workers * WARM_UP, (systems) => runWorkers(workers, systems));
     onProgress(`${workers} workers: ${words(pipeline.peoplePerSecond)}`);
-    const loops = (share: number, loop: Loop) =>
-      withSystems(options, Math.ceil(people * share), (systems) =>
-        runLoops(workers, systems.nextcloud, systems.people, loop),
-      );
-    const bare = await loops(BARE_SHARE, bareLoop);
-    const curl = await loops(CURL_SHARE, curlLoop);
+    const loops = (count: number, loop: Loop) =>
+      withSystems(options, count, (systems) => runLoops(workers, systems.nextcloud, systems.people, loop));
+    const bare = await loops(BARE_PEOPLE, bareLoop);
+    const curl = await loops(CURL_PEOPLE, curlLoop);
     const against = (name: string, baseline: number, atLeast: number): Result => ({
       row: "converge",
       measured: `${workers} workers, ${people} people with ${GROUPS_EACH} groups`,
@@ -51,14 +53,21 @@ const words = (peoplePerSecond: number): string => `${peoplePerSecond.toFixed(1)
 
 /** @returns people per second, and the part of the time in which a worker had a call with Nextcloud */
 async function runWorkers(count: number, { clavex, nextcloud, people, process }: BenchSystems) {
-  const workers = await startWorkers(count, clavex, nextcloud, people);
+  const workers = await startWorkers(count, clavex, nextcloud);
   try {
-    const started = performance.now();
-    await workers.done;
-    const peoplePerSecond = (people.length / (performance.now() - started)) * 1000;
+    await workers.send(people.slice(0, count * WARM_UP));
+    await workers.done();
+    const counted = people.slice(count * WARM_UP);
+    const [started, waitedBefore] = [performance.now(), workers.waited()];
+    await workers.send(counted);
+    await workers.done();
+    const milliseconds = performance.now() - started;
     const wrong = await process.wrong();
     if (wrong > 0) throw new Error(`${wrong} of ${people.length} people have not the account that they should have`);
-    return { peoplePerSecond, waiting: workers.waiting() };
+    return {
+      peoplePerSecond: (counted.length / milliseconds) * 1000,
+      waiting: (workers.waited() - waitedBefore) / milliseconds,
+    };
   } finally {
     await workers.stop();
   }

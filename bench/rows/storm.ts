@@ -6,6 +6,7 @@ import { NEVER } from "../../functions/core/schedule.ts";
 import { startPipeline } from "../../functions/local/pipeline.ts";
 import type { Log } from "../../functions/telemetry/log.ts";
 import { bareLoop, runLoops } from "../loops.ts";
+import type { ProfileName } from "../nextcloud-times.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
 import { startProcess } from "../process.ts";
 import type { BenchOptions, Result } from "../report.ts";
@@ -18,8 +19,8 @@ const DELIVERIES = 10_000;
 const GROUPS = 20;
 const GROUPS_EACH = 1;
 const SEED = 20261124;
-/** The storm lasts a minute; sped up by more than this it would be a different kind of load. */
-const MOST_SCALE = 3;
+/** How many times faster than the measured server, and than the minute that the storm lasts; with more it would be a different kind of load. */
+const SCALE = 3;
 /** As many as the pipeline has on one machine. */
 const CONNECTIONS = 4;
 /** Measuring a rate needs fewer people. */
@@ -32,12 +33,11 @@ const AT_MOST = 1.3;
  * calls that these people need, on as many connections, as if all were known when the storm begins. Requests to
  * Nextcloud: against a worker that looks at Nextcloud, and changes it, for each delivery by itself.
  */
-export async function storm({ profile, scale, onProgress }: BenchOptions): Promise<Result[]> {
-  const factor = Math.min(scale, MOST_SCALE);
+export async function storm({ profile, onProgress }: BenchOptions): Promise<Result[]> {
   const stateFolder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-storm-"));
   const systems = startProcess<SystemsServices>("systems-process.ts");
   try {
-    const urls = await systems.open(profile, factor);
+    const urls = await systems.open(profile, SCALE);
     await systems.hire(PEOPLE, GROUPS, GROUPS_EACH);
     const organization = benchOrganization(urls);
     const results = new Map<string, number>();
@@ -52,13 +52,13 @@ export async function storm({ profile, scale, onProgress }: BenchOptions): Promi
     try {
       const started = performance.now();
       const url = `${pipeline.url}/webhooks/clavex/${organization.slug}`;
-      const sent = await systems.storm(url, DELIVERIES, 60 / factor, SEED);
+      const sent = await systems.storm(url, DELIVERIES, 60 / SCALE, SEED);
       onProgress(`${sent.accepted} deliveries accepted in ${sent.seconds.toFixed(0)} s, ${sent.refused} refused`);
       await pipeline.idle();
       const seconds = (performance.now() - started) / 1000;
       const { nextcloud, clavex, nextcloudSeconds } = await systems.work();
       const wrong = await systems.wrong();
-      const alone = await callsAlone({ profile, scale: factor });
+      const alone = await callsAlone(profile);
       const each = requestsOneByOne();
       const jobs = Object.fromEntries([...results].sort());
       const numbers = { ...sent, converged: seconds, alone, wrong, nextcloud, clavex, oneByOne: each, ...jobs };
@@ -98,9 +98,9 @@ export async function storm({ profile, scale, onProgress }: BenchOptions): Promi
 }
 
 /** How many seconds the least calls for all these people take, one after the other on each connection. */
-async function callsAlone(options: Pick<BenchOptions, "profile" | "scale">): Promise<number> {
+async function callsAlone(profile: ProfileName): Promise<number> {
   const rate = await withSystems(
-    options,
+    { profile, scale: SCALE },
     PEOPLE * BARE_SHARE,
     ({ nextcloud, people }) => runLoops(CONNECTIONS, nextcloud, people, bareLoop),
     GROUPS_EACH,

@@ -307,15 +307,7 @@ describe.runIf(bashVersion >= 5)("the command lines of the pages", () => {
         Object.values(commands).flatMap(({ options }) => Object.keys(options)),
       ),
       // Of CDK, AWS and the bench; and two that docs/connect.md says do not exist.
-      ...[
-        "--help",
-        "--import-existing-resources",
-        "--overwrite",
-        "--profile",
-        "--scale",
-        "--mapping-displayname",
-        "--pkce",
-      ],
+      ...["--help", "--import-existing-resources", "--overwrite", "--profile", "--mapping-displayname", "--pkce"],
     ]);
     const isWrong = (text: string): boolean => {
       // A line of the log, and an option cut short.
