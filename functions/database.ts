@@ -4,8 +4,6 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  existsSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
@@ -15,6 +13,7 @@ import { join } from "node:path";
 import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { ConfigurationError, PipelineFailure } from "./core/failure.ts";
+import { makeFolder } from "./folders.ts";
 import { isSystemError, systemWords } from "./system-errors.ts";
 
 /** The state of the pipeline on one machine: queue and ledger in one SQLite file, which several processes may have open. */
@@ -163,22 +162,62 @@ export function openDatabase(folder: string | undefined): Database {
  */
 export function createStateFile(folder: string, name: string): string {
   const file = join(folder, name);
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return usable(folder, () => {
+    makeFolder(folder, 0o700);
     ownerOnly(folder, 0o700);
     closeSync(openSync(file, "a", 0o600));
     ownerOnly(file, 0o600);
     return file;
+  });
+}
+
+/**
+ * Checks that a state folder is there or could be made. Changes nothing.
+ *
+ * @throws {ConfigurationError} when this user cannot write there
+ */
+export function tryStateFolder(folder: string): void {
+  usable(folder, () => {
+    const made = makeFolder(folder, 0o700);
+    if (made === undefined) accessSync(folder, constants.W_OK | constants.X_OK);
+    else rmSync(made, { recursive: true });
+  });
+}
+
+function usable<T>(folder: string, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    const isFull = error.code === "ENOSPC" || error.code === "EDQUOT";
+    const problem = `${folder}: queue and ledger cannot be kept there (${systemWords(error)})`;
+    throw new ConfigurationError("state-unusable", [problem], {
+      fix: MENDS[error.code] ?? "Let this user write to the folder, or name another one with --state.",
+      cause: error,
+    });
+  }
+}
+
+const [ROOM, ANOTHER] = ["Make room on the disk, and start again.", "Name another folder with --state."];
+/** What to do where rights are not the reason. */
+const MENDS: Readonly<Record<string, string>> = { ENOSPC: ROOM, EDQUOT: ROOM, ENOENT: ANOTHER, ENOTDIR: ANOTHER };
+
+/**
+ * Whether a state folder has this file. Makes nothing there.
+ *
+ * @throws {ConfigurationError} when this user cannot look into the folder, or it is none
+ */
+export function hasFile(folder: string, name: string): boolean {
+  try {
+    statSync(join(folder, name));
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code === "ENOENT") return false;
     throw new ConfigurationError(
-      "state-unusable",
-      [`${folder}: queue and ledger cannot be kept there (${systemWords(error)})`],
+      "state-unreadable",
+      [`${folder}: the state folder cannot be read (${systemWords(error)})`],
       {
-        fix: isFull
-          ? "Make room on the disk, and start again."
-          : "Let this user write to the folder, or name another one with --state.",
+        fix: MENDS[error.code] ?? "Run this as the user that runs the pipeline, or name another folder with --state.",
         cause: error,
       },
     );
@@ -203,7 +242,7 @@ function ownerOnly(path: string, mode: number): void {
  */
 export async function copyDatabase(folder: string, copy: string): Promise<void> {
   const file = join(folder, DATABASE_FILE);
-  if (!existsSync(file)) {
+  if (!hasFile(folder, DATABASE_FILE)) {
     throw new ConfigurationError("state-missing", [`${folder}: no pipeline has ever run on this state folder`], {
       fix: "Name the right folder with --state. The demo of npm start has a state of its own, which is not kept.",
     });
@@ -214,17 +253,19 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
   const partial = `${copy}.partial`;
   // Restricted before anything goes in.
   closeSync(openSync(partial, "w", 0o600));
-  const source = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+  let source: DatabaseSync | undefined;
   try {
+    source = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    requireKnown(versionOf(source), file);
     await backup(source, partial);
     inOneFile(partial);
-    checkCopy(partial);
+    checkCopy(partial, { named: file, fix: MEND });
     renameSync(partial, copy);
   } catch (error) {
     rmSync(partial, { force: true });
     throw explain(error, `${file}, copied to ${copy}`);
   } finally {
-    source.close();
+    source?.close();
   }
 }
 
@@ -257,9 +298,10 @@ function inOneFile(file: string): void {
 /**
  * Reads a whole copy, and leaves it as it is, with nothing beside it.
  *
+ * @param told what to call it and what to do in an error, where it is not a copy that somebody has named
  * @throws {ConfigurationError} when it is damaged, no state file, or of a newer version
  */
-export function checkCopy(file: string): void {
+export function checkCopy(file: string, { named, fix } = { named: file, fix: ANOTHER_COPY }): void {
   // SQLite would make a file that is missing, or say less about one that cannot be read.
   accessSync(file, constants.R_OK);
   if (!statSync(file).isFile()) {
@@ -272,18 +314,18 @@ export function checkCopy(file: string): void {
     url.search = "immutable=1";
     const connection = new DatabaseSync(url, { readOnly: true });
     try {
-      requireKnown(versionOf(connection), file);
+      requireKnown(versionOf(connection), named);
       const found = connection.prepare("PRAGMA quick_check(1)").get()?.quick_check;
-      if (found !== "ok") throw damaged(file, String(found).replaceAll(/\s+/g, " "), undefined, ANOTHER_COPY);
+      if (found !== "ok") throw damaged(named, String(found).replaceAll(/\s+/g, " "), undefined, fix);
       connection.prepare("SELECT count(*) FROM ledger").get();
     } finally {
       connection.close();
     }
   } catch (error) {
-    const explained = explain(error, file, ANOTHER_COPY);
+    const explained = explain(error, named, fix);
     // SQLITE_ERROR: a database, but not one of ours.
     throw explained instanceof Error && "errcode" in explained && explained.errcode === 1
-      ? damaged(file, "it is no copy of a state file", undefined, ANOTHER_COPY)
+      ? damaged(named, "it is no copy of a state file", undefined, fix)
       : explained;
   }
 }

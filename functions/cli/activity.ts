@@ -53,7 +53,7 @@ async function about(
 }
 
 async function activity(options: Options): Promise<void> {
-  const { organizations, secrets, activities: log, close } = await openForReading(options);
+  const { organizations, secrets, activities: log, stopped, close } = await openForReading(options);
   const clients = createClients({ secrets, nextcloudConnections: 1 });
   const interrupt = onInterrupt();
   try {
@@ -68,7 +68,8 @@ async function activity(options: Options): Promise<void> {
     };
     if (!options.follow) {
       const { activities } = await log.last(filter, limit);
-      if (activities.length === 0 && !options.json) print("Nothing of this kind has happened lately.");
+      const why = stopped ? `: ${stopped.finding.cause}` : "";
+      if (activities.length === 0 && !options.json) print(`Nothing of this kind has happened lately${why}.`);
       return await show(activities);
     }
     const everyMs = options.stage === undefined ? LOOK_MS : LOOK_STAGE_MS;

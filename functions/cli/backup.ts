@@ -4,12 +4,11 @@ import { counted } from "../core/text.ts";
 import { checkCopy, copyDatabase, restoreDatabase } from "../database.ts";
 import { inUse, isLocked, lockFolder } from "../local/lock.ts";
 import { hasState } from "../local/state.ts";
-import { stateOption } from "./options.ts";
+import { type LocalOptions, stateOption } from "./options.ts";
 import { confirm } from "./prompt.ts";
 import { print, printJson } from "./terminal.ts";
 
-interface Options {
-  state: string;
+interface Options extends Pick<LocalOptions, "state"> {
   yes?: boolean;
   dryRun?: boolean;
   json?: boolean;
@@ -27,7 +26,7 @@ export function backupCommand(): Command {
     )
     .option("--json", "print JSON")
     .action(async (file: string, { state, json }: Options) => {
-      await copyDatabase(state, file);
+      await copyDatabase(state.path, file);
       const { size: bytes } = statSync(file);
       if (json) printJson({ file, bytes });
       else print(`${file}: ${counted(bytes, "byte")}`);
@@ -46,7 +45,8 @@ export function restoreCommand(): Command {
     .action(restore);
 }
 
-async function restore(file: string, { state, yes, dryRun = false, json }: Options): Promise<void> {
+async function restore(file: string, { state: folder, yes, dryRun = false, json }: Options): Promise<void> {
+  const { path: state } = folder;
   // Nothing is made in the folder before it is sure that there is something to put there.
   if (isLocked(state)) throw inUse(state);
   checkCopy(file);

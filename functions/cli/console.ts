@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { Command } from "commander";
 import * as z from "zod";
 import { createClients } from "../clients.ts";
+import { requireOrganizationFiles } from "../config/organizations.ts";
 import { findConsole } from "../local/console-file.ts";
 import { terminalLog } from "../local/terminal-log.ts";
 import { createReconcile } from "../reconcile/reconcile.ts";
@@ -33,6 +34,7 @@ export function consoleCommand(): Command {
 
 /** The running pipeline serves its own console: this asks it for a link. */
 async function openLocal(options: Options): Promise<void> {
+  if (options.organizations.named) await requireOrganizationFiles(options.organizations.path);
   const { stateFolder, running } = await findLocalPipeline(options);
   const found = running && (await findConsole(stateFolder));
   if (!found)

@@ -5,7 +5,7 @@ import { networkErrorName } from "../http.ts";
 import { findPipeline, type Running } from "../local/running.ts";
 import type { ClavexUser } from "../simulated/clavex.ts";
 import { demoFolder, demo as loadDemo } from "./demo-organization.ts";
-import { type LocalOptions, parseCount, stateOption } from "./options.ts";
+import { type LocalOptions, parseCount, stateOption, withState } from "./options.ts";
 import { CommandError } from "./report.ts";
 import { type Answer, post, showAnswer } from "./send.ts";
 import { print, printJson } from "./terminal.ts";
@@ -61,11 +61,12 @@ interface RunningDemo {
 
 /** @throws {CommandError} when none runs */
 async function runningDemo({ state }: Options): Promise<RunningDemo> {
-  const running: Running | undefined = await findPipeline(demoFolder(state));
+  const running: Running | undefined = await findPipeline(demoFolder(state.path));
   const { DEMO_ADMIN_TOKEN, DEMO_ORGANIZATION_ID, DEMO_SLUG, DEMO_WEBHOOK_SECRET } = await loadDemo();
   if (!running?.demo) {
     throw new CommandError(
-      'no demo runs on this machine: start it in another terminal with "npm start", or "npm start -- --demo" where organizations are configured',
+      `no demo runs${withState({ state }) || " on this machine"}`,
+      'Start it in another terminal with "npm start", or "npm start -- --demo" where organizations are configured',
     );
   }
   const { clavexUrl, nextcloudUrl } = running.demo;

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { ConfigurationError } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
+import { makeFolder } from "../folders.ts";
 import type { Running } from "../local/running.ts";
+import { isSystemError, systemWords } from "../system-errors.ts";
 
 /** The demo organization and its simulated systems, loaded when a demo runs: a production run never loads them. */
 export const demo = () => import("../simulated/demo.ts");
@@ -15,17 +17,31 @@ export const demo = () => import("../simulated/demo.ts");
  * state folder find it.
  */
 export function demoFolder(stateFolder: string): string {
+  // A container may run as a number that has no name.
+  const user = process.getuid?.() ?? userInfo().username;
   const name = createHash("sha256").update(resolve(stateFolder)).digest("hex").slice(0, 16);
-  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `clavex-nextcloud-demo-${userInfo().uid}-${name}`);
+  return join(process.env.XDG_RUNTIME_DIR || tmpdir(), `clavex-nextcloud-demo-${user}-${name}`);
 }
 
 /**
  * Creates that folder. Its name can be guessed, and everybody may write to a folder of temporary files.
  *
- * @throws {ConfigurationError} when somebody else has made it
+ * @throws {ConfigurationError} when it cannot be created, or somebody else has created it
  */
 export function makeDemoFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  try {
+    makeFolder(folder, 0o700);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw new ConfigurationError(
+      "state-unusable",
+      [`${folder}: the demo cannot be kept there (${systemWords(error)})`],
+      {
+        fix: "Set XDG_RUNTIME_DIR to a folder that this user may write to, and start again.",
+        cause: error,
+      },
+    );
+  }
   const found = lstatSync(folder);
   if (found.isDirectory() && (process.getuid === undefined || found.uid === process.getuid())) return;
   throw new ConfigurationError("state-unusable", [`${folder}: somebody else has created it`], {

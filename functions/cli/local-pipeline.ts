@@ -11,15 +11,16 @@ export interface LocalPipeline {
 }
 
 /**
- * Finds the pipeline on this machine: without organization files the demo while one runs, as `npm start` runs it then.
+ * Finds the pipeline on this machine: where no folder was named and the usual one holds no organization files, the demo while one
+ * runs, as `npm start` runs it then.
  *
  * @throws {ConfigurationError} when this user cannot read one of the folders
  */
 export async function findLocalPipeline({ organizations, state }: LocalOptions): Promise<LocalPipeline> {
-  if ((await organizationFiles(organizations)).length === 0) {
-    const stateFolder = demoFolder(state);
+  if (!organizations.named && (await organizationFiles(organizations.path)).length === 0) {
+    const stateFolder = demoFolder(state.path);
     const running = await findPipeline(stateFolder);
     if (running) return { stateFolder, running };
   }
-  return { stateFolder: state, running: await findPipeline(state) };
+  return { stateFolder: state.path, running: await findPipeline(state.path) };
 }

@@ -4,17 +4,39 @@ import { speakOfStage } from "./terminal.ts";
 
 /** Where a local pipeline keeps its configuration and state; named as for `npm start`. */
 export interface LocalOptions {
-  organizations: string;
-  state: string;
+  organizations: Folder;
+  state: Folder;
 }
+
+/** A folder, and whether somebody has named it, as an option or in the environment: nothing else stands in for it then. */
+export interface Folder {
+  path: string;
+  named: boolean;
+}
+
+function named(path: string): Folder {
+  if (path === "") throw new InvalidArgumentError("must name a folder");
+  return { path, named: true };
+}
+
+const usual = (path: string): [Folder, string] => [{ path, named: false }, JSON.stringify(path)];
 
 export const organizationsOption = (): Option =>
   new Option("--organizations <folder>", "folder with one JSON file per organization")
     .env("CLAVEX_NEXTCLOUD_ORGANIZATIONS")
-    .default("organizations/local");
+    .argParser(named)
+    .default(...usual("organizations/local"));
 
 export const stateOption = (): Option =>
-  new Option("--state <folder>", "where queue and ledger are kept").env("CLAVEX_NEXTCLOUD_STATE").default(".local");
+  new Option("--state <folder>", "where queue and ledger are kept")
+    .env("CLAVEX_NEXTCLOUD_STATE")
+    .argParser(named)
+    .default(...usual(".local"));
+
+/** The state folder as part of a sentence about what runs on it, where somebody has named it. */
+export function withState({ state }: Pick<LocalOptions, "state">): string {
+  return state.named ? ` on the state folder ${state.path}` : "";
+}
 
 /** Which pipeline a command works on: a stage on AWS, or the one on this machine. */
 export interface ConnectOptions extends LocalOptions {

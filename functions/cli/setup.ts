@@ -78,7 +78,7 @@ async function setup(options: SetupOptions): Promise<void> {
   const pipeline = await openPipeline(options);
   const closers: (() => Promise<void>)[] = [pipeline.close];
   try {
-    const kept = keptAnswers(join(options.state, "setup-answers.json"));
+    const kept = keptAnswers(join(options.state.path, "setup-answers.json"));
     const context = await createContext(options, pipeline, kept, closers);
     const steps = setupSteps(context);
     const { clavexUrl, nextcloudUrl } = context.answers;
@@ -197,7 +197,7 @@ async function createContext(
   kept: KeptAnswers,
   closers: (() => Promise<void>)[],
 ): Promise<SetupContext> {
-  const folder = options.stage === undefined ? options.organizations : join("organizations", options.stage);
+  const folder = options.stage === undefined ? options.organizations.path : join("organizations", options.stage);
   const scheme = options.stage === undefined ? "env" : "ssm";
   const configured = await readConfigured(folder, scheme, options.organization);
   const demoOrganization =
@@ -238,7 +238,9 @@ async function createContext(
     store,
     skeletons: pipeline.parts?.ledger.skeletons,
     // Beside the organization's file, under a name that is not taken for one; the demo has no file.
-    record: recordFile(demoOrganization ? join(options.state, "demo.setup") : join(folder, `${answers.slug}.setup`)),
+    record: recordFile(
+      demoOrganization ? join(options.state.path, "demo.setup") : join(folder, `${answers.slug}.setup`),
+    ),
     organizationFile: demoOrganization ? undefined : path,
     configured: known,
     async doctor() {

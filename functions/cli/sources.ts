@@ -1,8 +1,13 @@
-import { fixedOrganizations, type Organizations, organizationsFromFolder } from "../config/organizations.ts";
+import {
+  fixedOrganizations,
+  type Organizations,
+  organizationsFromFolder,
+  requireOrganizationFiles,
+} from "../config/organizations.ts";
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import { demo, demoOf } from "./demo-organization.ts";
 import { findLocalPipeline } from "./local-pipeline.ts";
-import { type ConnectOptions, loadEnvironmentFile } from "./options.ts";
+import { type ConnectOptions, loadEnvironmentFile, withState } from "./options.ts";
 import { CommandError } from "./report.ts";
 
 /** What is configured. It can be read even while the local pipeline does not run. */
@@ -17,7 +22,8 @@ export interface Sources {
 /**
  * The configured organizations and their secrets: of a stage, of the folder on this machine, or of the running demo.
  *
- * @throws {ConfigurationError} with every problem of the files when none is usable
+ * @throws {ConfigurationError} with every problem of the files when none is usable, and when a folder that somebody has named
+ * holds none
  * @throws {CommandError} when there are no files and no demo runs
  */
 export async function openSources(options: ConnectOptions): Promise<Sources> {
@@ -27,7 +33,9 @@ export async function openSources(options: ConnectOptions): Promise<Sources> {
   }
   loadEnvironmentFile();
   const close = async () => undefined;
-  const { organizations, refused } = await organizationsFromFolder(options.organizations);
+  const { path, named } = options.organizations;
+  if (named) await requireOrganizationFiles(path);
+  const { organizations, refused } = await organizationsFromFolder(path);
   if (organizations.length > 0) {
     const secrets = environmentSecrets(process.env);
     return { organizations: fixedOrganizations(organizations, refused), secrets, isDemo: false, close };
@@ -35,7 +43,7 @@ export async function openSources(options: ConnectOptions): Promise<Sources> {
   const organization = await demoOf((await findLocalPipeline(options)).running);
   if (!organization) {
     throw new CommandError(
-      `there are no organization files in ${options.organizations}, and no demo runs: start it with "npm start"`,
+      `there are no organization files in ${path}, and no demo runs${withState(options)}: start it with "npm start"`,
     );
   }
   const { demoSecrets } = await demo();

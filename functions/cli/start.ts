@@ -7,6 +7,7 @@ import { fixedOrganizations, type Organizations } from "../config/organizations.
 import type { Secrets } from "../config/secrets.ts";
 import { withoutEffect } from "../core/organization.ts";
 import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/schedule.ts";
+import { tryStateFolder } from "../database.ts";
 import { forgetConsole } from "../local/console-file.ts";
 import { followFiles } from "../local/follow-files.ts";
 import { isLocked } from "../local/lock.ts";
@@ -147,10 +148,10 @@ export function startCommand(): Command {
     .action(run);
 }
 
-async function run(options: Options, command: Command): Promise<void> {
+async function run(options: Options): Promise<void> {
   const { log, tell } = output(options);
-  const isNamed = command.getOptionValueSource("organizations") !== "default";
-  const isDemo = options.demo ?? (!isNamed && !existsSync(options.organizations));
+  const { path, named } = options.organizations;
+  const isDemo = options.demo ?? (!named && !existsSync(path));
   const running = isDemo ? await startDemo(options, log, tell) : await startConfigured(options, log, tell);
   tell(`admin port, for this machine only: ${running.adminUrl}/readyz and /metrics`);
   tell("the operator's pages: npx clavex-nextcloud console");
@@ -217,13 +218,13 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
 /** The pipeline of the organizations that are configured here, which follows their files. */
 async function startConfigured(options: Options, log: Log, tell: Tell): Promise<Running> {
   const configuration = await machineConfiguration({
-    folder: options.organizations,
+    folder: options.organizations.path,
     environmentFile: ENVIRONMENT_FILE,
     environment: { ...process.env },
   });
   const { organizations, secrets } = configuration;
   for (const problem of configuration.problems()) log.error(problem);
-  const unread = stateOfEmulators(options.state);
+  const unread = stateOfEmulators(options.state.path);
   if (unread.length > 0) {
     tell(
       `${unread.join(" and ")}: state of version 0.1, which is not read: reconciliation finds every difference again, and it can be deleted`,
@@ -232,7 +233,7 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
   await askFirst(options, organizations, tell);
   const { watchSeconds, lightMinutes, fullHours } = options;
   const intervals = { watchSeconds, lightMinutes, fullHours };
-  const parts = { organizations, secrets, intervals, stateFolder: options.state, forgetState: false };
+  const parts = { organizations, secrets, intervals, stateFolder: options.state.path, forgetState: false };
   const started = await startParts(options, parts, log);
   const { pipeline, url } = started;
   const checks = startChecks({ organizations, secrets, log });
@@ -269,7 +270,11 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
 }
 
 /** On a terminal somebody can look at the plan before a new organization begins; a service starts unattended. */
-async function askFirst({ state, yes }: Options, organizations: Organizations, tell: Tell): Promise<void> {
+async function askFirst(
+  { state: { path: state }, yes }: Options,
+  organizations: Organizations,
+  tell: Tell,
+): Promise<void> {
   // While a pipeline runs on the folder, this one will not.
   if (yes || !canAsk() || isLocked(state)) return;
   const { ledger, close } = openState(state);
@@ -289,9 +294,12 @@ async function askFirst({ state, yes }: Options, organizations: Organizations, t
 
 /** The demo: simulated systems, and a state of its own that is deleted afterwards. */
 async function startDemo(options: Options, log: Log, tell: Tell): Promise<Running> {
+  const { organizations: folder, state } = options;
+  // The demo keeps nothing there, but the commands that follow are to name it too.
+  if (state.named) tryStateFolder(state.path);
   const systems = await (await loadDemo()).startDemoSystems();
   const { organization, secrets, clavex, nextcloud } = systems;
-  const stateFolder = demoFolder(options.state);
+  const stateFolder = demoFolder(state.path);
   let started: Running;
   try {
     makeDemoFolder(stateFolder);
@@ -313,7 +321,7 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
   tell(
     options.demo
       ? `running the demo organization "${slug}"`
-      : `No organization files in ${options.organizations}: running the demo organization "${slug}"`,
+      : `No organization files in ${folder.path}: running the demo organization "${slug}"`,
   );
   tell(`  simulated Clavex     ${clavex.url}`);
   tell(`  simulated Nextcloud  ${nextcloud.url}`);
@@ -323,9 +331,9 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
   tell("  everybody at once    npx clavex-nextcloud reconcile (the demo does not run it by itself)");
   tell(`webhook of ${slug}: ${webhookUrl(started.url, slug)}`);
   const looking = setInterval(() => {
-    if (options.demo || !existsSync(options.organizations)) return;
+    if (options.demo || !existsSync(folder.path)) return;
     clearInterval(looking);
-    tell(`${options.organizations} is there now: stop this demo and start again, to run what is configured there`);
+    tell(`${folder.path} is there now: stop this demo and start again, to run what is configured there`);
   }, LOOK_MS);
   return {
     ...started,

@@ -5,7 +5,15 @@ import { ConfigurationError } from "../core/failure.ts";
 import { type Organization, type OrganizationDocument, readOrganizations } from "../core/organization.ts";
 import type { Found } from "../core/together.ts";
 import { systemWords } from "../system-errors.ts";
-import { fixedOrganizations, type Organizations, organizationFiles, readDocument } from "./organizations.ts";
+import {
+  fixedOrganizations,
+  noOrganizationFiles,
+  type Organizations,
+  organizationFiles,
+  organizationsMissing,
+  readDocument,
+  refusals,
+} from "./organizations.ts";
 import { environmentSecrets, type Secrets, unreadableSecrets } from "./secrets.ts";
 
 type Environment = Record<string, string | undefined>;
@@ -74,9 +82,7 @@ export async function machineConfiguration(files: MachineFiles): Promise<Machine
   let seen = await readTexts(files);
   let taken = JSON.stringify(seen);
   if (seen.documents.length === 0) {
-    throw new ConfigurationError("organizations-missing", seen.unread.map(problemOf), {
-      fix: 'Name the right folder with --organizations, configure an organization with "npx clavex-nextcloud setup", or look at the demo with --demo.',
-    });
+    throw organizationsMissing(seen.unread.map(problemOf));
   }
   let current = await understand(seen, files, NOTHING);
   if (current.good.documents.length === 0) throw new ConfigurationError("organizations-invalid", current.problems);
@@ -106,8 +112,7 @@ async function readTexts({ folder, environmentFile }: MachineFiles): Promise<Tex
     return undefined;
   };
   const names = await organizationFiles(folder).catch(failed(folder));
-  if (names?.length === 0)
-    unread.push({ path: folder, problem: `${folder}: there are no organization files (*.json)` });
+  if (names?.length === 0) unread.push({ path: folder, problem: noOrganizationFiles(folder) });
   const documents = (names ?? []).map(async (name) => {
     const source = join(folder, name);
     return { source, text: (await readDocument(folder, name).catch(failed(source)))?.text };
@@ -183,8 +188,5 @@ async function missingSecrets(source: string, organization: Organization, secret
 
 function organizationsOf(found: readonly Found[]): Organizations {
   const usable = found.flatMap(({ organization }) => organization ?? []);
-  const refused = found.flatMap(({ slug, organization, problems }) =>
-    organization ? [] : [{ slug, error: new ConfigurationError("organization-invalid", problems) }],
-  );
-  return fixedOrganizations(usable, refused);
+  return fixedOrganizations(usable, refusals(found));
 }

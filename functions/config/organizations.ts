@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigurationError } from "../core/failure.ts";
@@ -63,10 +64,34 @@ export async function organizationFiles(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw new ConfigurationError("organizations-unreadable", [`${folder}: cannot be read (${systemWords(error)})`], {
+      fix: "Name the right folder with --organizations, or let this user read it.",
       cause: error,
     });
   });
   return names.filter((name) => name.endsWith(".json")).sort();
+}
+
+/**
+ * Checks that a folder which somebody has named holds organization files.
+ *
+ * @throws {ConfigurationError} when it does not, or cannot be read
+ */
+export async function requireOrganizationFiles(folder: string): Promise<void> {
+  if ((await organizationFiles(folder)).length === 0) throw organizationsMissing([noOrganizationFiles(folder)]);
+}
+
+/** That a folder holds no organization files. */
+export function noOrganizationFiles(folder: string): string {
+  return existsSync(folder)
+    ? `${folder}: there are no organization files (*.json)`
+    : `${folder}: there is no such folder`;
+}
+
+/** There is nothing to work with. */
+export function organizationsMissing(problems: string[]): ConfigurationError {
+  return new ConfigurationError("organizations-missing", problems, {
+    fix: 'Name the right folder with --organizations, configure an organization with "npx clavex-nextcloud setup", or look at the demo with "npm start -- --demo".',
+  });
 }
 
 /**
@@ -100,7 +125,8 @@ export async function organizationsFromFolder(folder: string): Promise<FolderCon
   return { organizations, refused: refusals(found) };
 }
 
-function refusals(found: readonly Found[]): Refused[] {
+/** The refused documents, by name. */
+export function refusals(found: readonly Found[]): Refused[] {
   const problems = new Map<string, string[]>();
   for (const each of found)
     if (!each.organization) problems.set(each.slug, [...(problems.get(each.slug) ?? []), ...each.problems]);

@@ -341,22 +341,27 @@ function foreignReferences(document: unknown, secrets: SecretScheme): string[] {
  * @returns one result for each document, in their order
  */
 export function readOrganizations(documents: OrganizationDocument[], secrets: SecretScheme): Found[] {
-  return together(
+  const found = together(
     documents.map((document) => {
       const { organization, problems = [] } = parseOrganization(document, secrets);
-      return {
-        source: document.source,
-        slug: organization?.slug ?? slugIn(document),
-        organization,
-        problems,
-      };
+      const { source } = document;
+      return { source, slug: organization?.slug ?? slugIn(document), organization, problems };
     }),
   );
+  const taken = new Set(found.flatMap(({ organization }) => organization?.slug ?? []));
+  return found.map((each) => (each.organization ? each : { ...each, slug: nameBeside(taken, each) }));
+}
+
+/** What a refused document is called where an organization that works has its slug: it must not vanish behind that. */
+function nameBeside(taken: ReadonlySet<string>, { slug, source }: Found): string {
+  const name = fileName(source);
+  // A file's whole name is no slug.
+  return [slug, name.replace(/\.json$/, "")].find((each) => !taken.has(each)) ?? name;
 }
 
 /** What a document that is wrong is called: its slug where it has one, else its file's name. */
 function slugIn({ source, text }: OrganizationDocument): string {
-  const name = source.replace(/^.*[/\\]/, "").replace(/\.json$/, "");
+  const name = fileName(source).replace(/\.json$/, "");
   try {
     const json: unknown = JSON.parse(text);
     return isRecord(json) && typeof json.slug === "string" && isSlug(json.slug) ? json.slug : name;
@@ -364,6 +369,8 @@ function slugIn({ source, text }: OrganizationDocument): string {
     return name;
   }
 }
+
+const fileName = (source: string): string => source.replace(/^.*[/\\]/, "");
 
 /**
  * Validates documents that are only good all together.

@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError } from "../core/failure.ts";
-import { createStateFile } from "../database.ts";
-import { hasFile } from "./state.ts";
+import { createStateFile, hasFile } from "../database.ts";
 
 const LOCK_FILE = "lock";
 /** The result code for what another process has locked (sqlite.org/rescode.html). */
@@ -18,13 +17,14 @@ const BUSY_TIMEOUT_MS = 500;
  * @throws {ConfigurationError} when another process holds it, or the folder cannot be used
  */
 export function lockFolder(folder: string): () => void {
-  const lock = new DatabaseSync(createStateFile(folder, LOCK_FILE), { timeout: BUSY_TIMEOUT_MS });
+  const file = createStateFile(folder, LOCK_FILE);
+  const lock = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
     // Nothing is ever written into it: a journal file would only be left behind by a killed pipeline.
     lock.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (error) {
     lock.close();
-    throw inUse(folder, error);
+    throw isBusy(error) ? inUse(folder, error) : noLock(file, error);
   }
   return () => lock.close();
 }
@@ -40,18 +40,30 @@ export function inUse(folder: string, cause?: unknown): ConfigurationError {
 /**
  * Whether a pipeline runs on a state folder. Makes nothing there.
  *
- * @throws {ConfigurationError} when this user cannot read the folder
+ * @throws {ConfigurationError} when this user cannot read the folder, or its lock file is none
  */
 export function isLocked(folder: string): boolean {
   if (!hasFile(folder, LOCK_FILE)) return false;
-  const lock = new DatabaseSync(join(folder, LOCK_FILE), { readOnly: true });
+  const file = join(folder, LOCK_FILE);
+  let lock: DatabaseSync | undefined;
   try {
+    lock = new DatabaseSync(file, { readOnly: true });
     lock.prepare("SELECT 1 FROM sqlite_schema").get();
     return false;
   } catch (error) {
-    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return true;
-    throw error;
+    if (isBusy(error)) return true;
+    throw noLock(file, error);
   } finally {
-    lock.close();
+    lock?.close();
   }
+}
+
+const isBusy = (error: unknown): boolean => (error as { errcode?: number }).errcode === SQLITE_BUSY;
+
+function noLock(file: string, error: unknown): ConfigurationError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new ConfigurationError("state-lock-unreadable", [`${file}: the lock file cannot be used (${message})`], {
+    fix: "Run this as the user that runs the pipeline. If it is no file of the pipeline, delete it while none runs.",
+    cause: error,
+  });
 }

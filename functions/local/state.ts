@@ -1,14 +1,13 @@
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ActivityRing, createActivityRing } from "../activity/ring.ts";
-import { ConfigurationError, Failure } from "../core/failure.ts";
-import { DATABASE_FILE, openDatabase } from "../database.ts";
+import { Failure } from "../core/failure.ts";
+import { DATABASE_FILE, hasFile, openDatabase } from "../database.ts";
 import { createLedger, type Ledger } from "../ledger/ledger.ts";
 import { sqliteTable } from "../ledger/sqlite.ts";
 import { ALWAYS } from "../ledger/table.ts";
 import type { DeadLetterQueue, Queue, Releasable } from "../queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../queue/sqlite.ts";
-import { systemWords } from "../system-errors.ts";
 
 /** What the pipeline on one machine keeps, in one file. */
 export interface State {
@@ -76,27 +75,4 @@ export function forgetState(folder: string): void {
 /** The folders in which the emulators of version 0.1 kept queue and ledger, as far as they are there. */
 export function stateOfEmulators(folder: string): string[] {
   return ["queue", "ledger"].map((name) => join(folder, name)).filter((each) => existsSync(join(each, ".")));
-}
-
-/**
- * Whether a folder has this file.
- *
- * @throws {ConfigurationError} when this user cannot look into the folder
- */
-export function hasFile(folder: string, name: string): boolean {
-  try {
-    statSync(join(folder, name));
-    return true;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return false;
-    throw new ConfigurationError(
-      "state-unreadable",
-      [`${folder}: the state folder cannot be read (${systemWords(error as NodeJS.ErrnoException)})`],
-      {
-        fix: "Run this as the user that runs the pipeline, or name another folder with --state.",
-        cause: error,
-      },
-    );
-  }
 }

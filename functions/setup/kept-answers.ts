@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
+import { makeFolder } from "../folders.ts";
 
 const text = z.string().optional();
 const keptSchema = z.object({
@@ -43,7 +44,7 @@ export function keptAnswers(path: string): KeptAnswers {
     read,
     async write(answers) {
       const all = JSON.stringify({ ...(await read()), ...answers }, undefined, 2);
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(path), 0o700);
       const fresh = `${path}.${randomUUID()}`;
       await writeFile(fresh, `${all}\n`, { mode: 0o600, flag: "wx" });
       await rename(fresh, path);

@@ -1,7 +1,8 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ConfigurationError } from "../core/failure.ts";
 import { parseOrganization } from "../core/organization.ts";
+import { makeFolder } from "../folders.ts";
 import type { OidcProvider } from "../nextcloud/providers.ts";
 import { type AccountIds, NO_WEBHOOK, type SetupContext } from "./context.ts";
 import { findProvider } from "./nextcloud-steps.ts";
@@ -60,7 +61,7 @@ export function organizationStep(context: SetupContext): Step {
       const { problems } = parseOrganization({ source: path, text }, store.scheme);
       if (problems)
         throw new ConfigurationError("organization-invalid", problems, { fix: "Run setup again with other answers." });
-      await mkdir(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       await writeFile(path, text);
       await record.write({ organizationFile: true });
       return [];

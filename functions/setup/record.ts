@@ -1,6 +1,7 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
+import { makeFolder } from "../folders.ts";
 
 const recordSchema = z.object({
   apiKey: z.union([z.literal(true), z.string()]).optional(),
@@ -46,7 +47,7 @@ export function recordFile(path: string): SetupRecord {
       // JSON leaves out what is undefined: that is how entries are removed.
       const text = JSON.stringify({ ...(await read()), ...change }, undefined, 2);
       if (text === "{}") return rm(path, { force: true });
-      await mkdir(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       await writeFile(path, `${text}\n`);
     },
   };

@@ -8,7 +8,7 @@ import { runInTerminal } from "../support/terminal.ts";
 describe("clavex-nextcloud setup and doctor, with the running demo", () => {
   let folder: string;
   let pipeline: Awaited<ReturnType<typeof startPipelineProcess>>;
-  const place = () => ["--state", join(folder, "state"), "--organizations", join(folder, "none")];
+  const place = () => ["--state", join(folder, "state")];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
@@ -22,7 +22,7 @@ describe("clavex-nextcloud setup and doctor, with the running demo", () => {
 
   const cli = async (...args: string[]) => {
     // The pipeline is a process without this variable, and finds the demo's folder by it.
-    return runInTerminal([...args, ...place()], { environment: { XDG_RUNTIME_DIR: "" } });
+    return runInTerminal([...args, ...place()], { environment: { XDG_RUNTIME_DIR: "" }, folder });
   };
 
   test("before setup doctor says what is missing, with exit code 1", async () => {

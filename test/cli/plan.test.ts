@@ -10,11 +10,14 @@ import { runInTerminal } from "../support/terminal.ts";
 describe("plan on the demo organization", () => {
   test("shows what would be made, changes nothing, and says so when nothing is left", async () => {
     const folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
-    const places = ["--state", join(folder, "state"), "--organizations", join(folder, "none")];
+    const places = ["--state", join(folder, "state")];
     const pipeline = await startPipelineProcess([...places, "--demo"]);
     const command = async (...args: string[]) => {
       // The pipeline is a process without this variable, and finds the demo's folder by it.
-      const { code, output } = await runInTerminal([...args, ...places], { environment: { XDG_RUNTIME_DIR: "" } });
+      const { code, output } = await runInTerminal([...args, ...places], {
+        environment: { XDG_RUNTIME_DIR: "" },
+        folder,
+      });
       return { code, output };
     };
     const { ada, grace, linus } = DEMO_PEOPLE;
@@ -285,10 +288,18 @@ describe("plan on an organization of one's own", () => {
   });
 
   test("without organization files and without a running demo it says how to go on", async () => {
-    const nowhere = join(office.stateFolder, "none");
-    const { code, output } = await runInTerminal(["plan", "--organizations", nowhere, "--state", nowhere]);
+    const { code, output } = await runInTerminal(["plan"], { folder: await mkdtemp(join(tmpdir(), "nothing-")) });
     expect(code).toBe(1);
-    expect(output).toMatch(/there are no organization files in .*none, and no demo runs: .*"npm start"/);
+    expect(output).toMatch(/there are no organization files in organizations\/local, and no demo runs: .*"npm start"/);
+  });
+
+  test("a file that is refused is named beside one that has its slug: by plan, status and doctor", async () => {
+    await office.addFile("copy", { slug: "acme", colour: "red" });
+    for (const command of ["plan", "status", "doctor"]) {
+      const { output } = await office.command(command);
+      expect(output, command).toMatch(/copy\.json: unknown key "colour": remove it/);
+    }
+    await rm(join(office.stateFolder, "../organizations/copy.json"));
   });
 
   test("an organization without an API key is left out, and named; asked for by name, it is an error that says why", async () => {

@@ -10,13 +10,7 @@ describe("clavex-nextcloud send, against the running demo", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
-    pipeline = await startPipelineProcess([
-      "--state",
-      join(folder, "state"),
-      "--organizations",
-      join(folder, "none"),
-      "--demo",
-    ]);
+    pipeline = await startPipelineProcess(["--state", join(folder, "state"), "--demo"]);
   });
 
   afterAll(async () => {
@@ -26,14 +20,7 @@ describe("clavex-nextcloud send, against the running demo", () => {
   });
 
   const send = async (...args: string[]) => {
-    const program = run("functions/cli/main.ts", [
-      "send",
-      ...args,
-      "--state",
-      join(folder, "state"),
-      "--organizations",
-      join(folder, "none"),
-    ]);
+    const program = run("functions/cli/main.ts", ["send", ...args, "--state", join(folder, "state")]);
     return { code: await program.ended, output: program.output() };
   };
 
@@ -76,10 +63,8 @@ describe("clavex-nextcloud send, against the running demo", () => {
       "acme",
       "--state",
       join(folder, "other"),
-      "--organizations",
-      join(folder, "none"),
     ]);
     expect(await program.ended).toBe(1);
-    expect(program.output()).toMatch(/no demo runs: start it with "npm start"/);
+    expect(program.output()).toMatch(/no demo runs on the state folder .*other: start it with "npm start"/);
   });
 });

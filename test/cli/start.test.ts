@@ -96,21 +96,23 @@ async function deliver(url: string, slug = "acme", secret = SECRET): Promise<num
 }
 
 describe("a start where nothing can work ends with 1 and says why", () => {
-  const NO_FILES = /there are no organization files \(\*\.json\)\nName the right folder with --organizations, /;
+  const NO_FOLDER = /organizations: there is no such folder\nName the right folder with --organizations, /;
 
   test("a named folder that is missing", async () => {
-    expect(await refusal(startConfigured())).toMatch(NO_FILES);
+    expect(await refusal(startConfigured())).toMatch(NO_FOLDER);
     expect(existsSync(join(folder, "state"))).toBe(false);
   });
 
   test("a folder that is missing and named by the environment", async () => {
     const program = start([], { CLAVEX_NEXTCLOUD_ORGANIZATIONS: organizations });
-    expect(await refusal(program)).toMatch(NO_FILES);
+    expect(await refusal(program)).toMatch(NO_FOLDER);
   });
 
   test("a named folder that is empty", async () => {
     await configure({});
-    expect(await refusal(startConfigured())).toMatch(NO_FILES);
+    expect(await refusal(startConfigured())).toMatch(
+      /organizations: there are no organization files \(\*\.json\)\nName the right folder with --organizations, /,
+    );
   });
 
   test("an empty folder in the usual place, which somebody has made for a purpose", async () => {
@@ -325,7 +327,7 @@ describe("while it runs", () => {
     const program = startConfigured();
     const url = await urlOf(program);
     await rm(organizations, { recursive: true });
-    await program.printed(/there are no organization files \(\*\.json\); the last good version stays in use/);
+    await program.printed(/organizations: there is no such folder; the last good version stays in use/);
     expect(await deliver(url)).toBe(202);
   });
 });

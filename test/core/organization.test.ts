@@ -611,6 +611,32 @@ describe("a folder of organizations", () => {
     for (const slug of ["other", "c"]) await expect(all.get(slug)).rejects.toBeInstanceOf(ConfigurationError);
   });
 
+  it.each([
+    ["a wrong field", { colour: "red" }, "copy"],
+    ["a wrong JSON type", { groups: "all" }, "copy"],
+  ])("with a file that has %s and the slug of one that works names it by its file", async (_what, wrong, name) => {
+    await write("a.json", LOCAL);
+    await write("copy.json", { ...LOCAL, ...wrong });
+    const { organizations, refused } = await organizationsFromFolder(folder);
+    const all = fixedOrganizations(organizations, refused);
+    expect(await all.slugs()).toEqual(["acme", name]);
+    expect((await all.get("acme"))?.slug).toBe("acme");
+    await expect(all.get(name)).rejects.toThrow(join(folder, "copy.json"));
+  });
+
+  it("with a file that is no JSON, and named as another one's slug, names it with its ending", async () => {
+    await write("a.json", LOCAL);
+    await write("acme.json", "{");
+    await write("b.json", { ...LOCAL, slug: "wrong", colour: "red" });
+    await write("c.json", { ...LOCAL, slug: "wrong", colour: "blue" });
+    const { organizations, refused } = await organizationsFromFolder(folder);
+    expect(organizations.map(({ slug }) => slug)).toEqual(["acme"]);
+    expect(refused.map(({ slug, error }) => [slug, error.problems.length])).toEqual([
+      ["acme.json", 1],
+      ["wrong", 2],
+    ]);
+  });
+
   it("in which two cannot stand together stops those two alone", async () => {
     const id = (digit: number) => `${digit}b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c11`;
     await write("a.json", LOCAL);

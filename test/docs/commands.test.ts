@@ -237,10 +237,7 @@ describe.runIf(bashVersion >= 5)("the command lines of the pages", () => {
     let environment: Record<string, string>;
 
     beforeAll(async () => {
-      environment = {
-        CLAVEX_NEXTCLOUD_ORGANIZATIONS: join(folder, "none"),
-        CLAVEX_NEXTCLOUD_STATE: join(folder, "demo"),
-      };
+      environment = { CLAVEX_NEXTCLOUD_STATE: join(folder, "demo") };
       demo = await startPipelineProcess(["--demo", "--first-retry", "0.1"], environment);
     });
     afterAll(async () => {
@@ -270,12 +267,16 @@ describe.runIf(bashVersion >= 5)("the command lines of the pages", () => {
       expect(lines.length).toBeGreaterThan(20);
       for (const { args, at } of lines) {
         const line = args.map((word) => STANDS_FOR[word] ?? word);
-        const { code, output } = await runInTerminal([...line, ...answersFor(line)], { columns: 120, environment });
+        const { code, output } = await runInTerminal([...line, ...answersFor(line)], {
+          columns: 120,
+          environment,
+          folder,
+        });
         const text = line.join(" ");
         const expected = CODES.find(([each]) => each.test(text))?.[1] ?? 0;
         expect(code, `${at}: ${text}\n${output}`).toBe(expected);
         // The lines after it find a pipeline that works.
-        if (text === "pause") await runInTerminal(["resume", "--yes"], { environment });
+        if (text === "pause") await runInTerminal(["resume", "--yes"], { environment, folder });
       }
     });
 

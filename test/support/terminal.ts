@@ -30,6 +30,8 @@ export interface TerminalOptions {
   columns?: number | undefined;
   now?: Surroundings["now"];
   environment?: Record<string, string>;
+  /** Where it runs; this process's folder where it is left out. */
+  folder?: string | undefined;
 }
 
 /** How a command ended that ran in this process. */
@@ -57,16 +59,17 @@ export function runInTerminal(args: string[], options: TerminalOptions = {}): Pr
 }
 
 async function runAlone(args: string[], options: TerminalOptions): Promise<Ran> {
-  const { columns, now = Date.now, environment = {} } = options;
+  const { columns, now = Date.now, environment = {}, folder } = options;
   let output = "";
   const add = (text: string): void => {
     output += text;
   };
   const [out, err] = [new Paper(columns, add), new Paper(undefined, add)];
-  const before = { code: process.exitCode, environment: process.env };
+  const before = { code: process.exitCode, environment: process.env, folder: process.cwd() };
   const restore = surroundWith({ out, err, now });
   process.env = { ...process.env, ...environment };
   process.exitCode = undefined;
+  if (folder !== undefined) process.chdir(folder);
   try {
     await createProgram()
       .parseAsync([...args, "--no-color"], { from: "user" })
@@ -76,6 +79,7 @@ async function runAlone(args: string[], options: TerminalOptions): Promise<Ran> 
   } finally {
     process.exitCode = before.code;
     process.env = before.environment;
+    process.chdir(before.folder);
     restore();
   }
 }
