@@ -57,7 +57,7 @@ export interface ProvisionDependencies {
  */
 export type Provision = (received: ReceivedJob<PersonJob>) => Promise<Outcome>;
 
-/** How often an account may appear between the read and the create. */
+/** How often an account may appear between the read and the create, or somebody else write the entry. */
 const MOST_LOOKS = 3;
 /** After this many failures in a row that were this person's alone, their data is the cause, and waiting does not help. */
 const MOST_ODD_ANSWERS = 4;
@@ -98,6 +98,16 @@ class AccountUnseen extends PipelineFailure {
       `Nextcloud does not show the account ${id}, which is to be disabled: it is looked at again until a full run finds it gone`,
       "subject",
     );
+  }
+}
+
+/**
+ * Somebody else wrote the entry before anything was done. A reconciliation marks whom it sends a job for, and may do so while
+ * the group watch's job for them is under way.
+ */
+class Overtaken extends PipelineFailure {
+  constructor(subject: string) {
+    super("transient", "ledger-conflict", `others wrote the entry of ${subject} each time it was looked at`, "subject");
   }
 }
 
@@ -174,7 +184,7 @@ async function bringUpToDate(tools: Tools, work: Work): Promise<Outcome> {
   return lookAndCarryOut(tools, work, async () => snapshot);
 }
 
-/** Reads person and account, decides, and does it; again when an account appears in between. */
+/** Reads person and account, decides, and does it; again when somebody else was faster and nothing was written yet. */
 async function lookAndCarryOut(
   tools: Tools,
   work: Work,
@@ -193,7 +203,7 @@ async function lookAndCarryOut(
       progress.decision = decided.decision;
       return await carryOut(tools, work, decided.observation, decided.decision, account, progress);
     } catch (error) {
-      if (error instanceof AccountAppeared && looks < MOST_LOOKS) {
+      if ((error instanceof AccountAppeared || error instanceof Overtaken) && looks < MOST_LOOKS) {
         work.record = ofAccount(await ledger.subjects.get(organization.slug, job.subject), work.id);
         continue;
       }
@@ -296,6 +306,17 @@ async function decide(
   return { observation: fresh, decision: await evaluate(fresh) };
 }
 
+/**
+ * Writes the entry while nothing has been done yet.
+ *
+ * @throws {Overtaken}
+ */
+async function putFirst({ ledger }: Tools, slug: string, record: SubjectRecord): Promise<SubjectRecord> {
+  const written = await ledger.subjects.tryPut(slug, record);
+  if (!written) throw new Overtaken(record.subject);
+  return written;
+}
+
 async function carryOut(
   tools: Tools,
   work: Work,
@@ -326,7 +347,7 @@ async function carryOut(
     // An account that nobody has seen may have been disabled by somebody else.
     const ours = disabling && (!progress.unread || before?.lastSeenEnabled === true);
     const intention = { joining: [...gids], disabling: ours, admitted };
-    record = await ledger.subjects.put(slug, intended(record, desired.accountId, intention));
+    record = await putFirst(tools, slug, intended(record, desired.accountId, intention));
   }
 
   const hasTime = () => now() < work.startedAt + JOB_MS;
@@ -364,7 +385,8 @@ async function carryOut(
     : applied(record, result, now());
   // Whoever waits is listed before their entry says so, and removed from the list after it no longer does.
   if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
-  await ledger.subjects.put(slug, after);
+  if (operations.length === 0) await putFirst(tools, slug, after);
+  else await ledger.subjects.put(slug, after);
   if (clients.directory.mode === "snapshots" && mayStillHappen(after, now())) throw new MayStillHappen();
   if (!editWaits && before?.pendingEdit !== undefined) await ledger.edits.done(slug, desired.subject);
   const { unread } = progress;

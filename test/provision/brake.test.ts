@@ -75,8 +75,8 @@ describe("the brake", () => {
       ...tenant.ledger,
       subjects: {
         ...tenant.ledger.subjects,
-        async put(...parameters) {
-          if (failures === 0) return tenant.ledger.subjects.put(...parameters);
+        async tryPut(...parameters) {
+          if (failures === 0) return tenant.ledger.subjects.tryPut(...parameters);
           failures -= 1;
           throw new LedgerUnavailable(new Error("throttled"));
         },

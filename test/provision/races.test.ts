@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Failure } from "../../functions/core/failure.ts";
+import { queued } from "../../functions/core/record.ts";
 import { LedgerUnavailable } from "../../functions/ledger/errors.ts";
 import type { Ledger } from "../../functions/ledger/ledger.ts";
 import { refusalOf } from "../support/jobs.ts";
@@ -10,17 +11,32 @@ const { build } = useOrganizations();
 /** A ledger that cannot be written the nth time an entry is put: where a worker is killed. */
 function dyingAt(ledger: Ledger, write: number): Ledger {
   let count = 0;
-  return {
-    ...ledger,
-    subjects: {
-      ...ledger.subjects,
-      put: async (...parameters) => {
-        count += 1;
-        if (count === write) throw new LedgerUnavailable(new Error("killed"));
-        return ledger.subjects.put(...parameters);
-      },
-    },
-  };
+  return beforeEachEntry(ledger, async () => {
+    count += 1;
+    if (count === write) throw new LedgerUnavailable(new Error("killed"));
+  });
+}
+
+/** A ledger in which somebody else does this just before an entry is put for the first time. */
+function overtakenBy(ledger: Ledger, others: () => Promise<unknown>): Ledger {
+  let isOvertaken = false;
+  return beforeEachEntry(ledger, async () => {
+    if (isOvertaken) return;
+    isOvertaken = true;
+    await others();
+  });
+}
+
+/** A ledger in which this happens before an entry is put. */
+function beforeEachEntry(ledger: Ledger, happens: () => Promise<unknown>): Ledger {
+  const { subjects } = ledger;
+  const after =
+    <P extends unknown[], R>(write: (...parameters: P) => Promise<R>) =>
+    async (...parameters: P): Promise<R> => {
+      await happens();
+      return write(...parameters);
+    };
+  return { ...ledger, subjects: { ...subjects, put: after(subjects.put), tryPut: after(subjects.tryPut) } };
 }
 
 describe("workers that are killed", () => {
@@ -81,46 +97,57 @@ describe("workers that are killed", () => {
     await tenant.bring(ada);
     tenant.clavex.suspend(slug, ada.id);
     const [job, sentAt] = [tenant.job(ada), tenant.clock.now];
-    const { subjects } = tenant.ledger;
     // Killed: its job ends in no way.
     const counted = Promise.withResolvers<void>();
     const killed = (): Promise<never> => {
       counted.resolve();
       return new Promise(() => undefined);
     };
-    void tenant.container({ ledger: { ...tenant.ledger, subjects: { ...subjects, put: killed } } })(job, sentAt);
+    void tenant.container({ ledger: beforeEachEntry(tenant.ledger, killed) })(job, sentAt);
     await counted.promise;
     expect(await tenant.container()(job, sentAt)).toMatchObject({ operations: ["disable"] });
     const passed = await tenant.ledger.brakes.get(slug);
     expect(passed?.state.buckets.map(({ people }) => people)).toEqual([1]);
   });
 
-  it("a worker that is overtaken by another cannot write the ledger over the newer state", async () => {
+  it("a worker that is overtaken before it has written anything looks again, and finds what was done", async () => {
     const tenant = await build();
     const ada = tenant.person({}, ["eng"]);
     await tenant.bring(ada);
     tenant.assign(ada, "ops");
-    let overtaken = false;
-    const ledger: Ledger = {
-      ...tenant.ledger,
-      subjects: {
-        ...tenant.ledger.subjects,
-        async put(...parameters) {
-          if (!overtaken) {
-            overtaken = true;
-            await tenant.bring(ada);
-          }
-          return tenant.ledger.subjects.put(...parameters);
-        },
-      },
+    const late = tenant.container({ ledger: overtakenBy(tenant.ledger, () => tenant.bring(ada)) });
+    expect(await late(tenant.job(ada))).toMatchObject({ result: "unchanged" });
+    expect((await tenant.record(ada))?.groups).toEqual(tenant.account(ada)?.groups);
+  });
+
+  it("a job of the group watch goes on when a reconciliation that runs at the same time marks its person", async () => {
+    const tenant = await build();
+    const { slug } = tenant.organization;
+    const ada = tenant.person({}, ["eng"]);
+    await tenant.bring(ada);
+    tenant.unassign(ada, "eng");
+    const mark = async () => {
+      const record = await tenant.record(ada);
+      if (record) await tenant.ledger.subjects.put(slug, queued(record, "hash", tenant.clock.now));
     };
-    const late = tenant.container({ ledger });
+    const worker = tenant.container({ ledger: overtakenBy(tenant.ledger, mark) });
+    expect(await worker(tenant.job(ada))).toMatchObject({ result: "applied", operations: ["leave eng"] });
+    expect(await tenant.record(ada)).toMatchObject({ groups: [], queued: undefined });
+  });
+
+  it("a worker that is overtaken while it writes to Nextcloud cannot write the ledger over the newer state", async () => {
+    const tenant = await build();
+    const { slug } = tenant.organization;
+    const ada = tenant.person();
+    await tenant.bring(ada);
+    tenant.clavex.updateUser(slug, ada.id, { last_name: "Byron" });
+    const late = tenant.container({ ledger: overtakenBy(tenant.ledger, () => tenant.bring(ada)) });
     expect(await refusalOf(late(tenant.job(ada)))).toMatchObject({
       failureClass: "transient",
       code: "ledger-conflict",
     });
     const entry = await tenant.record(ada);
     expect(await late(tenant.job(ada))).toMatchObject({ result: "unchanged" });
-    expect((await tenant.record(ada))?.groups).toEqual(entry?.groups);
+    expect((await tenant.record(ada))?.applied?.desiredHash).toBe(entry?.applied?.desiredHash);
   });
 });
