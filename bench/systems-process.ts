@@ -3,7 +3,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request } from "undici";
 import { SIGNATURE_HEADER, sign } from "../functions/clavex/signature.ts";
 import { accountId, groupId } from "../functions/core/identity.ts";
-import { DEFAULT_ORGANIZATION, type SimulatedClavex, startSimulatedClavex } from "../functions/simulated/clavex.ts";
+import {
+  type ClavexUser,
+  DEFAULT_ORGANIZATION,
+  type SimulatedClavex,
+  startSimulatedClavex,
+} from "../functions/simulated/clavex.ts";
 import {
   DEFAULT_APP_PASSWORD,
   type SimulatedNextcloud,
@@ -30,6 +35,7 @@ const answers: number[] = [];
 /** The names of each person's groups in Clavex. */
 const groupsOf = new Map<string, string[]>();
 const { slug } = DEFAULT_ORGANIZATION;
+const JOINED = "Bench joined";
 
 const services = {
   /**
@@ -98,15 +104,24 @@ const services = {
     return { ...result, seconds: (performance.now() - started) / 1000 };
   },
 
-  /** Sends the delivery about a new person. @returns the seconds until their account is as it should be */
-  async arrive(url: string, index: number): Promise<number> {
-    const subject = subjectsInOrder()[index] ?? "";
-    const user = clavex.user(slug, subject);
-    if (!user) throw new Error(`nobody is number ${index}`);
+  /** Sends the delivery about a new person, as a source of hints sends it. @returns the seconds until their account is as it should be */
+  async arrive(url: string, index: number, source: "webhook" | "audit sink" = "webhook"): Promise<number> {
+    const user = userAt(index);
+    const delivery =
+      source === "webhook" ? clavex.delivery("user.created", user) : cloudEvent("scim.user.create", user.id);
     const started = performance.now();
-    await deliver(url, JSON.stringify(clavex.delivery("user.created", user)), { accepted: 0, refused: 0 });
-    while (!isRight(subject)) await sleep(2);
-    return (performance.now() - started) / 1000;
+    await deliver(url, JSON.stringify(delivery), { accepted: 0, refused: 0 });
+    return secondsUntilRight(user.id, started);
+  },
+
+  /** A person joins one more group, which all who join share; no delivery tells. @returns as `arrive` */
+  async join(index: number): Promise<number> {
+    const { id: subject } = userAt(index);
+    const group = clavex.groupByName(slug, JOINED) ?? clavex.addGroup(slug, JOINED);
+    const started = performance.now();
+    clavex.addMember(slug, group.id, subject);
+    groupsOf.set(subject, [...(groupsOf.get(subject) ?? []), JOINED]);
+    return secondsUntilRight(subject, started);
   },
 
   /** From now on this many other people's programs send requests to Nextcloud, one by one. */
@@ -143,6 +158,40 @@ const services = {
 export type SystemsServices = typeof services;
 
 const subjectsInOrder = (): string[] => [...groupsOf.keys()];
+
+function userAt(index: number): ClavexUser {
+  const user = clavex.user(slug, subjectsInOrder()[index] ?? "");
+  if (!user) throw new Error(`nobody is number ${index}`);
+  return user;
+}
+
+async function secondsUntilRight(subject: string, started: number): Promise<number> {
+  while (!isRight(subject)) await sleep(2);
+  return (performance.now() - started) / 1000;
+}
+
+/** What an audit sink sends, in the form of docs/facts/clavex.md section 3. */
+function cloudEvent(action: string, subject: string) {
+  const { id: organizationId } = DEFAULT_ORGANIZATION;
+  return {
+    specversion: "1.0",
+    id: randomUUID(),
+    source: `${clavex.url}/${organizationId}`,
+    type: `com.clavex.audit.${action}`,
+    time: new Date().toISOString(),
+    subject: `/orgs/${organizationId}/users/${subject}`,
+    dataschema: "https://clavex.dev/schemas/audit/v1",
+    orgid: organizationId,
+    datacontenttype: "application/json",
+    data: {
+      action,
+      status: "success",
+      resource_type: "user",
+      resource_id: subject,
+      metadata: { scim_provider: "other" },
+    },
+  };
+}
 
 async function deliver(url: string, body: string, result: { accepted: number; refused: number }): Promise<void> {
   const headers = { "content-type": "application/json", [SIGNATURE_HEADER]: sign(body, WEBHOOK_SECRET) };

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClients } from "../../functions/clients.ts";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { MOST_READ } from "../../functions/core/group-watch.ts";
@@ -19,7 +20,11 @@ import { NO_COUNTERS, QUIET_LOG } from "../quiet.ts";
 import { type BenchOptions, median, type Result } from "../report.ts";
 import type { SystemsServices } from "../systems-process.ts";
 
-const PEOPLE = 12;
+/** New people of each kind: by a webhook, by the audit sink, and by their calls alone. */
+const PEOPLE = 3;
+/** Fewer join a group: each waits for a whole interval of the watch. */
+const JOINERS = 2;
+const WATCH_SECONDS = 1;
 const GROUPS_EACH = 3;
 const GROUP_COUNTS = [10, 200] as const;
 /** Groups that somebody joins before a look. */
@@ -28,15 +33,16 @@ const MINUTE = 60_000;
 const { slug } = DEFAULT_ORGANIZATION;
 
 /**
- * How soon a change is in Nextcloud, and what that costs. A new person: from the delivery until the account is as it should be,
- * with Nextcloud as slow as the measured one, against its calls alone. A membership: the watch's interval, and then the same. The
- * watch: its requests to Clavex, against the light reconciliation that it spares, and its dollars on AWS.
+ * How soon a change is in Nextcloud, and what that costs. A new person: from the delivery, by webhook or audit sink, until the
+ * account is as it should be, with Nextcloud as slow as the measured one, against its calls alone. A membership, at the worst
+ * moment: right after the watch has looked. The watch: its requests to Clavex, against the light reconciliation that it spares,
+ * and its dollars on AWS.
  */
 export async function howSoon({ onProgress }: BenchOptions): Promise<Result[]> {
   const results: Result[] = [];
   for (const profile of ["27", "34"] as const) {
-    onProgress(`${PEOPLE} new people, one by one, with Nextcloud ${profile}`);
-    results.push(webhookLine(profile, await webhook(profile)));
+    onProgress(`new people and members, one by one, with Nextcloud ${profile}`);
+    results.push(...soonLines(profile, await soon(profile)));
   }
   for (const groups of GROUP_COUNTS) {
     onProgress(`a look at ${groups} groups`);
@@ -54,20 +60,27 @@ export async function howSoon({ onProgress }: BenchOptions): Promise<Result[]> {
   return results;
 }
 
+/** Medians, in seconds until the account is right. */
 interface Soon {
-  /** Seconds from the delivery until the account is right, and those of the calls alone. */
-  pipeline: number;
+  /** From the delivery of a webhook, and of an audit sink. */
+  webhook: number;
+  sink: number;
+  /** The calls of a new person alone. */
   calls: number;
+  /** From a membership's change right after a look. */
+  membership: number;
 }
 
-async function webhook(profile: ProfileName): Promise<Soon> {
+async function soon(profile: ProfileName): Promise<Soon> {
   const systems = startProcess<SystemsServices>("systems-process.ts");
+  const clients = createClients({ secrets: benchSecrets(), nextcloudConnections: 1 });
   try {
     const urls = await systems.open(profile, 1);
-    const people = await systems.hire(PEOPLE, GROUPS_EACH, GROUPS_EACH);
-    const organization = benchOrganization(urls);
+    // The first one makes the groups.
+    const people = await systems.hire(1 + 3 * PEOPLE, GROUPS_EACH, GROUPS_EACH);
+    const organizations = fixedOrganizations([benchOrganization(urls)]);
     const pipeline = await startPipeline({
-      organizations: fixedOrganizations([organization]),
+      organizations,
       secrets: benchSecrets(),
       log: QUIET_LOG,
       port: 0,
@@ -75,38 +88,77 @@ async function webhook(profile: ProfileName): Promise<Soon> {
     });
     try {
       const url = `${pipeline.url}/webhooks/clavex/${slug}`;
-      const seconds: number[] = [];
-      // The first one makes the groups.
-      for (const [index] of people.slice(0, PEOPLE / 2).entries()) seconds.push(await systems.arrive(url, index));
-      const server = { url: urls.nextcloud, username: "provisioner", password: DEFAULT_APP_PASSWORD };
-      const { call, close } = connect(server, bareLoop);
-      const alone: number[] = [];
-      for (const person of people.slice(PEOPLE / 2)) {
+      await systems.arrive(url, 0);
+      const arrive = (index: number) => systems.arrive(url, index);
+      const webhook = await medianOf(1, PEOPLE, arrive);
+      const sink = await medianOf(1 + PEOPLE, PEOPLE, (index) => systems.arrive(url, index, "audit sink"));
+      const { call, close } = connect(
+        { url: urls.nextcloud, username: "provisioner", password: DEFAULT_APP_PASSWORD },
+        bareLoop,
+      );
+      const calls = await medianOf(1 + 2 * PEOPLE, PEOPLE, async (index) => {
         const started = performance.now();
-        await bareLoop.callsFor(call, person);
-        alone.push((performance.now() - started) / 1000);
-      }
+        const person = people[index];
+        if (person) await bareLoop.callsFor(call, person);
+        return (performance.now() - started) / 1000;
+      });
       await close();
-      return { pipeline: median(seconds.slice(1)), calls: median(alone) };
+      const watch = createWatch({ ...pipeline, organizations, clients, log: QUIET_LOG });
+      const join = async (index: number, seconds = WATCH_SECONDS) => {
+        await watch(slug);
+        const joined = systems.join(index);
+        await sleep(seconds * 1000);
+        await watch(slug);
+        return joined;
+      };
+      // The first one makes the group.
+      await join(0, 0);
+      return { webhook, sink, calls, membership: await medianOf(1, JOINERS, (index) => join(index)) };
     } finally {
       await pipeline.stop();
     }
   } finally {
+    await clients.close();
     await systems.stop();
   }
 }
 
-function webhookLine(profile: ProfileName, { pipeline, calls }: Soon): Result {
-  const watched = DEFAULT_INTERVALS.watchSeconds + pipeline;
-  return {
-    row: "how-soon",
-    measured: `new person with ${GROUPS_EACH} groups, Nextcloud ${profile}`,
-    figures: `${pipeline.toFixed(2)} s after the webhook; a membership at most ${watched.toFixed(0)} s`,
-    baseline: `its calls alone: ${calls.toFixed(2)} s`,
-    ratio: pipeline / calls,
-    target: { atMost: 2 },
-    numbers: { seconds: pipeline, calls, membershipAtMost: watched },
-  };
+async function medianOf(first: number, count: number, seconds: (index: number) => Promise<number>): Promise<number> {
+  const measured: number[] = [];
+  for (let index = first; index < first + count; index += 1) measured.push(await seconds(index));
+  return median(measured);
+}
+
+function soonLines(profile: ProfileName, { webhook, sink, calls, membership }: Soon): Result[] {
+  const atMost = DEFAULT_INTERVALS.watchSeconds + membership - WATCH_SECONDS;
+  const line = { row: "how-soon", baseline: `its calls alone: ${calls.toFixed(2)} s` };
+  const who = `new person with ${GROUPS_EACH} groups`;
+  return [
+    {
+      ...line,
+      measured: `${who}, Nextcloud ${profile}`,
+      figures: `${webhook.toFixed(2)} s after the webhook`,
+      ratio: webhook / calls,
+      target: { atMost: 2 },
+      numbers: { seconds: webhook, calls },
+    },
+    {
+      ...line,
+      measured: `${who}, audit sink, Nextcloud ${profile}`,
+      figures: `${sink.toFixed(2)} s after the delivery`,
+      ratio: sink / calls,
+      target: { atMost: 2 },
+      numbers: { seconds: sink, calls },
+    },
+    {
+      row: "how-soon",
+      measured: `membership, group watch each ${WATCH_SECONDS} s, Nextcloud ${profile}`,
+      figures: `${membership.toFixed(2)} s when it changes right after a look; with the default ${DEFAULT_INTERVALS.watchSeconds} s at most ${atMost.toFixed(1)} s`,
+      baseline: `the interval: ${WATCH_SECONDS} s`,
+      ratio: membership / WATCH_SECONDS,
+      numbers: { seconds: membership, atMost },
+    },
+  ];
 }
 
 /** Requests to Clavex of one look, and of the light reconciliation that would see the same. */
