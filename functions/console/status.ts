@@ -122,7 +122,8 @@ function organizationSection(c: Visit, status: OrganizationStatus): Html {
 }
 
 /** What the two kinds of runs read, and how long the last full one took. */
-function costOfRuns({ people, runs: { full } }: OrganizationStatus): string {
+function costOfRuns({ runs: { full } }: OrganizationStatus): string {
+  const people = full?.found?.people;
   const took = full?.result === "done" && full.endedAt !== undefined ? full.endedAt - full.beganAt : undefined;
   const last =
     took === undefined || people === undefined

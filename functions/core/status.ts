@@ -30,8 +30,9 @@ export interface OrganizationStatus {
   /** Whether its directory can be read; where it cannot, there are no runs. */
   readable: boolean;
   paused: boolean;
-  /** People in the directory and accounts of theirs in Nextcloud, as the last full run saw them. */
+  /** People in the directory, as the last run saw them. */
   people: number | undefined;
+  /** Accounts of theirs in Nextcloud, as the last full run saw them. */
   accounts: number | undefined;
   /** Accounts that the ledger knew as enabled at the last run; undefined before one. */
   enabled: number | undefined;
@@ -220,7 +221,7 @@ function inSyncSentence(organizations: readonly OrganizationStatus[], at: number
   return `${all} in sync as of ${clockTime(since, at)}${others}`;
 }
 
-/** What the last full run saw, else the last light one. */
+/** What the last light or full run saw. */
 export function latestFindings({ full, light }: LastRuns): RunFindings | undefined {
   const [older, newer] = (full?.doneAt ?? 0) >= (light?.doneAt ?? 0) ? [light, full] : [full, light];
   return newer?.found ?? older?.found;

@@ -57,7 +57,7 @@ async function ofOrganization(sources: StatusSources, slug: string, at: number):
     unusable,
     readable: organization?.clavex.apiKey !== undefined,
     paused: organization !== undefined && (await createAskPaused(ledger, startsPaused)(organization)),
-    people: runs.full?.found?.people,
+    people: found?.people,
     accounts: runs.full?.found?.accounts,
     enabled: found?.enabled,
     jobs,

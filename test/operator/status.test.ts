@@ -48,6 +48,18 @@ describe("status", () => {
     expect((await told(acme)).organizations).toMatchObject([{ people: 3, enabled: 3 }]);
   });
 
+  it("counts people as the last run saw them, though it was a light one", async () => {
+    const acme = withPipeline(await office.build());
+    acme.people(2);
+    await acme.settle();
+    acme.people(3);
+    await acme.light();
+    await acme.work();
+    const { sentence, organizations } = await told(acme);
+    expect(sentence).toMatch(/^All 5 people are in sync as of /);
+    expect(organizations).toMatchObject([{ people: 5 }]);
+  });
+
   it("says for whom people wait while Nextcloud is away", async () => {
     const acme = withPipeline(await office.build());
     acme.people(2);
