@@ -1,8 +1,8 @@
 import { Counter as Count, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Organizations } from "../config/organizations.ts";
 import { Failure } from "../core/failure.ts";
-import { leaversStillEnabled } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { leaversWhoCanLogIn } from "../operator/status.ts";
 import type { Guards } from "../provision/guards.ts";
 import type { Countable, DeadLetterQueue } from "../queue/queue.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
@@ -27,7 +27,6 @@ export interface Sources {
   queue: Countable;
   deadLetterQueue: Pick<DeadLetterQueue, "count">;
   guards: Pick<Guards, "circuits">;
-  now?: () => number;
 }
 
 const PREFIX = "clavex_nextcloud_";
@@ -105,8 +104,8 @@ const none = (error: unknown): [] => {
   throw error;
 };
 
-/** Reading everybody's record takes a second where there are 100,000. */
-const LEAVERS_MS = 5 * 60_000;
+/** How many dead letters of an organization are counted: a scrape reads a bounded number of rows. */
+const MOST_DEAD_LETTERS = 1_000;
 
 /** What the state file and the circuit breakers say, looked up each time. */
 function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
@@ -116,10 +115,14 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
   const age = gauge("oldest_job_age_seconds", "The age of the oldest job in the queue; 0 when it is empty.");
   const unread = gauge("unread_messages", "Messages that no attempt could read.");
   const perOrganization = ["organization"];
-  const dead = gauge("dead_letters", "People whose job was refused for good.", perOrganization);
+  const dead = gauge(
+    "dead_letters",
+    `People whose job was refused for good; counted up to ${MOST_DEAD_LETTERS}.`,
+    perOrganization,
+  );
   const leavers = gauge(
     "leavers_still_enabled",
-    "People who left and whose account Nextcloud refuses to disable; at most five minutes old.",
+    "People who left and whose account Nextcloud refuses to disable: as the last run saw it, and newer dead letters.",
     perOrganization,
   );
   const held = gauge("brake_held", "1 while these are blocked until an operator allows them: deprovisions or leaves.", [
@@ -135,32 +138,27 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
   const began = gauge("run_began_timestamp_seconds", "When the last run began: watch, light or full.", kinds);
   const done = gauge("run_done_timestamp_seconds", "When the last run began that got to its end.", kinds);
   const failed = gauge("run_failed", "1 if the last run that ended has failed.", kinds);
-  let leaversAt = Number.NEGATIVE_INFINITY;
 
-  async function ofOrganization(slug: string, { ledger, guards }: Sources, countLeavers: boolean): Promise<void> {
-    let letters = 0;
-    for await (const page of ledger.deadLetters.all(slug)) letters += page.length;
-    dead.set({ organization: slug }, letters);
+  async function ofOrganization(slug: string, { ledger, guards }: Sources): Promise<void> {
+    dead.set({ organization: slug }, await ledger.deadLetters.count(slug, MOST_DEAD_LETTERS));
     for (const braked of ["deprovisions", "leaves"] as const)
       held.set({ organization: slug, braked }, (await ledger.brakes.get(slug, braked))?.state.held ? 1 : 0);
     paused.set({ organization: slug }, (await ledger.pauses.get(slug))?.paused ? 1 : 0);
     // Without its secrets it is not known which circuits are meant; /readyz says so.
     for (const { kind, failure } of await guards.circuits(slug).catch(none))
       open.set({ organization: slug, circuit: kind }, failure === undefined ? 0 : 1);
-    for (const [kind, run] of Object.entries(await ledger.runs.of(slug))) {
+    const runs = await ledger.runs.of(slug);
+    leavers.set({ organization: slug }, await leaversWhoCanLogIn(ledger, slug, runs));
+    for (const [kind, run] of Object.entries(runs)) {
       const labels = { organization: slug, kind };
       began.set(labels, run.beganAt / 1000);
       if (run.doneAt !== undefined) done.set(labels, run.doneAt / 1000);
       if (run.result !== undefined) failed.set(labels, run.result === "done" ? 0 : 1);
     }
-    if (!countLeavers) return;
-    let people = 0;
-    for await (const page of ledger.subjects.all(slug)) people += leaversStillEnabled(page);
-    leavers.set({ organization: slug }, people);
   }
 
   return async (sources) => {
-    const { organizations, queue, deadLetterQueue, now = Date.now } = sources;
+    const { organizations, queue, deadLetterQueue } = sources;
     const { waiting: free, delayed, inFlight, oldestAgeMs = 0 } = await queue.counts();
     waiting.set({ state: "waiting" }, free);
     waiting.set({ state: "delayed" }, delayed);
@@ -168,12 +166,7 @@ function createLookUp(registry: Registry): (sources: Sources) => Promise<void> {
     age.set(oldestAgeMs / 1000);
     unread.set(await deadLetterQueue.count());
     // An organization that is gone leaves no figures behind.
-    for (const each of [dead, held, paused, open, began, done, failed]) each.reset();
-    const countLeavers = now() - leaversAt >= LEAVERS_MS;
-    if (countLeavers) {
-      leaversAt = now();
-      leavers.reset();
-    }
-    for (const slug of await organizations.slugs()) await ofOrganization(slug, sources, countLeavers);
+    for (const each of [dead, leavers, held, paused, open, began, done, failed]) each.reset();
+    for (const slug of await organizations.slugs()) await ofOrganization(slug, sources);
   };
 }

@@ -4,7 +4,7 @@ import type { Braked } from "../core/brake.ts";
 import { Failure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { leaversStillEnabled } from "../core/record.ts";
-import type { RunFindings } from "../core/schedule.ts";
+import type { LastRuns, RunFindings } from "../core/schedule.ts";
 import { latestFindings, type OrganizationStatus, type PipelineStatus, type WaitingJobs } from "../core/status.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
@@ -43,10 +43,10 @@ export async function readStatus(sources: StatusSources, slugs: readonly string[
 async function ofOrganization(sources: StatusSources, slug: string, at: number): Promise<OrganizationStatus> {
   const { ledger, queue, startsPaused = false, countTo } = sources;
   const { organization, unusable } = await find(sources.organizations, slug);
-  const [runs, deadLetters, leavers, editsWaiting, counts] = await Promise.all([
-    ledger.runs.of(slug),
+  const runs = await ledger.runs.of(slug);
+  const [deadLetters, leavers, editsWaiting, counts] = await Promise.all([
     ledger.deadLetters.count(slug, countTo),
-    leaversOfDeadLetters(ledger, slug),
+    leaversWhoCanLogIn(ledger, slug, runs),
     ledger.edits.countWaiting(slug, countTo),
     queue.countsOf(slug),
   ]);
@@ -70,20 +70,30 @@ async function ofOrganization(sources: StatusSources, slug: string, at: number):
     },
     deadLetters,
     countedTo: countTo,
-    leaversStillEnabled: Math.max(leavers, found?.leaversStillEnabled ?? 0),
+    leaversStillEnabled: leavers,
   };
 }
 
 /** Of how many dead letters it is looked up whether they keep a leaver's account enabled. */
 const MOST_LEAVERS = 25;
 
-/** Leavers whom Nextcloud refused to disable have a dead letter; these are newer than the last run. */
-async function leaversOfDeadLetters({ deadLetters, subjects }: StatusSources["ledger"], slug: string): Promise<number> {
+/**
+ * How many people left and can still log in: as many as the last run saw, or as there are among the first dead letters, which are
+ * newer: whom Nextcloud refused to disable has one. The list of people is not read.
+ *
+ * @throws {Failure} when the ledger cannot be read
+ */
+export async function leaversWhoCanLogIn(
+  { deadLetters, subjects }: Pick<Ledger, "deadLetters" | "subjects">,
+  slug: string,
+  runs: LastRuns,
+): Promise<number> {
+  const found = latestFindings(runs)?.leaversStillEnabled ?? 0;
   for await (const letters of deadLetters.all(slug, MOST_LEAVERS)) {
     const records = await Promise.all(letters.map(({ subject }) => subjects.get(slug, subject)));
-    return leaversStillEnabled(records.filter((record) => record !== undefined));
+    return Math.max(found, leaversStillEnabled(records.filter((record) => record !== undefined)));
   }
-  return 0;
+  return found;
 }
 
 async function find(

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { newRecord, subjectItem } from "../../functions/core/record.ts";
 import { openDatabase } from "../../functions/database.ts";
 import { dynamoDbTable } from "../../functions/ledger/dynamodb.ts";
-import { createLedger } from "../../functions/ledger/ledger.ts";
+import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { ALWAYS, type Item, type Key, TABLE_KEYS, type Table } from "../../functions/ledger/table.ts";
+import { createMetrics } from "../../functions/local/metrics.ts";
 import type { Answer } from "../../functions/simulated/server.ts";
 import { type Desk, openDesk } from "../support/console.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";
@@ -13,6 +14,8 @@ import { buildInMemory, type Tenant } from "../support/organization.ts";
 
 const PEOPLE = 10_000;
 const MOST_ROWS = 200;
+/** Of one organization; dead letters are counted. */
+const MOST_ROWS_OF_METRICS = 1_100;
 const GROUPS = 40;
 
 /** A ledger's table that many items can be put into at once. */
@@ -94,6 +97,7 @@ describe.each([
   let storage: Storage;
   let tenant: Tenant;
   let desk: Desk;
+  let ledger: Ledger;
   let close: () => Promise<void>;
   let paths: string[];
   let one: string;
@@ -101,7 +105,7 @@ describe.each([
   beforeAll(async () => {
     storage = await open();
     ({ tenant, close } = await buildInMemory());
-    const ledger = createLedger(rows.of(storage.table));
+    ledger = createLedger(rows.of(storage.table));
     desk = await openDesk(tenant, { ledger });
     const everybody = tenant.people(PEOPLE);
     const { slug } = tenant;
@@ -187,6 +191,27 @@ describe.each([
     const counts: [path: string, rows: number][] = [];
     for (const path of paths) counts.push([path, await rowsOf(path)]);
     expect(counts.filter(([, count]) => count > MOST_ROWS)).toEqual([]);
+  });
+
+  it("a scrape of the metrics reads a bounded number of rows, however many people there are", async () => {
+    const metrics = createMetrics();
+    const { queue } = desk;
+    const { organizations } = tenant;
+    const sources = {
+      organizations,
+      ledger,
+      queue,
+      deadLetterQueue: { count: async () => 0 },
+      guards: { circuits: async () => [] },
+    };
+    for (const _scrape of [1, 2]) {
+      rows.read = 0;
+      const text = await metrics.text(sources);
+      expect(text).toContain(`clavex_nextcloud_dead_letters{organization="${tenant.slug}"} ${PEOPLE / 20}\n`);
+      expect(text).toContain(`clavex_nextcloud_leavers_still_enabled{organization="${tenant.slug}"} 0\n`);
+      expect(rows.read).toBeLessThan(MOST_ROWS_OF_METRICS);
+    }
+    metrics.close();
   });
 
   it("the counting sees it when all members of a group are read, which happens only when asked for", async () => {
