@@ -169,11 +169,12 @@ function rowsOf(status: OrganizationStatus): [string, Html | string][] {
   ];
 }
 
+/** The two are counted by different runs: a light one does not look at accounts. */
 function accountsInWords(accounts: number | undefined, enabled: number | undefined): string {
   if (accounts === undefined && enabled === undefined) return "not counted yet";
-  const found = accounts === undefined ? [] : [String(accounts)];
-  const known = enabled === undefined ? [] : [`${enabled} enabled`];
-  return `${[...found, ...known].join(", ")} at the last run`;
+  const found = accounts === undefined ? [] : [`${accounts} at the last full run`];
+  const known = enabled === undefined ? [] : [`${enabled} enabled at the last run`];
+  return [...found, ...known].join(", ");
 }
 
 function waitingJobs({ jobs, oldestAgeMs }: WaitingJobs): string {
