@@ -16,7 +16,7 @@ import { readAhead } from "../read-ahead.ts";
 import { CLAVEX_UNDECIDED, ClavexKeyRefused, ClavexMisrouted, ClavexUnavailable, ClavexUnreached } from "./errors.ts";
 import { reasonOf } from "./refusal.ts";
 import { unreachable } from "./unreachable.ts";
-import { type ClavexUser, type ListedUser, listedUserSchema, userSchema, uuidSchema } from "./user.ts";
+import { type ClavexUser, type ListedUser, listedUser, listedUserSchema, userSchema, uuidSchema } from "./user.ts";
 
 /** The part of Clavex's Admin API that provisioning reads, for one organization. Every method throws the errors of this module. */
 export interface AdminApi {
@@ -79,8 +79,6 @@ const groupSchema = z
   .catch({ id: undefined, name: undefined, member_count: undefined });
 // The members' list shows partial users: only who is a member may be trusted.
 const membersSchema = z.array(identifiedSchema).nullable();
-
-const listedUser = (item: unknown): ListedUser => listedUserSchema.parse(item);
 
 /** A client for one organization's Admin API. */
 export function createAdminApi(options: AdminApiOptions): AdminApi {

@@ -11,11 +11,13 @@ export function normaliseTimestamp(text: string): string | undefined {
   if (!match) return undefined;
   const [, date = "", time, fraction = "", offset = ""] = match;
   const milliseconds = Date.parse(`${date}T${time}${offset.toUpperCase()}`);
-  if (Number.isNaN(milliseconds)) return undefined;
+  if (Number.isNaN(milliseconds) || !isDate(date)) return undefined;
   const utc = new Date(milliseconds).toISOString();
-  // Date.parse takes 30 February for 2 March.
-  const day = offset.length === 1 ? utc : new Date(`${date}T00:00:00Z`).toISOString();
-  if (!day.startsWith(date)) return undefined;
   // Years of other than four digits would not compare as text.
   return /^\d{4}-/.test(utc) ? `${utc.slice(0, 19)}.${fraction.padEnd(9, "0")}Z` : undefined;
+}
+
+/** Date.parse takes 30 February for 2 March; every month has 28 days. */
+function isDate(date: string): boolean {
+  return date.slice(8) <= "28" || new Date(`${date}T00:00:00Z`).toISOString().startsWith(date);
 }

@@ -13,40 +13,62 @@ export const timestampSchema = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-/** Without these a user says nothing: who it is, and whether they are active. */
-const neededSchema = z.looseObject({ id: uuidSchema, org_id: uuidSchema, is_active: z.boolean() });
+/** Without these a user says nothing: who it is, and whether they are active. The rest may have any form. */
+const anySchema = z.unknown().optional();
+const neededSchema = z.object({
+  id: uuidSchema,
+  org_id: uuidSchema,
+  is_active: z.boolean(),
+  is_email_verified: anySchema,
+  email: anySchema,
+  first_name: anySchema,
+  last_name: anySchema,
+  metadata: anySchema,
+  updated_at: anySchema,
+});
 const nameSchema = z.string().nullish();
-const metadataSchema = z.record(z.string(), z.unknown()).nullish();
+const restSchema = z.object({
+  email: z.string(),
+  first_name: nameSchema,
+  last_name: nameSchema,
+  metadata: z.record(z.string(), z.unknown()).nullish(),
+  updated_at: timestampSchema,
+});
+const readableRestSchema = restSchema.partial();
+type Rest = z.output<typeof readableRestSchema>;
 
 /**
  * A user as the Admin API and the webhooks show it, cut to what provisioning needs. `metadata` is free, `null` included; names may
  * be missing. What cannot be read of the rest is named in `odd`, and stops nobody from being disabled.
  */
 export const userSchema = neededSchema.transform((user): ClavexUser => {
-  const odd: string[] = [];
-  const read = <T>(field: string, schema: z.ZodType<T>): T | undefined => {
-    const result = schema.safeParse(user[field]);
-    if (!result.success) odd.push(field);
-    return result.data;
-  };
-  const email = read("email", z.string()) ?? "";
-  const [firstName, lastName] = [read("first_name", nameSchema) ?? "", read("last_name", nameSchema) ?? ""];
-  const metadata = read("metadata", metadataSchema);
-  const updatedAt = read("updated_at", timestampSchema) ?? "";
+  const { rest, odd } = readableRest(user);
+  const { email = "", updated_at: updatedAt = "" } = rest;
   return {
     subject: user.id,
     organizationId: user.org_id,
     email,
     emailVerified: user.is_email_verified === true,
-    firstName,
-    lastName,
+    firstName: rest.first_name ?? "",
+    lastName: rest.last_name ?? "",
     active: user.is_active,
     erased: isErased(email),
-    attributes: attributes(metadata),
+    attributes: attributes(rest.metadata),
     updatedAt,
     ...(odd.length > 0 ? { odd } : {}),
   };
 });
+
+/** What can be read beside the needed fields, and the names of those fields that cannot. */
+function readableRest(user: Record<string, unknown>): { rest: Rest; odd: string[] } {
+  const { data, error } = restSchema.safeParse(user);
+  if (data) return { rest: data, odd: NONE_ODD };
+  const odd = [...new Set(error.issues.map(({ path }) => String(path[0])))];
+  const readable = Object.entries(user).filter(([field]) => !odd.includes(field));
+  return { rest: readableRestSchema.parse(Object.fromEntries(readable)), odd };
+}
+
+const NONE_ODD: string[] = [];
 
 /** A listed user exists even if they cannot be read. `subject` is undefined where not even that is readable. */
 export type ListedUser = { user: ClavexUser } | { subject: string | undefined; organizationId: string | undefined };
@@ -56,12 +78,15 @@ const identifiedSchema = z.object({
   org_id: uuidSchema.optional().catch(undefined),
 });
 
-export const listedUserSchema = z.unknown().transform((item): ListedUser => {
+/** Reads one item of a list of users. */
+export function listedUser(item: unknown): ListedUser {
   const user = userSchema.safeParse(item);
   if (user.success) return { user: user.data };
   const { id, org_id } = identifiedSchema.safeParse(item).data ?? {};
   return { subject: id, organizationId: org_id };
-});
+}
+
+export const listedUserSchema = z.unknown().transform(listedUser);
 
 /** A person in Clavex. */
 export interface ClavexUser extends Person {

@@ -48,7 +48,7 @@ export const ATTRIBUTES: Readonly<Record<keyof Profile, Attribute>> = {
 /** The attributes that are desired and that the account does not have. */
 export function differingAttributes(desired: Profile, actual: Profile): Attribute[] {
   return Object.values(ATTRIBUTES).filter(
-    (attribute) => attribute.text(desired) !== undefined && !attribute.equal(desired, actual),
+    (attribute) => !attribute.equal(desired, actual) && attribute.text(desired) !== undefined,
   );
 }
 

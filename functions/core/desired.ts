@@ -76,7 +76,7 @@ export function desiredAccount(
   const { odd = [] } = person;
   const quota = odd.includes("metadata") ? UNKNOWN_QUOTA : desiredQuota(organization, person, directory);
   const { alwaysGroups, directoryGroups, notes } = desiredGroupsOf(organization, groups);
-  const unreadGroups = [...(directory.unread ?? [])].flatMap((name) => managedGid(organization, name) ?? []);
+  const unreadGroups = [...(directory.unread ?? NONE)].flatMap((name) => managedGid(organization, name) ?? []);
   return {
     ...account,
     state,
@@ -117,8 +117,8 @@ function stateOf(organization: Organization, directory: DirectoryState): Subject
   if (!person || person.erased) return "deleted";
   if (!person.active) return "suspended";
   const { groups: scope } = organization.scope;
-  const inScope = [...groups, ...unread].some((name) => matchesAny(scope, name));
-  return scope.length === 0 || inScope || listed !== undefined ? "active" : "outOfScope";
+  if (scope.length === 0 || listed !== undefined) return "active";
+  return [...groups, ...unread].some((name) => matchesAny(scope, name)) ? "active" : "outOfScope";
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -233,10 +233,21 @@ function managedGid(organization: Organization, name: string): string | undefine
 }
 
 /** The Nextcloud group of a managed Clavex group, or why there can be none. */
-export function nextcloudGroup(
-  organization: Organization,
-  name: string,
-): { group: DesiredGroup } | { problem: string } {
+export function nextcloudGroup(organization: Organization, name: string): NextcloudGroup {
+  const known = groupsOf.get(organization) ?? new Map<string, NextcloudGroup>();
+  groupsOf.set(organization, known);
+  const group = known.get(name) ?? computeGroup(organization, name);
+  if (known.size < MOST_KEPT) known.set(name, group);
+  return group;
+}
+
+type NextcloudGroup = { group: Readonly<DesiredGroup> } | { problem: string };
+
+/** Hundreds of people share a group: it is computed once for each version of an organization's document. */
+const groupsOf = new WeakMap<Organization, Map<string, NextcloudGroup>>();
+const MOST_KEPT = 100_000;
+
+function computeGroup(organization: Organization, name: string): NextcloudGroup {
   const display = `${organization.groups.prefix}${name}`;
   const gid = groupId(organization.identity, display);
   const whole = unshortenedGroupId(organization.identity, display);

@@ -49,9 +49,7 @@ export function evaluate(input: EvaluationInput): Evaluation {
   const wanted = desiredAccount(organization, subject, directory, account !== undefined);
   const questions = groupQuestions(wanted, account, groups);
   if (questions.length > 0) return { result: "unknown-groups", desired: wanted, questions };
-  const isOurs = (gid: string): boolean => groups.get(gid)?.ownership === "ours";
-  const ours = [...(account?.groups ?? []).filter(isOurs), ...(record?.groups ?? [])];
-  const desired = withUnlisted(wanted, unlistedGroups(organization, directory, ours));
+  const desired = directory.listed === undefined ? wanted : withUnlisted(wanted, input);
   const deletable = mayPurge && isDeletable(organization, desired.state, record, now);
   return {
     result: "planned",
@@ -61,8 +59,14 @@ export function evaluate(input: EvaluationInput): Evaluation {
 }
 
 /** Where the directory's list of groups may not be all, those that are not in it stay as they are. */
-function withUnlisted(desired: DesiredAccount, gids: string[]): DesiredAccount {
-  if (desired.state !== "active" || gids.length === 0) return desired;
+function withUnlisted(
+  desired: DesiredAccount,
+  { organization, directory, account, record, groups }: EvaluationInput,
+): DesiredAccount {
+  if (desired.state !== "active") return desired;
+  const isOurs = (gid: string): boolean => groups.get(gid)?.ownership === "ours";
+  const ours = [...(account?.groups ?? []).filter(isOurs), ...(record?.groups ?? [])];
+  const gids = unlistedGroups(organization, directory, ours);
   return { ...desired, unreadGroups: [...desired.unreadGroups, ...gids] };
 }
 
@@ -73,10 +77,8 @@ function groupQuestions(
   known: ReadonlyMap<string, GroupKnowledge>,
 ): GroupQuestion[] {
   if (desired.state !== "active") return [];
-  const member = new Set(account?.groups);
-  const always = new Set(desired.alwaysGroups.map(({ gid }) => gid));
-  const gids = new Set([...desiredGroups(desired).map(({ gid }) => gid), ...member]);
-  return Array.from(gids)
-    .filter((gid) => !known.has(gid))
-    .map((gid) => ({ gid, always: always.has(gid), exists: member.has(gid) }));
+  const member = account?.groups ?? [];
+  const always = desired.alwaysGroups.map(({ gid }) => gid);
+  const unknown = [...desiredGroups(desired).map(({ gid }) => gid), ...member].filter((gid) => !known.has(gid));
+  return [...new Set(unknown)].map((gid) => ({ gid, always: always.includes(gid), exists: member.includes(gid) }));
 }

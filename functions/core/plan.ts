@@ -7,7 +7,7 @@ import {
   type Profile,
   ProfileRefused,
 } from "./account.ts";
-import { type DesiredAccount, type DesiredGroup, desiredGroups, desiredHash, isManaged } from "./desired.ts";
+import { type DesiredAccount, type DesiredGroup, desiredGroups, isManaged } from "./desired.ts";
 import { schemeOf } from "./identity.ts";
 import type { Organization } from "./organization.ts";
 import { type SubjectRecord, withoutEffectFor } from "./record.ts";
@@ -121,7 +121,7 @@ function provision(input: ActiveInput): Plan {
   const memberships = membershipsToKeep(input);
   const refusal = impossibleProfile(input);
   if (refusal) return { operations: leaves, memberships, notes: input.desired.notes, refusal };
-  const futile = withoutEffectFor(input.record, desiredHash(input.desired));
+  const futile = withoutEffectFor(input.record, input.desired);
   const joins = groupsToJoin(input, futile);
   const profile = profileOperations(input, joins.groups, futile);
   const enabling = enablingOperations(input);
@@ -151,7 +151,9 @@ function provision(input: ActiveInput): Plan {
 
 function impossibleProfile({ organization, desired }: ActiveInput): ProfileRefused | undefined {
   const { longestName: limit } = schemeOf(organization.identity);
-  const { length } = [...desired.profile.displayName];
+  const { displayName } = desired.profile;
+  // Its characters are as many as its code units, or fewer.
+  const length = displayName.length > limit ? [...displayName].length : 0;
   return length > limit
     ? new ProfileRefused(`the display name has ${length} characters, Nextcloud holds at most ${limit}`)
     : undefined;
@@ -231,6 +233,7 @@ function groupsToLeave({ organization, desired, actual, record, groups }: Active
 
 /** Memberships that may have ended: nobody could read who is in the group. */
 function unreadNotes({ desired, actual, record }: ActiveInput): string[] {
+  if (desired.unreadGroups.length === 0) return [];
   const mine = new Set([...(actual?.groups ?? []), ...(record?.groups ?? [])]);
   return desired.unreadGroups
     .filter((gid) => mine.has(gid))
@@ -239,7 +242,7 @@ function unreadNotes({ desired, actual, record }: ActiveInput): string[] {
 
 /** What Nextcloud took twice and did not keep, as far as it still differs. */
 function futileNotes({ desired, actual }: ActiveInput, futile: ReadonlySet<string>): string[] {
-  if (!actual) return [];
+  if (!actual || futile.size === 0) return [];
   const attributes = differingAttributes(desired.profile, actual).filter(({ key }) => futile.has(key));
   const groups = desiredGroups(desired).filter(({ gid }) => futile.has(joinKey(gid)) && !actual.groups.includes(gid));
   return [

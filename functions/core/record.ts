@@ -130,37 +130,49 @@ const itemSchema = z.looseObject({
 
 /** A record as its stored item, whose flat form every version since 0.1 knows. */
 export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
-  const { subject, accountId, state, version, groups, disabledByUs, goneSince, revision, ...rest } = item;
-  const { desiredHash: hash, groupsHash: ofGroups, readAt = 0, userReadAt = readAt, ...others } = rest;
-  const { parked, refusedHash, refusedRevokes, refusedAt = 0, refusedTimes = 0, ...later } = others;
-  const { lastSeenEnabled, ineffectiveHash, ineffectiveKeys = [], postponedAt, postponedTimes = 1, ...counts } = later;
-  const { failures = 0, serverErrors = 0, admittedAt, admittedFor, unansweredAt, ...waiting } = counts;
-  const { queuedHash, queuedAt, pendingEdit, madeAt, ...foreign } = waiting;
-  const unrevoked: Unrevoked = refusedRevokes ?? "nothing";
+  const {
+    desiredHash: hash,
+    readAt = 0,
+    userReadAt = readAt,
+    queuedHash,
+    ineffectiveHash,
+    admittedAt,
+    postponedAt,
+  } = item;
+  const unrevoked: Unrevoked = item.refusedRevokes ?? "nothing";
+  const { refusedHash, refusedAt = 0, refusedTimes = 0 } = item;
   return {
-    subject,
-    accountId,
-    state,
-    version,
-    groups,
-    disabledByUs,
-    goneSince,
-    applied: hash === undefined ? undefined : { desiredHash: hash, groupsHash: ofGroups, readAt, userReadAt },
-    queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: queuedAt ?? 0 },
-    refused: parked ? { hash: refusedHash, unrevoked, at: refusedAt, times: refusedTimes } : undefined,
-    unanswered: unansweredAt,
-    admitted: admittedAt === undefined ? undefined : { braked: admittedFor ?? "deprovisions", at: admittedAt },
-    lastSeenEnabled,
-    ineffective: ineffectiveHash === undefined ? undefined : { hash: ineffectiveHash, keys: ineffectiveKeys },
-    postponed: postponedAt === undefined ? undefined : { at: postponedAt, times: postponedTimes },
-    failures,
-    serverErrors,
-    madeAt,
-    pendingEdit,
-    revision,
-    foreign,
+    subject: item.subject,
+    accountId: item.accountId,
+    state: item.state,
+    version: item.version,
+    groups: item.groups,
+    disabledByUs: item.disabledByUs,
+    goneSince: item.goneSince,
+    applied: hash === undefined ? undefined : { desiredHash: hash, groupsHash: item.groupsHash, readAt, userReadAt },
+    queued: queuedHash === undefined ? undefined : { hash: queuedHash, at: item.queuedAt ?? 0 },
+    refused: item.parked ? { hash: refusedHash, unrevoked, at: refusedAt, times: refusedTimes } : undefined,
+    unanswered: item.unansweredAt,
+    admitted: admittedAt === undefined ? undefined : { braked: item.admittedFor ?? "deprovisions", at: admittedAt },
+    lastSeenEnabled: item.lastSeenEnabled,
+    ineffective:
+      ineffectiveHash === undefined ? undefined : { hash: ineffectiveHash, keys: item.ineffectiveKeys ?? [] },
+    postponed: postponedAt === undefined ? undefined : { at: postponedAt, times: item.postponedTimes ?? 1 },
+    failures: item.failures ?? 0,
+    serverErrors: item.serverErrors ?? 0,
+    madeAt: item.madeAt,
+    pendingEdit: item.pendingEdit,
+    revision: item.revision,
+    foreign: foreignFields(item),
   };
 });
+
+const NONE_FOREIGN: SubjectRecord["foreign"] = {};
+
+function foreignFields(item: Readonly<Record<string, unknown>>): SubjectRecord["foreign"] {
+  const foreign = Object.keys(item).filter((field) => !Object.hasOwn(itemSchema.shape, field));
+  return foreign.length === 0 ? NONE_FOREIGN : Object.fromEntries(foreign.map((field) => [field, item[field]]));
+}
 
 /** The stored item of a record, without the keys of its table. Undefined fields are not stored. */
 export function subjectItem(record: SubjectRecord): Record<string, unknown> {
@@ -329,9 +341,12 @@ function ineffectiveAfter(
 }
 
 /** What is not written any more for this desired state, because that had no effect. */
-export function withoutEffectFor(record: SubjectRecord | undefined, hash: string): ReadonlySet<string> {
-  return new Set(record?.ineffective?.hash === hash ? record.ineffective.keys : []);
+export function withoutEffectFor(record: SubjectRecord | undefined, desired: DesiredAccount): ReadonlySet<string> {
+  const { hash, keys = [] } = record?.ineffective ?? {};
+  return hash !== undefined && hash === desiredHash(desired) ? new Set(keys) : NOTHING;
 }
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 /**
  * An account that could not be read was disabled. It is enabled again when the person is back only if it is known to have been

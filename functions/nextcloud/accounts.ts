@@ -22,9 +22,14 @@ import { type Ocs, userSegment } from "./ocs.ts";
 /** An id is text, however it is written: PHP makes JSON numbers of those that are all digits. */
 export const idSchema = z.union([z.string(), z.number().transform(String)]);
 /** A list as PHP writes it: one with gaps is an object. What is no id in it is nothing that is known by an id. */
-export const idsSchema = z
-  .union([z.array(z.unknown()), z.record(z.string(), z.unknown())])
-  .transform((list) => Object.values(list).flatMap((each) => idSchema.safeParse(each).data ?? []));
+export const idsSchema = z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]).transform(idsIn);
+
+function idsIn(list: unknown[] | Record<string, unknown>): string[] {
+  return Object.values(list).flatMap((each) =>
+    typeof each === "string" ? each : (idSchema.safeParse(each).data ?? []),
+  );
+}
+
 /** A text that no decision depends on: any other type counts as empty. */
 const textSchema = z.string().catch("");
 
@@ -437,10 +442,9 @@ export async function* findAccounts<Owner extends Sought>(
     if (needed || foreign.wantsDetails()) {
       try {
         for await (const page of survey.details()) {
-          yield page.flatMap((each) => {
-            const { id, details } = each;
-            foreign.detailed(id, details ?? each.account);
-            if (details === undefined) return take(each.account);
+          yield page.flatMap(({ id, account, details }) => {
+            foreign.detailed(id, details ?? account);
+            if (details === undefined) return take(account);
             return take(sought.has(id.toLowerCase()) ? accountSchema.safeParse(details).data : undefined);
           });
         }
@@ -526,11 +530,10 @@ async function* idsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, listing:
     listing.total += 1;
   };
   for await (const page of pages(ocs, { path: "cloud/users", limit: IDS_PAGE, smallest: 1, unreadable })) {
-    const places = Object.values(page);
     // Foreign accounts are not read: what is no id is nobody who is sought.
-    const ids = places.flatMap((each) => idSchema.safeParse(each).data ?? []);
+    const ids = idsIn(page);
     const others = ids.filter((id) => !mark(sought, id));
-    listing.total += places.length;
+    listing.total += Object.keys(page).length;
     listing.listed += ids.length - others.length;
     yield others;
   }
@@ -559,8 +562,10 @@ function compact(
   intern: (text: string) => string,
 ): ActualAccount | undefined {
   if (!account) return undefined;
-  const id = account.id === accountId ? accountId : account.id;
-  return { ...account, id, backend: intern(account.backend), groups: account.groups.map(intern) };
+  if (account.id === accountId) account.id = accountId;
+  account.backend = intern(account.backend);
+  account.groups = account.groups.map(intern);
+  return account;
 }
 
 /** Reports every account that Nextcloud has. */
@@ -644,8 +649,9 @@ async function* pages(
     const before = leftOut;
     const shown: Page[] = [];
     for await (const page of parts(limit, offset)) shown.push(page);
-    const ids = JSON.stringify(shown.map(idsOf));
-    const count = shown.reduce((sum, page) => sum + idsOf(page).length, 0);
+    const listed = shown.map(idsOf);
+    const ids = JSON.stringify(listed);
+    const count = listed.reduce((sum, { length }) => sum + length, 0);
     if (count === 0 && (leftOut === before || offset >= (total ?? MOST_ACCOUNTS))) return;
     if (ids === previous && count < limit) return;
     if (ids === previous) throw new NextcloudMisrouted("Nextcloud's list of accounts does not advance");
