@@ -68,6 +68,8 @@ const pageSchema = <T>(item: z.ZodType<T>) =>
     next_cursor: z.union([z.string(), z.null(), z.unknown().transform(() => true as const)]).optional(),
     has_more: z.unknown().optional(),
   });
+const anyPageSchema = pageSchema(z.unknown());
+const usersPageSchema = pageSchema(listedUserSchema);
 const identifiedSchema = z.object({ id: uuidSchema.optional().catch(undefined) }).catch({ id: undefined });
 /** A listed group exists even if it cannot be read. An unreadable count means that it may have members. */
 const groupSchema = z
@@ -100,7 +102,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     const list = await get("/users?limit=1");
     if (list.status === 404)
       throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-    const { items } = parse(list, pageSchema(listedUserSchema), "users");
+    const { items } = parse(list, usersPageSchema, "users");
     ownUsers(items);
     // A superadmin's key with a wrong organization id sees empty lists, and 404 for everybody.
     if (items.length === 0) throw new ClavexMisrouted("HTTP 404 for a user, but Clavex lists no users at all");
@@ -175,7 +177,7 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       const list = await get(`/users?limit=${not.length + 1}`);
       if (list.status === 404)
         throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-      const users = ownUsers(parse(list, pageSchema(listedUserSchema), "users").items);
+      const users = ownUsers(parse(list, usersPageSchema, "users").items);
       const other = users.find(({ subject }) => !not.includes(subject));
       if (other) await get(`/users/${other.subject}`);
     },
@@ -280,7 +282,7 @@ async function* pages(get: Get, path: string, search?: string): AsyncGenerator<u
 async function readPage(get: Get, path: string, what: string) {
   const answer = await get(path);
   if (answer.status === 404) throw new ClavexMisrouted(`Clavex does not know this organization's ${what} (HTTP 404)`);
-  return parse(answer, pageSchema(z.unknown()), what);
+  return parse(answer, anyPageSchema, what);
 }
 
 /** The address is not Clavex's: that does not depend on what is asked for. */

@@ -55,10 +55,12 @@ export function createGroupMap(
       checkTime();
       for (const subject of await api.members(group.id, () => unreadNames.add(group.name))) {
         // Copies: an array that grows keeps spare capacity, for each of thousands of people.
-        groupsOf.set(subject, groupsOf.get(subject)?.concat(group.name) ?? [group.name]);
+        const groups = groupsOf.get(subject)?.concat(group.name) ?? [group.name];
+        // Groups come by name, but for those that are read side by side.
+        if ((groups.at(-2) ?? "") > group.name) groups.sort();
+        groupsOf.set(subject, groups);
       }
     });
-    for (const groups of groupsOf.values()) groups.sort();
     const none: string[] = [];
     for (const { name } of unread) unreadNames.add(name);
     return { names, unread: unreadNames, isEmpty, isComplete, of: (subject) => groupsOf.get(subject) ?? none };

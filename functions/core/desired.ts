@@ -148,9 +148,19 @@ const VISIBLE = /[^\p{White_Space}\p{M}\p{Default_Ignorable_Code_Point}\p{Cf}\u2
 /** Joiners shape the letters beside them in many scripts, also at a word's end; at its beginning they join nothing. */
 const LEADING_JOINERS = /^[\u200c\u200d]+/;
 
+/** Words of Latin letters and ASCII signs with single spaces: they are clean already. */
+const PLAIN = /^[!-~\u00c0-\u024f]+(?: [!-~\u00c0-\u024f]+)*$/;
+
 /** First and last name; without both the e-mail address, because user_oidc would show the account id. */
 export function displayName({ firstName, lastName, email }: Traits): string {
-  const name = `${firstName} ${lastName}`
+  const given = `${firstName} ${lastName}`;
+  const name = PLAIN.test(given) ? given : cleaned(given);
+  // user_oidc ignores "0" as it ignores an empty name.
+  return name === "" || name === "0" ? email.trim() : name;
+}
+
+function cleaned(name: string): string {
+  return name
     .replace(CONTROL, " ")
     .replace(DIRECTION_MARK, "")
     .toWellFormed()
@@ -158,8 +168,6 @@ export function displayName({ firstName, lastName, email }: Traits): string {
     .filter((word) => VISIBLE.test(word))
     .map((word) => word.replace(LEADING_JOINERS, ""))
     .join(" ");
-  // user_oidc ignores "0" as it ignores an empty name.
-  return name === "" || name === "0" ? email.trim() : name;
 }
 
 /** The first rule that gives a quota: the person's attribute, the largest of their groups', the default. */
@@ -179,6 +187,8 @@ function desiredQuota(
       notes.push(`the attribute ${attribute} is passed over: ${printable(error.message)}`);
     }
   }
+  const byDefault = { quota: fallback, rule: fallback === undefined ? "none" : "default", notes };
+  if (Object.keys(byGroup).length === 0) return byDefault;
   let best: { quota: Quota; rule: string } | undefined;
   const better = (name: string): Quota | undefined => {
     const quota = Object.hasOwn(byGroup, name) ? byGroup[name] : undefined;
@@ -191,7 +201,7 @@ function desiredQuota(
   const unlisted = listed ? Object.keys(byGroup).filter((name) => !listed.has(name)) : [];
   if ([...unread, ...unlisted].some((name) => better(name) !== undefined)) return { ...UNKNOWN_QUOTA, notes };
   if (best) return { ...best, notes };
-  return { quota: fallback, rule: fallback === undefined ? "none" : "default", notes };
+  return byDefault;
 }
 
 /** Whether the pipeline manages memberships of the Clavex group of this name. */

@@ -555,7 +555,7 @@ async function* detailsPages(ocs: Ocs, sought: ReadonlyMap<string, Sought>, tota
   }
 }
 
-/** Holds no text twice: thousands of accounts may wait. */
+/** Holds no text twice, in place: thousands of accounts may wait. */
 function compact(
   account: ActualAccount | undefined,
   { accountId }: Sought,
@@ -666,11 +666,11 @@ function idsOf(page: Page): unknown[] {
   return Object.entries(page).map(([key, value]) => (typeof value === "object" ? key : value));
 }
 
+const pageSchema = z.object({ users: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]) });
+
 async function readPage(ocs: Ocs, path: string, limit: number, offset: number): Promise<Page> {
   const data = await ocs.call("GET", path, { limit: String(limit), offset: String(offset) });
-  const parsed = z
-    .object({ users: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]) })
-    .safeParse(data);
+  const parsed = pageSchema.safeParse(data);
   if (!parsed.success) throw new NextcloudMisrouted("Nextcloud's list of accounts has an unexpected form");
   return parsed.data.users;
 }

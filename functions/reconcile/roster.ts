@@ -238,7 +238,10 @@ function compactPerson(person: Person, organization: Organization): Traits {
   return { email, emailVerified, firstName, lastName, active, erased, attributes, ...(odd ? { odd } : {}) };
 }
 
+/** Holds no text twice, in place: the record has just been read. */
 function compactRecord(record: SubjectRecord, listed: Listed, intern: (text: string) => string): SubjectRecord {
-  const id = record.accountId === listed.accountId ? listed.accountId : record.accountId;
-  return { ...record, subject: listed.subject, accountId: id, groups: record.groups.map(intern) };
+  record.subject = listed.subject;
+  if (record.accountId === listed.accountId) record.accountId = listed.accountId;
+  record.groups = record.groups.map(intern);
+  return record;
 }

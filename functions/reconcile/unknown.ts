@@ -150,7 +150,9 @@ export async function unknownAccounts(
     if (!sharers.some(({ identity }) => schemeOf(identity).backend === BACKEND))
       return { listed: true, accounts: [], unread: 0 };
     for (const each of sharers) candidates.forget(each.nextcloud.username);
-    for (const each of sharers) await knownToLedger(dependencies, each, (id) => candidates.forget(id));
+    // As a rule nobody is left by now, and nothing has to be read.
+    if (candidates.size > 0)
+      for (const each of sharers) await knownToLedger(dependencies, each, (id) => candidates.forget(id));
     if (candidates.size > 0)
       for (const each of sharers) await knownToDirectory(dependencies, each, (id) => candidates.forget(id));
     const accounts: ForeignAccount[] = [];

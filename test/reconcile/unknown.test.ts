@@ -43,6 +43,25 @@ async function forgotten(tenant: Company | Tenant, logsIn = true) {
   return person;
 }
 
+describe("a full run of which every account is somebody's", () => {
+  test("reads the ledger once", async () => {
+    await company.bring(company.person());
+    const { ledger } = company.dependencies;
+    let readings = 0;
+    const all: typeof ledger.subjects.all = (organization) => {
+      readings += 1;
+      return ledger.subjects.all(organization);
+    };
+    const subjects = { ...ledger.subjects, all };
+    const run = await createReconcile({ ...company.dependencies, ledger: { ...ledger, subjects } })(
+      company.slug,
+      "full",
+    );
+    expect(run).toMatchObject({ result: "done", unknown: { listed: true, accounts: [], unread: 0 } });
+    expect(readings).toBe(1);
+  });
+});
+
 describe("after the ledger was lost, a full run lists unknown accounts", () => {
   test("those of people who left meanwhile, with their last login, and nobody else's", async () => {
     const ada = company.person();
