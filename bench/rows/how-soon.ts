@@ -22,8 +22,8 @@ import type { SystemsServices } from "../systems-process.ts";
 
 /** New people of each kind: by a webhook, by the audit sink, and by their calls alone. */
 const PEOPLE = 3;
-/** Fewer join a group: each waits for a whole interval of the watch. */
-const JOINERS = 2;
+/** Who join a group together, right after a look of the watch: they wait for a whole interval. */
+const JOINERS = [1, 2, 3];
 const WATCH_SECONDS = 1;
 const GROUPS_EACH = 3;
 const GROUP_COUNTS = [10, 200] as const;
@@ -104,16 +104,16 @@ async function soon(profile: ProfileName): Promise<Soon> {
       });
       await close();
       const watch = createWatch({ ...pipeline, organizations, clients, log: QUIET_LOG });
-      const join = async (index: number, seconds = WATCH_SECONDS) => {
+      const join = async (joiners: number[], seconds: number) => {
         await watch(slug);
-        const joined = systems.join(index);
+        const joined = joiners.map((index) => systems.join(index));
         await sleep(seconds * 1000);
         await watch(slug);
-        return joined;
+        return median(await Promise.all(joined));
       };
       // The first one makes the group.
-      await join(0, 0);
-      return { webhook, sink, calls, membership: await medianOf(1, JOINERS, (index) => join(index)) };
+      await join([0], 0);
+      return { webhook, sink, calls, membership: await join(JOINERS, WATCH_SECONDS) };
     } finally {
       await pipeline.stop();
     }
