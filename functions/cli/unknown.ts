@@ -102,7 +102,7 @@ async function list(options: Options, ...[dependencies, organization]: Found): P
   if (!unknown.listed) throw new CommandError(notListed(unknown.reason));
   if (options.json) return printJson(unknown);
   for (const account of unknown.accounts) print(unknownLine(account));
-  const lines = describeUnknown(unknown);
+  const lines = describeUnknown(unknown, [DISABLE]);
   for (const line of lines.length > 0 ? lines : ["There are no unknown accounts."]) print(line);
 }
 
@@ -143,14 +143,23 @@ export function unknownLine({ accountId, displayName, lastLogin }: ForeignAccoun
   return `${personLabel({ subject: accountId, name: displayName })}  ${used}`;
 }
 
-/** What was found, in a sentence or two; empty where nothing was. */
-export function describeUnknown(unknown: UnknownAccounts): string[] {
+const DISABLE = "npx clavex-nextcloud unknown disable ID...";
+
+/**
+ * What was found, in a sentence or two; empty where nothing was.
+ *
+ * @param commands which commands to name
+ */
+export function describeUnknown(
+  unknown: UnknownAccounts,
+  commands: string[] = ["npx clavex-nextcloud unknown list", DISABLE],
+): string[] {
   if (!unknown.listed) return [`Unknown accounts are not listed: ${printable(unknown.reason)}.`];
   const { accounts, unread } = unknown;
   return [
     ...(accounts.length > 0
       ? [
-          `${counted(accounts.length, "unknown account")}: enabled, of user_oidc, and no organization computes or claims ${accounts.length === 1 ? "it" : "them"}. See: npx clavex-nextcloud unknown list, npx clavex-nextcloud unknown disable ID...`,
+          `${counted(accounts.length, "unknown account")}: enabled, of user_oidc, and no organization computes or claims ${accounts.length === 1 ? "it" : "them"}. See: ${commands.join(", ")}`,
         ]
       : []),
     ...(unread > 0
