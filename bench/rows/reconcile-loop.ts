@@ -26,20 +26,44 @@ interface NextcloudPage {
  *
  * @param groupsAtOnce how many groups' members are read at a time
  */
-export async function readEverything({ servers, stateFolder }: Place, groupsAtOnce: number): Promise<void> {
+export function readEverything(place: Place, groupsAtOnce: number): Promise<void> {
+  return withLists(place, groupsAtOnce, async (lists) => {
+    for (const list of lists) await list();
+  });
+}
+
+/** Reads the same from both servers, all lists at once: they keep their answers from then on. */
+export function fillServers(place: Place, groupsAtOnce: number): Promise<void> {
+  return withLists(place, groupsAtOnce, async (lists) => void (await Promise.all(lists.map((list) => list()))));
+}
+
+/** Does something with the lists that a full reconciliation reads; each is read when it is called. */
+async function withLists(
+  { servers, stateFolder }: Place,
+  groupsAtOnce: number,
+  work: (lists: (() => Promise<void>)[]) => Promise<void>,
+): Promise<void> {
   const clavex = new Pool(servers.clavex, { connections: groupsAtOnce });
   const nextcloud = new Pool(servers.nextcloud, { connections: groupsAtOnce });
   const database = openDatabase(stateFolder);
   try {
-    for await (const _page of sqliteTable(database).query(slug, "subject#"));
     const get = <Page>(path: string) =>
       read<Page>(clavex, `/api/v1/organizations/${id}${path}`, { "x-api-key": apiKey });
-    const groups: { id: string }[] = [];
-    for await (const { items } of clavexPages((path) => get(path), "/groups")) groups.push(...items);
-    await sideBySide(groups, groupsAtOnce, async (group) => void (await get(`/groups/${group.id}/members`)));
-    for await (const _page of clavexPages((path) => get(path), "/users"));
-    await readNextcloud(nextcloud, "cloud/users", IDS_PAGE);
-    await readNextcloud(nextcloud, "cloud/users/details", DETAILS_PAGE);
+    await work([
+      async () => {
+        for await (const _page of sqliteTable(database).query(slug, "subject#"));
+      },
+      async () => {
+        const groups: { id: string }[] = [];
+        for await (const { items } of clavexPages((path) => get(path), "/groups")) groups.push(...items);
+        await sideBySide(groups, groupsAtOnce, async (group) => void (await get(`/groups/${group.id}/members`)));
+      },
+      async () => {
+        for await (const _page of clavexPages((path) => get(path), "/users"));
+      },
+      () => readNextcloud(nextcloud, "cloud/users", IDS_PAGE),
+      () => readNextcloud(nextcloud, "cloud/users/details", DETAILS_PAGE),
+    ]);
   } finally {
     await Promise.all([clavex.close(), nextcloud.close()]);
     database.close();

@@ -10,7 +10,7 @@ import { createReconcile } from "../../functions/reconcile/reconcile.ts";
 import { type Roster, readRoster } from "../../functions/reconcile/roster.ts";
 import { benchOrganization, benchSecrets } from "../organization.ts";
 import { offer } from "../process.ts";
-import { readEverything } from "./reconcile-loop.ts";
+import { fillServers, readEverything } from "./reconcile-loop.ts";
 
 /** Where the systems and the ledger are. */
 export interface Place {
@@ -38,6 +38,9 @@ const services = {
     const { user, system } = process.cpuUsage(before);
     return { seconds, cpuSeconds: (user + system) / 1e6, resident: process.resourceUsage().maxRSS * 1024 };
   },
+
+  /** Lets the servers keep the answers that a full reconciliation reads. */
+  fill: fillServers,
 
   /** The bare loop; returns its seconds. */
   loop: (place: Place, groupsAtOnce: number): Promise<number> => timed(() => readEverything(place, groupsAtOnce)),

@@ -93,7 +93,7 @@ async function withPeople<T>(
     await systems.settle(people, stateFolder);
     const place = { stateFolder, servers };
     // From then on the servers answer from memory.
-    await fresh((process) => process.loop(place, SLOW.groupsAtOnce));
+    await fresh((process) => process.fill(place, SLOW.groupsAtOnce));
     await systems.requests();
     onProgress(`${count(people)} people are settled`);
     return await work({ ...place, systems });
