@@ -80,6 +80,8 @@ async function setup(options: SetupOptions): Promise<void> {
   try {
     const kept = keptAnswers(join(options.state.path, "setup-answers.json"));
     const context = await createContext(options, pipeline, kept, closers);
+    // Only the demo has no file.
+    if (context.organizationFile === undefined) report.say(DEMO);
     const steps = setupSteps(context);
     const { clavexUrl, nextcloudUrl } = context.answers;
     await atServers({ clavex: { baseUrl: clavexUrl }, nextcloud: { baseUrl: nextcloudUrl } }, async () => {
@@ -91,6 +93,9 @@ async function setup(options: SetupOptions): Promise<void> {
     for (const close of closers.toReversed()) await close();
   }
 }
+
+const DEMO =
+  "This sets up the demo that runs here. To connect your own Clavex and Nextcloud, end the demo first (Ctrl-C where it runs).\n";
 
 /** Says what setup finds and does: to people as it happens, or as one JSON document at the end. */
 interface Report {
