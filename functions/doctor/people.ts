@@ -49,7 +49,7 @@ export const peopleChecks: Check[] = [
       if (unverified === 0) return ok();
       const { verifiedEmailOnly } = organization.scope;
       return warn(
-        `${unverified} of ${people.length} people have an e-mail address that is not verified in Clavex`,
+        `${unverified} of ${people.length} active people have an e-mail address that is not verified in Clavex`,
         verifiedEmailOnly
           ? "Whoever of them has no account gets none until it is verified; accounts that are there stay."
           : "Shares to such an address find their account. Let them verify it, or set scope.verifiedEmailOnly.",

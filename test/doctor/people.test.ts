@@ -48,7 +48,7 @@ describe("doctor, of the people", () => {
     const people = [person(), person({ emailVerified: false }), person({ emailVerified: false, active: false })];
     expect(await find("people.verified", people)).toMatchObject({
       status: "warn",
-      cause: "1 of 2 people have an e-mail address that is not verified in Clavex",
+      cause: "1 of 2 active people have an e-mail address that is not verified in Clavex",
       fix: expect.stringContaining("scope.verifiedEmailOnly"),
     });
     const chosen: Choices = { scope: { verifiedEmailOnly: true } };
