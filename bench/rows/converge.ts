@@ -1,3 +1,4 @@
+import { counted } from "../../functions/core/text.ts";
 import { bareLoop, curlLoop, type Loop, runLoops } from "../loops.ts";
 import type { BenchOptions, Result } from "../report.ts";
 import { type BenchSystems, GROUPS_EACH, withSystems } from "../with-systems.ts";
@@ -29,14 +30,14 @@ export async function converge({ people: given, profile, onProgress }: BenchOpti
   for (const workers of WORKERS) {
     const people = given ?? Math.max(PEOPLE, workers * PEOPLE_EACH);
     const pipeline = await withSystems(options, people + workers * WARM_UP, (systems) => runWorkers(workers, systems));
-    onProgress(`${workers} workers: ${words(pipeline.peoplePerSecond)}`);
+    onProgress(`${counted(workers, "worker")}: ${words(pipeline.peoplePerSecond)}`);
     const loops = (count: number, loop: Loop) =>
       withSystems(options, count, (systems) => runLoops(workers, systems.nextcloud, systems.people, loop));
     const bare = await loops(BARE_PEOPLE, bareLoop);
     const curl = await loops(CURL_PEOPLE, curlLoop);
     const against = (name: string, baseline: number, atLeast: number): Result => ({
       row: "converge",
-      measured: `${workers} workers, ${people} people with ${GROUPS_EACH} groups`,
+      measured: `${counted(workers, "worker")}, ${people} people with ${GROUPS_EACH} groups`,
       figures: `${words(pipeline.peoplePerSecond)}, ${Math.round(pipeline.waiting * 100)} % waiting for Nextcloud`,
       baseline: `${name}: ${words(baseline)}`,
       ratio: pipeline.peoplePerSecond / baseline,
