@@ -5,6 +5,7 @@ import {
   constants,
   copyFileSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -156,7 +157,8 @@ export function openDatabase(folder: string | undefined): Database {
 }
 
 /**
- * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users.
+ * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users; a folder that
+ * held something before, as /tmp does, stays as it is.
  *
  * @throws {ConfigurationError} when this user cannot write there
  */
@@ -164,7 +166,7 @@ export function createStateFile(folder: string, name: string): string {
   const file = join(folder, name);
   return usable(folder, () => {
     makeFolder(folder, 0o700);
-    ownerOnly(folder, 0o700);
+    if (readdirSync(folder).length === 0) ownerOnly(folder, 0o700);
     closeSync(openSync(file, "a", 0o600));
     ownerOnly(file, 0o600);
     return file;

@@ -147,7 +147,7 @@ function concernsOf(status: OrganizationStatus, at: number): Concern[] {
     concerns.push(of("leavers", `${people} can still log in: Nextcloud refuses to disable them`, "dead-letters list"));
   }
   // While it is paused, nothing else matters.
-  if (paused) return [...concerns, of("paused", `${organization} is paused`, "plan", "resume")];
+  if (paused) return [...concerns, of("paused", `the organization ${organization} is paused`, "plan", "resume")];
   for (const braked of ["deprovisions", "leaves"] as const) concerns.push(...heldConcern(status, braked, at, of));
   concerns.push(...jobConcern(status, at, of), ...runConcern(status, of));
   if (deadLetters > 0)

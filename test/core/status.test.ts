@@ -98,7 +98,7 @@ describe("the first sentence of status", () => {
       ["npx clavex-nextcloud dead-letters list --organization acme"],
     ],
     [
-      "Acme is paused.",
+      "The organization acme is paused.",
       { paused: true, runs: {}, deadLetters: 2 },
       ["npx clavex-nextcloud plan --organization acme", "npx clavex-nextcloud resume --organization acme"],
     ],
