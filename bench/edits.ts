@@ -97,7 +97,7 @@ export async function editQuotas(options: EditsOptions): Promise<Edited> {
   try {
     const world = { clavex, nextcloud, ledger: createLedger(sqliteTable(database)), clients, queue, clock };
     const people = new People(world);
-    for (let count = 0; count < options.people; count += 1) await people.settle(quotaOf(world, options, QUOTAS.before));
+    await people.settle(options.people, quotaOf(world, options, QUOTAS.before));
     const simulation = new Simulation(world, quotaOf(world, options, QUOTAS.after), people, options);
     return await simulation.run(options.endsAfterMs);
   } finally {
@@ -149,13 +149,13 @@ class People {
     return user;
   }
 
-  /** Somebody as the pipeline would have left them, who has logged in. */
-  async settle(organization: Organization): Promise<void> {
+  /** People as the pipeline would have left them, who have logged in. */
+  async settle(count: number, organization: Organization): Promise<void> {
     const { nextcloud, ledger, clock } = this.#world;
-    const of = { groups: [GROUP], quota: QUOTAS.before, readAt: clock.now };
-    const record = settleAccount(nextcloud, organization, this.hire(), of);
     await ledger.claims.claimGroup(nextcloud.url, this.#gid, { owner: slug, name: GROUP });
-    await ledger.subjects.put(slug, record);
+    const of = { groups: [GROUP], quota: QUOTAS.before, readAt: clock.now };
+    for (let settled = 0; settled < count; settled += 1)
+      await ledger.subjects.put(slug, settleAccount(nextcloud, organization, this.hire(), of));
   }
 
   account(subject: string) {

@@ -18,7 +18,7 @@ import { type BenchOptions, quantile, type Result } from "../report.ts";
 import type { ColdStart } from "./cold-process.ts";
 import { type Invocation, startWorld, type World } from "./cold-world.ts";
 
-const ROUNDS = 9;
+const ROUNDS = 7;
 /** Other load can only make a start longer: a quarter of them were shorter than what is reported. */
 const QUARTER = 0.25;
 /** A process that takes longer is ended, and with it the bench. */

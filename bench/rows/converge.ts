@@ -4,8 +4,7 @@ import type { BenchOptions, Result } from "../report.ts";
 import { type BenchSystems, GROUPS_EACH, withSystems } from "../with-systems.ts";
 import { startWorkers } from "../workers.ts";
 
-/** Enough for every worker to have two batches. */
-const PEOPLE = 40;
+/** Two batches for each worker. */
 const PEOPLE_EACH = 20;
 /** Whom each worker provisions before the clock starts: one batch. A container makes the groups and proves the identity once in its life. */
 const WARM_UP = 10;
@@ -16,8 +15,8 @@ const WARM_UP = 10;
 const SCALE = 1;
 /** Four saturate Nextcloud, and the stack has no more. */
 const WORKERS = [1, 2, 4];
-/** Measuring a rate needs fewer people. */
-const [BARE_PEOPLE, CURL_PEOPLE] = [20, 8];
+/** Measuring a rate needs fewer people, as many for each loop. */
+const [BARE_PEOPLE, CURL_PEOPLE] = [16, 8];
 const AT_LEAST = { ofTheBareLoop: 0.95, ofTheCurlLoop: 2 };
 
 /**
@@ -28,7 +27,7 @@ export async function converge({ people: given, profile, onProgress }: BenchOpti
   const options = { profile, scale: SCALE };
   const results: Result[] = [];
   for (const workers of WORKERS) {
-    const people = given ?? Math.max(PEOPLE, workers * PEOPLE_EACH);
+    const people = given ?? workers * PEOPLE_EACH;
     const pipeline = await withSystems(options, people + workers * WARM_UP, (systems) => runWorkers(workers, systems));
     onProgress(`${counted(workers, "worker")}: ${words(pipeline.peoplePerSecond)}`);
     const loops = (count: number, loop: Loop) =>

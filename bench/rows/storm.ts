@@ -24,7 +24,7 @@ const SCALE = 3;
 /** As many as the pipeline has on one machine. */
 const CONNECTIONS = 4;
 /** Measuring a rate needs fewer people. */
-const BARE_SHARE = 0.2;
+const BARE_SHARE = 0.1;
 const AT_MOST = 1.3;
 
 /**
