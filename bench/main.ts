@@ -3,21 +3,11 @@ import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { renderChart } from "./chart.ts";
 import { PROFILE_NAMES } from "./nextcloud-times.ts";
-import { type BenchOptions, isMet, type Result, type Row, renderTable } from "./report.ts";
+import { startProcess } from "./process.ts";
+import { type BenchOptions, isMet, type Result, renderTable } from "./report.ts";
+import type { RowProcess } from "./row-process.ts";
+import { ROWS } from "./rows.ts";
 
-/** In the order of the table; each is loaded only when it runs. */
-const ROWS: Record<string, () => Promise<Row>> = {
-  receiver: async () => (await import("./rows/receiver.ts")).receiver,
-  requests: async () => (await import("./rows/requests.ts")).requests,
-  converge: async () => (await import("./rows/converge.ts")).converge,
-  users: async () => (await import("./rows/users.ts")).users,
-  reconcile: async () => (await import("./rows/reconcile.ts")).reconcile,
-  edits: async () => (await import("./rows/edits.ts")).edits,
-  storm: async () => (await import("./rows/storm.ts")).storm,
-  cold: async () => (await import("./rows/cold.ts")).cold,
-  queue: async () => (await import("./rows/queue.ts")).queue,
-  "how-soon": async () => (await import("./rows/how-soon.ts")).howSoon,
-};
 const RESULTS = new URL("results.json", import.meta.url);
 /** Shown by docs/performance.md; only a run of all rows renews it. */
 const CHART = new URL("../docs/performance.svg", import.meta.url);
@@ -54,18 +44,21 @@ async function run(rows: string[], options: Omit<BenchOptions, "onProgress">, co
   const unknown = rows.filter((row) => !Object.hasOwn(ROWS, row));
   if (unknown.length > 0)
     command.error(`there is no row ${unknown.join(", ")}; there are: ${Object.keys(ROWS).join(", ")}`);
-  const started = performance.now();
+  const startedAt = Date.now();
   const results: Result[] = [];
-  const seconds = () => Math.round((performance.now() - started) / 1000);
-  for (const [name, load] of Object.entries(ROWS)) {
+  for (const name of Object.keys(ROWS)) {
     if (rows.length > 0 && !rows.includes(name)) continue;
-    const onProgress = (text: string) => console.error(`${String(seconds()).padStart(4)} s  ${name}: ${text}`);
-    onProgress("begins");
-    results.push(...(await (await load())({ ...options, onProgress })));
+    const row = startProcess<RowProcess>("row-process.ts");
+    try {
+      results.push(...(await row.measure(name, options, startedAt)));
+    } finally {
+      await row.stop();
+    }
   }
+  const seconds = Math.round((Date.now() - startedAt) / 1000);
   console.log(renderTable(results));
   const missed = results.filter((result) => !isMet(result));
-  console.log(`${seconds()} s on ${availableParallelism()} cores, Node ${process.version}`);
+  console.log(`${seconds} s on ${availableParallelism()} cores, Node ${process.version}`);
   console.log(missed.length === 0 ? "every target is met" : `${missed.length} targets are missed`);
   await writeFile(RESULTS, `${JSON.stringify({ node: process.version, ...options, results }, null, 2)}\n`);
   if (rows.length === 0) await writeFile(CHART, renderChart(results));
