@@ -14,13 +14,11 @@ import {
   type FunctionName,
   writeBundle,
 } from "../../infra/bundling.ts";
-import { type BenchOptions, quantile, type Result } from "../report.ts";
+import type { BenchOptions, Result } from "../report.ts";
 import type { ColdStart } from "./cold-process.ts";
 import { type Invocation, startWorld, type World } from "./cold-world.ts";
 
 const ROUNDS = 7;
-/** Other load can only make a start longer: a quarter of them were shorter than what is reported. */
-const QUARTER = 0.25;
 /** A process that takes longer is ended, and with it the bench. */
 const TIMEOUT_MS = 30_000;
 /** Of a failed process's log: a minified bundle has lines of a megabyte. */
@@ -109,16 +107,11 @@ function report(times: Map<string, Times[]>): Result[] {
   });
 }
 
+/** The shortest: other load can only make a start longer. */
 function summarize(times: Times[]): { imported: number; whole: number } {
   return {
-    imported: quantile(
-      times.map(({ importMs }) => importMs),
-      QUARTER,
-    ),
-    whole: quantile(
-      times.map(({ importMs, requestMs }) => importMs + requestMs),
-      QUARTER,
-    ),
+    imported: Math.min(...times.map(({ importMs }) => importMs)),
+    whole: Math.min(...times.map(({ importMs, requestMs }) => importMs + requestMs)),
   };
 }
 

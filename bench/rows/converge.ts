@@ -4,8 +4,9 @@ import type { BenchOptions, Result } from "../report.ts";
 import { type BenchSystems, GROUPS_EACH, withSystems } from "../with-systems.ts";
 import { startWorkers } from "../workers.ts";
 
-/** Two batches for each worker. */
+/** Two batches for each worker; alone it has four, so that the first one's way through the queue weighs little. */
 const PEOPLE_EACH = 20;
+const LEAST_PEOPLE = 40;
 /** Whom each worker provisions before the clock starts: one batch. A container makes the groups and proves the identity once in its life. */
 const WARM_UP = 10;
 /**
@@ -27,7 +28,7 @@ export async function converge({ people: given, profile, onProgress }: BenchOpti
   const options = { profile, scale: SCALE };
   const results: Result[] = [];
   for (const workers of WORKERS) {
-    const people = given ?? workers * PEOPLE_EACH;
+    const people = given ?? Math.max(LEAST_PEOPLE, workers * PEOPLE_EACH);
     const pipeline = await withSystems(options, people + workers * WARM_UP, (systems) => runWorkers(workers, systems));
     onProgress(`${counted(workers, "worker")}: ${words(pipeline.peoplePerSecond)}`);
     const loops = (count: number, loop: Loop) =>
