@@ -157,8 +157,8 @@ export function openDatabase(folder: string | undefined): Database {
 }
 
 /**
- * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users; a folder that
- * held something before, as /tmp does, stays as it is.
+ * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users; a folder
+ * with folders in it, such as /tmp, stays as it is.
  *
  * @throws {ConfigurationError} when this user cannot write there
  */
@@ -166,7 +166,7 @@ export function createStateFile(folder: string, name: string): string {
   const file = join(folder, name);
   return usable(folder, () => {
     makeFolder(folder, 0o700);
-    if (readdirSync(folder).length === 0) ownerOnly(folder, 0o700);
+    if (!hasFolders(folder)) ownerOnly(folder, 0o700);
     closeSync(openSync(file, "a", 0o600));
     ownerOnly(file, 0o600);
     return file;
@@ -224,6 +224,11 @@ export function hasFile(folder: string, name: string): boolean {
       },
     );
   }
+}
+
+/** Whether a folder serves something else, too: state is files alone. */
+function hasFolders(folder: string): boolean {
+  return readdirSync(folder, { withFileTypes: true }).some((each) => each.isDirectory());
 }
 
 /** Takes a folder or file away from other users, unless it belongs to somebody else. */

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, ftruncateSync, openSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -325,9 +325,9 @@ describe("the state file", () => {
     for (const name of [file(), `${file()}-wal`]) expect(statSync(name).mode & 0o777).toBe(0o600);
   });
 
-  test("leaves a folder as it is that held something else before, also at the second start", () => {
+  test("leaves a folder as it is that has folders of others in it, also at the second start", () => {
     chmodSync(folder, 0o755);
-    writeFileSync(join(folder, "somebody-elses"), "");
+    mkdirSync(join(folder, "somebody-elses"));
     for (const _start of [1, 2]) openDatabase(folder).close();
     expect(statSync(folder).mode & 0o777).toBe(0o755);
     expect(statSync(file()).mode & 0o777).toBe(0o600);
