@@ -14,7 +14,7 @@ import {
   type FunctionName,
   writeBundle,
 } from "../../infra/bundling.ts";
-import type { BenchOptions, Result } from "../report.ts";
+import { type BenchOptions, median, type Result } from "../report.ts";
 import type { ColdStart } from "./cold-process.ts";
 import { type Invocation, startWorld, type World } from "./cold-world.ts";
 
@@ -80,38 +80,30 @@ async function measureByTurns(
 }
 
 function report(times: Map<string, Times[]>): Result[] {
-  const summaries = new Map(Array.from(times, ([name, each]) => [name, summarize(each)]));
-  const alone = summaries.get(BASELINE) ?? summarize([]);
-  const milliseconds = (time: number): string => `${time.toFixed(0)} ms`;
-  return Array.from(summaries).flatMap(([name, { imported, whole }]): Result[] => {
+  const alone = times.get(BASELINE) ?? [];
+  const imports = ({ importMs }: Times): number => importMs;
+  const whole = ({ importMs, requestMs }: Times): number => importMs + requestMs;
+  return Array.from(times).flatMap(([name, each]): Result[] => {
     if (name === BASELINE) return [];
     const atMost = AT_MOST[name];
-    const importLine: Result = {
-      row: "cold",
-      measured: `${name}: import`,
-      figures: milliseconds(imported),
-      baseline: `${BASELINE}: ${milliseconds(alone.imported)}`,
-      ratio: imported / alone.imported,
-      ...(atMost === undefined ? {} : { target: { atMost } }),
-      numbers: { ms: imported, baselineMs: alone.imported },
-    };
-    const wholeLine: Result = {
-      row: "cold",
-      measured: `${name}: import and first request`,
-      figures: milliseconds(whole),
-      baseline: `${BASELINE}: ${milliseconds(alone.whole)}`,
-      ratio: whole / alone.whole,
-      numbers: { ms: whole, baselineMs: alone.whole },
-    };
-    return [importLine, wholeLine];
+    const target = atMost === undefined ? {} : { target: { atMost } };
+    return [
+      { ...compare(each, alone, imports), measured: `${name}: import`, ...target },
+      { ...compare(each, alone, whole), measured: `${name}: import and first request` },
+    ];
   });
 }
 
-/** The shortest: other load can only make a start longer. */
-function summarize(times: Times[]): { imported: number; whole: number } {
+/** The ratio is the median of the rounds': what ran at about the same time is compared, whatever else the machine did then. */
+function compare(ours: Times[], alone: Times[], of: (times: Times) => number): Omit<Result, "measured"> {
+  const [ms, baselineMs] = [median(ours.map(of)), median(alone.map(of))];
+  const ratios = ours.map((times, round) => of(times) / of(alone[round] ?? times));
   return {
-    imported: Math.min(...times.map(({ importMs }) => importMs)),
-    whole: Math.min(...times.map(({ importMs, requestMs }) => importMs + requestMs)),
+    row: "cold",
+    figures: `${ms.toFixed(0)} ms`,
+    baseline: `${BASELINE}: ${baselineMs.toFixed(0)} ms`,
+    ratio: median(ratios),
+    numbers: { ms, baselineMs },
   };
 }
 

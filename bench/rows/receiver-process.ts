@@ -16,7 +16,7 @@ import { quantile } from "../report.ts";
  * Measures the receiver and its baseline by turns and tells the parent. A process of its own, because the log and the metrics
  * go to stdout as they do on Lambda. The one argument is the endpoints of the queue.
  */
-const ROUNDS = 10;
+const ROUNDS = 9;
 const WARM_UP_ROUNDS = 2;
 const DELIVERIES = 1_000;
 const IN_FLIGHT = 8;

@@ -22,7 +22,7 @@ export interface Place {
  * How many times garbage is collected to see what is held: spread over the run, and as many in a row when the directory
  * has been read and nobody has been compared yet.
  */
-const LOOKS = 12;
+const LOOKS = 8;
 /** How many answers and pages there are to a person, about. */
 const EVENTS_TO_A_PERSON = 0.04;
 
