@@ -58,15 +58,15 @@ async function runWorkers(count: number, { clavex, nextcloud, people, process }:
   try {
     await workers.send(people.slice(0, count * WARM_UP));
     await workers.done();
-    const counted = people.slice(count * WARM_UP);
+    const timed = people.slice(count * WARM_UP);
     const [started, waitedBefore] = [performance.now(), workers.waited()];
-    await workers.send(counted);
+    await workers.send(timed);
     await workers.done();
     const milliseconds = performance.now() - started;
     const wrong = await process.wrong();
     if (wrong > 0) throw new Error(`${wrong} of ${people.length} people have not the account that they should have`);
     return {
-      peoplePerSecond: (counted.length / milliseconds) * 1000,
+      peoplePerSecond: (timed.length / milliseconds) * 1000,
       waiting: (workers.waited() - waitedBefore) / milliseconds,
     };
   } finally {
