@@ -244,8 +244,11 @@ function managedGid(organization: Organization, name: string): string | undefine
 
 /** The Nextcloud group of a managed Clavex group, or why there can be none. */
 export function nextcloudGroup(organization: Organization, name: string): NextcloudGroup {
-  const known = groupsOf.get(organization) ?? new Map<string, NextcloudGroup>();
-  groupsOf.set(organization, known);
+  let known = groupsOf.get(organization);
+  if (!known) {
+    known = new Map();
+    groupsOf.set(organization, known);
+  }
   const group = known.get(name) ?? computeGroup(organization, name);
   if (known.size < MOST_KEPT) known.set(name, group);
   return group;
