@@ -51,7 +51,8 @@ export function createPool(baseUrl: string, connections: number, timeouts: Timeo
 /**
  * Sends one request and reads the whole answer.
  *
- * @throws undici's and Node's network errors, AnswerTooLarge and InvalidHeader
+ * @param longestMs after which the request is given up, however slowly its answer comes
+ * @throws undici's and Node's network errors, a TimeoutError after `longestMs`, AnswerTooLarge and InvalidHeader
  */
 export async function send(
   pool: Dispatcher,
@@ -63,26 +64,42 @@ export async function send(
     /** How long to wait for the answer's beginning, in milliseconds, if not as long as the pool does. */
     headersTimeout?: number;
   },
+  longestMs = LONGEST_REQUEST_MS,
 ): Promise<Answer> {
   // undici would refuse it too, but loses a connection of the pool with each such request.
   for (const [name, value] of Object.entries(request.headers))
     if (!HEADER_VALUE.test(value)) throw new InvalidHeader(name);
-  // The pool's limits are for the first byte and for the time between two of them: a trickling answer needs one of its own.
-  const signal = AbortSignal.timeout(LONGEST_REQUEST_MS);
   // Firewalls in front of web servers ask for a User-Agent.
   const headers = { "user-agent": `clavex-nextcloud/${VERSION}`, ...request.headers };
-  const response = await pool.request({ ...request, headers, body: request.body ?? null, signal });
+  // The pool's limits are for the first byte and for the time between two of them: a trickling answer needs one of its own.
+  // Not AbortSignal.timeout, whose timers go on after the answer: thousands of them during a storm.
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => giveUp.abort(timeoutError()), longestMs);
+  try {
+    const options = { ...request, headers, body: request.body ?? null, signal: giveUp.signal };
+    return await readWhole(await pool.request(options), request.method);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The same error as that of AbortSignal.timeout. */
+function timeoutError(): DOMException {
+  return new DOMException("The operation was aborted due to timeout", "TimeoutError");
+}
+
+async function readWhole({ statusCode, headers, body }: Dispatcher.ResponseData, method: string): Promise<Answer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response.body) {
+  for await (const chunk of body) {
     size += (chunk as Buffer).length;
     if (size > LARGEST_ANSWER) {
-      response.body.destroy();
-      throw new AnswerTooLarge(`answer to ${request.method} is larger than ${LARGEST_ANSWER} bytes`);
+      body.destroy();
+      throw new AnswerTooLarge(`answer to ${method} is larger than ${LARGEST_ANSWER} bytes`);
     }
     chunks.push(chunk as Buffer);
   }
-  return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks).toString("utf8") };
+  return { status: statusCode, headers, body: Buffer.concat(chunks).toString("utf8") };
 }
 
 /** The path of a base URL, without a slash at its end: what goes before every path of a server that lives in a folder. */

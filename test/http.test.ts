@@ -1,11 +1,13 @@
+import { createHook } from "node:async_hooks";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import type { Pool } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
-import { AnswerTooLarge, createPool, retryAfter, send } from "../functions/http.ts";
+import { AnswerTooLarge, createPool, isTimeout, networkErrorName, retryAfter, send } from "../functions/http.ts";
 
 const MIB = 1024 ** 2;
+const GET = { method: "GET", path: "/", headers: {} } as const;
 let server: Server;
 let pool: Pool;
 
@@ -15,12 +17,12 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-async function answering(answer: (response: ServerResponse) => void) {
+async function answering(answer: (response: ServerResponse) => void, longestMs?: number) {
   server = createServer((_request, response) => answer(response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   pool = createPool(`http://127.0.0.1:${port}`, 1, { connect: 5_000, headers: 5_000, body: 5_000 });
-  return send(pool, { method: "GET", path: "/", headers: {} });
+  return send(pool, GET, longestMs);
 }
 
 describe("an answer", () => {
@@ -58,6 +60,53 @@ describe("an answer", () => {
       response.writeHead(200, { "x-padding": "x".repeat(MIB) }).end();
     });
     await expect(endless).rejects.toMatchObject({ code: "UND_ERR_HEADERS_OVERFLOW" });
+  });
+
+  it.each<[what: string, answer: (response: ServerResponse) => void]>([
+    ["that trickles", trickle],
+    ["that stops in the middle", (response) => void response.write("{")],
+    ["that never begins", () => undefined],
+  ])("%s is cut off at the longest time of a request, as a timeout", async (_what, answer) => {
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    const endless = answering((response) => {
+      response.on("close", resolve);
+      answer(response);
+    }, 100);
+    const error = await endless.catch((error: unknown) => error);
+    expect(networkErrorName(error)).toBe("TimeoutError");
+    expect(isTimeout(networkErrorName(error))).toBe(true);
+    await closed;
+  });
+});
+
+/** One byte after the other, without end. */
+function trickle(response: ServerResponse): void {
+  const timer = setInterval(() => response.write(" "), 10);
+  response.on("close", () => clearInterval(timer));
+}
+
+describe("a request that is over", () => {
+  const MANY = 50;
+
+  it.each<[how: string, answer: (response: ServerResponse) => void]>([
+    ["with an answer", (response) => void response.end("{}")],
+    ["without one", (response) => void response.destroy()],
+  ])("%s leaves no timer behind", async (_how, answer) => {
+    const timers = new Set<number>();
+    const hook = createHook({
+      init: (id, type) => void (type === "Timeout" && timers.add(id)),
+      destroy: (id) => void timers.delete(id),
+    }).enable();
+    try {
+      await answering(answer).catch(() => undefined);
+      for (let sent = 1; sent < MANY; sent += 1) await send(pool, GET).catch(() => undefined);
+      // Destroyed timers are told of in the next turn of the event loop.
+      await new Promise(setImmediate);
+    } finally {
+      hook.disable();
+    }
+    // The pool and the server have some of their own, but not one for each request.
+    expect(timers.size).toBeLessThan(MANY / 2);
   });
 });
 
