@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { ConfigurationError, PipelineFailure } from "./core/failure.ts";
-import { makeFolder } from "./folders.ts";
+import { makeFolder, tryFolder } from "./folders.ts";
 import { isSystemError, systemWords } from "./system-errors.ts";
 
 /** The state of the pipeline on one machine: queue and ledger in one SQLite file, which several processes may have open. */
@@ -174,16 +174,12 @@ export function createStateFile(folder: string, name: string): string {
 }
 
 /**
- * Checks that a state folder is there or could be made. Changes nothing.
+ * Checks that a state folder is there, or could be created: it is not.
  *
  * @throws {ConfigurationError} when this user cannot write there
  */
 export function tryStateFolder(folder: string): void {
-  usable(folder, () => {
-    const made = makeFolder(folder, 0o700);
-    if (made === undefined) accessSync(folder, constants.W_OK | constants.X_OK);
-    else rmSync(made, { recursive: true });
-  });
+  usable(folder, () => tryFolder(folder));
 }
 
 function usable<T>(folder: string, work: () => T): T {

@@ -1,24 +1,46 @@
-import { existsSync, mkdirSync, statSync } from "node:fs";
-import { dirname, sep } from "node:path";
+import { accessSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, rmdirSync, statSync } from "node:fs";
+import { dirname, join, sep } from "node:path";
 
 /**
  * Creates a folder, and those above it that are missing. One that is there stays as it is. Node's own recursive mkdir never ends
  * where the folder above is there but takes no new ones, such as /proc: it tries the two by turns for ever.
  *
  * @param mode the rights of the folders that are created
- * @returns the topmost folder that was created; undefined when all were there
  * @throws the operating system's error, also when something else than a folder has the name
  */
-export function makeFolder(folder: string, mode = 0o777): string | undefined {
+export function makeFolder(folder: string, mode = 0o777): void {
   const above = dirname(folder);
-  const topmost = above === folder || existsSync(above) ? undefined : makeFolder(above, mode);
+  if (above !== folder && !existsSync(above)) makeFolder(above, mode);
   try {
     mkdirSync(folder, { mode });
-    return topmost ?? folder;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    // Of a file the operating system says then that it is no folder.
-    statSync(folder + sep);
-    return topmost;
+    requireFolder(folder);
   }
+}
+
+/**
+ * Checks that a folder is there and takes new files, or could be created. It is not created for that: whoever creates it in this
+ * moment keeps it.
+ *
+ * @throws the operating system's error otherwise
+ */
+export function tryFolder(folder: string): void {
+  const found = nearest(folder);
+  requireFolder(found);
+  if (found === folder) accessSync(folder, constants.W_OK | constants.X_OK);
+  // What the rights say is not enough: /proc takes no folders, whatever they are.
+  else rmdirSync(mkdtempSync(join(found, ".clavex-nextcloud-")));
+}
+
+/** The first of a path and those above it that is there, whatever it is. */
+function nearest(path: string): string {
+  const above = dirname(path);
+  const isThere = above === path || lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  return isThere ? path : nearest(above);
+}
+
+/** Of a file, and of a link that leads nowhere, the operating system says then that it is no folder. */
+function requireFolder(path: string): void {
+  statSync(path + sep);
 }

@@ -1,24 +1,36 @@
-import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeFolder } from "../functions/folders.ts";
+import { makeFolder, tryFolder } from "../functions/folders.ts";
+
+let place: string;
+beforeEach(() => {
+  place = mkdtempSync(join(tmpdir(), "folders-"));
+});
+afterEach(() => rmSync(place, { recursive: true }));
 
 describe("a folder", () => {
-  let place: string;
-  beforeEach(() => {
-    place = mkdtempSync(join(tmpdir(), "folders-"));
-  });
-  afterEach(() => rmSync(place, { recursive: true }));
-
   it("is created with those above it, with these rights", () => {
-    expect(makeFolder(join(place, "a/b/c"), 0o700)).toBe(join(place, "a"));
+    makeFolder(join(place, "a/b/c"), 0o700);
     for (const path of ["a", "a/b", "a/b/c"]) expect(statSync(join(place, path)).mode & 0o777).toBe(0o700);
   });
 
   it("that is there stays as it is", () => {
     makeFolder(join(place, "a"), 0o750);
-    expect(makeFolder(join(place, "a"), 0o700)).toBeUndefined();
+    makeFolder(join(place, "a"), 0o700);
     expect(statSync(join(place, "a")).mode & 0o777).toBe(0o750);
   });
 
@@ -37,5 +49,50 @@ describe("a folder", () => {
     symlinkSync(join(place, "nowhere"), join(place, "link"));
     for (const path of ["link", "link/a"])
       expect(() => makeFolder(join(place, path))).toThrow(expect.objectContaining({ code: "ENOENT" }));
+  });
+});
+
+describe("whether a folder could be created", () => {
+  it("is found out without creating it, even for a moment: another program may do so meanwhile", async () => {
+    const seen: string[] = [];
+    const watcher = watch(place, (_event, name) => void seen.push(String(name)));
+    try {
+      tryFolder(join(place, "new/state"));
+      tryFolder(join(place, "new"));
+      writeFileSync(join(place, "last"), "");
+      while (!seen.includes("last")) await once(watcher, "change");
+    } finally {
+      watcher.close();
+    }
+    expect(seen).not.toContain("new");
+    expect(readdirSync(place)).toEqual(["last"]);
+  });
+
+  it("is no question where it is there, with what is in it", () => {
+    mkdirSync(join(place, "state"));
+    writeFileSync(join(place, "state/file"), "");
+    tryFolder(join(place, "state"));
+    expect(readdirSync(place, { recursive: true }).toSorted()).toEqual(["state", "state/file"]);
+  });
+
+  it("is denied below a file, in its place, and behind a link that leads nowhere", () => {
+    writeFileSync(join(place, "file"), "");
+    symlinkSync(join(place, "nowhere"), join(place, "link"));
+    const refused = { file: "ENOTDIR", "file/a": "ENOTDIR", "file/a/b": "ENOTDIR", link: "ENOENT", "link/a": "ENOENT" };
+    for (const [path, code] of Object.entries(refused))
+      expect(() => tryFolder(join(place, path)), path).toThrow(expect.objectContaining({ code }));
+    expect(readdirSync(place).toSorted()).toEqual(["file", "link"]);
+  });
+
+  it.runIf(existsSync("/proc/self"))("is denied below one that takes no new ones, whatever its rights say", () => {
+    for (const path of ["/proc/x", "/proc/x/y"])
+      expect(() => tryFolder(path)).toThrow(expect.objectContaining({ code: "ENOENT" }));
+  });
+
+  it.runIf(process.getuid?.() !== 0)("is denied where this user may not write", () => {
+    mkdirSync(join(place, "closed"));
+    chmodSync(join(place, "closed"), 0o500);
+    for (const path of ["closed", "closed/a"])
+      expect(() => tryFolder(join(place, path)), path).toThrow(expect.objectContaining({ code: "EACCES" }));
   });
 });
