@@ -6,7 +6,8 @@ import {
   ReceiveMessageCommand,
   SendMessageBatchCommand,
   SendMessageCommand,
-  type SQSClient,
+  SQSClient,
+  type SQSClientConfig,
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
 import type { SQSRecord } from "aws-lambda";
@@ -53,6 +54,27 @@ function* batches<T>(items: T[]): Generator<T[]> {
 }
 
 /**
+ * A client for the sends that somebody waits for: a request without an answer is sent again after three seconds, once. It resolves
+ * the SDK's middleware once for all sends.
+ */
+export function createSendingClient(config: SQSClientConfig = {}): SQSClient {
+  return new SQSClient({
+    cacheMiddleware: true,
+    maxAttempts: 2,
+    requestHandler: { requestTimeout: 3_000, throwOnRequestTimeout: true },
+    ...config,
+  });
+}
+
+/** Not the SDK's `abortSignal`, with which it would resolve its middleware anew for each request; this one goes on unheeded. */
+function within<T>(milliseconds: number, request: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
+    request.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/**
  * The job queue on SQS. On Lambda the event source mapping receives and deletes.
  *
  * @param timeoutMs after which a send is given up; the receiver has to answer Clavex within ten seconds
@@ -71,13 +93,7 @@ export function createSqsQueue(client: SQSClient, queueUrl: string, timeoutMs = 
   return {
     async send(job, source) {
       const command = new SendMessageCommand({ QueueUrl: queueUrl, ...message(job, source) });
-      // Not AbortSignal.timeout, whose timers go on after the answer: thousands of them during a storm.
-      const giveUp = new AbortController();
-      const timer = setTimeout(() => giveUp.abort(), timeoutMs);
-      await client
-        .send(command, { abortSignal: giveUp.signal })
-        .catch(unavailable)
-        .finally(() => clearTimeout(timer));
+      await within(timeoutMs, client.send(command)).catch(unavailable);
     },
     async sendAll(jobs, source) {
       for (const batch of batches(jobs)) await sendBatch(batch, source);

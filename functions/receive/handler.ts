@@ -1,5 +1,4 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { SQSClient } from "@aws-sdk/client-sqs";
 import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
 import { isTrue, settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
@@ -8,7 +7,7 @@ import { createSsmClient } from "../config/ssm.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createIdentities } from "../ledger/identity.ts";
 import { createAskPaused, createPauses } from "../ledger/pause.ts";
-import { createSqsQueue } from "../queue/sqs.ts";
+import { createSendingClient, createSqsQueue } from "../queue/sqs.ts";
 import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
@@ -25,7 +24,7 @@ function build() {
   const app = createReceiver({
     organizations,
     secrets: parameterSecrets(ssm, stage),
-    queue: stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations)),
+    queue: stamped(createSqsQueue(createSendingClient(), queueUrl), configurationsOf(organizations)),
     isPaused: createAskPaused(ledger, isTrue(startsPaused)),
     log: createLog("receive"),
     counters,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { DeleteMessageCommand, type Message, ReceiveMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
+import { DeleteMessageCommand, type Message, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { SIGNATURE_HEADER, sign } from "../../functions/clavex/signature.ts";
 import { organizationsFromParameters } from "../../functions/config/organization-parameters.ts";
@@ -11,11 +11,11 @@ import { environmentSecrets } from "../../functions/config/secrets.ts";
 import { jobSchema } from "../../functions/core/job-schema.ts";
 import { type Organization, parseOrganization } from "../../functions/core/organization.ts";
 import type { Queue } from "../../functions/queue/queue.ts";
-import { createSqsQueue } from "../../functions/queue/sqs.ts";
+import { createSendingClient, createSqsQueue } from "../../functions/queue/sqs.ts";
 import { createReceiver, type ReceiverDependencies } from "../../functions/receive/app.ts";
 import type { Fields } from "../../functions/telemetry/log.ts";
 import type { Counter } from "../../functions/telemetry/metrics.ts";
-import { type Embedded, startEmbedded } from "../support/embedded.ts";
+import { type Embedded, localSqs, startEmbedded } from "../support/embedded.ts";
 import { startParameterStore } from "../support/ssm.ts";
 
 const ORGANIZATION = "0b9d7d4e-8f5b-4f0e-9a44-5a0d2f6f7c10";
@@ -160,15 +160,25 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-function queueAt(endpoint: string): Queue {
-  const sqs = new SQSClient({
-    endpoint,
-    region: "eu-central-1",
-    credentials: { accessKeyId: "local", secretAccessKey: "local" },
-    useQueueUrlAsEndpoint: false,
-  });
+/** @param timeoutMs after which a send is given up; default as on Lambda */
+function queueAt(endpoint: string, timeoutMs?: number): Queue {
+  const sqs = createSendingClient(localSqs({ sqs: endpoint }));
   opened.push(() => sqs.destroy());
-  return createSqsQueue(sqs, embedded.endpoints.queueUrl);
+  return createSqsQueue(sqs, embedded.endpoints.queueUrl, timeoutMs);
+}
+
+/** A server that takes requests and answers none. */
+async function silentServer(): Promise<{ url: string; requests(): number }> {
+  let requests = 0;
+  const server = createServer(() => {
+    requests += 1;
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  opened.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests: () => requests };
 }
 
 describe("a delivery that concerns a person", () => {
@@ -624,15 +634,16 @@ describe("a delivery that cannot be queued", () => {
   }, 8_000);
 
   it("is answered 503 in time for Clavex when the queue does not answer at all", async () => {
-    const server = createServer(() => undefined);
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    opened.push(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    const app = receiver({ queue: queueAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) });
+    const silent = await silentServer();
+    const app = receiver({ queue: queueAt(silent.url) });
     await expectTryAgain(await post(envelope("user.created", USER), { app }));
+    expect(silent.requests()).toBe(2);
   }, 8_000);
+
+  it("is given up by the queue when its time is over, whatever the client still tries", async () => {
+    const app = receiver({ queue: queueAt((await silentServer()).url, 50) });
+    await expectTryAgain(await post(envelope("user.created", USER), { app }));
+  });
 
   it("is queued when Clavex tries again", async () => {
     const app = receiver({ queue: queueAt(`http://127.0.0.1:${await closedPort()}`) });

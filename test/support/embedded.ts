@@ -6,7 +6,7 @@ import {
   DynamoDBClient,
   ResourceInUseException,
 } from "@aws-sdk/client-dynamodb";
-import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
+import { CreateQueueCommand, SQSClient, type SQSClientConfig } from "@aws-sdk/client-sqs";
 import dynalite from "dynalite";
 import { startFauxqs } from "fauxqs";
 import { TABLE_KEYS } from "../../functions/ledger/table.ts";
@@ -40,12 +40,19 @@ const QUEUE = "clavex-nextcloud-jobs.fifo";
 const DEAD_LETTER_QUEUE = "clavex-nextcloud-dead.fifo";
 const TABLE = "clavex-nextcloud-ledger";
 
-/** AWS SDK clients for embedded services. The credentials are not secret: the services accept any. */
-export function localClients(endpoints: Pick<Endpoints, "sqs" | "dynamodb">): LocalClients {
-  const common = { region: REGION, credentials: { accessKeyId: "local", secretAccessKey: "local" } };
+/** The credentials are not secret: the embedded services accept any. */
+const COMMON = { region: REGION, credentials: { accessKeyId: "local", secretAccessKey: "local" } };
+
+/** What an SQS client needs to reach the embedded queue. */
+export function localSqs(endpoints: Pick<Endpoints, "sqs">): SQSClientConfig {
   // Queue URLs are persisted with the port of an earlier run: the endpoint, not the URL, says where the queue is.
-  const sqs = new SQSClient({ ...common, endpoint: endpoints.sqs, useQueueUrlAsEndpoint: false });
-  const dynamodb = new DynamoDBClient({ ...common, endpoint: endpoints.dynamodb });
+  return { ...COMMON, endpoint: endpoints.sqs, useQueueUrlAsEndpoint: false };
+}
+
+/** AWS SDK clients for embedded services. */
+export function localClients(endpoints: Pick<Endpoints, "sqs" | "dynamodb">): LocalClients {
+  const sqs = new SQSClient(localSqs(endpoints));
+  const dynamodb = new DynamoDBClient({ ...COMMON, endpoint: endpoints.dynamodb });
   return {
     sqs,
     dynamodb,
