@@ -18,6 +18,8 @@ const WINDOW = 12;
  * two cores: 1.7 to 2.3 with the 4 connections that saturate it, 3.6 to 5 with 8, which do not get more done.
  */
 const TOLERANCE = 2.5;
+/** Usual answers are never taken for quicker, in milliseconds: below that, pauses of our own process would pass for the server's. */
+const QUICKEST_MS = 2;
 const BACK_OFF = 0.7;
 /** Below one call at a time there is a rest after each: with a limit of a quarter, three times as long as the call took. */
 const LEAST = 0.25;
@@ -54,7 +56,7 @@ export function createLimitControl(most: number, now: () => number): LimitContro
         // A quarter of the way: a single answer that is quick for another reason changes little.
         usual.set(kind, { milliseconds: expected + Math.min(0, milliseconds - expected) / 4, at: now() });
       }
-      slowness.push(Number.isFinite(milliseconds) ? milliseconds / expected : Infinity);
+      slowness.push(milliseconds / Math.max(QUICKEST_MS, expected));
       if (slowness.length < WINDOW) return;
       const middle = slowness.sort((a, b) => a - b)[WINDOW >> 1] ?? 1;
       slowness = [];

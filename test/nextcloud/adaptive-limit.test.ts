@@ -87,6 +87,13 @@ describe("the limit", () => {
     expect(answered(50, 4)).toEqual(Array(4).fill(4));
   });
 
+  it("is not moved by answers within milliseconds, however much quicker others were: that is this machine, not the server", () => {
+    const { answered } = control(4);
+    answered(0.3, 4);
+    expect(answered(4.9, 4)).toEqual(Array(4).fill(4));
+    expect(answered(5.1, 1)[0]).toBeLessThan(4);
+  });
+
   it("compares calls only with calls of their kind", () => {
     const { answered } = control(4);
     answered(10, 2, "GET user 404");
