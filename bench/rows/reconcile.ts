@@ -57,11 +57,13 @@ interface Memory {
  * one machine.
  */
 export async function reconcile({ onProgress }: BenchOptions): Promise<Result[]> {
-  const [small, slow] = await withPeople(SMALL, onProgress, async (place) => [
-    await measureBoth(SMALL, place),
-    await measureSlow(place),
-  ]);
-  const large = await withPeople(LARGE, onProgress, (place) => measureBoth(LARGE, place));
+  await using opened = new AsyncDisposableStack();
+  const settled = async (people: number) => opened.use(await settle(people, onProgress));
+  const smallPlace = await settled(SMALL);
+  const small = await measureBoth(SMALL, smallPlace);
+  // Side by side: settling is work, and waiting for slow servers is next to none.
+  const [slow, largePlace] = await Promise.all([measureSlow(smallPlace), settled(LARGE)]);
+  const large = await measureBoth(LARGE, largePlace);
   return [
     ...[small, large].map(timeLine),
     secondsLine(large),
@@ -77,27 +79,22 @@ interface Running extends Place {
   systems: Remote<ReconcileSystems>;
 }
 
-/** Does something with systems and a ledger in which this many people are in sync. */
-async function withPeople<T>(
-  people: number,
-  onProgress: BenchOptions["onProgress"],
-  work: (running: Running) => Promise<T>,
-): Promise<T> {
+/** Opens systems and a ledger in which this many people are in sync. */
+async function settle(people: number, onProgress: BenchOptions["onProgress"]): Promise<Running & AsyncDisposable> {
+  await using opened = new AsyncDisposableStack();
   const stateFolder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-bench-"));
+  opened.defer(() => rm(stateFolder, { recursive: true }));
   const systems = startProcess<ReconcileSystems>("rows/reconcile-systems.ts");
-  try {
-    const servers = await systems.open();
-    await systems.settle(people, stateFolder);
-    const place = { stateFolder, servers };
-    // From then on the servers answer from memory.
-    await fresh((process) => process.fill(place, SLOW.groupsAtOnce));
-    await systems.requests();
-    onProgress(`${count(people)} people are settled`);
-    return await work({ ...place, systems });
-  } finally {
-    await systems.stop();
-    await rm(stateFolder, { recursive: true });
-  }
+  opened.defer(() => systems.stop());
+  const servers = await systems.open();
+  await systems.settle(people, stateFolder);
+  const place = { stateFolder, servers };
+  // From then on the servers answer from memory.
+  await fresh((process) => process.fill(place, SLOW.groupsAtOnce));
+  await systems.requests();
+  onProgress(`${count(people)} people are settled`);
+  const open = opened.move();
+  return { ...place, systems, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
 /** Measures in a fresh process. */
@@ -141,8 +138,11 @@ async function measureSlow({ systems, ...place }: Running): Promise<Slow> {
 async function measureBoth(people: number, running: Running): Promise<Measured & Memory> {
   const time = await measureTime(people, running);
   const { systems: _, ...place } = running;
-  const directory = await fresh((process) => process.directory(place));
-  const held = await fresh((process) => process.held(place, people));
+  // Side by side: how much memory is held does not depend on how long that takes.
+  const [directory, held] = await Promise.all([
+    fresh((process) => process.directory(place)),
+    fresh((process) => process.held(place, people)),
+  ]);
   return { ...time, directory, held };
 }
 
