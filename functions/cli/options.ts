@@ -1,5 +1,8 @@
-import { existsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { parseEnvironmentFile } from "../config/environment.ts";
+import { isSystemError, systemWords } from "../system-errors.ts";
+import { CommandError } from "./report.ts";
 import { speakOfStage } from "./terminal.ts";
 
 /** Where a local pipeline keeps its configuration and state; named as for `npm start`. */
@@ -72,7 +75,22 @@ export function parseUrl(text: string): string {
   throw new InvalidArgumentError("must be a URL that begins with https:// or http://");
 }
 
-/** Reads secrets that were put into `.env` in this folder, as `npm start` does; existing values are kept. */
-export function loadEnvironmentFile(): void {
-  if (existsSync(".env")) process.loadEnvFile(".env");
+/**
+ * Reads secrets that were put into `.env` in this folder, as `npm start` does; existing values are kept.
+ *
+ * @throws {CommandError} when it exists and cannot be read
+ */
+export function loadEnvironmentFile(path = ".env", environment: NodeJS.ProcessEnv = process.env): void {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code === "ENOENT") return;
+    throw new CommandError(
+      `${path}: cannot be read (${systemWords(error)})`,
+      "Run the command as the user that the pipeline runs as, or let this user read the file.",
+    );
+  }
+  for (const [name, value] of Object.entries(parseEnvironmentFile(text))) environment[name] ??= value;
 }

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseEnv } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { CLAVEX_TIMEOUTS } from "../clavex/admin-api.ts";
 import { getDiscovery, parseDiscovery } from "../clavex/discovery.ts";
 import { createManagementApi } from "../clavex/management-api.ts";
+import { parseEnvironmentFile } from "../config/environment.ts";
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
@@ -286,7 +286,7 @@ async function openStore(
   return {
     store: environmentStore(ENVIRONMENT_FILE, slug, process.env, chosen),
     async secrets() {
-      const kept = parseEnv(await readFile(ENVIRONMENT_FILE, "utf8").catch(() => ""));
+      const kept = parseEnvironmentFile(await readFile(ENVIRONMENT_FILE, "utf8").catch(() => ""));
       return environmentSecrets({ ...kept, ...process.env });
     },
   };

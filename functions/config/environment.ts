@@ -1,3 +1,4 @@
+import { parseEnv } from "node:util";
 import { ConfigurationError } from "../core/failure.ts";
 import { type Settings, VARIABLES } from "./deployment.ts";
 import { LOG_LEVELS, type LogLevel } from "./log-level.ts";
@@ -48,4 +49,9 @@ export function stageName(environment: Record<string, string | undefined> = proc
 /** The root id of the X-Ray trace of this invocation; undefined outside Lambda. */
 export function traceId(): string | undefined {
   return process.env._X_AMZN_TRACE_ID?.match(/Root=([^;]+)/)?.[1];
+}
+
+/** The variables of a file such as `.env`. Editors on Windows put an invisible byte order mark first: it is no part of a name. */
+export function parseEnvironmentFile(text: string): Record<string, string | undefined> {
+  return parseEnv(text.replace(/^\uFEFF/, ""));
 }

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseEnv } from "node:util";
 import { ConfigurationError } from "../core/failure.ts";
 import { type Organization, type OrganizationDocument, readOrganizations } from "../core/organization.ts";
 import type { Found } from "../core/together.ts";
 import { systemWords } from "../system-errors.ts";
+import { parseEnvironmentFile } from "./environment.ts";
 import {
   fixedOrganizations,
   noOrganizationFiles,
@@ -169,7 +169,9 @@ async function chooseEnvironment(
   good: string,
   { environment }: MachineFiles,
 ): Promise<{ text: string; values: Environment; problems: string[] }> {
-  const [before, after] = [good, text ?? good].map((of): Environment => ({ ...parseEnv(of), ...environment }));
+  const [before, after] = [good, text ?? good].map(
+    (of): Environment => ({ ...parseEnvironmentFile(of), ...environment }),
+  );
   const problems: string[] = [];
   for (const { organization } of found) {
     if (!organization) continue;

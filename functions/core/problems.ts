@@ -101,11 +101,14 @@ function choices(values: readonly string[], input: unknown): string {
 }
 
 function unknownKeys(keys: readonly string[], known: readonly string[]): string {
-  const [first = "", ...more] = keys;
-  const near = closest(first, known);
-  if (more.length === 0)
-    return `unknown key ${JSON.stringify(first)}: ${near ? `did you mean ${JSON.stringify(near)}?` : "remove it"}`;
-  return `unknown keys ${keys.map((key) => JSON.stringify(key)).join(", ")}: remove them`;
+  const told = keys.map((key) => {
+    const near = closest(key, known);
+    return { key: JSON.stringify(key), meant: near && `did you mean ${JSON.stringify(near)}?` };
+  });
+  const [first, ...more] = told;
+  if (more.length === 0) return `unknown key ${first?.key}: ${first?.meant ?? "remove it"}`;
+  const listed = told.map(({ key, meant }) => (meant ? `${key} (${meant})` : key)).join(", ");
+  return `unknown keys ${listed}: ${told.some(({ meant }) => meant) ? "correct or remove them" : "remove them"}`;
 }
 
 function knownKeys(schema: unknown): string[] {

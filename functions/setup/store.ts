@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
-import { parseEnv } from "node:util";
+import { parseEnvironmentFile } from "../config/environment.ts";
 import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 
@@ -79,7 +79,8 @@ export function environmentStore(
     scheme: "env",
     reference: (name) => references[name],
     place: (name) => `${variable(name)} in ${path}`,
-    read: async (name) => environment[variable(name)] || parseEnv(await text())[variable(name)] || undefined,
+    read: async (name) =>
+      environment[variable(name)] || parseEnvironmentFile(await text())[variable(name)] || undefined,
     write: async (name, value) => save([...(await linesWithout(variable(name))), `${variable(name)}=${quoted(value)}`]),
     remove: async (name) => save(await linesWithout(variable(name))),
   };

@@ -1,7 +1,10 @@
 import { rmSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadEnvironmentFile } from "../../functions/cli/options.ts";
 import { createProgram, everyCommand } from "../../functions/cli/program.ts";
 import { openShowroom, PEOPLE, type Showroom, STRANGER_ID } from "../support/showroom.ts";
 
@@ -113,5 +116,36 @@ describe("demo --json", () => {
     const { inSync, wrong, people } = JSON.parse(stdout);
     expect([inSync, wrong]).toEqual([true, []]);
     expect(people.map(({ story }: { story: string }) => story)).toEqual(["joined", "moved", "left"]);
+  });
+});
+
+describe(".env in the current folder", () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "clavex-nextcloud-"));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it("is read, and what is set already stays", async () => {
+    await writeFile(join(folder, ".env"), 'A=1\r\nB="two"\r\nexport C=3\r\n');
+    const environment = { A: "set", D: "4" };
+    loadEnvironmentFile(join(folder, ".env"), environment);
+    expect(environment).toEqual({ A: "set", B: "two", C: "3", D: "4" });
+  });
+
+  it("with a byte order mark has its first variable too", async () => {
+    await writeFile(join(folder, ".env"), "\uFEFFA=1\nB=2\n");
+    const environment = {};
+    loadEnvironmentFile(join(folder, ".env"), environment);
+    expect(environment).toEqual({ A: "1", B: "2" });
+  });
+
+  it("may be missing; a folder of that name, as container engines make of a missing file, is told in a sentence", () => {
+    const environment = {};
+    loadEnvironmentFile(join(folder, "missing"), environment);
+    expect(environment).toEqual({});
+    expect(() => loadEnvironmentFile(folder, environment)).toThrow(
+      expect.objectContaining({ name: "CommandError", message: `${folder}: cannot be read (it is a folder, EISDIR)` }),
+    );
   });
 });

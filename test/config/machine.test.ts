@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -131,6 +131,12 @@ describe("what is configured on a machine", () => {
     for (const problem of configuration.problems()) expect(problem).toMatch(STAYS);
     const acme = await configuration.organizations.get("acme");
     expect(acme && (await configuration.secrets.webhook(acme))).toEqual([SECRETS.WEBHOOK_SECRET]);
+  });
+
+  it("reads a .env with a byte order mark", async () => {
+    await writeFile(environmentFile, `\uFEFF${await readFile(environmentFile, "utf8")}`);
+    expect(await looks()).toEqual([false, true]);
+    expect(configuration.problems()).toEqual([]);
   });
 
   it("lets the environment of the process win over .env", async () => {

@@ -164,6 +164,11 @@ const WRONG: Row[] = [
   ],
   ["several unknown keys", withPart('"colour": "red", "size": 5'), 'unknown keys "colour", "size": remove them'],
   [
+    "several unknown keys, some of them misspelt",
+    withPart('"Quota": {}, "scop": {}, "size": 5'),
+    'unknown keys "Quota" (did you mean "quota"?), "scop" (did you mean "scope"?), "size": correct or remove them',
+  ],
+  [
     "a missing part",
     withText('"identity": { "scheme": "user_oidc", "providerId": 1 },', ""),
     'identity: is missing: write an object such as { "scheme": "user_oidc", "providerId": 1 }',
