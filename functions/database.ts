@@ -8,6 +8,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -250,12 +251,18 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
       fix: "Name the right folder with --state. The demo of npm start has a state of its own, which is not kept.",
     });
   }
-  if (statSync(copy, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new ConfigurationError("copy-is-folder", [`${copy}: it is a folder`], { fix: "Name a file for the copy." });
-  }
+  const older = copyAt(copy);
+  if (older?.isDirectory()) throw new CopyImpossible(`${copy}: it is a folder`);
+  if (older && isOf(folder, older)) throw new CopyImpossible(`${copy}: it is the state file itself, not a copy`);
   const partial = `${copy}.partial`;
   // Restricted before anything goes in.
-  closeSync(openSync(partial, "w", 0o600));
+  try {
+    closeSync(openSync(partial, "w", 0o600));
+  } catch (error) {
+    throw isSystemError(error)
+      ? new CopyImpossible(`${copy}: cannot be written (${systemWords(error)})`, error)
+      : error;
+  }
   let source: DatabaseSync | undefined;
   try {
     source = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
@@ -270,6 +277,34 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
   } finally {
     source?.close();
   }
+}
+
+/** No copy can be written where somebody has named one. */
+class CopyImpossible extends ConfigurationError {
+  constructor(problem: string, cause?: Error) {
+    super("copy-impossible", [problem], {
+      fix: "Name a file for the copy, in a folder that this user may write to.",
+      cause,
+    });
+  }
+}
+
+/** What is where the copy is to be; a part of the path that is missing shows when it is written. */
+function copyAt(copy: string): Stats | undefined {
+  try {
+    return statSync(copy, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isSystemError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a file is the state file of a folder, or one that SQLite keeps beside it: a pipeline may have it open. */
+function isOf(folder: string, { dev, ino }: Stats): boolean {
+  return ["", "-wal", "-shm"].some((suffix) => {
+    const own = statSync(join(folder, DATABASE_FILE + suffix), { throwIfNoEntry: false });
+    return own?.dev === dev && own.ino === ino;
+  });
 }
 
 /**

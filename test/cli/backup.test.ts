@@ -94,11 +94,34 @@ describe("backup and restore", () => {
     expect(readFileSync(copy).equals(before)).toBe(true);
   });
 
+  test.each([
+    "",
+    "-wal",
+    "-shm",
+  ])("backup does not replace state.sqlite%s, which a pipeline may have open", async (suffix) => {
+    await send("1");
+    const open = openState(state);
+    try {
+      const file = join(state, `state.sqlite${suffix}`);
+      const { ino } = statSync(file);
+      expect(await backup(file)).toMatchObject({
+        code: 1,
+        output: expect.stringMatching(/it is the state file itself, not a copy\nName a file for the copy/),
+      });
+      expect(statSync(file).ino).toBe(ino);
+    } finally {
+      open.close();
+    }
+  });
+
   test("say in a sentence what is missing", async () => {
     expect((await backup()).output).toMatch(/state: no pipeline has ever run on this state folder\n/);
     expect((await restore(join(folder, "none"))).output).toMatch(/none: there is no such file or folder, ENOENT\n$/);
     await send("1");
-    expect((await backup(join(folder, "none", "copy"))).output).toMatch(/there is no such file or folder, ENOENT\n$/);
+    expect((await backup(join(folder, "none", "copy"))).output).toMatch(
+      /none\/copy: cannot be written \(there is no such file or folder, ENOENT\)\nName a file for the copy, .*\n$/,
+    );
+    expect((await backup(folder)).output).toMatch(/: it is a folder\nName a file for the copy/);
   });
 });
 
