@@ -152,13 +152,23 @@ export function passedWithin({ buckets }: Pick<BrakeState, "buckets">, span: "ho
 /** Why somebody was admitted; `before`: by an earlier attempt of the same job. */
 export type Admission = "allowance" | "limit" | "before";
 
+/** Whether `admit` needs to know the limit: not for whom an allowance or an earlier attempt lets pass, nor while others are held. */
+export function dependsOnLimit(state: BrakeState, attempt: string, now: number): boolean {
+  return !hasChange(state, attempt) && allowance(state, now) === 0 && !state.held;
+}
+
+/** How many had passed within the hour when the first was held; undefined while nobody is. */
+export function passedUntilHeld(state: BrakeState): number | undefined {
+  return state.held && state.heldAt !== undefined ? passedWithin(state, "hour", state.heldAt) : undefined;
+}
+
 /**
  * Counts one more person. Whoever was admitted before, and whose job is not done yet, must not come here again: see
  * `isAdmitted` of core/record.ts.
  *
  * @param attempt what all attempts of one job share, remembered when they are admitted: one that ends before their record
  *   says so is not counted again by the next
- * @param limit how many may pass in an hour, whenever it begins
+ * @param limit how many may pass in an hour, whenever it begins; see `dependsOnLimit`
  * @returns the brake afterwards; once somebody was held, a new hour releases nobody
  */
 export function admit(

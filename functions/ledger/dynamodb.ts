@@ -62,7 +62,8 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
     },
     async count(partition, prefix, { having, most } = {}) {
       let count = 0;
-      const limit = most === undefined ? {} : { Limit: most };
+      // It limits what is read: of many that do not count, small pages would be read one after the other.
+      const limit = most === undefined || having ? {} : { Limit: most };
       const filter = having && {
         FilterExpression: "#field = :value",
         ExpressionAttributeNames: { "#field": having.field },

@@ -16,8 +16,12 @@ export interface Subjects {
   tryPut(organization: string, record: SubjectRecord): Promise<SubjectRecord | undefined>;
   /** All records of an organization, page by page. */
   all(organization: string): AsyncGenerator<SubjectRecord[]>;
-  /** How many of the organization's people have an account that is enabled, as far as the ledger knows: reads all of them. */
-  countActive(organization: string): Promise<number>;
+  /**
+   * How many of the organization's people have an account that is enabled, as far as the ledger knows: reads all of them.
+   *
+   * @param most ends the count: it is the answer where there are as many or more
+   */
+  countActive(organization: string, most?: number): Promise<number>;
 }
 
 const PREFIX = "subject#";
@@ -41,6 +45,7 @@ export function createSubjects(table: Table): Subjects {
       for await (const page of queryItems(table, organization, PREFIX, subjectItemSchema))
         yield page.map(({ value }) => value);
     },
-    countActive: (organization) => table.count(organization, PREFIX, { having: { field: "state", value: "active" } }),
+    countActive: (organization, most) =>
+      table.count(organization, PREFIX, { having: { field: "state", value: "active" }, most }),
   };
 }

@@ -6,17 +6,18 @@ import {
   type Braked,
   BrakeHeld,
   type BrakeState,
-  dailyLimit,
+  dependsOnLimit,
   hasChange,
   hourlyLimit,
   newBrake,
+  passedUntilHeld,
   passedWithin,
-  UNCAPPED_FROM,
   withChange,
 } from "../core/brake.ts";
 import { Failure, PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { createBrakeLimits } from "./brake-limits.ts";
 
 /** Somebody was admitted. */
 export interface Passed {
@@ -42,6 +43,8 @@ export interface Brake {
 const MOST_ATTEMPTS = 20;
 
 export function createBrake({ brakes, subjects }: Pick<Ledger, "brakes" | "subjects">, now: () => number): Brake {
+  const limits = createBrakeLimits(subjects, now);
+
   /**
    * Reads the brake, changes it and writes it back, until nobody else wrote in between. A write whose answer was lost is seen
    * by its id, and not made twice.
@@ -68,43 +71,21 @@ export function createBrake({ brakes, subjects }: Pick<Ledger, "brakes" | "subje
     }
   }
 
-  /** Counting the people is a query: only as many are counted as are needed to decide. */
-  async function limitOf(organization: Organization, braked: Braked, state: BrakeState): Promise<number> {
-    const passed = passedWithin(state, "hour", now());
-    const least = hourlyLimit(organization, braked, 0);
-    if (passed < least) return least;
-    const uncapped = hourlyLimit(organization, braked, UNCAPPED_FROM);
-    if (passed < uncapped && (await hasEnabled(organization.slug, UNCAPPED_FROM - passed))) return uncapped;
-    // Of the people who were there before this hour's departures: else the limit would shrink while they go.
-    return hourlyLimit(organization, braked, (await subjects.countActive(organization.slug)) + passed);
-  }
-
-  async function hasEnabled(organization: string, least: number): Promise<boolean> {
-    let count = 0;
-    for await (const page of subjects.all(organization)) {
-      count += page.filter(({ state }) => state === "active").length;
-      if (count >= least) return true;
-    }
-    return false;
-  }
-
-  /** @param atLeast the hourly limit, as far as it had to be known */
-  async function isOverDaily(organization: Organization, inDay: number, atLeast: number): Promise<boolean> {
-    if (inDay <= dailyLimit(organization, atLeast)) return false;
-    const enabled = (await subjects.countActive(organization.slug)) + inDay;
-    return inDay > dailyLimit(organization, hourlyLimit(organization, "deprovisions", enabled));
-  }
-
   return {
     async admit(organization, braked, attempt) {
       const { slug } = organization;
       const { admitted, limit, inDay } = await update(slug, braked, async (current) => {
-        const limit = await limitOf(organization, braked, current);
-        const { state, admitted } = admit(current, attempt, limit, now());
+        const begun = now();
+        const depends = dependsOnLimit(current, attempt, begun);
+        const limit = depends
+          ? await limits.hourly(organization, braked, current)
+          : (passedUntilHeld(current) ?? hourlyLimit(organization, braked, 0));
+        // An allowance that has ended since then would be missed.
+        const { state, admitted } = admit(current, attempt, limit, depends ? now() : begun);
         return { state, result: { admitted, limit, inDay: passedWithin(state, "day", now()) } };
       });
       if (admitted === undefined) throw new BrakeHeld(slug, braked, limit);
-      return { overDaily: braked === "deprovisions" && (await isOverDaily(organization, inDay, limit)) };
+      return { overDaily: braked === "deprovisions" && (await limits.isOverDaily(organization, inDay, limit)) };
     },
     isAllowed: async (organization, braked) => allowance((await brakes.get(organization, braked))?.state, now()) > 0,
     allow: (organization, number, braked = "deprovisions") =>

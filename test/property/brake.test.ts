@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
+import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import type { SubjectState } from "../../functions/core/account.ts";
-import { BrakeHeld } from "../../functions/core/brake.ts";
+import { admit, BrakeHeld, hourlyLimit, newBrake as noBrake, passedWithin } from "../../functions/core/brake.ts";
 import type { PersonJob } from "../../functions/core/job.ts";
 import type { Organization } from "../../functions/core/organization.ts";
 import { newRecord } from "../../functions/core/record.ts";
@@ -20,6 +21,21 @@ const HOUR_MS = 60 * 60_000;
 /** The default: at most this many in an hour, or five percent. */
 const COUNT = 10;
 
+/** How many of this many get through, one after the other. */
+async function passed(brake: Brake, organization: Organization, number: number): Promise<number> {
+  let through = 0;
+  for (let index = 0; index < number; index += 1) {
+    through += await brake.admit(organization, "deprovisions", randomUUID()).then(
+      () => 1,
+      (error) => {
+        expect(error).toMatchObject({ failureClass: "configuration", code: "brake-held" });
+        return 0;
+      },
+    );
+  }
+  return through;
+}
+
 /** The rule itself is tested in test/core/brake.test.ts; here, that it holds over a ledger that many share. */
 describe("the brake", () => {
   const database = openDatabase(undefined);
@@ -33,21 +49,6 @@ describe("the brake", () => {
     const organization = organizationOf({ slug, reconcile: { maxDeprovisions: { count: COUNT, ...maxDeprovisions } } });
     const clock = { now: Date.UTC(2026, 6, 23, 8) };
     return { slug, organization, clock, brake: createBrake(ledger, () => clock.now) };
-  }
-
-  /** How many of this many get through, one after the other. */
-  async function passed(brake: Brake, organization: Organization, number: number): Promise<number> {
-    let through = 0;
-    for (let index = 0; index < number; index += 1) {
-      through += await brake.admit(organization, "deprovisions", randomUUID()).then(
-        () => 1,
-        (error) => {
-          expect(error).toMatchObject({ failureClass: "configuration", code: "brake-held" });
-          return 0;
-        },
-      );
-    }
-    return through;
   }
 
   async function addPeople(slug: string, number: number, state: SubjectState): Promise<void> {
@@ -216,6 +217,55 @@ describe("the brake", () => {
     expect(alarms).toEqual([...Array(9).fill(false), ...Array(6).fill(true)]);
     clock.now += 24 * HOUR_MS;
     expect((await brake.admit(organization, "deprovisions", randomUUID())).overDaily).toBe(false);
+  });
+});
+
+describe("a brake that counts the people as seldom as it can", () => {
+  const database = openDatabase(undefined);
+  const ledger = createLedger(sqliteTable(database));
+  afterAll(() => database.close());
+  /** Disabled a moment after they passed, as by the subjects of one container. */
+  const UNDER_WAY = 4;
+  const kind = (name: string, weight: number) => ({ arbitrary: fc.constant(name), weight });
+  const step = fc.oneof(kind("ask", 12), kind("join", 1), kind("leave unbraked", 1), kind("wait", 1), kind("allow", 1));
+
+  test("lets pass and holds whom it would if it counted for each of them", async () => {
+    let runs = 0;
+    let [counts, asked] = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(fc.nat(600), fc.array(step, { minLength: 40, maxLength: 120 }), async (people, steps) => {
+        const organization = organizationOf({ slug: `counted-${runs++}` });
+        const { slug } = organization;
+        let [now, active] = [Date.UTC(2026, 6, 23, 8), people];
+        let underWay = 0;
+        const subjects = {
+          ...ledger.subjects,
+          async countActive(_slug: string, most = Number.POSITIVE_INFINITY) {
+            if (most === Number.POSITIVE_INFINITY) counts += 1;
+            return Math.min(active, most);
+          },
+        };
+        const brakes = [0, 1].map(() => createBrake({ brakes: ledger.brakes, subjects }, () => now));
+        for (const [index, each] of steps.entries()) {
+          if (each === "join") active += 5;
+          if (each === "leave unbraked") active = Math.max(0, active - 1);
+          if (each === "wait") now += 4_000;
+          if (each === "allow") await brakes[0]?.allow(slug, 2);
+          if (each !== "ask") continue;
+          asked += 1;
+          const state = (await ledger.brakes.get(slug))?.state ?? noBrake();
+          const limit = hourlyLimit(organization, "deprovisions", active + passedWithin(state, "hour", now));
+          const { admitted } = admit(state, "somebody", limit, now);
+          const through = await passed(brakes[index % 2] as Brake, organization, 1);
+          expect(through, `step ${index}`).toBe(admitted === undefined ? 0 : 1);
+          underWay += through;
+          if (underWay <= UNDER_WAY) continue;
+          underWay -= 1;
+          active = Math.max(0, active - 1);
+        }
+      }),
+    );
+    expect(counts).toBeLessThan(asked / 4);
   });
 });
 
