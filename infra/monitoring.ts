@@ -174,7 +174,7 @@ function ofPeople({ settings, jobs }: MonitoringProps): AlarmDefinition[] {
       metric: counter("BrakeHeld"),
       threshold: 1,
       of: held,
-      description: `More people would be deprovisioned than allowed; they wait. Look: ${cli(stage, "plan")}`,
+      description: `More people would be deprovisioned than allowed, or not all could be read; they wait. Look: ${cli(stage, "plan")}`,
     },
     {
       name: "leaves-held",

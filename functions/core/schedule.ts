@@ -30,7 +30,7 @@ export interface RunFindings {
   /** Accounts that the ledger knew as enabled, and people who left and whose account Nextcloud refused to disable. */
   enabled?: number | undefined;
   leaversStillEnabled?: number | undefined;
-  /** Why nobody lost access, or a group, although people were to: see `Held` of core/brake.ts. */
+  /** Why nobody lost access, or a group, although people were to, or nobody who was not read: see `Held` of core/brake.ts. */
   held?: HeldBack | undefined;
   heldLeaves?: HeldBack | undefined;
 }

@@ -1,4 +1,4 @@
-import type { Braked } from "./brake.ts";
+import type { Braked, Held } from "./brake.ts";
 import type { Server } from "./failure.ts";
 import type { LastRuns, RunFindings, RunKind } from "./schedule.ts";
 import { counted } from "./text.ts";
@@ -199,6 +199,8 @@ function runConcern({ readable, runs, organization }: OrganizationStatus, of: Of
     if (result !== "done")
       return [of("runs", `the last ${RUNS[kind]} failed: ${result}`, "doctor", "activity --result failed")];
   }
+  const held = latestFindings(runs)?.held;
+  if (held && isPartialRead(held)) return [of("runs", held.explanation, "doctor")];
   if (runs.full?.doneAt !== undefined) return [];
   return [of("not-reconciled", `no full reconciliation of ${organization} has ended yet`, "plan", "apply")];
 }
@@ -219,6 +221,11 @@ function inSyncSentence(organizations: readonly OrganizationStatus[], at: number
   const all = people === 1 ? "The only person is" : `All ${numbers.format(people)} people are`;
   const others = blind === 0 ? "" : `; of ${counted(blind, "organization")} only deliveries are known`;
   return `${all} in sync as of ${clockTime(since, at)}${others}`;
+}
+
+/** Whether a run held only those back whom it could not read: others lose their access by it. */
+export function isPartialRead({ reason }: Pick<NonNullable<RunFindings["held"]>, "reason">): boolean {
+  return reason === ("partial-read" satisfies Held["reason"]);
 }
 
 /** What the last light or full run saw. */

@@ -5,7 +5,13 @@ import { Failure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import { leaversStillEnabled } from "../core/record.ts";
 import type { LastRuns, RunFindings } from "../core/schedule.ts";
-import { latestFindings, type OrganizationStatus, type PipelineStatus, type WaitingJobs } from "../core/status.ts";
+import {
+  isPartialRead,
+  latestFindings,
+  type OrganizationStatus,
+  type PipelineStatus,
+  type WaitingJobs,
+} from "../core/status.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { createAskPaused } from "../ledger/pause.ts";
 import type { Countable, Counts, DeadLetterQueue } from "../queue/queue.ts";
@@ -129,13 +135,14 @@ async function causeOf(
 /** The reasons for which an operator's allowance is the answer. */
 const RELEASABLE = new Set(["brake", "leaves"]);
 
-/** @param held what the last run said */
+/** @param last what the last run said; whom it could not read is told of with the runs */
 async function heldOf(
   { ledger }: StatusSources,
   slug: string,
   braked: Braked,
-  held: RunFindings["held"],
+  last: RunFindings["held"],
 ): Promise<OrganizationStatus["held"]> {
+  const held = last && isPartialRead(last) ? undefined : last;
   const state = (await ledger.brakes.get(slug, braked))?.state;
   if (!state?.held && held === undefined) return {};
   return {

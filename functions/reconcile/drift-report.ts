@@ -88,7 +88,7 @@ interface Report<D extends Drift> {
   /** People who left and whose account Nextcloud refuses to disable, as far as the ledger knows. */
   leaversStillEnabled: number;
   differences: D[];
-  /** Set when deprovisioning must not proceed; the differences still list whom it would affect. */
+  /** Set when nobody may be deprovisioned, or nobody who was not read; the differences still list whom it would affect. */
   held: Held | undefined;
   /** The same for groups: nobody must be taken out of one. */
   heldLeaves: Held | undefined;

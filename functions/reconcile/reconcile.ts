@@ -74,7 +74,7 @@ export interface CompletedRun {
   /** Differences for which a job waits already, or was refused and is not to be tried again yet. */
   waiting: number;
   refused: number;
-  /** Why nobody was deprovisioned, if so. */
+  /** Why nobody was deprovisioned, or nobody who was not read, if so. */
   held: Held | undefined;
   /** Why nobody was taken out of a group, if so. */
   heldLeaves: Held | undefined;

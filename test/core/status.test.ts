@@ -86,6 +86,21 @@ describe("the first sentence of status", () => {
       { held: { deprovisions: { since: undefined, people: 1, explanation: "Clavex shows no people" } } },
       ["npx clavex-nextcloud plan --organization acme"],
     ],
+    [
+      "The list of people could not be read to its end.",
+      {
+        runs: {
+          full: done(0, {
+            held: {
+              reason: "partial-read",
+              people: 0,
+              explanation: "the list of people could not be read to its end",
+            },
+          }),
+        },
+      },
+      ["npx clavex-nextcloud doctor --organization acme"],
+    ],
     ["2 jobs are under way, since 14:02 UTC.", { jobs: jobs(2) }, []],
     [
       "3 people were refused by Nextcloud.",

@@ -91,6 +91,31 @@ describe("status", () => {
     expect((await told(acme)).inSync).toBe(true);
   });
 
+  it("says that not everybody could be read, and does not call deprovisioning blocked: whoever was read loses access", async () => {
+    const acme = withPipeline(await office.build());
+    const [leaver, unread] = [acme.person({ email: "a@acme.example" }), acme.person({ email: "z@acme.example" })];
+    await acme.settle();
+    acme.clavex.suspend(acme.slug, leaver.id);
+    acme.clavex.faults.add({
+      kind: "changed",
+      match: ({ path }) => /\/users/.test(path),
+      change: (answer) => (answer.body?.includes(unread.id) ? { status: 500, body: "" } : answer),
+    });
+    await acme.full();
+    const [status] = (await told(acme)).organizations;
+    expect(status).toMatchObject({ held: {} });
+    await acme.work();
+    expect(acme.account(leaver)).toMatchObject({ enabled: false });
+    const { sentence, inSync, concerns } = await told(acme);
+    acme.clavex.faults.clear();
+    expect(sentence).toMatch(
+      /^The list of people could not be read to its end: whoever was not read is left as they are/,
+    );
+    expect([inSync, concerns[0]?.fixes]).toEqual([false, [`npx clavex-nextcloud doctor --organization ${acme.slug}`]]);
+    await acme.full();
+    expect((await told(acme)).inSync).toBe(true);
+  });
+
   it("tells of dead letters, of leavers who can still log in, and of a pause", async () => {
     const acme = withPipeline(await office.build());
     const [leaver] = acme.people(1);
