@@ -1,15 +1,16 @@
 import { Command } from "commander";
 import { recording } from "../activity/recorder.ts";
-import { createClients } from "../clients.ts";
+import { type Clients, createClients } from "../clients.ts";
 import { counted } from "../core/text.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { applyPlan, losers, makePlan, type Plan, refusal, type Sent } from "../operator/apply.ts";
 import { WHY_NOTHING } from "../operator/run-in-words.ts";
 import { createReconcile } from "../reconcile/reconcile.ts";
 import { EXIT } from "./exit-codes.ts";
 import { followJobs } from "./follow-jobs.ts";
 import { type ConnectOptions, withConnection } from "./options.ts";
-import { chosenSlugs, eachOrganization } from "./organizations.ts";
-import { connect } from "./pipeline.ts";
+import { chosenSlugs, eachOrganization, type OrganizationFailure } from "./organizations.ts";
+import { type Connection, connect } from "./pipeline.ts";
 import { planForMachines, showPlan } from "./plan.ts";
 import { confirm, confirmNumber } from "./prompt.ts";
 import { silent, uncounted } from "./reconcile.ts";
@@ -40,31 +41,15 @@ export function applyCommand(): Command {
 
 async function apply(options: Options): Promise<void> {
   const connection = await connect(options);
-  const { organizations, secrets, ledger } = connection;
+  const { organizations, secrets } = connection;
   const clients = createClients({ secrets, nextcloudConnections: CONNECTIONS });
   try {
-    const plans: Plan[] = [];
-    const slugs = await chosenSlugs(organizations, options.organization);
-    const failures = await eachOrganization(slugs, organizations, async (organization) => {
-      const { slug, clavex } = organization;
-      if (clavex.apiKey === undefined) return complain(`${slug}: left out: ${WHY_NOTHING.unreadable(slug)}`);
-      const looking = {
-        ledger,
-        clients: clients.of(organization),
-        onProgress: reading(slug),
-        sameAddresses: true,
-        now,
-      };
-      const plan = await makePlan(organization, looking);
-      plans.push(plan);
-      clearReading();
-      if (!options.json) showPlan(organization, plan.report);
-    });
+    const { plans, failures } = await look(options, connection, clients);
     const differences = plans.reduce((sum, { report }) => sum + report.differences.length, 0);
     if (options.dryRun && options.json)
       return printJson([...plans.map(({ report }) => planForMachines(report)), ...failures]);
-    if (options.dryRun || differences === 0) return options.json ? printJson(failures) : undefined;
-    await ask(plans, options.yes);
+    if (options.dryRun) return;
+    if (differences > 0) await ask(plans, options.yes);
     const reconcile = createReconcile({
       ...connection,
       clients,
@@ -80,10 +65,12 @@ async function apply(options: Options): Promise<void> {
       async ({ slug }) => {
         const plan = plans.find(({ report }) => report.organization === slug);
         if (!plan) return;
+        // Also without a difference: that everything is in sync is what the ledger has to know.
         const run = await applyPlan(reconcile, plan, { onSent: (jobs) => sent.push(...jobs) });
         if (run.result !== "done") {
+          if (plan.report.differences.length === 0) return;
           result = EXIT.failed;
-          return complain(`${slug}: nothing was done: ${WHY_NOTHING[run.result](slug)}`);
+          return complain(nothingDone(slug, run.result));
         }
         for (const held of [run.held, run.heldLeaves]) {
           if (!held) continue;
@@ -93,7 +80,9 @@ async function apply(options: Options): Promise<void> {
       },
     );
     if (unsent.length > 0) result = EXIT.failed;
-    if (connection.stopped) {
+    if (differences === 0) {
+      if (options.json) printJson([...failures, ...unsent]);
+    } else if (connection.stopped) {
       connection.sayIfItWaits();
       result = EXIT.failed;
     } else if (sent.length > 0) await followJobs(connection, sent, { ...options, since });
@@ -104,6 +93,40 @@ async function apply(options: Options): Promise<void> {
     await clients.close();
     await connection.close();
   }
+}
+
+const nothingDone = (slug: string, why: keyof typeof WHY_NOTHING): string =>
+  `${slug}: nothing was done: ${WHY_NOTHING[why](slug)}`;
+
+/** Computes and shows the plan of each organization. One that is paused is left out, which makes the exit code 1. */
+async function look(
+  options: Options,
+  { organizations, ledger, startsPaused }: Connection,
+  clients: Clients,
+): Promise<{ plans: Plan[]; failures: OrganizationFailure[] }> {
+  const plans: Plan[] = [];
+  const isPaused = createAskPaused(ledger, startsPaused);
+  const slugs = await chosenSlugs(organizations, options.organization);
+  const failures = await eachOrganization(slugs, organizations, async (organization) => {
+    const { slug, clavex } = organization;
+    if (clavex.apiKey === undefined) return complain(`${slug}: left out: ${WHY_NOTHING.unreadable(slug)}`);
+    if (!options.dryRun && (await isPaused(organization))) {
+      process.exitCode = EXIT.failed;
+      return complain(nothingDone(slug, "paused"));
+    }
+    const looking = {
+      ledger,
+      clients: clients.of(organization),
+      onProgress: reading(slug),
+      sameAddresses: true,
+      now,
+    };
+    const plan = await makePlan(organization, looking);
+    plans.push(plan);
+    clearReading();
+    if (!options.json) showPlan(organization, plan.report);
+  });
+  return { plans, failures };
 }
 
 /**

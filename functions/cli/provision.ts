@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { printable } from "../core/text.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { bringUpToDate, QUEUED } from "../operator/provision.ts";
 import { EXIT } from "./exit-codes.ts";
 import { linesToDo, lookAt, planForMachines } from "./explain.ts";
@@ -51,12 +52,14 @@ async function provision(options: Options): Promise<void> {
   const isAddress = user.includes("@");
   if (!isAddress) requireSubject(user);
   const connection = await connect(options);
+  const { queue, ledger, startsPaused } = connection;
+  const isPaused = createAskPaused(ledger, startsPaused);
   try {
     const organization = await oneOrganization(connection.organizations, options.organization);
     const subject = isAddress ? (await findSubject(connection, [organization.slug], user)).user : requireSubject(user);
-    const before = options.wait ? await connection.ledger.subjects.get(organization.slug, subject) : undefined;
+    const before = options.wait ? await ledger.subjects.get(organization.slug, subject) : undefined;
     const since = now();
-    const job = await bringUpToDate(connection.queue, organization, subject);
+    const job = await bringUpToDate({ queue, isPaused }, organization, subject);
     if (options.wait && !connection.stopped) {
       // What it takes away is not known yet: only the job can say that a brake holds it.
       const awaited = { organization: organization.slug, subject, before, loses: undefined, name: undefined };

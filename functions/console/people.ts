@@ -7,6 +7,7 @@ import type { GroupMap, Person, Reading } from "../core/person.ts";
 import { printable } from "../core/text.ts";
 import { createContext } from "../doctor/context.ts";
 import { type Rehearsal, rehearse } from "../doctor/rehearsal.ts";
+import { createAskPaused } from "../ledger/pause.ts";
 import { describeOperations } from "../operator/describe.ts";
 import { type Explanation, explainPerson, groupRules } from "../operator/explain.ts";
 import { type Found, findPeople } from "../operator/find-people.ts";
@@ -74,7 +75,8 @@ export function addPeople(app: Pages, dependencies: ConsoleDependencies): void {
   });
   app.post("/people/:organization/:subject{[0-9A-Fa-f-]{36}}/bring", async (c) => {
     const { organization, subject } = await whom(c, dependencies);
-    await bringUpToDate(dependencies.queue, organization, subject);
+    const { queue, ledger, startsPaused } = dependencies;
+    await bringUpToDate({ queue, isPaused: createAskPaused(ledger, startsPaused) }, organization, subject);
     logChange(dependencies, "bring up to date", { organization: organization.slug, subject });
     return goOn(c, personPath(organization.slug, subject), QUEUED);
   });

@@ -125,6 +125,8 @@ async function fateOf(
   const parkedAt = record?.refused?.at;
   if (parkedAt !== undefined && parkedAt !== before?.refused?.at) {
     const letter = await ledger.deadLetters.get(organization, subject);
+    // The mark is written before the dead letter. Without one when the job is heard to be over, somebody has dropped it.
+    if (!letter && heard?.result !== "parked") return undefined;
     return { result: "parked", reason: letter?.reason ?? "unknown", problem: letter?.message ?? "it was refused" };
   }
   const readAt = record?.applied?.readAt;

@@ -1,4 +1,5 @@
 import { PipelineFailure } from "../core/failure.ts";
+import type { Job } from "../core/job.ts";
 import type { Entered } from "./guards.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -13,9 +14,10 @@ export class OrganizationPaused extends PipelineFailure {
  * How a job of a paused organization ends. With an API key it is done: the full run after `resume` finds everything it would have
  * done.
  *
- * @throws {OrganizationPaused} without an API key, because only the job knows what its webhook said
+ * @throws {OrganizationPaused} without an API key, because only the job knows what its webhook said; and of a dead letter that was
+ * sent back, which is on its way until a job of its person has succeeded or is refused again
  */
-export function whilePaused({ clients }: Pick<Entered, "clients">): Outcome {
-  if (clients.directory.mode === "snapshots") throw new OrganizationPaused();
+export function whilePaused({ clients }: Pick<Entered, "clients">, { trigger }: Job): Outcome {
+  if (clients.directory.mode === "snapshots" || trigger.kind === "replay") throw new OrganizationPaused();
   return { result: "ignored", why: "the organization is paused" };
 }

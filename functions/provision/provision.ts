@@ -152,7 +152,7 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
     const id = accountId(organization.identity, job.subject);
     const record = ofAccount(await ledger.subjects.get(organization.slug, job.subject), id);
     if (entered.paused) {
-      const outcome = whilePaused(entered);
+      const outcome = whilePaused(entered, job);
       // The full run that follows a pause must not take it for waiting.
       if (record?.queued !== undefined) await ledger.subjects.tryPut(organization.slug, dropped(record));
       return outcome;

@@ -33,7 +33,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
   return async ({ job, sentAt }) => {
     const entered = await guards.enter(job, sentAt);
     const { organization } = entered;
-    if (entered.paused) return whilePaused(entered);
+    if (entered.paused) return whilePaused(entered, job);
     const unreadable = { result: "ignored", why: "without clavex.apiKey no groups can be read" } as const;
     return guards.run(entered, async ({ directory }) => {
       if (directory.mode === "snapshots") return unreadable;

@@ -146,6 +146,20 @@ describe("clavex-nextcloud apply", () => {
     expect(code).toBe(0);
   });
 
+  test("where nothing differs counts as a full run: status does not ask for it again", async () => {
+    const other = await openOffice();
+    await other.start();
+    const kinds = async () => {
+      const { concerns } = JSON.parse((await other.here("status", "--json")).stdout);
+      return concerns.map(({ kind }: { kind: string }) => kind);
+    };
+    expect(await kinds()).toContain("not-reconciled");
+    const { code, stdout } = await other.here("apply", "--yes");
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/Nothing to change\.\n$/)]);
+    expect(await kinds()).not.toContain("not-reconciled");
+    await other.close();
+  });
+
   test("does not wait when nobody is there to work on it, and says so", async () => {
     const other = await openOffice();
     other.person();

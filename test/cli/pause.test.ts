@@ -34,6 +34,19 @@ describe("pause and resume, beside the pipeline on one machine", () => {
     expect(plan?.output).toMatch(
       /\nacme is paused, nothing of this is done until: npx clavex-nextcloud resume --organization acme\n/,
     );
+    for (const line of ["apply", "apply --yes --json"]) {
+      const [apply] = await commands(line);
+      expect(apply).toMatchObject({ code: 1, output: expect.stringContaining("acme: nothing was done: it is paused") });
+      expect(apply?.output).not.toMatch(/Plan:|Apply this now/);
+    }
+    for (const line of ["provision --user", "provision --wait --json --user"]) {
+      const [provision] = await commands(`${line} ${ada.id}`);
+      expect(provision).toMatchObject({
+        code: 1,
+        output:
+          "nothing was done: the organization acme is paused\nLook at npx clavex-nextcloud plan, then: npx clavex-nextcloud resume --organization acme\n",
+      });
+    }
     expect(office.account(ada)).toBeUndefined();
 
     const [resumed] = await commands("resume --yes");

@@ -161,6 +161,15 @@ describe("the operator's pages", () => {
     expect(changes()).toEqual([{ change: "bring up to date", organization: tenant.slug, subject: person.id }]);
   });
 
+  it("says that a paused organization has to be resumed first, and queues nothing", async () => {
+    const person = tenant.person();
+    await tenant.ledger.pauses.put(tenant.slug, { paused: true, at: 0 });
+    const said = await desk.post(`${pathOf(person)}/bring`).catch(String);
+    await tenant.ledger.pauses.put(tenant.slug, { paused: false, at: 0 });
+    expect(said).toMatch(/nothing was done: the organization \S+ is paused<.*npx clavex-nextcloud resume/);
+    expect(await desk.queue.receive({ most: 1, waitSeconds: 0 })).toEqual([]);
+  });
+
   it("rehearses the first login", async () => {
     const text = await desk.get(`${pathOf(tenant.person({ first_name: "Radia", last_name: "Perlman" }))}/rehearsal`);
     expect(text).toContain("A first login creates");

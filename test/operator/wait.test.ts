@@ -9,13 +9,13 @@ import { named, refusal } from "../support/requests.ts";
 const office = useOrganizations();
 
 /** Sends what a full look has found, and waits for it; the worker works between two looks. */
-async function applied(acme: Company, rounds = 5, work = () => acme.attempt()) {
+async function applied(acme: Company, rounds = 5, work = () => acme.attempt(), ledger = acme.ledger) {
   const report = await acme.look("full");
   const sent: Drift[] = [];
   const run = await acme.full({ shown: { report, readAt: acme.clock.now }, onSent: (some) => sent.push(...some) });
   const ending = new AbortController();
   const states: WaitState[] = [];
-  const sources = { ledger: acme.ledger, everyMs: 1, since: 0, signal: ending.signal };
+  const sources = { ledger, everyMs: 1, since: 0, signal: ending.signal };
   for await (const state of waitForJobs(
     sources,
     sent.map((each) => awaitedOf(acme.slug, each)),
@@ -58,6 +58,21 @@ describe("waiting for jobs", () => {
     acme.nextcloud.faults.add({ kind: "status", status: 400, body, match: ({ method }) => method === "POST" });
     const { fates } = await applied(acme);
     expect(fates).toMatchObject([{ result: "parked", reason: expect.any(String), problem: expect.any(String) }]);
+  });
+
+  it("tells why also where the dead letter is written a moment after the mark", async () => {
+    const acme = withPipeline(await office.build());
+    acme.people(1);
+    const body = refusal(101, "not this one");
+    acme.nextcloud.faults.add({ kind: "status", status: 400, body, match: ({ method }) => method === "POST" });
+    const { deadLetters } = acme.ledger;
+    let looks = 0;
+    const get: typeof deadLetters.get = async (...whose) => {
+      looks += 1;
+      return looks === 1 ? undefined : deadLetters.get(...whose);
+    };
+    const { fates } = await applied(acme, 5, undefined, { ...acme.ledger, deadLetters: { ...deadLetters, get } });
+    expect(fates).toMatchObject([{ result: "parked", problem: expect.stringContaining("not this one") }]);
   });
 
   it("tells who is held by the brake, and waits no longer for them", async () => {

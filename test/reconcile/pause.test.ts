@@ -1,9 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { DEFAULT_INTERVALS } from "../../functions/core/schedule.ts";
+import { openDatabase } from "../../functions/database.ts";
+import { createSqliteDeadLetterQueue } from "../../functions/queue/sqlite.ts";
 import { createReport, createScheduledRun, createTick } from "../../functions/reconcile/tick.ts";
 import { createWatch } from "../../functions/reconcile/watch.ts";
+import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 import { useOrganizations } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
+import { refusal } from "../support/requests.ts";
 
 const { build } = useOrganizations();
 const MINUTE = 60_000;
@@ -79,6 +83,39 @@ describe("a pause", () => {
     await tickOf(company)();
     await company.work();
     expect(company.account(ada)).toMatchObject({ enabled: false });
+  });
+
+  test("keeps a dead letter that is sent back on its way until resume", async () => {
+    const company = withPipeline(await build());
+    await company.settle();
+    const ada = company.person();
+    company.nextcloud.faults.add({ kind: "status", status: 400, body: refusal(101, "not this one") });
+    await company.deliver(company.clavex.delivery("user.created", ada));
+    await company.work();
+    company.nextcloud.faults.clear();
+    const { ledger, queue, organizations } = company.dependencies;
+    const database = openDatabase(undefined);
+    company.atEnd(database.close);
+    const deadLetterQueue = createSqliteDeadLetterQueue(database);
+    const deadLetters = createDeadLetters({
+      ledger,
+      queue,
+      deadLetterQueue,
+      slugs: organizations.slugs,
+      now: () => company.clock.now,
+    });
+    await say(company, true);
+    expect(await deadLetters.replay({})).toMatchObject({ done: 1 });
+    await company.attempt();
+    expect([await company.queued(), company.account(ada)]).toEqual([1, undefined]);
+    expect(
+      company.lines.filter(({ level, fields }) => level === "error" && fields.code === "organization-paused"),
+    ).toEqual([]);
+    await say(company, false);
+    company.clock.now += 20 * MINUTE;
+    await company.work();
+    expect(company.account(ada)).toMatchObject({ enabled: true });
+    expect(await deadLetters.list({})).toEqual([]);
   });
 
   test("without an API key keeps the jobs in the queue, counts no failure of theirs, and resume loses none", async () => {
