@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { Failure, isSilent, isUndecided } from "../core/failure.ts";
@@ -58,6 +59,8 @@ export const CLAVEX_TIMEOUTS: Timeouts = { connect: 5_000, headers: 15_000, body
 const PAGE = 200;
 /** One user is read in milliseconds: a slower answer is a hang, and other jobs must not wait long for it. */
 const USER_MS = 5_000;
+/** So many at least that some of them are neither gone nor odd. */
+const MOST_SHOWN = 16;
 /** A million items: a longer list comes from a server that pages for ever. */
 const MOST_PAGES = 5_000;
 
@@ -93,21 +96,6 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
 
   const foreign = () => new ClavexMisrouted("Clavex answers with a user of another organization");
 
-  /**
-   * Whether a 404 may be believed: only Clavex's own JSON error counts, only while the same key can still list this
-   * organization's users, and only if two requests agree, because Clavex also answers 404 when its database fails for
-   * that one query. A wrong organization id or a misrouting proxy must never look like a departure.
-   */
-  async function believe(): Promise<void> {
-    const list = await get("/users?limit=1");
-    if (list.status === 404)
-      throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-    const { items } = parse(list, usersPageSchema, "users");
-    ownUsers(items);
-    // A superadmin's key with a wrong organization id sees empty lists, and 404 for everybody.
-    if (items.length === 0) throw new ClavexMisrouted("HTTP 404 for a user, but Clavex lists no users at all");
-  }
-
   /** @throws {ClavexMisrouted} when one is another organization's, or none is a user of this one */
   function ownUsers(items: ListedUser[], unreadable?: (subject: string | undefined) => void): ClavexUser[] {
     const users: ClavexUser[] = [];
@@ -121,18 +109,21 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
     return users;
   }
 
+  const { firstUsers, believe, noteShown } = createWitnesses(get, ownUser, ownUsers);
+
   return {
     async user(subject) {
       const path = `/users/${encodeURIComponent(subject)}`;
       let answer = await get(path);
       if (answer.status === 404) {
-        await believe();
+        await believe(subject);
         answer = await get(path);
         if (answer.status === 404) return undefined;
       }
       const user = ownUser(parseUser(answer, subject));
       if (user.subject !== subject)
         throw new ClavexMisrouted("Clavex answers with another user than the one asked for");
+      noteShown(subject);
       return user;
     },
     async *users(search, unreadable) {
@@ -174,12 +165,86 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       return readable;
     },
     async probe(not) {
-      const list = await get(`/users?limit=${not.length + 1}`);
-      if (list.status === 404)
-        throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
-      const users = ownUsers(parse(list, usersPageSchema, "users").items);
-      const other = users.find(({ subject }) => !not.includes(subject));
-      if (other) await get(`/users/${other.subject}`);
+      const users = (await firstUsers(not.length + 1, not)) ?? [];
+      const other = users
+        .flatMap((each) => ("user" in each ? each.user.subject : []))
+        .find((each) => !not.includes(each));
+      if (other) await get(`/users/${other}`);
+    },
+  };
+}
+
+/** What shows whether Clavex answers for this organization, and whether somebody whom it does not find is gone. */
+interface Witnesses {
+  /**
+   * Whether a 404 may be believed: only Clavex's own JSON error counts, only while the same key can still show somebody of this
+   * organization, and only if two requests agree, because Clavex also answers 404 when its database fails for that one query. A
+   * wrong organization id or a misrouting proxy must never look like a departure, and neither must a row that Clavex cannot read.
+   */
+  believe(subject: string): Promise<void>;
+  /**
+   * The first users of the list. One that Clavex cannot show hides them: then somebody who was shown before has to be shown again.
+   *
+   * @param not the subjects who say nothing
+   * @returns undefined where it is only known that somebody is there
+   */
+  firstUsers(limit: number, not: readonly string[]): Promise<ListedUser[] | undefined>;
+  /** Somebody was shown alone. */
+  noteShown(subject: string): void;
+}
+
+function createWitnesses(
+  get: Get,
+  ownUser: (user: ClavexUser) => ClavexUser,
+  ownUsers: (items: ListedUser[]) => unknown,
+): Witnesses {
+  const shown = new Set<string>();
+
+  function noteShown(subject: string): void {
+    shown.delete(subject);
+    shown.add(subject);
+    const [first] = shown;
+    if (shown.size > MOST_SHOWN && first !== undefined) shown.delete(first);
+  }
+
+  /**
+   * Whether the list of users goes on after somebody: it looks up nothing but their e-mail address, and fails for an id of nobody
+   * (docs/facts/clavex.md 6). A server whose list goes on after anybody cannot tell.
+   */
+  async function isThere(subject: string): Promise<boolean> {
+    const goesOnAfter = (id: string): Promise<boolean> =>
+      get(`/users?limit=1&after=${encodeURIComponent(id)}`).then(
+        ({ status }) => status === 200,
+        (error) => (isOdd(error) ? false : Promise.reject(error)),
+      );
+    return (await goesOnAfter(subject)) && !(await goesOnAfter(randomUUID()));
+  }
+
+  async function firstUsers(limit: number, not: readonly string[]): Promise<ListedUser[] | undefined> {
+    const list = await get(`/users?limit=${limit}`).catch(async (error) => {
+      const witness = [...shown].findLast((each) => !not.includes(each));
+      if (witness === undefined || !isOdd(error)) throw error;
+      shown.delete(witness);
+      const answer = await get(`/users/${witness}`);
+      if (answer.status !== 200) throw error;
+      noteShown(ownUser(parseUser(answer, witness)).subject);
+    });
+    if (!list) return undefined;
+    if (list.status === 404)
+      throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
+    const { items } = parse(list, usersPageSchema, "users");
+    ownUsers(items);
+    return items;
+  }
+
+  return {
+    firstUsers,
+    noteShown,
+    async believe(subject) {
+      if (await isThere(subject)) throw unreadableUser("Clavex has this user, but does not find them (HTTP 404)");
+      const users = await firstUsers(1, [subject]);
+      // A superadmin's key with a wrong organization id sees empty lists, and 404 for everybody.
+      if (users?.length === 0) throw new ClavexMisrouted("HTTP 404 for a user, but Clavex lists no users at all");
     },
   };
 }
@@ -237,8 +302,11 @@ function parseUser(answer: Answer, subject: string): ClavexUser {
   const listed = readJson(answer.body, listedUserSchema);
   const isTheirs = "value" in listed && "subject" in listed.value && listed.value.subject === subject;
   if (!("where" in read) || !isTheirs) return parse(answer, userSchema, "a user");
-  const problem = `Clavex's answer for a user cannot be read (${read.where})`;
-  throw new ClavexUnavailable(problem, CLAVEX_UNDECIDED, {}, "clavex-user-unreadable");
+  throw unreadableUser(`Clavex's answer for a user cannot be read (${read.where})`);
+}
+
+function unreadableUser(problem: string): ClavexUnavailable {
+  return new ClavexUnavailable(problem, CLAVEX_UNDECIDED, {}, "clavex-user-unreadable");
 }
 
 /**
