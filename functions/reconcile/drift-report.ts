@@ -36,7 +36,7 @@ import {
 import { counted, printable } from "../core/text.ts";
 import type { Claims, GroupClaim } from "../ledger/claims.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { type ForeignListener, findAccounts, type Survey, surveyAccounts } from "../nextcloud/accounts.ts";
+import { type ForeignListener, findAccounts, getAccount, type Survey, surveyAccounts } from "../nextcloud/accounts.ts";
 import { groupExists } from "../nextcloud/groups.ts";
 import { requireUserOidc } from "../nextcloud/server.ts";
 import { createGroupLookup, type GroupLookup } from "../provision/group-lookup.ts";
@@ -182,6 +182,8 @@ interface Look {
   wantsSameAddresses: boolean;
   /** How many enabled accounts of the people were seen. */
   enabled: number;
+  /** How many people's accounts were asked for one by one because no list showed them. */
+  asked: number;
   lost: LostAccount[];
   /** Since when Nextcloud's skeleton is said to be empty (milliseconds since the epoch); undefined while it is not. */
   emptySince: number | undefined;
@@ -332,6 +334,7 @@ async function begin(
     named: new Map(),
     wantsSameAddresses: sameAddresses,
     enabled: 0,
+    asked: 0,
     lost: [],
     now,
   };
@@ -375,7 +378,7 @@ function claimsReadAhead(claims: Claims, known: ReadonlyMap<string, GroupClaim>)
   return { ...claims, group: async (origin, gid) => known.get(gid) ?? claims.group(origin, gid) };
 }
 
-/** The most groups that one look asks Nextcloud about because the directory does not have them any more. */
+/** The most groups that one look asks Nextcloud about because the directory does not have them any more, and accounts that no list has. */
 const MOST_ASKED = 200;
 
 /**
@@ -412,7 +415,8 @@ async function compareAll(
   const { people, counts } = look.roster;
   const vanished = await vanishedGroups(look);
   const differences: FullDrift[] = [];
-  let accounts = 0;
+  const { backend } = schemeOf(look.organization.identity);
+  let [accounts, ofBackend] = [0, 0];
   let filesInNewAccount = false;
   const compare = async (listed: Listed, actual: ActualAccount | undefined): Promise<void> => {
     const drift = await compareWithNextcloud(look, listed, actual);
@@ -443,6 +447,7 @@ async function compareAll(
   for await (const page of findAccounts(look.clients.ocs, people, unreadable, listener, survey)) {
     for (const { owner, account } of page) {
       if (account.enabled) look.enabled += 1;
+      if (backend === undefined || account.backend === backend) ofBackend += 1;
       filesInNewAccount ||= hasFilesFromSkeleton(look, owner, account);
       await compare(owner, account);
     }
@@ -450,15 +455,14 @@ async function compareAll(
     onProgress("accounts in Nextcloud", accounts);
   }
   // A backend that shows nobody at all proves nothing about anybody.
-  const { identity } = look.organization;
-  if (accounts === 0 && counts.active > 0 && schemeOf(identity).making.by === "user_oidc")
-    await requireUserOidc(look.clients.ocs);
+  if (ofBackend === 0 && counts.active > 0) await requireBackend(look);
   let without = 0;
   for (const listed of people.values()) {
     await compare(listed, undefined);
     without += 1;
     if (without % 1_000 === 0) onProgress("people without an account", without);
   }
+  if (look.lost.length > 0) await requireBackend(look);
   return {
     mode: "full",
     accounts,
@@ -471,6 +475,26 @@ async function compareAll(
     // Nextcloud's pages come in the order of ids, which are hashes.
     differences: differences.sort(byName),
   };
+}
+
+/** @throws {Failure} while the app is disabled whose accounts ours are: they exist, and are not shown */
+async function requireBackend({ organization, clients }: Look): Promise<void> {
+  if (schemeOf(organization.identity).making.by === "user_oidc") await requireUserOidc(clients.ocs);
+}
+
+/**
+ * Asks for an account that no list has shown and that is to be taken away: a list misses somebody when an account before them is
+ * deleted meanwhile.
+ *
+ * @returns undefined when Nextcloud has none, `unknown` where nobody could tell now
+ */
+async function askAgain(look: Look, { accountId }: Listed): Promise<ActualAccount | "unknown" | undefined> {
+  look.asked += 1;
+  if (look.asked > MOST_ASKED) return "unknown";
+  return getAccount(look.clients.ocs, accountId).catch((error) => {
+    if (error instanceof Failure && !isServers(error)) return "unknown";
+    throw error;
+  });
 }
 
 const TAKEN =
@@ -578,7 +602,11 @@ async function compareWithNextcloud(
     groups,
   );
   const { desired, plan } = decision;
-  if (isUnseen(organization, record, desired, account)) look.lost.push({ record, desired });
+  if (isUnseen(organization, record, desired, account)) {
+    const found = await askAgain(look, listed);
+    if (found === undefined) look.lost.push({ record, desired });
+    else if (found !== "unknown") return compareWithNextcloud(look, listed, found);
+  }
   if (plan.operations.length > 0 && (await isUnclaimed(look, listed))) {
     addNote(look, listed, UNCLAIMED);
     return undefined;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
+import type { NextcloudVersion } from "../../functions/simulated/nextcloud-version.ts";
 import { IDENTITIES, useOrganizations } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
 
@@ -16,8 +17,9 @@ async function withoutApp<T>({ nextcloud: { apps } }: Company, work: () => Promi
   }
 }
 
-async function company(people = 2): Promise<{ company: Company; people: ClavexUser[] }> {
-  const made = withPipeline(await build());
+/** @param version before 34 the acting account is one of core, which sees the others while user_oidc is disabled */
+async function company(people = 2, version?: NextcloudVersion): Promise<{ company: Company; people: ClavexUser[] }> {
+  const made = withPipeline(await build(version === undefined ? {} : { version }));
   const all = made.people(people);
   await made.settle();
   return { company: made, people: all };
@@ -80,6 +82,40 @@ describe("an account that Nextcloud does not show", () => {
     expect(await acme.record(ada)).toMatchObject({ state: "active" });
     await acme.settle();
     expect(acme.account(ada)?.enabled).toBe(false);
+  });
+
+  test("is no proof of anything either while just accounts of another backend are shown", async () => {
+    const { company: acme, people } = await company(2, 32);
+    const [ada, grace] = people as [ClavexUser, ClavexUser];
+    await removed(acme, grace);
+    acme.nextcloud.addLocalUser({ id: acme.accountId(grace) });
+    await withoutApp(acme, async () => {
+      acme.clavex.suspend(acme.slug, ada.id);
+      await expect(acme.full()).rejects.toMatchObject({ fix: expect.stringContaining("occ app:enable user_oidc") });
+    });
+    expect(await acme.record(ada)).toMatchObject({ state: "active" });
+  });
+
+  test.each([
+    "suspended",
+    "deleted",
+  ] as const)("in any list, because one before it was deleted meanwhile, of somebody %s of whom no webhook told, is asked for and disabled", async (how) => {
+    const { company: acme, people } = await company(3);
+    const [ada, grace] = people as [ClavexUser, ClavexUser];
+    const id = acme.accountId(ada);
+    acme.nextcloud.faults.add({
+      kind: "changed",
+      match: ({ path }) => /cloud\/users(\/details)?\?/.test(path),
+      change: (answer) => ({ ...answer, body: (answer.body ?? "").replaceAll(id, "somebody-else") }),
+    });
+    if (how === "suspended") acme.clavex.suspend(acme.slug, ada.id);
+    else acme.clavex.deleteUser(acme.slug, ada.id);
+    await removed(acme, grace);
+    acme.clavex.suspend(acme.slug, grace.id);
+    await acme.full();
+    await acme.work();
+    expect(acme.account(ada)?.enabled).toBe(false);
+    expect(await acme.record(grace)).toMatchObject({ state: "suspended", disabledByUs: false });
   });
 
   test("of somebody who never had one, or is to keep it, is nothing to do", async () => {
