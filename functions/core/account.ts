@@ -63,6 +63,8 @@ export interface ActualAccount extends Profile {
   /** The bytes in its home, where Nextcloud tells. */
   used: number | undefined;
   groups: string[];
+  /** Whether `groups` are all: of what cannot be read nobody knows which group it is. */
+  showsAllGroups: boolean;
 }
 
 /** An account of this id exists that is not the person's: nothing of it may be touched. */

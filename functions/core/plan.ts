@@ -126,7 +126,7 @@ function provision(input: ActiveInput): Plan {
   const profile = profileOperations(input, joins.groups, futile);
   const enabling = enablingOperations(input);
   const joined = profile.made?.kind === "create" ? [] : joins.groups;
-  const unread = unreadNotes(input);
+  const unread = [...unreadNotes(input), ...unshownNotes(input)];
   return {
     operations: [
       ...leaves,
@@ -214,7 +214,8 @@ function membershipsToKeep({ desired, actual, record, groups }: ActiveInput): st
   const kept = (actual?.groups ?? []).filter(
     (gid) => wanted.has(gid) && (groups.get(gid)?.ownership === "ours" || record?.groups.includes(gid)),
   );
-  const unread = (record?.groups ?? []).filter((gid) => desired.unreadGroups.includes(gid));
+  const isUnknown = (gid: string) => actual?.showsAllGroups === false || desired.unreadGroups.includes(gid);
+  const unread = (record?.groups ?? []).filter(isUnknown);
   return [...new Set([...kept, ...unread])];
 }
 
@@ -238,6 +239,12 @@ function unreadNotes({ desired, actual, record }: ActiveInput): string[] {
   return desired.unreadGroups
     .filter((gid) => mine.has(gid))
     .map((gid) => `group ${printable(gid)} is left as it is: the directory's answer about its members cannot be read`);
+}
+
+/** Without its groups an account says nothing about those that are to be left. */
+function unshownNotes({ actual }: ActiveInput): string[] {
+  if (actual?.showsAllGroups !== false) return [];
+  return ["Nextcloud's answer about the account's groups cannot be read: those that are to be left are left later"];
 }
 
 /** What Nextcloud took twice and did not keep, as far as it still differs. */

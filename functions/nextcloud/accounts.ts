@@ -30,6 +30,15 @@ function idsIn(list: unknown[] | Record<string, unknown>): string[] {
   );
 }
 
+/** The groups of an account, and whether they are all; `null` or anything else that is no list shows none. */
+const groupsSchema = z
+  .union([z.array(z.unknown()), z.record(z.string(), z.unknown())])
+  .nullish()
+  .transform((list) => {
+    const groups = idsIn(list ?? []);
+    return { groups, areAll: list != null && groups.length === Object.keys(list).length };
+  });
+
 /** A text that no decision depends on: any other type counts as empty. */
 const textSchema = z.string().catch("");
 
@@ -45,7 +54,7 @@ const accountSchema = z
       .object({ quota: z.unknown().optional(), used: z.unknown().optional() })
       .catch({ quota: undefined, used: undefined }),
     lastLogin: z.unknown().optional(),
-    groups: idsSchema.nullish(),
+    groups: groupsSchema,
   })
   .transform(
     (account): ActualAccount => ({
@@ -58,7 +67,8 @@ const accountSchema = z
       // Where Nextcloud does not show it, the account is treated as if it held files.
       hasLoggedIn: account.lastLogin !== 0,
       used: typeof account.quota.used === "number" ? account.quota.used : undefined,
-      groups: account.groups ?? [],
+      groups: account.groups.groups,
+      showsAllGroups: account.groups.areAll,
     }),
   );
 

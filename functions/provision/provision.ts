@@ -245,6 +245,7 @@ function unread(progress: Progress, { organization, record, id }: Work, error: u
     email: "",
     quota: undefined,
     groups: record.groups,
+    showsAllGroups: false,
     ...UNSEEN,
   };
 }

@@ -46,6 +46,7 @@ const accountOf = (fields: Partial<ActualAccount> = {}): ActualAccount => ({
   quota: undefined,
   hasLoggedIn: false,
   used: undefined,
+  showsAllGroups: true,
   groups: [],
   ...fields,
 });

@@ -56,6 +56,7 @@ const actualOf = (fields: Partial<ActualAccount> = {}): ActualAccount => ({
   quota: 5 * GB,
   hasLoggedIn: false,
   used: undefined,
+  showsAllGroups: true,
   groups: [],
   ...fields,
 });

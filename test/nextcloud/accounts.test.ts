@@ -90,6 +90,7 @@ describe("looking at an account", () => {
       hasLoggedIn: false,
       used: 0,
       groups: ["admin"],
+      showsAllGroups: true,
     });
   });
 
@@ -165,13 +166,16 @@ describe("looking at an account", () => {
   });
 
   it.each([
-    ["{}", {}, []],
-    ["an object, as PHP writes a list with gaps", { 1: "eng", 3: 2023 }, ["eng", "2023"]],
-    ["a list with what is no id", [null, "eng", ["x"], { y: 1 }], ["eng"]],
-    ["null", null, []],
-  ])("shows its groups where they are %s", async (_, groups, shown) => {
+    ["{}", {}, [], true],
+    ["an object, as PHP writes a list with gaps", { 1: "eng", 3: 2023 }, ["eng", "2023"], true],
+    ["a list with what is no id", [null, "eng", ["x"], { y: 1 }], ["eng"], false],
+    ["null", null, [], false],
+    ["left out", undefined, [], false],
+  ])("shows its groups where they are %s, and whether those are all", async (_, groups, shown, areAll) => {
     const scripted: Ocs = { call: async () => ({ id: "ada", enabled: true, backend: "user_oidc", groups }) };
-    expect((await getAccount(scripted, "ada"))?.groups).toEqual(shown);
+    const account = await getAccount(scripted, "ada");
+    expect(account?.groups).toEqual(shown);
+    expect(account?.showsAllGroups).toBe(areAll);
   });
 
   it.each([["1e400"], ["-1e400"], ["-7"], ['"NaN"'], ["[]"]])("does not know a quota of %s", async (written) => {
