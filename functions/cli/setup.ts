@@ -13,7 +13,7 @@ import { createPool } from "../http.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS } from "../nextcloud/ocs.ts";
 import { type Answers, NO_WEBHOOK, type SetupContext } from "../setup/context.ts";
 import { type KeptAnswers, keptAnswers } from "../setup/kept-answers.ts";
-import { recordFile } from "../setup/record.ts";
+import { MADE_IN_WORDS, recordFile } from "../setup/record.ts";
 import { applySetup, planSetup, removeSetup, setupSteps } from "../setup/setup.ts";
 import type { Step } from "../setup/step.ts";
 import { environmentStore, fixedStore, referencesOf, type SecretStore } from "../setup/store.ts";
@@ -173,9 +173,10 @@ async function remove(
   options: SetupOptions,
   report: Report,
 ): Promise<boolean> {
-  const made = Object.keys(await record.read()).filter((name) => name !== "mappersOf");
+  const recorded = Object.keys(await record.read()) as (keyof typeof MADE_IN_WORDS)[];
+  const made = recorded.flatMap((name) => MADE_IN_WORDS[name] ?? []);
   if (made.length === 0) report.say(`Setup has created nothing for ${answers.slug}.`);
-  for (const name of made) report.found("made", name, []);
+  for (const each of made) report.found("created", each, []);
   if (options.dryRun) return false;
   if (made.length === 0) return true;
   await confirm("Take it back? Accounts and groups stay.", options.yes);

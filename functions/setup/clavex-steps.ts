@@ -49,7 +49,7 @@ function covers(held: readonly string[], needed: string): boolean {
 /** The least-privilege API key: `users:read` and `groups:read`. One that was revoked is replaced. */
 export function apiKeyStep(context: SetupContext): Step {
   const { management, store, record } = context;
-  const mint = `mint one with ${API_KEY_PERMISSIONS.join(" and ")}, keep it in ${store.place("apiKey")}`;
+  const create = `create one with ${API_KEY_PERMISSIONS.join(" and ")}, keep it in ${store.place("apiKey")}`;
   return {
     title: "Clavex: API key",
     async inspect() {
@@ -59,9 +59,9 @@ export function apiKeyStep(context: SetupContext): Step {
           ? done(`kept in ${store.place("apiKey")}`)
           : byHand(`Mint an API key with ${API_KEY_PERMISSIONS.join(" and ")}.`, TOKEN);
       }
-      if (kept === undefined) return toDo(mint);
+      if (kept === undefined) return toDo(create);
       const known = (await management.apiKeys()).find((each) => isPrefixOf(each.key_prefix, kept));
-      if (known?.is_active === false) return toDo(`the one in ${store.place("apiKey")} was revoked: ${mint}`);
+      if (known?.is_active === false) return toDo(`the one in ${store.place("apiKey")} was revoked: ${create}`);
       return done(`kept in ${store.place("apiKey")}`);
     },
     async apply() {

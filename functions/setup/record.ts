@@ -25,6 +25,23 @@ const recordSchema = z.object({
 /** What setup created for an organization, by id. It holds no secrets, and nothing that existed before. */
 export type Made = z.output<typeof recordSchema>;
 
+/** What the entries of the record are, in words; an entry without any belongs to another one. */
+export const MADE_IN_WORDS: Readonly<Record<keyof Made, string | undefined>> = {
+  apiKey: "Clavex: API key",
+  webhook: "Clavex: webhook subscription",
+  sink: "Clavex: audit sink",
+  client: "Clavex: OIDC client",
+  redirectUris: "Clavex: redirect URIs of a client that was there before",
+  mappers: "Clavex: claims of the client",
+  mappersOf: undefined,
+  provider: "Nextcloud: login provider",
+  serviceAccount: "Nextcloud: service account",
+  skeleton: "Nextcloud: skeleton, measured",
+  secrets: "Secrets",
+  organizationFile: "Organization file",
+  localLogin: "Nextcloud: local login, switched off",
+};
+
 /** The record of what setup created, so that exactly that can be undone. */
 export interface SetupRecord {
   read(): Promise<Made>;

@@ -199,6 +199,9 @@ describe("clavex-nextcloud setup", () => {
       code: 0,
       output: expect.stringMatching(/removed +Nextcloud: login provider/),
     });
+    // In words, not by the names of the record's entries.
+    expect(output).toMatch(/^ {2}created +Clavex: webhook subscription$/m);
+    expect(output).not.toMatch(/apiKey|organizationFile|undefined/);
     expect(await world()).toBe(before);
     expect((await setup("--remove")).output).toContain("Setup has created nothing for acme.");
   }, 60_000);
