@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import * as z from "zod";
 import { Failure, isSilent, isUndecided } from "../core/failure.ts";
 import type { DirectoryGroup } from "../core/person.ts";
+import { quick } from "../core/quick.ts";
 import {
   type Answer,
   answeredBy,
@@ -71,7 +72,7 @@ const pageSchema = <T>(item: z.ZodType<T>) =>
     next_cursor: z.union([z.string(), z.null(), z.unknown().transform(() => true as const)]).optional(),
     has_more: z.unknown().optional(),
   });
-const anyPageSchema = pageSchema(z.unknown());
+const anyPageSchema = quick(pageSchema(z.unknown()));
 const usersPageSchema = pageSchema(listedUserSchema);
 const identifiedSchema = z.object({ id: uuidSchema.optional().catch(undefined) }).catch({ id: undefined });
 /** A listed group exists even if it cannot be read. An unreadable count means that it may have members. */
@@ -83,7 +84,7 @@ const groupSchema = z
   })
   .catch({ id: undefined, name: undefined, member_count: undefined });
 // The members' list shows partial users: only who is a member may be trusted.
-const membersSchema = z.array(identifiedSchema).nullable();
+const membersSchema = quick(z.array(identifiedSchema).nullable());
 
 /** A client for one organization's Admin API. */
 export function createAdminApi(options: AdminApiOptions): AdminApi {

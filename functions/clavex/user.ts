@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Person } from "../core/person.ts";
+import { quick } from "../core/quick.ts";
 import { normaliseTimestamp } from "./timestamp.ts";
 
 /** A UUID in the form Clavex writes it, lower case: it is hashed into the account id, so its letter case matters. */
@@ -15,60 +16,56 @@ export const timestampSchema = z.string().transform((text, context) => {
 
 /** Without these a user says nothing: who it is, and whether they are active. The rest may have any form. */
 const anySchema = z.unknown().optional();
-const neededSchema = z.object({
-  id: uuidSchema,
-  org_id: uuidSchema,
-  is_active: z.boolean(),
-  is_email_verified: anySchema,
-  email: anySchema,
-  first_name: anySchema,
-  last_name: anySchema,
-  metadata: anySchema,
-  updated_at: anySchema,
-});
-const nameSchema = z.string().nullish();
-const restSchema = z.object({
-  email: z.string(),
-  first_name: nameSchema,
-  last_name: nameSchema,
-  metadata: z.record(z.string(), z.unknown()).nullish(),
-  updated_at: timestampSchema,
-});
-const readableRestSchema = restSchema.partial();
-type Rest = z.output<typeof readableRestSchema>;
+const neededSchema = quick(
+  z.object({
+    id: uuidSchema,
+    org_id: uuidSchema,
+    is_active: z.boolean(),
+    is_email_verified: anySchema,
+    email: anySchema,
+    first_name: anySchema,
+    last_name: anySchema,
+    metadata: anySchema,
+    updated_at: anySchema,
+  }),
+);
 
 /**
  * A user as the Admin API and the webhooks show it, cut to what provisioning needs. `metadata` is free, `null` included; names may
  * be missing. What cannot be read of the rest is named in `odd`, and stops nobody from being disabled.
  */
 export const userSchema = neededSchema.transform((user): ClavexUser => {
-  const { rest, odd } = readableRest(user);
-  const { email = "", updated_at: updatedAt = "" } = rest;
+  const odd: string[] = [];
+  /** What cannot be read is named, and left out. */
+  const readable = <T>(field: keyof typeof user, read: (value: unknown) => T | undefined): T | undefined => {
+    const value = read(user[field]);
+    if (value === undefined) odd.push(field);
+    return value;
+  };
+  const email = readable("email", text) ?? "";
   return {
     subject: user.id,
     organizationId: user.org_id,
     email,
     emailVerified: user.is_email_verified === true,
-    firstName: rest.first_name ?? "",
-    lastName: rest.last_name ?? "",
+    firstName: readable("first_name", textIfAny) ?? "",
+    lastName: readable("last_name", textIfAny) ?? "",
     active: user.is_active,
     erased: isErased(email),
-    attributes: attributes(rest.metadata),
-    updatedAt,
+    attributes: attributes(readable("metadata", fieldsIfAny)),
+    updatedAt: readable("updated_at", time) ?? "",
     ...(odd.length > 0 ? { odd } : {}),
   };
 });
 
-/** What can be read beside the needed fields, and the names of those fields that cannot. */
-function readableRest(user: Record<string, unknown>): { rest: Rest; odd: string[] } {
-  const { data, error } = restSchema.safeParse(user);
-  if (data) return { rest: data, odd: NONE_ODD };
-  const odd = [...new Set(error.issues.map(({ path }) => String(path[0])))];
-  const readable = Object.entries(user).filter(([field]) => !odd.includes(field));
-  return { rest: readableRestSchema.parse(Object.fromEntries(readable)), odd };
-}
-
-const NONE_ODD: string[] = [];
+const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+const textIfAny = (value: unknown): string | undefined => text(value ?? "");
+const time = (value: unknown): string | undefined =>
+  typeof value === "string" ? normaliseTimestamp(value) : undefined;
+const fieldsIfAny = (value: unknown): Record<string, unknown> | undefined => {
+  const fields = value ?? {};
+  return typeof fields === "object" && !Array.isArray(fields) ? (fields as Record<string, unknown>) : undefined;
+};
 
 /** A listed user exists even if they cannot be read. `subject` is undefined where not even that is readable. */
 export type ListedUser = { user: ClavexUser } | { subject: string | undefined; organizationId: string | undefined };

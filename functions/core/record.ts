@@ -6,6 +6,7 @@ import type { DesiredAccount } from "./desired.ts";
 import { desiredHash, groupsHash } from "./desired.ts";
 import type { Organization } from "./organization.ts";
 import type { Operation, Plan } from "./plan.ts";
+import { quick } from "./quick.ts";
 
 /** What the ledger remembers of one subject. Only the transitions below change it. */
 export interface SubjectRecord {
@@ -129,7 +130,7 @@ const itemSchema = z.looseObject({
 });
 
 /** A record as its stored item, whose flat form every version since 0.1 knows. */
-export const subjectItemSchema = itemSchema.transform((item): SubjectRecord => {
+export const subjectItemSchema = quick(itemSchema).transform((item): SubjectRecord => {
   const {
     desiredHash: hash,
     readAt = 0,

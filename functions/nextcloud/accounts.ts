@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { type ActualAccount, ATTRIBUTES, anotherAccount, type Profile } from "../core/account.ts";
 import { isSilent, isUndecided } from "../core/failure.ts";
+import { quick } from "../core/quick.ts";
 import { quotaFromAnswer } from "../core/quota.ts";
 import { createInterner } from "../core/text.ts";
 import { type ReadAhead, readAhead } from "../read-ahead.ts";
@@ -21,30 +22,29 @@ import { type Ocs, userSegment } from "./ocs.ts";
 
 /** An id is text, however it is written: PHP makes JSON numbers of those that are all digits. */
 export const idSchema = z.union([z.string(), z.number().transform(String)]);
-/** A list as PHP writes it: one with gaps is an object. What is no id in it is nothing that is known by an id. */
-export const idsSchema = z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]).transform(idsIn);
+/** A list as PHP writes it: one with gaps is an object. */
+const listSchema = z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]);
+/** What is no id in it is nothing that is known by an id. */
+export const idsSchema = listSchema.transform(idsIn);
 
-function idsIn(list: unknown[] | Record<string, unknown>): string[] {
+function idsIn(list: z.output<typeof listSchema>): string[] {
   return Object.values(list).flatMap((each) =>
     typeof each === "string" ? each : (idSchema.safeParse(each).data ?? []),
   );
 }
 
-/** The groups of an account, and whether they are all; `null` or anything else that is no list shows none. */
-const groupsSchema = z
-  .union([z.array(z.unknown()), z.record(z.string(), z.unknown())])
-  .nullish()
-  .transform((list) => {
-    const groups = idsIn(list ?? []);
-    return { groups, areAll: list != null && groups.length === Object.keys(list).length };
-  });
+/** The groups of an account, and whether they are all; `null` shows none. */
+function shownGroups(list: z.output<typeof listSchema> | null | undefined): { groups: string[]; areAll: boolean } {
+  const groups = idsIn(list ?? []);
+  return { groups, areAll: list != null && groups.length === Object.keys(list).length };
+}
 
 /** A text that no decision depends on: any other type counts as empty. */
 const textSchema = z.string().catch("");
 
 // What no decision needs may have any form: `quota` is `[]`, for one, where a person's storage cannot be loaded.
-const accountSchema = z
-  .object({
+const accountSchema = quick(
+  z.object({
     id: idSchema,
     enabled: z.boolean(),
     backend: z.string(),
@@ -54,23 +54,24 @@ const accountSchema = z
       .object({ quota: z.unknown().optional(), used: z.unknown().optional() })
       .catch({ quota: undefined, used: undefined }),
     lastLogin: z.unknown().optional(),
-    groups: groupsSchema,
-  })
-  .transform(
-    (account): ActualAccount => ({
-      id: account.id,
-      enabled: account.enabled,
-      backend: account.backend,
-      displayName: account.displayname,
-      email: account.email,
-      quota: quotaFromAnswer(account.quota.quota),
-      // Where Nextcloud does not show it, the account is treated as if it held files.
-      hasLoggedIn: account.lastLogin !== 0,
-      used: typeof account.quota.used === "number" ? account.quota.used : undefined,
-      groups: account.groups.groups,
-      showsAllGroups: account.groups.areAll,
-    }),
-  );
+    groups: listSchema.nullish(),
+  }),
+).transform((account): ActualAccount => {
+  const { groups, areAll } = shownGroups(account.groups);
+  return {
+    id: account.id,
+    enabled: account.enabled,
+    backend: account.backend,
+    displayName: account.displayname,
+    email: account.email,
+    quota: quotaFromAnswer(account.quota.quota),
+    // Where Nextcloud does not show it, the account is treated as if it held files.
+    hasLoggedIn: account.lastLogin !== 0,
+    used: typeof account.quota.used === "number" ? account.quota.used : undefined,
+    groups,
+    showsAllGroups: areAll,
+  };
+});
 
 const isRefusal = (error: unknown, ...codes: number[]): boolean =>
   error instanceof OcsRefusal && codes.includes(error.status);
@@ -676,7 +677,7 @@ function idsOf(page: Page): unknown[] {
   return Object.entries(page).map(([key, value]) => (typeof value === "object" ? key : value));
 }
 
-const pageSchema = z.object({ users: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]) });
+const pageSchema = z.object({ users: listSchema });
 
 async function readPage(ocs: Ocs, path: string, limit: number, offset: number): Promise<Page> {
   const data = await ocs.call("GET", path, { limit: String(limit), offset: String(offset) });
