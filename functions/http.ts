@@ -1,6 +1,7 @@
 import { type Dispatcher, Pool } from "undici";
 import type * as z from "zod";
 import { printable } from "./core/text.ts";
+import { withDeadline } from "./deadline.ts";
 import { VERSION } from "./version.ts";
 
 /** How long a request may take, in milliseconds. */
@@ -71,21 +72,11 @@ export async function send(
     if (!HEADER_VALUE.test(value)) throw new InvalidHeader(name);
   // Firewalls in front of web servers ask for a User-Agent.
   const headers = { "user-agent": `clavex-nextcloud/${VERSION}`, ...request.headers };
+  const options = { ...request, headers, body: request.body ?? null };
   // The pool's limits are for the first byte and for the time between two of them: a trickling answer needs one of its own.
-  // Not AbortSignal.timeout, whose timers go on after the answer: thousands of them during a storm.
-  const giveUp = new AbortController();
-  const timer = setTimeout(() => giveUp.abort(timeoutError()), longestMs);
-  try {
-    const options = { ...request, headers, body: request.body ?? null, signal: giveUp.signal };
-    return await readWhole(await pool.request(options), request.method);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** The same error as that of AbortSignal.timeout. */
-function timeoutError(): DOMException {
-  return new DOMException("The operation was aborted due to timeout", "TimeoutError");
+  return withDeadline(longestMs, async (signal) =>
+    readWhole(await pool.request({ ...options, signal }), request.method),
+  );
 }
 
 async function readWhole({ statusCode, headers, body }: Dispatcher.ResponseData, method: string): Promise<Answer> {

@@ -7,6 +7,7 @@ import { configurationsOf, organizationsFromParameters } from "../config/organiz
 import { parameterSecrets } from "../config/secret-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
 import { createProbeDelay, createRetryDelay } from "../core/retry.ts";
+import { withDeadline } from "../deadline.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsQueue, receivedByLambda } from "../queue/sqs.ts";
@@ -62,7 +63,9 @@ export async function handler(
 
 async function work(event: SQSEvent, context: Pick<Context, "getRemainingTimeInMillis">): Promise<SQSBatchResponse> {
   worker ??= build();
-  const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - LONGEST_JOB_MS));
-  const stayed = await worker(event.Records.map(receivedByLambda), deadline);
+  const messages = event.Records.map(receivedByLambda);
+  const milliseconds = Math.max(0, context.getRemainingTimeInMillis() - LONGEST_JOB_MS);
+  const run = worker;
+  const stayed = await withDeadline(milliseconds, (deadline) => run(messages, deadline));
   return { batchItemFailures: stayed.map(({ id }) => ({ itemIdentifier: id })) };
 }

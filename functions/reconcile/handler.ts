@@ -89,7 +89,7 @@ export async function handler(
       await createTick({ ...built, intervals: parsed, run: invoke })();
     } else if (parsed.organization !== undefined) {
       if (parsed.document !== undefined) handed.set(parsed.organization, parsed.document);
-      await run(parsed.organization, parsed.mode, deadlineOf(context));
+      await run(parsed.organization, parsed.mode, Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
     } else for (const slug of await organizations.slugs()) await invoke(slug, parsed.mode);
   } catch (error) {
     // The next run tries again; an asynchronous invocation that throws would only be repeated at once.
@@ -97,8 +97,4 @@ export async function handler(
   } finally {
     counters.flush();
   }
-}
-
-function deadlineOf(context: Pick<Context, "getRemainingTimeInMillis">): AbortSignal {
-  return AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
 }

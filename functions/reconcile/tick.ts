@@ -10,6 +10,7 @@ import {
   latestReconciliation,
   type RunKind,
 } from "../core/schedule.ts";
+import { withDeadline } from "../deadline.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type AskPaused, createAskPaused } from "../ledger/pause.ts";
 import type { Countable, Sender } from "../queue/queue.ts";
@@ -22,8 +23,12 @@ import { createPace } from "./pace.ts";
 import type { Reconcile } from "./reconcile.ts";
 import type { Watch } from "./watch.ts";
 
-/** Runs one kind for one organization now, and reports the result; never rejects. */
-export type ScheduledRun = (slug: string, kind: RunKind, deadline?: AbortSignal) => Promise<void>;
+/**
+ * Runs one kind for one organization now, and reports the result; never rejects.
+ *
+ * @param milliseconds how much time it has, if not as much as runs of its kind
+ */
+export type ScheduledRun = (slug: string, kind: RunKind, milliseconds?: number) => Promise<void>;
 
 export interface RunDependencies {
   reconcile: Reconcile;
@@ -36,13 +41,11 @@ export interface RunDependencies {
 /** What a run that found another one under way, or failed, leaves behind is a log line and a count: the next tick goes on. */
 export function createScheduledRun({ reconcile, watch, queue, log, counters }: RunDependencies): ScheduledRun {
   const report = createReport({ log, counters });
-  return async (slug, kind, deadline = AbortSignal.timeout(DEADLINE_MS[kind])) => {
+  return async (slug, kind, milliseconds = DEADLINE_MS[kind]) => {
+    const run = (deadline: AbortSignal): Promise<{ result: string }> =>
+      kind === "watch" ? watch(slug, { deadline }) : reconcile(slug, kind, { deadline, pace: createPace(queue, slug) });
     try {
-      const run = (): Promise<{ result: string }> =>
-        kind === "watch"
-          ? watch(slug, { deadline })
-          : reconcile(slug, kind, { deadline, pace: createPace(queue, slug) });
-      const { result } = await run();
+      const { result } = await withDeadline(milliseconds, run);
       if (result === "held") counters.count("LeavesHeld");
       if (result !== "busy") return;
       counters.count("ReconcileBusy");

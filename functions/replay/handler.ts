@@ -5,6 +5,7 @@ import * as z from "zod";
 import { settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
+import { withDeadline } from "../deadline.ts";
 import { dynamoDbTable } from "../ledger/dynamodb.ts";
 import { createLedger } from "../ledger/ledger.ts";
 import { createSqsDeadLetterQueue, createSqsQueue } from "../queue/sqs.ts";
@@ -52,8 +53,8 @@ async function work(event: unknown, context: Pick<Context, "getRemainingTimeInMi
   replay ??= build();
   const { deadLetters } = replay;
   const { filter, dryRun } = eventSchema.parse(event ?? {});
-  const deadline = AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS));
-  const summary = await deadLetters.replay(filter, { dryRun, deadline });
+  const milliseconds = Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS);
+  const summary = await withDeadline(milliseconds, (deadline) => deadLetters.replay(filter, { dryRun, deadline }));
   log.info("replay", { dryRun, done: summary.done, stayed: summary.stayed.length, stopped: summary.stopped });
   return summary;
 }
