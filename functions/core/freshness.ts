@@ -50,12 +50,15 @@ export function saysDeleted({ trigger }: Pick<Job, "trigger">): boolean {
 }
 
 /**
- * Without an API key only the ledger keeps order: a deletion is final, and a strictly older snapshot loses; but not to one
- * that is of a time later than now.
+ * Without an API key only the ledger keeps order: a deletion is final, and a strictly older snapshot loses. It does not lose to one
+ * that is of a time later than now, for the directory's clock has been set back since; unless it is of such a time itself: then that
+ * clock is ahead, and orders both.
  */
 export function isStale(record: SubjectRecord | undefined, snapshot: Person | undefined, now: number): boolean {
   if (!record || !snapshot) return false;
   if (record.state === "deleted") return true;
   const { version } = record;
-  return version !== undefined && snapshot.updatedAt < version && believed(Date.parse(version), now) !== undefined;
+  const isAhead = (time: string): boolean => believed(Date.parse(time), now) === undefined;
+  if (version === undefined || snapshot.updatedAt >= version) return false;
+  return !isAhead(version) || isAhead(snapshot.updatedAt);
 }

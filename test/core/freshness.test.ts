@@ -140,6 +140,12 @@ describe("without an API key a snapshot is stale", () => {
       older,
       false,
     ],
+    [
+      "when both are of a clock that is ahead, which orders them all the same",
+      recordOf({ version: "2026-07-23T08:05:00.000000000Z" }),
+      "2026-07-23T08:04:00.000000000Z",
+      true,
+    ],
     ["when the person was deleted, however new it is", recordOf({ state: "deleted", version: older }), newer, true],
     ["not when there is none: a deletion carries no snapshot", recordOf({ state: "deleted" }), undefined, false],
   ];

@@ -67,6 +67,22 @@ describe("without an API key", () => {
     }
   });
 
+  it("an older snapshot does not bring somebody back who is suspended, although Clavex's clock is five minutes ahead of ours", async () => {
+    const tenant = await build(choices);
+    const ada = tenant.person();
+    await tenant.provisionNow(tenant.webhook(ada));
+    const ahead = (seconds: number) => new Date(tenant.clock.now + 5 * 60_000 + seconds * 1_000).toISOString();
+    const renamed = snapshotOf(ada, { last_name: "King", updated_at: ahead(1) });
+    const suspended = snapshotOf(ada, { last_name: "King", is_active: false, updated_at: ahead(2) });
+    await tenant.provisionNow(tenant.webhook(suspended));
+    expect(await tenant.provisionNow(tenant.webhook(renamed))).toMatchObject({ result: "stale" });
+    expect(tenant.account(ada)?.enabled).toBe(false);
+    // Set right again, the clock orders what happens then.
+    const back = snapshotOf(ada, { updated_at: new Date(tenant.clock.now).toISOString() });
+    expect(await tenant.provisionNow(tenant.webhook(back))).toMatchObject({ result: "applied" });
+    expect(tenant.account(ada)?.enabled).toBe(true);
+  });
+
   it("a snapshot of somebody who was suspended disables them, however odd the rest of it is", async () => {
     const tenant = await build(choices);
     const ada = tenant.person();
