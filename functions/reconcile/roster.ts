@@ -112,7 +112,7 @@ export async function readDirectory(
  * @param isUseless asked after each page: whether the rest need not be read
  */
 async function listPeople(
-  { directory, onProgress }: Pick<RosterSources, "directory" | "onProgress">,
+  { directory, onProgress, now }: Omit<RosterSources, "ledger">,
   organization: Organization,
   { people, counts }: Known,
   isUseless: () => boolean,
@@ -139,7 +139,8 @@ async function listPeople(
       if (isUseless()) return { unidentified: 0, complete: false };
       if (!(error instanceof Failure && mayPass(error))) throw error;
       if (listing === MOST_LISTINGS) {
-        counts.users += await readOneByOne(directory, people, organization);
+        const missing = turned(unlisted(people), now()).slice(0, MOST_READ_ONE_BY_ONE);
+        counts.users += await readOneByOne(directory, missing, organization);
         if (counts.users === 0) throw error;
         counts.unread = unlisted(people).length;
         return { unidentified: 0, complete: false };
@@ -165,6 +166,17 @@ function unlisted(people: ReadonlyMap<string, Listed>): Listed[] {
   });
 }
 
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
+
+/**
+ * The same in another order from run to run, so that nobody is always among those who are left: multiples of the golden ratio spread
+ * the beginnings evenly, however far the runs are apart.
+ */
+function turned<T>(all: readonly T[], now: number): T[] {
+  const beginning = Math.floor(all.length * ((Math.floor(now / 60_000) * GOLDEN_RATIO) % 1));
+  return [...all.slice(beginning), ...all.slice(0, beginning)];
+}
+
 /**
  * Reads people whom the ledger has as active and the listing does not show. Their own job asks again before anything is taken
  * away from whoever is gone.
@@ -173,12 +185,12 @@ function unlisted(people: ReadonlyMap<string, Listed>): Listed[] {
  */
 async function readOneByOne(
   directory: Directory,
-  people: ReadonlyMap<string, Listed>,
+  people: readonly Listed[],
   organization: Organization,
 ): Promise<number> {
   let read = 0;
   let failedInARow = 0;
-  await sideBySide(unlisted(people).slice(0, MOST_READ_ONE_BY_ONE), CONCURRENT_READS, async (listed) => {
+  await sideBySide(people, CONCURRENT_READS, async (listed) => {
     if (failedInARow >= MOST_FAILED_IN_A_ROW) return;
     try {
       const person = await directory.person(listed.subject);

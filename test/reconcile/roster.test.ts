@@ -41,7 +41,7 @@ function breakingOff(person: (subject: string) => Promise<Person | undefined>) {
       },
     },
   } as unknown as Pick<Ledger, "subjects">;
-  const read = () => readRoster({ ledger, directory, now: () => 0, onProgress: () => undefined }, acme);
+  const read = (now = 0) => readRoster({ ledger, directory, now: () => now, onProgress: () => undefined }, acme);
   return { asked, lists: () => lists, read };
 }
 
@@ -63,6 +63,14 @@ describe("a list of people that breaks off every time", () => {
     const { complete, counts } = await read();
     expect([lists(), asked.length, complete]).toEqual([3, 2_000, false]);
     expect(counts).toMatchObject({ users: 2_001, known: 2_500, unread: 499 });
+  });
+
+  it("leaves others in each run: whoever is gone is found by one of the next ones, however often they come", async () => {
+    for (const minutes of [1, 10, 30, 1_440]) {
+      const { asked, read } = breakingOff(async (subject) => personOf(subject));
+      for (let run = 0; run < 8; run += 1) await read(run * minutes * 60_000);
+      expect(new Set(asked).size, `a run every ${minutes} minutes`).toBe(2_499);
+    }
   });
 
   it("says who is gone, where their own reading says so, and does not count them as unread", async () => {
