@@ -75,6 +75,8 @@ export function groupProblem(gid: string, displayName: string): string | undefin
   if (displayName.trim() === "" || displayName === "0") return "Nextcloud refuses a group with this name";
   if (gid === "." || gid === "..") return "a path to this group cannot be written";
   if (CONTROL.test(gid) || CONTROL.test(displayName)) return "the name has control characters";
+  // Neither a path nor a database can hold half of a surrogate pair.
+  if (!displayName.isWellFormed()) return "the name has half a character";
   if ([...displayName].length > 255) return "the name is longer than Nextcloud's 255 characters";
   return undefined;
 }

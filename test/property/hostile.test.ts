@@ -44,6 +44,7 @@ const GROUPS: { name: string; raw: boolean; hashed: boolean }[] = [
   { name: "bell\u0007 \u001b[2Jcleared", raw: false, hashed: false },
   { name: "two\r\nlines", raw: false, hashed: false },
   { name: "\u009b31mred", raw: false, hashed: false },
+  { name: "half an emoji \ud83c", raw: false, hashed: false },
 ];
 
 /** Names and addresses that somebody may give a person, and the display name that comes of them; undefined when refused. */
