@@ -19,7 +19,6 @@ export const BUNDLING = {
   platform: "node",
   target: "node24",
   minify: true,
-  keepNames: true,
   sourcemap: "linked",
   sourcesContent: false,
   mainFields: ["module", "main"],
