@@ -4,6 +4,8 @@
  */
 export interface ColdStart {
   importMs: number;
+  /** The CPU time of the import. */
+  importCpuMs: number;
   /** The time of the first invocation, after the import. */
   requestMs: number;
   /** What the handler returned. */
@@ -17,10 +19,17 @@ const context = { functionName: process.env.AWS_LAMBDA_FUNCTION_NAME, getRemaini
 const input: unknown = JSON.parse(event);
 
 const started = performance.now();
+const cpu = process.cpuUsage();
 const { handler } = await import(file);
 const imported = performance.now();
+const { user, system } = process.cpuUsage(cpu);
 const answer: unknown = await handler(input, context);
 const answered = performance.now();
 
-const coldStart: ColdStart = { importMs: imported - started, requestMs: answered - imported, answer };
+const coldStart: ColdStart = {
+  importMs: imported - started,
+  importCpuMs: (user + system) / 1000,
+  requestMs: answered - imported,
+  answer,
+};
 process.send?.(coldStart, () => process.exit());
