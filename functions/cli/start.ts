@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS, type LogLevel } from "../config/log-level.ts";
 import { machineConfiguration } from "../config/machine.ts";
@@ -10,7 +9,7 @@ import { DEFAULT_INTERVALS, type Intervals, NEVER, TICK_MS } from "../core/sched
 import { tryStateFolder } from "../database.ts";
 import { forgetConsole } from "../local/console-file.ts";
 import { followFiles } from "../local/follow-files.ts";
-import { isLocked } from "../local/lock.ts";
+import { isLocked, removeFolder } from "../local/lock.ts";
 import type { Pipeline } from "../local/pipeline.ts";
 import { localProbeDelay, localRetryDelay } from "../local/recovery.ts";
 import { forgetPipeline, rememberPipeline } from "../local/running.ts";
@@ -341,7 +340,8 @@ async function startDemo(options: Options, log: Log, tell: Tell): Promise<Runnin
       clearInterval(looking);
       await started.stop();
       await systems.close();
-      await rm(stateFolder, { recursive: true, force: true });
+      // The next demo may have begun there.
+      removeFolder(stateFolder);
     },
   };
 }

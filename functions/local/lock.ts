@@ -1,9 +1,11 @@
+import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError } from "../core/failure.ts";
 import { createStateFile, hasFile } from "../database.ts";
 
 const LOCK_FILE = "lock";
+const IN_USE = "state-in-use";
 /** The result code for what another process has locked (sqlite.org/rescode.html). */
 const SQLITE_BUSY = 5;
 /** Longer than somebody looks whether the folder is locked. */
@@ -17,21 +19,48 @@ const BUSY_TIMEOUT_MS = 500;
  * @throws {ConfigurationError} when another process holds it, or the folder cannot be used
  */
 export function lockFolder(folder: string): () => void {
-  const file = createStateFile(folder, LOCK_FILE);
-  const lock = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-  try {
-    // Nothing is ever written into it: a journal file would only be left behind by a killed pipeline.
-    lock.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
-  } catch (error) {
+  for (;;) {
+    const file = createStateFile(folder, LOCK_FILE);
+    const found = fileAt(file);
+    const lock = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    try {
+      // Nothing is ever written into it: a journal file would only be left behind by a killed pipeline.
+      lock.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    } catch (error) {
+      lock.close();
+      throw isBusy(error) ? inUse(folder, error) : noLock(file, error);
+    }
+    // Whoever held it before may have deleted the folder: then it locks a file that nobody sees.
+    if (found !== undefined && fileAt(file) === found) return () => lock.close();
     lock.close();
-    throw isBusy(error) ? inUse(folder, error) : noLock(file, error);
   }
-  return () => lock.close();
+}
+
+const fileAt = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.ino;
+
+/**
+ * Deletes a state folder with all that is in it, unless a pipeline runs on it.
+ *
+ * @throws {ConfigurationError} when the folder cannot be used
+ */
+export function removeFolder(folder: string): void {
+  let unlock: () => void;
+  try {
+    unlock = lockFolder(folder);
+  } catch (error) {
+    if (error instanceof ConfigurationError && error.code === IN_USE) return;
+    throw error;
+  }
+  try {
+    rmSync(folder, { recursive: true });
+  } finally {
+    unlock();
+  }
 }
 
 /** A pipeline runs on a state folder where none may. */
 export function inUse(folder: string, cause?: unknown): ConfigurationError {
-  return new ConfigurationError("state-in-use", [`${folder}: another pipeline runs on this state folder`], {
+  return new ConfigurationError(IN_USE, [`${folder}: another pipeline runs on this state folder`], {
     fix: "Stop it, or name another folder with --state.",
     cause,
   });
