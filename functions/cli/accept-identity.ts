@@ -42,6 +42,7 @@ async function acceptIdentity({ organization: slug, json, dryRun = false, yes, .
       await confirm("Everybody gets a second, empty account under the new id; the old ones stay. Accept?", yes);
       await connection.ledger.identities.accept(organization.slug, fingerprint);
       tell("Accepted. Jobs that wait for it go on with their next attempt.");
+      tell("Nothing looks after the old accounts now; list those that are enabled: npx clavex-nextcloud unknown list");
     }
     if (json) printJson({ organization: organization.slug, dryRun, changed, accepted: accepts });
   } finally {

@@ -183,14 +183,21 @@ function inTime({ deadline }: UnknownDependencies): void {
   if (deadline?.aborted) throw new NotListed("the time of the run was over");
 }
 
-/** Which configured organization has claimed an account. */
+/**
+ * Which configured organization has claimed an account. A claim for somebody whose account has another id by now, after
+ * `accept-identity`, says nothing: no run looks at the old one.
+ */
 async function claimant(
   { organizations, clients, ledger }: UnknownDependencies,
   organization: Organization,
   { accountId: id }: ForeignAccount,
 ): Promise<string | undefined> {
-  const owner = await ledger.claims.account(clients.of(organization).nextcloudOrigin, id);
-  return owner !== undefined && (await organizations.slugs()).includes(owner) ? owner : undefined;
+  const claim = await ledger.claims.accountClaim(clients.of(organization).nextcloudOrigin, id);
+  const owner = claim && (await organizations.get(claim.owner));
+  if (!owner) return undefined;
+  const { subject } = claim;
+  const isOld = subject !== undefined && accountId(owner.identity, subject).toLowerCase() !== id.toLowerCase();
+  return isOld ? undefined : owner.slug;
 }
 
 async function knownToLedger(

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Answer, Fault, RecordedRequest } from "../../functions/simulated/server.ts";
 import { oddField, oddFieldOf } from "../support/odd-answers.ts";
-import { anHour, changes, counted, inOffice, type Office, type Person, READS, tryAll } from "./office.ts";
+import { anHour, changes, counted, inOffice, type Office, PEOPLE, type Person, READS, tryAll } from "./office.ts";
 
 const replacement = fc.record({ field: fc.nat(999), value: fc.nat(99) });
 const TIMEOUT = 3_600_000;
@@ -28,6 +28,22 @@ async function forEver(
     office.checkConverged();
     office.checkForeign();
   });
+}
+
+/** A list, page by page, without those with these marks, or with what is left of it in another form. */
+function lying(answer: Answer, kind: "skip" | "repeat" | "reverse" | "shrink", marks: string[]): Answer {
+  const isMarked = (each: unknown): boolean => marks.some((mark) => JSON.stringify(each).includes(mark));
+  const listed = <T>(items: T[]): T[] => {
+    if (kind === "skip") return items.filter((each) => !isMarked(each));
+    if (kind === "repeat") return items.flatMap((each) => (isMarked(each) ? [each, each] : [each]));
+    return kind === "reverse" ? items.toReversed() : items.slice(1);
+  };
+  const body = JSON.parse(answer.body ?? "null");
+  if (Array.isArray(body?.items)) body.items = listed(body.items);
+  const users = body?.ocs?.data?.users;
+  if (Array.isArray(users)) body.ocs.data.users = listed(users);
+  else if (users) body.ocs.data.users = Object.fromEntries(listed(Object.entries(users)));
+  return { ...answer, body: JSON.stringify(body) };
 }
 
 describe("odd answers end, or touch one person, who alone may be the exception", () => {
@@ -57,6 +73,32 @@ describe("odd answers end, or touch one person, who alone may be the exception",
       },
     ),
   );
+
+  test("lists of people and accounts skip some, show some twice or in another order, for ever", {
+    timeout: TIMEOUT,
+  }, () => {
+    const lie = fc.record({
+      kind: fc.constantFrom("skip", "repeat", "reverse", "shrink"),
+      person: fc.nat(PEOPLE - 1),
+      list: fc.constantFrom(/\/users\?/, /cloud\/users\?/, /cloud\/users\/details/, /cloud\/users(\/details)?\?/),
+    });
+    return tryAll(
+      "lists that lie",
+      0.05,
+      fc.record({ steps: changes, lies: fc.array(lie, { minLength: 1, maxLength: 3 }) }),
+      ({ steps, lies }, counts) =>
+        forEver(steps, ({ company, people, accountId }) => {
+          for (const { kind, person, list } of lies) {
+            const one = people[person] as Person;
+            const marks = [one.subject, accountId(one)];
+            const match = ({ method, path }: RecordedRequest) => method === "GET" && list.test(path);
+            const fault = counted(counts, { kind: "changed", match, change: (answer) => lying(answer, kind, marks) });
+            for (const server of ["clavex", "nextcloud"] as const) company[server].faults.add(fault);
+          }
+          return {};
+        }),
+    );
+  });
 
   test("any page of accounts fails for ever because of a foreign account, or shows that one oddly", {
     timeout: TIMEOUT,

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fixedOrganizations } from "../../functions/config/organizations.ts";
 import { ConfigurationError } from "../../functions/core/failure.ts";
+import { identityFingerprint } from "../../functions/core/identity.ts";
 import { openDatabase } from "../../functions/database.ts";
 import { createLedger } from "../../functions/ledger/ledger.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
@@ -32,6 +33,15 @@ function withoutMemory(...tenants: Tenant[]) {
     return run.result === "done" ? run.unknown : expect.fail(run.result);
   };
   return { dependencies, ledger, full };
+}
+
+/** What is said of accounts that an operator has named. */
+async function judged(of: Company, ids: string[]) {
+  const { organization, slug } = of;
+  // A person has to be there: a directory that shows nobody makes no list.
+  of.person();
+  const found = await judgeNamed(of.dependencies, organization, ids);
+  return "listed" in found ? expect.fail(`${slug}: ${found.reason}`) : found;
 }
 
 /** Somebody who had an account, was deleted in Clavex, and whom nothing remembers. */
@@ -112,6 +122,24 @@ describe("after the ledger was lost, a full run lists unknown accounts", () => {
     await ledger.claims.claimAccount(company.nextcloud.url, company.accountId(acting), "gone");
     const unknown = await full();
     expect(unknown).toMatchObject({ listed: true, accounts: [{ accountId: company.accountId(acting) }] });
+  });
+
+  test("the old accounts after accept-identity, which nobody computes any more: of whoever leaves nothing else would show theirs", async () => {
+    const [ada, grace] = company.people(2);
+    if (!ada || !grace) return expect.fail();
+    await company.settle();
+    const old = [ada, grace].map(company.accountId).sort();
+    company.configure({ identity: IDENTITIES.oddlyNamed });
+    await company.ledger.identities.accept(company.slug, identityFingerprint(company.organization.identity));
+    await company.settle();
+    company.clavex.deleteUser(company.slug, grace.id);
+    await company.settle();
+    const { unknown } = await company.full();
+    const shown = unknown?.listed ? unknown.accounts.map(({ accountId: id }) => id).sort() : unknown;
+    expect(shown).toEqual(old);
+    const [named] = await judged(company, [company.accountId(ada), ...old]);
+    expect(named).toMatchObject({ refusal: expect.stringContaining(`it is of ${company.slug}`) });
+    expect(await judged(company, old)).toMatchObject(old.map((id) => ({ id, refusal: undefined })));
   });
 
   test("an odd answer about a foreign account is counted and stops nothing", async () => {
