@@ -36,7 +36,7 @@ export class ClavexUnreached extends ClavexUnavailable {
 export class ClavexKeyRefused extends ClavexFailure {
   constructor(message: string) {
     super("configuration", "clavex-key-refused", message, CLAVEX_SERVER, {
-      fix: "Mint an API key for this organization with the permissions users:read and groups:read, and put it where clavex.apiKey points.",
+      fix: "Create an API key for this organization with the permissions users:read and groups:read, and put it where clavex.apiKey points.",
     });
   }
 }

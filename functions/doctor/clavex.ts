@@ -37,7 +37,7 @@ export const clavexChecks: Check[] = [
       if (context.directory === undefined) {
         return skipped(
           "no clavex.apiKey is configured: accounts come from webhooks alone, without groups and reconciliation",
-          "Mint one with the permissions users:read and groups:read and name it in clavex.apiKey.",
+          "Create one with the permissions users:read and groups:read and name it in clavex.apiKey.",
         );
       }
       const groups = await context.groupNames();
@@ -156,7 +156,7 @@ async function apiKeyPermissions(context: DoctorContext): Promise<Finding> {
   const more = named
     ? named.permissions.filter((permission) => !API_KEY_PERMISSIONS.includes(permission))
     : await otherReadings(context);
-  const fix = `Mint a key with ${API_KEY_PERMISSIONS.join(" and ")} only, put it where clavex.apiKey points, and revoke this one.`;
+  const fix = `Create a key with ${API_KEY_PERMISSIONS.join(" and ")} only, put it where clavex.apiKey points, and revoke this one.`;
   if (named?.permissions.length === 0) return warn("the key has no list of permissions: it may do everything", fix);
   return more.length === 0 ? ok() : warn(`the key may also do ${more.join(", ")}`, fix);
 }

@@ -57,7 +57,7 @@ export function apiKeyStep(context: SetupContext): Step {
       if (!management) {
         return kept
           ? done(`kept in ${store.place("apiKey")}`)
-          : byHand(`Mint an API key with ${API_KEY_PERMISSIONS.join(" and ")}.`, TOKEN);
+          : byHand(`Create an API key with ${API_KEY_PERMISSIONS.join(" and ")}.`, TOKEN);
       }
       if (kept === undefined) return toDo(create);
       const known = (await management.apiKeys()).find((each) => isPrefixOf(each.key_prefix, kept));

@@ -313,7 +313,7 @@ describe("plan on an organization of one's own", () => {
   });
 
   test.each([
-    ["Clavex refuses the key", 403, /Clavex refuses the API key \(HTTP 403\)\nMint an API key/],
+    ["Clavex refuses the key", 403, /Clavex refuses the API key \(HTTP 403\)\nCreate an API key/],
     ["Clavex is away", 503, /^acme:\nhttp:\/\/127\.0\.0\.1:\d+: Clavex answers HTTP 503\n.*try again later\.\n$/],
   ])("%s: a sentence and exit code 1, no stack", async (_what, status, sentence) => {
     office.clavex.faults.add({ kind: "status", status, body: '{"error":"insufficient permissions"}' });

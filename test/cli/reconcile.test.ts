@@ -197,7 +197,7 @@ describe("reconcile, against a running pipeline", () => {
     office.clavex.faults.add({ kind: "status", status: 401, body: '{"error":"Unauthorized"}' });
     const { code, output } = await reconcile();
     expect(code).toBe(1);
-    expect(output).toMatch(/Clavex refuses the API key \(HTTP 401\)\nMint an API key/);
+    expect(output).toMatch(/Clavex refuses the API key \(HTTP 401\)\nCreate an API key/);
   });
 
   test("without a running pipeline it queues all the same, and says that the jobs wait; the next start does them", async () => {
@@ -248,7 +248,7 @@ describe("npm start reconciles by itself", () => {
     office.clavex.faults.add({ kind: "status", status: 403, body: '{"error":"Forbidden"}' });
     const pipeline = await office.start(...schedule);
     await pipeline.printed(
-      /reconcile failed organization=acme mode=full class=configuration code=clavex-key-refused .*Mint an API key/,
+      /reconcile failed organization=acme mode=full class=configuration code=clavex-key-refused .*Create an API key/,
     );
     office.clavex.faults.clear();
   });

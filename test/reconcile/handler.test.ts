@@ -260,7 +260,7 @@ describe("the Lambda function behind the schedules", () => {
       clavex.faults.clear();
       expect(outcomes).toEqual(["ok"]);
       expect(logged).toEqual([
-        expect.objectContaining({ code: "clavex-key-refused", fix: expect.stringMatching(/Mint an API key/) }),
+        expect.objectContaining({ code: "clavex-key-refused", fix: expect.stringMatching(/Create an API key/) }),
       ]);
       expect(counted).toEqual([expect.objectContaining({ ConfigurationErrors: 1 })]);
     });
