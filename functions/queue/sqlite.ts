@@ -133,6 +133,9 @@ export function createSqliteDeadLetterQueue(database: Database): DeadLetterQueue
   };
 }
 
+/** The groups that begin with "slug#": a slug cannot hold "#", and "$" comes right after it. */
+const OF_ORGANIZATION = "group_id >= ?2 || '#' AND group_id < ?2 || '$'";
+
 const STATEMENTS = {
   // Within five minutes either way: a clock that was set back must not make a later message a double.
   remember: `INSERT INTO queue_deduplication VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET sent_at = ?2
@@ -160,10 +163,9 @@ const STATEMENTS = {
   giveBack:
     "UPDATE queue_message SET visible_at = ?3, held = 0 WHERE sequence = ?1 AND receive_count = ?2 RETURNING group_id",
   remove: "DELETE FROM queue_message WHERE sequence = ? AND receive_count = ? RETURNING group_id",
-  // "> 0" is the condition of the index. A slug cannot hold "#", and "$" comes right after it: the groups that begin with
-  // "slug#".
+  // "> 0" is the condition of the index.
   release: `UPDATE queue_message SET visible_at = ?1 WHERE visible_at > 0 AND visible_at > ?1 AND held = 0
-     AND (?2 IS NULL OR (group_id >= ?2 || '#' AND group_id < ?2 || '$')) RETURNING group_id`,
+     AND (?2 IS NULL OR (${OF_ORGANIZATION})) RETURNING group_id`,
   dropGroup:
     "DELETE FROM queue_group WHERE group_id = ?1 AND NOT EXISTS (SELECT 1 FROM queue_message WHERE group_id = ?1)",
   settleGroup: `UPDATE queue_group SET available_at =
@@ -173,10 +175,11 @@ const STATEMENTS = {
      (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 1) AS inFlight,
      (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 0) AS delayed,
      (SELECT sent_at FROM queue_message ORDER BY sequence LIMIT 1) AS oldest`,
-  countOf: `SELECT count(*) AS messages, min(sent_at) AS oldest,
-     count(*) FILTER (WHERE visible_at > ?1 AND held = 1) AS inFlight,
-     count(*) FILTER (WHERE visible_at > ?1 AND held = 0) AS delayed
-     FROM queue_message WHERE group_id >= ?2 || '#' AND group_id < ?2 || '$'`,
+  // Most of many are counted in an index alone: reading 100,000 messages would take a third of a second.
+  countOf: `SELECT messages, (SELECT sent_at FROM queue_message WHERE sequence = first) AS oldest,
+     (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 1 AND ${OF_ORGANIZATION}) AS inFlight,
+     (SELECT count(*) FROM queue_message WHERE visible_at > 0 AND visible_at > ?1 AND held = 0 AND ${OF_ORGANIZATION}) AS delayed
+     FROM (SELECT count(*) AS messages, min(sequence) AS first FROM queue_message WHERE ${OF_ORGANIZATION})`,
 } as const;
 
 type Statements = Record<keyof typeof STATEMENTS, StatementSync>;

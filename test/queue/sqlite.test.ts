@@ -53,6 +53,30 @@ async function putOff(queue: Queue, messages: Message[], seconds: number): Promi
   await queue.setVisibility(messages.map(({ receipt }) => ({ receipt, seconds })));
 }
 
+describe("the messages of one organization", () => {
+  test("are counted: those that wait, are worked on, or were put off, and how old the oldest is", async () => {
+    const queue = queueOn(open());
+    const send = async (organization: string, subject: string) =>
+      queue.send(jobOf(subject, "", organization), `${organization} ${subject}`);
+    await send("acme-2", "other");
+    time += MINUTE_MS;
+    for (const subject of ["ada", "grace", "edsger", "barbara"]) await send("acme", subject);
+    await send("acm", "other");
+    time += MINUTE_MS;
+    await send("acme", "linus");
+    const [first, second] = (await receive(queue)).filter(({ body }) => JSON.parse(body).organization === "acme");
+    if (!first || !second) throw new Error("two messages are needed");
+    await queue.done([first]);
+    await putOff(queue, [second], 60);
+    await send("acme", "mary");
+    expect(await queue.countsOf("acme")).toEqual({ waiting: 1, inFlight: 3, delayed: 1, oldestAgeMs: MINUTE_MS });
+    expect(await queue.countsOf("acme-2")).toMatchObject({ waiting: 0, inFlight: 1, oldestAgeMs: 2 * MINUTE_MS });
+    expect(await queue.countsOf("ac")).toEqual({ waiting: 0, inFlight: 0, delayed: 0, oldestAgeMs: undefined });
+    time += MINUTE_MS;
+    expect(await queue.countsOf("acme")).toMatchObject({ waiting: 5, inFlight: 0, delayed: 0 });
+  });
+});
+
 describe("order", () => {
   test("gives out messages of no more groups than were asked for, and to each group its share", async () => {
     const queue = queueOn(open());
