@@ -81,8 +81,9 @@ function letItBreak({ faults }: SimulatedNextcloud): void {
   let [until, refuse] = [0, false];
   const asks = ({ path }: RecordedRequest) => path === DEMO_BREAK_PATH;
   const isBroken = (request: RecordedRequest) => Date.now() < until && !asks(request);
+  // A code that means the same for every call: 101, 102 and 103 say of some that the account or the group is gone.
   const refusal = {
-    ocs: { meta: { status: "failure", statuscode: 101, message: "refused, as the demo was told to" }, data: [] },
+    ocs: { meta: { status: "failure", statuscode: 112, message: "refused, as the demo was told to" }, data: [] },
   };
   faults.add({
     kind: "changed",

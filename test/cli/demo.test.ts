@@ -68,6 +68,12 @@ describe("clavex-nextcloud demo join, move, leave and break", () => {
     expect(story).toMatch(/ retried .* attempt \d+ failed, next one in \d+ s: .*503/);
 
     expect((await here("demo", "break", "--refuse")).stdout).toContain("dead-letters list");
+    const { user: leaver } = JSON.parse((await here("demo", "leave", "--json")).stdout);
+    expect(leaver).toBe(id);
+    await until(
+      () => lastOf(leaver),
+      (text) => / parked .*refused, as the demo was told to/.test(text),
+    );
     const { user: refused, delivery } = JSON.parse((await here("demo", "join", "--json")).stdout);
     expect(delivery).toMatchObject({ statusCode: 202, body: '{"status":"queued"}' });
     await until(
@@ -75,7 +81,7 @@ describe("clavex-nextcloud demo join, move, leave and break", () => {
       (text) => / parked .*refused, as the demo was told to/.test(text),
     );
     const { code, stdout } = await here("status");
-    expect([code, stdout]).toEqual([2, expect.stringContaining("1 person was refused by Nextcloud")]);
+    expect([code, stdout]).toEqual([2, expect.stringContaining("2 people were refused by Nextcloud")]);
   });
 
   describe("a folder of organizations that somebody has named is never replaced by the demo that runs", () => {
