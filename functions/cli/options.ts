@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseEnvironmentFile } from "../config/environment.ts";
+import { UNREADABLE_FILE } from "../config/organizations.ts";
 import { isSystemError, systemWords } from "../system-errors.ts";
 import { CommandError } from "./report.ts";
 import { speakOfStage } from "./terminal.ts";
@@ -87,10 +88,7 @@ export function loadEnvironmentFile(path = ".env", environment: NodeJS.ProcessEn
   } catch (error) {
     if (!isSystemError(error)) throw error;
     if (error.code === "ENOENT") return;
-    throw new CommandError(
-      `${path}: cannot be read (${systemWords(error)})`,
-      "Run the command as the user that the pipeline runs as, or let this user read the file.",
-    );
+    throw new CommandError(`${path}: cannot be read (${systemWords(error)})`, UNREADABLE_FILE);
   }
   for (const [name, value] of Object.entries(parseEnvironmentFile(text))) environment[name] ??= value;
 }

@@ -94,6 +94,10 @@ export function organizationsMissing(problems: string[]): ConfigurationError {
   });
 }
 
+/** What to do about a file of the configuration that cannot be read. */
+export const UNREADABLE_FILE =
+  "Make it a file that this user can read, or run this as the user that runs the pipeline.";
+
 /**
  * Reads one file of a folder.
  *
@@ -103,6 +107,7 @@ export async function readDocument(folder: string, name: string): Promise<Organi
   const source = join(folder, name);
   const text = await readFile(source, "utf8").catch((error: NodeJS.ErrnoException) => {
     throw new ConfigurationError("organizations-unreadable", [`${source}: cannot be read (${systemWords(error)})`], {
+      fix: UNREADABLE_FILE,
       cause: error,
     });
   });

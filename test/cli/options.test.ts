@@ -1,11 +1,12 @@
 import { rmSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadEnvironmentFile } from "../../functions/cli/options.ts";
 import { createProgram, everyCommand } from "../../functions/cli/program.ts";
+import { readDocument, UNREADABLE_FILE } from "../../functions/config/organizations.ts";
 import { openShowroom, PEOPLE, type Showroom, STRANGER_ID } from "../support/showroom.ts";
 
 const nameOf = (command: Command): string =>
@@ -145,7 +146,19 @@ describe(".env in the current folder", () => {
     loadEnvironmentFile(join(folder, "missing"), environment);
     expect(environment).toEqual({});
     expect(() => loadEnvironmentFile(folder, environment)).toThrow(
-      expect.objectContaining({ name: "CommandError", message: `${folder}: cannot be read (it is a folder, EISDIR)` }),
+      expect.objectContaining({
+        name: "CommandError",
+        message: `${folder}: cannot be read (it is a folder, EISDIR)`,
+        fix: UNREADABLE_FILE,
+      }),
     );
+  });
+
+  it("says what to do about an organization's file that cannot be read, too", async () => {
+    await mkdir(join(folder, "organizations", "acme.json"), { recursive: true });
+    await expect(readDocument(join(folder, "organizations"), "acme.json")).rejects.toMatchObject({
+      message: expect.stringMatching(/acme\.json: cannot be read \(it is a folder, EISDIR\)$/),
+      fix: UNREADABLE_FILE,
+    });
   });
 });
