@@ -27,9 +27,13 @@ export interface AdminApi {
   /**
    * All users, or those that match a search text, page by page, sorted by e-mail address.
    *
-   * @param unreadable see `Directory`
+   * @param unreadable and `after`: see `Directory`
    */
-  users(search?: string, unreadable?: (subject: string | undefined) => void): AsyncGenerator<ClavexUser[]>;
+  users(
+    search?: string,
+    unreadable?: (subject: string | undefined) => void,
+    after?: string,
+  ): AsyncGenerator<ClavexUser[]>;
   /**
    * All groups, page by page, sorted by name.
    *
@@ -127,10 +131,16 @@ export function createAdminApi(options: AdminApiOptions): AdminApi {
       noteShown(subject);
       return user;
     },
-    async *users(search, unreadable) {
+    async *users(search, unreadable, after) {
       // Of what a search finds, the first page may do.
-      const listed = search === undefined ? readAhead(pages(get, "/users")) : pages(get, "/users", search);
-      for await (const page of listed) yield ownUsers(page.map(listedUser), unreadable);
+      const listed =
+        search === undefined ? readAhead(pages(get, "/users", undefined, after)) : pages(get, "/users", search);
+      for await (const page of listed) {
+        const users = ownUsers(page.map(listedUser), unreadable);
+        const last = users.at(-1);
+        if (last) noteShown(last.subject);
+        yield users;
+      }
     },
     async *groups(unreadable) {
       let isFirst = true;
@@ -190,7 +200,7 @@ interface Witnesses {
    * @returns undefined where it is only known that somebody is there
    */
   firstUsers(limit: number, not: readonly string[]): Promise<ListedUser[] | undefined>;
-  /** Somebody was shown alone. */
+  /** Somebody was shown, alone or in a list. */
   noteShown(subject: string): void;
 }
 
@@ -314,11 +324,11 @@ function unreadableUser(problem: string): ClavexUnavailable {
  * A failing page is read in smaller parts, one item first, so that one item that Clavex cannot show hides few others. The items
  * are as Clavex shows them: they are parsed while the next page is on its way.
  */
-async function* pages(get: Get, path: string, search?: string): AsyncGenerator<unknown[]> {
+async function* pages(get: Get, path: string, search?: string, begin?: string): AsyncGenerator<unknown[]> {
   const query = search === undefined ? "" : `&q=${encodeURIComponent(search)}`;
   const seen = new Set<string>();
   const what = path.slice(1);
-  let after: string | undefined;
+  let after = begin;
   let size = PAGE;
   for (;;) {
     // Clavex pages by `after`; a server that ignored it would send the first page for ever, so a cursor may appear only once.

@@ -17,7 +17,7 @@ export function createClavexDirectory(
 ): Directory {
   return {
     person: (subject) => api.user(subject),
-    people: (unreadable) => api.users(undefined, unreadable),
+    people: (unreadable, after) => api.users(undefined, unreadable, after),
     async findByEmail(email) {
       const wanted = email.toLowerCase();
       const found: Person[] = [];

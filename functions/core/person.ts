@@ -75,8 +75,9 @@ export interface Directory {
    * All people, page by page. A page that cannot be read breaks the listing off.
    *
    * @param unreadable called for each who is listed and cannot be read; without a subject where that cannot be read either
+   * @param after a subject: only those who come after this one in the directory's order
    */
-  people(unreadable?: (subject: string | undefined) => void): AsyncGenerator<Person[]>;
+  people(unreadable?: (subject: string | undefined) => void, after?: string): AsyncGenerator<Person[]>;
   /** The people with this e-mail address, in any letter case: more than one only in an odd directory. */
   findByEmail(email: string): Promise<Person[]>;
   /** The first people, 200 at most, whom the directory finds by this text in names and e-mail addresses, and whether there may be more. */

@@ -1,4 +1,4 @@
-import { Failure, isUndecided } from "../core/failure.ts";
+import { Failure, isSilent, isUndecided } from "../core/failure.ts";
 import { accountId } from "../core/identity.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory, GroupMap, Person, Traits } from "../core/person.ts";
@@ -107,7 +107,8 @@ export async function readDirectory(
 
 /**
  * Lists the directory's people. A listing that breaks off, as when the one at the page's end was deleted meanwhile, is begun
- * again; after three the last one's part is used, and those whom the ledger knows beyond it are read one by one.
+ * again; after three the last one's part is used, the list is begun again beyond it, and those whom the ledger knows and no list
+ * shows are read one by one.
  *
  * @param isUseless asked after each page: whether the rest need not be read
  */
@@ -139,6 +140,7 @@ async function listPeople(
       if (isUseless()) return { unidentified: 0, complete: false };
       if (!(error instanceof Failure && mayPass(error))) throw error;
       if (listing === MOST_LISTINGS) {
+        counts.users += await listBeyond({ directory, now }, organization, people);
         const missing = turned(unlisted(people), now()).slice(0, MOST_READ_ONE_BY_ONE);
         counts.users += await readOneByOne(directory, missing, organization);
         if (counts.users === 0) throw error;
@@ -164,6 +166,49 @@ function unlisted(people: ReadonlyMap<string, Listed>): Listed[] {
   return [...people.values()].filter(({ person, isUnreadable, isGone, record }) => {
     return !person && !isUnreadable && !isGone && record?.state === "active";
   });
+}
+
+/** How often a listing is begun again behind somebody: each time about half of those who are missing are left. */
+const MOST_CURSORS = 24;
+
+/**
+ * Lists those who come after whatever breaks the listing off: whom the ledger knows, and was not listed, stands behind it. Each such
+ * listing ends where somebody was listed before.
+ *
+ * @returns how many people that were
+ */
+async function listBeyond(
+  { directory, now }: Pick<RosterSources, "directory" | "now">,
+  organization: Organization,
+  people: Map<string, Listed>,
+): Promise<number> {
+  const tried = new Set<string>();
+  let [found, failedInARow] = [0, 0];
+  const list = async (cursor: string): Promise<void> => {
+    for await (const page of directory.people(undefined, cursor)) {
+      for (const person of page) {
+        const listed = listedOf(people, organization, person.subject);
+        if (listed.person) return;
+        listed.person = compactPerson(person, organization);
+        found += 1;
+      }
+    }
+  };
+  while (tried.size < MOST_CURSORS && failedInARow < MOST_FAILED_IN_A_ROW) {
+    const next = turned(unlisted(people), now()).find(({ subject }) => !tried.has(subject));
+    if (!next) break;
+    tried.add(next.subject);
+    try {
+      await list(next.subject);
+      failedInARow = 0;
+    } catch (error) {
+      if (!(error instanceof Failure && mayPass(error))) throw error;
+      // Whoever is gone fails, and so does a list behind which somebody else cannot be read; but not a whole server.
+      if (!isUndecided(error) || isSilent(error)) break;
+      failedInARow += 1;
+    }
+  }
+  return found;
 }
 
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;

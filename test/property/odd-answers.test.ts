@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Answer, Fault, RecordedRequest } from "../../functions/simulated/server.ts";
-import { oddField, oddFieldOf } from "../support/odd-answers.ts";
+import { oddField, oddFieldOf, unreadableRow } from "../support/odd-answers.ts";
 import { anHour, changes, counted, inOffice, type Office, PEOPLE, type Person, READS, tryAll } from "./office.ts";
 
 const replacement = fc.record({ field: fc.nat(999), value: fc.nat(99) });
@@ -72,6 +72,23 @@ describe("odd answers end, or touch one person, who alone may be the exception",
         return anHour(steps, server, counted(counts, fault));
       },
     ),
+  );
+
+  test(
+    "Clavex cannot read the row of one person, wherever they stand in its lists, for ever",
+    { timeout: TIMEOUT },
+    () =>
+      tryAll(
+        "rows that Clavex cannot read",
+        0.05,
+        fc.record({ steps: changes, unreadable: fc.nat(PEOPLE - 1) }),
+        ({ steps, unreadable }, counts) =>
+          forEver(steps, ({ company, people }) => {
+            const odd = people[unreadable] as Person;
+            company.clavex.faults.add(counted(counts, unreadableRow(company.clavex, odd.subject)));
+            return { odd };
+          }),
+      ),
   );
 
   test("lists of people and accounts skip some, show some twice or in another order, for ever", {

@@ -1,30 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { jsonAnswer } from "../../functions/simulated/server.ts";
 import { resultOf } from "../support/jobs.ts";
+import { unreadableRow } from "../support/odd-answers.ts";
 import { useOrganizations } from "../support/organization.ts";
-import { type Company, withPipeline } from "../support/pipeline.ts";
+import { withPipeline } from "../support/pipeline.ts";
 
 const { build } = useOrganizations();
-
-/**
- * Clavex cannot read the row of this person, as when their metadata is no JSON object: every page that they are on fails, the
- * one row more that tells whether there is another page included, and alone they are "not found" (docs/facts/clavex.md 6).
- */
-function breakRow({ clavex, slug }: Company, { id }: { id: string }): void {
-  const before = (path: string): number => Number(new URL(path, "http://clavex").searchParams.get("limit")) + 1;
-  clavex.faults.add({
-    kind: "changed",
-    match: ({ method, path }) => method === "GET" && /\/users[?/]/.test(path),
-    change(answer, request) {
-      if (request.path.includes(`/users/${id}`)) return jsonAnswer(404, { error: "Not Found", message: "Not Found" });
-      if (answer.status !== 200 || !request.path.includes("/users?")) return answer;
-      const path = request.path.replace(/limit=\d+/, `limit=${before(request.path)}`);
-      const rows = clavex.answer({ ...request, path }).body ?? "";
-      return rows.includes(id) ? jsonAnswer(500, { error: "Internal Server Error" }) : answer;
-    },
-  });
-  expect(clavex.user(slug, id)).toBeDefined();
-}
 
 /** Settled people, whose e-mail addresses begin with these letters, and the one of `odd` broken. */
 async function settled(letters: string, odd: string) {
@@ -32,7 +12,7 @@ async function settled(letters: string, odd: string) {
   const people = new Map([...letters].map((letter) => [letter, company.person({ email: `${letter}@acme.example` })]));
   const of = (letter: string) => people.get(letter) ?? expect.fail(`nobody is called ${letter}`);
   await company.settle();
-  breakRow(company, of(odd));
+  company.clavex.faults.add(unreadableRow(company.clavex, of(odd).id));
   return { company, of };
 }
 

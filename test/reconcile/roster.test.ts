@@ -24,8 +24,8 @@ function breakingOff(person: (subject: string) => Promise<Person | undefined>) {
       value: { names: new Set(), unread: new Set(), isEmpty: false, isComplete: true, of: () => [] },
       readAt: 0,
     }),
-    async *people() {
-      lists += 1;
+    async *people(_unreadable: unknown, after?: string) {
+      if (after === undefined) lists += 1;
       yield [personOf(SUBJECTS[0] ?? "")];
       throw new ClavexUnavailable("Clavex answers HTTP 500", CLAVEX_UNDECIDED);
     },

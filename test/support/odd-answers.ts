@@ -1,4 +1,10 @@
-import type { Answer, Fault, RecordedRequest } from "../../functions/simulated/server.ts";
+import {
+  type Answer,
+  type Fault,
+  jsonAnswer,
+  type RecordedRequest,
+  type SimulatedServer,
+} from "../../functions/simulated/server.ts";
 
 /** One value of each JSON type. */
 const VALUES: unknown[] = [null, true, 20231234, "odd", [], {}];
@@ -35,6 +41,28 @@ export function oddFieldOf(replacement: Replacement, marks: Marks): Fault {
         else replaceIn(item.parent[item.key], replacement);
         return value;
       }),
+  };
+}
+
+/**
+ * Clavex cannot read the row of this person, as when their metadata is no JSON object: every page that they are on fails, the
+ * one row more that tells whether there is another page included, and alone they are "not found" (docs/facts/clavex.md 6).
+ */
+export function unreadableRow(
+  clavex: Pick<SimulatedServer, "answer">,
+  id: string,
+): Extract<Fault, { kind: "changed" }> {
+  const rows = (path: string): number => Number(new URL(path, "http://clavex").searchParams.get("limit") ?? 50) + 1;
+  return {
+    kind: "changed",
+    match: ({ method, path }) => method === "GET" && /\/users[?/]/.test(path),
+    change(answer, request) {
+      if (request.path.includes(`/users/${id}`)) return jsonAnswer(404, { error: "Not Found", message: "Not Found" });
+      if (answer.status !== 200 || !request.path.includes("/users?")) return answer;
+      const path = request.path.replace(/limit=\d+/, `limit=${rows(request.path)}`);
+      const isRead = clavex.answer({ ...request, path }).body?.includes(id);
+      return isRead ? jsonAnswer(500, { error: "Internal Server Error" }) : answer;
+    },
   };
 }
 
