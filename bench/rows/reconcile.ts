@@ -19,7 +19,7 @@ const AT_MOST = {
 /** How long each answer takes where servers are slow, and how many groups are read at a time there, as the directory's client does. */
 const SLOW = { ms: 60, groupsAtOnce: 4 };
 /** The flags of deploy/one-machine/. */
-const AS_DEPLOYED = ["--max-old-space-size=256", "--max-semi-space-size=8"];
+const AS_DEPLOYED = ["--max-old-space-size=256", "--max-semi-space-size=16"];
 
 /** What was measured with this many people. Memory is in bytes. */
 interface Measured {

@@ -38,5 +38,5 @@ test("the unit may write nowhere but into its state, and has the memory that was
     "CapabilityBoundingSet=",
   ])
     expect(UNIT.split("\n")).toContain(line);
-  expect(UNIT).toContain("--max-old-space-size=256 --max-semi-space-size=8");
+  expect(UNIT).toContain("--max-old-space-size=256 --max-semi-space-size=16");
 });
