@@ -18,7 +18,7 @@ import { type BenchOptions, median, type Result } from "../report.ts";
 import type { ColdStart } from "./cold-process.ts";
 import { type Invocation, startWorld, type World } from "./cold-world.ts";
 
-const ROUNDS = 9;
+const ROUNDS = 7;
 /** A process that takes longer is ended, and with it the bench. */
 const TIMEOUT_MS = 30_000;
 /** Of a failed process's log: a minified bundle has lines of a megabyte. */

@@ -19,7 +19,7 @@ import { quantile } from "../report.ts";
 /** Many short ones: what else this machine does meets few of them, and both sides alike. */
 const ROUNDS = 30;
 const WARM_UP_ROUNDS = 6;
-const DELIVERIES = 250;
+const DELIVERIES = 200;
 const IN_FLIGHT = 8;
 const ORDER: readonly (keyof Measured)[] = ["pipeline", "baseline"];
 
