@@ -1,26 +1,9 @@
-import { createHook } from "node:async_hooks";
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import { withDeadline } from "../functions/deadline.ts";
+import { timersLeft } from "./support/timers.ts";
 
 const AN_HOUR = 60 * 60_000;
-
-/** How many timers are left of those that the work sets. */
-async function timersLeft(work: () => Promise<void>): Promise<number> {
-  const timers = new Set<number>();
-  const hook = createHook({
-    init: (id, type) => void (type === "Timeout" && timers.add(id)),
-    destroy: (id) => void timers.delete(id),
-  }).enable();
-  try {
-    await work();
-    // Destroyed timers are told of in the next turn of the event loop.
-    await new Promise(setImmediate);
-  } finally {
-    hook.disable();
-  }
-  return timers.size;
-}
 
 describe("work with a deadline", () => {
   it("is told when its time is over, in the words of AbortSignal.timeout", async () => {

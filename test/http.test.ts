@@ -1,10 +1,10 @@
-import { createHook } from "node:async_hooks";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import type { Pool } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
 import { AnswerTooLarge, createPool, isTimeout, networkErrorName, retryAfter, send } from "../functions/http.ts";
+import { timersLeft } from "./support/timers.ts";
 
 const MIB = 1024 ** 2;
 const GET = { method: "GET", path: "/", headers: {} } as const;
@@ -92,21 +92,12 @@ describe("a request that is over", () => {
     ["with an answer", (response) => void response.end("{}")],
     ["without one", (response) => void response.destroy()],
   ])("%s leaves no timer behind", async (_how, answer) => {
-    const timers = new Set<number>();
-    const hook = createHook({
-      init: (id, type) => void (type === "Timeout" && timers.add(id)),
-      destroy: (id) => void timers.delete(id),
-    }).enable();
-    try {
+    const left = await timersLeft(async () => {
       await answering(answer).catch(() => undefined);
       for (let sent = 1; sent < MANY; sent += 1) await send(pool, GET).catch(() => undefined);
-      // Destroyed timers are told of in the next turn of the event loop.
-      await new Promise(setImmediate);
-    } finally {
-      hook.disable();
-    }
+    });
     // The pool and the server have some of their own, but not one for each request.
-    expect(timers.size).toBeLessThan(MANY / 2);
+    expect(left).toBeLessThan(MANY / 2);
   });
 });
 
