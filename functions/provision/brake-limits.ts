@@ -55,9 +55,11 @@ export function createBrakeLimits(subjects: Pick<Subjects, "countActive">, now: 
       const least = hourlyLimit(organization, braked, 0);
       if (passed < least) return least;
       const { slug } = organization;
-      const uncapped = hourlyLimit(organization, braked, UNCAPPED_FROM);
-      const enough = UNCAPPED_FROM - passed;
-      if (passed < uncapped && (await subjects.countActive(slug, enough)) >= enough) return uncapped;
+      if (passed < hourlyLimit(organization, braked, UNCAPPED_FROM)) {
+        // As many as this are counted for everybody: a small organization's limit follows each who leaves or comes.
+        const people = (await subjects.countActive(slug, UNCAPPED_FROM - passed)) + passed;
+        return hourlyLimit(organization, braked, people);
+      }
       const key = `${slug} ${braked}`;
       const before = ofHour.get(key);
       if (before && isRecent(before, state, now())) {
