@@ -3,9 +3,10 @@ import {
   chmodSync,
   closeSync,
   constants,
-  copyFileSync,
+  existsSync,
   openSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   type Stats,
@@ -138,10 +139,11 @@ const MIGRATIONS = [
  * Opens the state file of a folder, and makes both if they are missing: readable by their owner only.
  *
  * @param folder undefined keeps everything in memory, for the demo and for tests
- * @throws {ConfigurationError} when the folder cannot be used, or the file is damaged or of a newer version
+ * @throws {ConfigurationError} when the folder cannot be used, or the file is damaged, of a newer version or of another program
  * @throws {DatabaseUnavailable} when the disk is full, or another process holds the file
  */
 export function openDatabase(folder: string | undefined): Database {
+  if (folder !== undefined) requireUsable(folder);
   const file = folder === undefined ? ":memory:" : createStateFile(folder, DATABASE_FILE);
   const connection = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
@@ -157,14 +159,94 @@ export function openDatabase(folder: string | undefined): Database {
   return connect(connection, file);
 }
 
+/** The code of the error that refuses what another program keeps under the state file's name. */
+const FOREIGN = "state-foreign";
+/** Two tables that every state file has; a ledger alone may be some bookkeeper's. */
+const OWN_TABLES = ["ledger", "queue_message"];
+
+/**
+ * Why what a folder has under the state file's name cannot be used, as far as its beginning shows; undefined also for an empty file and
+ * for none. Leaves the file as it is, with nothing new beside it.
+ *
+ * @throws {ConfigurationError} when this user cannot read the file
+ */
+function objection(folder: string): Error | undefined {
+  const file = join(folder, DATABASE_FILE);
+  const found = usable(folder, () => statSync(file, { throwIfNoEntry: false }));
+  if (!found) return undefined;
+  // Of a pipe, opening it would never return.
+  if (!found.isFile()) return foreign(file, found.isDirectory() ? "it is a folder, not a state file" : "it is no file");
+  if (found.size === 0) return undefined;
+  usable(folder, () => accessSync(file, constants.R_OK));
+  try {
+    const connection = openAsItIs(file);
+    try {
+      return foreignOrNewer(connection, file);
+    } finally {
+      connection.close();
+    }
+  } catch (error) {
+    const explained = explain(error, file);
+    if (explained instanceof Error) return explained;
+    throw explained;
+  }
+}
+
+function foreignOrNewer(connection: DatabaseSync, file: string): ConfigurationError | undefined {
+  const version = versionOf(connection);
+  const tables = tablesOf(connection);
+  const isEmpty = tables.size === 0;
+  if (version > MIGRATIONS.length && (isEmpty || tables.has("ledger"))) return tooNew(file);
+  if ((isEmpty && version === 0) || OWN_TABLES.every((table) => tables.has(table))) return undefined;
+  return foreign(file, "another program keeps its data in it");
+}
+
+function tablesOf(connection: DatabaseSync): Set<string> {
+  const rows = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  return new Set(rows.map(({ name }) => String(name)));
+}
+
+function foreign(file: string, what: string): ConfigurationError {
+  return new ConfigurationError(FOREIGN, [`${file}: ${what}; it is left as it is`], {
+    fix: "Move it away, or name another folder with --state.",
+  });
+}
+
+/**
+ * Opens a file to read it, and leaves it as it is. What SQLite has written beside it and not into it yet is read too: a pipeline that
+ * runs or was killed has such a file.
+ */
+function openAsItIs(file: string): DatabaseSync {
+  const url = pathToFileURL(file);
+  // Otherwise SQLite would put files of its own beside any that was in use once.
+  if (!existsSync(`${realpathSync(file)}-wal`)) url.search = "immutable=1";
+  return new DatabaseSync(url, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+}
+
+function requireUsable(folder: string): void {
+  const found = objection(folder);
+  if (found) throw found;
+}
+
+/**
+ * Checks that no other program keeps something in a folder under the name of the state file: then nothing may be written there.
+ *
+ * @throws {ConfigurationError} otherwise
+ */
+export function refuseForeign(folder: string): void {
+  const found = objection(folder);
+  if (found instanceof ConfigurationError && found.code === FOREIGN) throw found;
+}
+
 /**
  * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users; a folder
  * with folders in it, such as /tmp, stays as it is.
  *
- * @throws {ConfigurationError} when this user cannot write there
+ * @throws {ConfigurationError} when this user cannot write there, or the folder is another program's
  */
 export function createStateFile(folder: string, name: string): string {
   const file = join(folder, name);
+  refuseForeign(folder);
   return usable(folder, () => {
     makeFolder(folder, 0o700);
     if (!hasFolders(folder)) ownerOnly(folder, 0o700);
@@ -251,31 +333,42 @@ export async function copyDatabase(folder: string, copy: string): Promise<void> 
       fix: "Name the right folder with --state. The demo of npm start has a state of its own, which is not kept.",
     });
   }
+  requireUsable(folder);
   const older = copyAt(copy);
   if (older?.isDirectory()) throw new CopyImpossible(`${copy}: it is a folder`);
   if (older && isOf(folder, older)) throw new CopyImpossible(`${copy}: it is the state file itself, not a copy`);
-  const partial = `${copy}.partial`;
-  // Restricted before anything goes in.
   try {
-    closeSync(openSync(partial, "w", 0o600));
+    await replace(copy, () => new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS }), { named: file, fix: MEND });
   } catch (error) {
-    throw isSystemError(error)
-      ? new CopyImpossible(`${copy}: cannot be written (${systemWords(error)})`, error)
-      : error;
-  }
-  let source: DatabaseSync | undefined;
-  try {
-    source = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-    requireKnown(versionOf(source), file);
-    await backup(source, partial);
-    inOneFile(partial);
-    checkCopy(partial, { named: file, fix: MEND });
-    renameSync(partial, copy);
-  } catch (error) {
-    rmSync(partial, { force: true });
+    if (isSystemError(error)) throw new CopyImpossible(`${copy}: cannot be written (${systemWords(error)})`, error);
     throw explain(error, `${file}, copied to ${copy}`);
+  }
+}
+
+/**
+ * Puts a copy of a state file in the place of another file, when it is complete: one file, readable by its owner only, with nothing
+ * beside it. A link to the file stays one.
+ */
+async function replace(file: string, open: () => DatabaseSync, told?: Told): Promise<void> {
+  const target = copyAt(file) ? realpathSync(file) : file;
+  const partial = `${target}.partial`;
+  // Nobody else may have opened it before anything goes in.
+  rmSync(partial, { force: true });
+  closeSync(openSync(partial, "wx", 0o600));
+  try {
+    const source = open();
+    try {
+      await backup(source, partial);
+    } finally {
+      source.close();
+    }
+    inOneFile(partial);
+    checkCopy(partial, told);
+    // These belong to what was there before.
+    for (const suffix of ["-wal", "-shm"]) rmSync(target + suffix, { force: true });
+    renameSync(partial, target);
   } finally {
-    source?.close();
+    rmSync(partial, { force: true });
   }
 }
 
@@ -312,15 +405,14 @@ function isOf(folder: string, { dev, ino }: Stats): boolean {
  *
  * @throws {ConfigurationError} when the copy is damaged, no state file, or of a newer version; nothing is changed then
  */
-export function restoreDatabase(folder: string, copy: string): void {
+export async function restoreDatabase(folder: string, copy: string): Promise<void> {
   checkCopy(copy);
-  const file = createStateFile(folder, DATABASE_FILE);
-  const partial = `${file}.partial`;
-  copyFileSync(copy, partial);
-  ownerOnly(partial, 0o600);
-  // These belong to the old file.
-  for (const suffix of ["-wal", "-shm"]) rmSync(file + suffix, { force: true });
-  renameSync(partial, file);
+  if (isOf(folder, statSync(copy))) {
+    throw new ConfigurationError("copy-impossible", [`${copy}: it is the state file itself, not a copy`], {
+      fix: "Name a file that backup has written.",
+    });
+  }
+  await replace(createStateFile(folder, DATABASE_FILE), () => openAsItIs(copy));
 }
 
 /** A state file in WAL mode has two more beside it as soon as it is opened. */
@@ -333,13 +425,19 @@ function inOneFile(file: string): void {
   }
 }
 
+/** What an error calls a file, and what it says to do. */
+interface Told {
+  named: string;
+  fix: string;
+}
+
 /**
  * Reads a whole copy, and leaves it as it is, with nothing beside it.
  *
  * @param told what to call it and what to do in an error, where it is not a copy that somebody has named
  * @throws {ConfigurationError} when it is damaged, no state file, or of a newer version
  */
-export function checkCopy(file: string, { named, fix } = { named: file, fix: ANOTHER_COPY }): void {
+export function checkCopy(file: string, { named, fix }: Told = { named: file, fix: ANOTHER_COPY }): void {
   // SQLite would make a file that is missing, or say less about one that cannot be read.
   accessSync(file, constants.R_OK);
   if (!statSync(file).isFile()) {
@@ -348,23 +446,19 @@ export function checkCopy(file: string, { named, fix } = { named: file, fix: ANO
     });
   }
   try {
-    const url = pathToFileURL(file);
-    url.search = "immutable=1";
-    const connection = new DatabaseSync(url, { readOnly: true });
+    const connection = openAsItIs(file);
     try {
+      const tables = tablesOf(connection);
       requireKnown(versionOf(connection), named);
+      if (!OWN_TABLES.every((table) => tables.has(table)))
+        throw damaged(named, "it is no copy of a state file", undefined, fix);
       const found = connection.prepare("PRAGMA quick_check(1)").get()?.quick_check;
       if (found !== "ok") throw damaged(named, String(found).replaceAll(/\s+/g, " "), undefined, fix);
-      connection.prepare("SELECT count(*) FROM ledger").get();
     } finally {
       connection.close();
     }
   } catch (error) {
-    const explained = explain(error, named, fix);
-    // SQLITE_ERROR: a database, but not one of ours.
-    throw explained instanceof Error && "errcode" in explained && explained.errcode === 1
-      ? damaged(named, "it is no copy of a state file", undefined, fix)
-      : explained;
+    throw explain(error, named, fix);
   }
 }
 
@@ -373,8 +467,11 @@ function versionOf(connection: DatabaseSync): number {
 }
 
 function requireKnown(version: number, file: string): void {
-  if (version <= MIGRATIONS.length) return;
-  throw new ConfigurationError("state-too-new", [`${file}: it was written by a newer version`], {
+  if (version > MIGRATIONS.length) throw tooNew(file);
+}
+
+function tooNew(file: string): ConfigurationError {
+  return new ConfigurationError("state-too-new", [`${file}: it was written by a newer version`], {
     fix: "Start that version again, or name another folder with --state.",
   });
 }

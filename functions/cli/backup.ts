@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { Command } from "commander";
 import { counted } from "../core/text.ts";
-import { checkCopy, copyDatabase, restoreDatabase } from "../database.ts";
+import { checkCopy, copyDatabase, refuseForeign, restoreDatabase } from "../database.ts";
 import { inUse, isLocked, lockFolder } from "../local/lock.ts";
 import { hasState } from "../local/state.ts";
 import { type LocalOptions, stateOption } from "./options.ts";
@@ -49,6 +49,7 @@ async function restore(file: string, { state: folder, yes, dryRun = false, json 
   const { path: state } = folder;
   // Nothing is made in the folder before it is sure that there is something to put there.
   if (isLocked(state)) throw inUse(state);
+  refuseForeign(state);
   checkCopy(file);
   if (dryRun) {
     const replaces = hasState(state);
@@ -59,7 +60,7 @@ async function restore(file: string, { state: folder, yes, dryRun = false, json 
   const unlock = lockFolder(state);
   try {
     if (hasState(state)) await confirm(`Replace the state in ${state}?`, yes);
-    restoreDatabase(state, file);
+    await restoreDatabase(state, file);
   } finally {
     unlock();
   }

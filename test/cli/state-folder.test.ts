@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -86,7 +86,10 @@ describe("a state folder that cannot be used ends every command at once with wha
 
   it("one whose state file is no database, or a folder", async () => {
     await refused(await folderWith("rubbish", { [DATABASE_FILE]: RUBBISH }), /restore FILE.*or move the folder away/);
-    await refused(await folderWith("folder", { [DATABASE_FILE]: undefined }), /--state|this user may write there/);
+    await refused(
+      await folderWith("folder", { [DATABASE_FILE]: undefined }),
+      /state\.sqlite: it is a folder, not a state file; it is left as it is\nMove it away, or name another folder with --state\./,
+    );
   });
 
   it("one whose state file a newer version has written", async () => {
@@ -99,7 +102,7 @@ describe("a state folder that cannot be used ends every command at once with wha
   });
 
   it("one whose state file another program has locked", async () => {
-    const { folder, close } = await databaseFolder("locked", "CREATE TABLE a (b); BEGIN EXCLUSIVE");
+    const { folder, close } = await databaseFolder("locked", "BEGIN EXCLUSIVE");
     try {
       await refused(folder, /the state file cannot be used now \(database is locked\)\nTry again\./, [
         "start",
@@ -123,6 +126,69 @@ describe("a state folder that cannot be used ends every command at once with wha
       }
     await refused(closed, /Run this as the user that runs the pipeline, or name another/, ["status", "backup"]);
     await chmod(closed, 0o700);
+  });
+});
+
+describe("a file of another program under the name of the state file", () => {
+  /** What is in a folder, byte for byte and with its rights. */
+  const everything = (folder: string): unknown[] => [
+    statSync(folder).mode,
+    ...readdirSync(folder).map((name) => {
+      const { mode, mtimeMs, size } = statSync(join(folder, name));
+      return [name, mode, mtimeMs, size, readFileSync(join(folder, name)).toString("base64")];
+    }),
+  ];
+  const OTHERS = {
+    "a bookkeeper's": "CREATE TABLE ledger (id); INSERT INTO ledger VALUES (1)",
+    "one in WAL mode": "PRAGMA journal_mode = WAL; CREATE TABLE notes (id); PRAGMA user_version = 2",
+    "one of a high version": "CREATE TABLE notes (id); PRAGMA user_version = 99",
+    "one of a program that has only begun": "PRAGMA user_version = 1",
+  };
+
+  it.each(Object.entries(OTHERS))("is refused by every command and stays byte for byte: %s", async (name, sql) => {
+    const { folder, close } = await databaseFolder(name.replaceAll(/\W/g, "-"), sql);
+    close();
+    await chmod(folder, 0o755);
+    await chmod(join(folder, DATABASE_FILE), 0o644);
+    const before = everything(folder);
+    const refusal =
+      /^\S+state\.sqlite: another program keeps its data in it; it is left as it is\nMove it away, or name another folder with --state\.\n$/;
+    await refused(folder, refusal);
+    const copy = join(showroom.folder, "copy.sqlite");
+    await showroom.run(["backup", copy], undefined);
+    for (const args of [["--dry-run"], ["--yes"]])
+      expect(await showroom.run(["restore", copy, ...args, "--state", folder], undefined)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(refusal),
+      });
+    expect(everything(folder)).toEqual(before);
+  });
+
+  it("is refused while that program has it open, with its data still beside the file", async () => {
+    const { folder, close } = await databaseFolder("open", "PRAGMA journal_mode = WAL; CREATE TABLE notes (id)");
+    try {
+      const before = readFileSync(join(folder, DATABASE_FILE));
+      await refused(folder, /another program keeps its data in it/);
+      expect(readFileSync(join(folder, DATABASE_FILE)).equals(before)).toBe(true);
+      expect(readdirSync(folder).sort()).toEqual(["", "-shm", "-wal"].map((suffix) => DATABASE_FILE + suffix));
+    } finally {
+      close();
+    }
+  });
+
+  it("is refused behind a link, too", async () => {
+    const { folder, close } = await databaseFolder("linked", "CREATE TABLE notes (id)");
+    close();
+    const other = await folderWith("with-link");
+    await symlink(join(folder, DATABASE_FILE), join(other, DATABASE_FILE));
+    await refused(other, /another program keeps its data in it/);
+    expect([readdirSync(other), readdirSync(folder)]).toEqual([[DATABASE_FILE], [DATABASE_FILE]]);
+  });
+
+  it("is none if it is empty: that is a pipeline's that was stopped before it wrote anything", async () => {
+    const folder = await folderWith("empty", { [DATABASE_FILE]: "" });
+    expect((await showroom.run(["status", "--state", folder], undefined)).stderr).not.toContain("another program");
+    expect((await showroom.run(["backup", join(place, "empty.sqlite"), "--state", folder], undefined)).code).toBe(0);
   });
 });
 

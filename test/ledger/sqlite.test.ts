@@ -1,10 +1,22 @@
-import { closeSync, openSync, statSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { DATABASE_FILE, type Database, openDatabase } from "../../functions/database.ts";
+import { copyDatabase, DATABASE_FILE, type Database, openDatabase, restoreDatabase } from "../../functions/database.ts";
 import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { ALWAYS, type Table } from "../../functions/ledger/table.ts";
 
@@ -73,6 +85,71 @@ test("writes of one moment are judged one after the other, though they share a t
     table.delete(KEY, { when: "equal", field: "revision", value: 2 }),
   ]);
   expect(results).toEqual([true, true, false, true, false]);
+});
+
+test("a file that the first build of 0.2 wrote opens, and keeps what is in it", async () => {
+  const older = new DatabaseSync(join(folder, DATABASE_FILE));
+  older.exec(`
+    CREATE TABLE ledger (partition TEXT NOT NULL, sort TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (partition, sort)) WITHOUT ROWID;
+    CREATE TABLE queue_message (sequence INTEGER PRIMARY KEY);
+    INSERT INTO ledger VALUES ('acme', 'subject#ada', '{"revision":1}');
+    PRAGMA user_version = 1`);
+  older.close();
+  expect(await sqliteTable(open()).get(KEY)).toEqual({ revision: 1 });
+});
+
+describe("a copy", () => {
+  const copy = (): string => join(folder, "copy.sqlite");
+  const modeOf = (file: string): number => statSync(file).mode & 0o777;
+  async function keep(revision: number): Promise<void> {
+    const database = open();
+    await sqliteTable(database).put(KEY, { revision }, ALWAYS);
+    close(database);
+  }
+  const kept = () => sqliteTable(open()).get(KEY);
+
+  test("is its owner's alone from the first byte on, also where others had such a file open before", async () => {
+    await keep(1);
+    const theirs = openSync(`${copy()}.partial`, "w+", 0o666);
+    await copyDatabase(folder, copy());
+    expect([fstatSync(theirs).size, modeOf(copy())]).toEqual([0, 0o600]);
+    closeSync(theirs);
+    chmodSync(copy(), 0o644);
+    await restoreDatabase(folder, copy());
+    expect(modeOf(join(folder, DATABASE_FILE))).toBe(0o600);
+  });
+
+  test("with what a killed pipeline left beside it is restored with that", async () => {
+    const database = open();
+    await sqliteTable(database).put(KEY, { revision: 1 }, ALWAYS);
+    for (const suffix of ["", "-wal"]) copyFileSync(join(folder, DATABASE_FILE + suffix), copy() + suffix);
+    await sqliteTable(database).put(KEY, { revision: 2 }, ALWAYS);
+    close(database);
+    await restoreDatabase(folder, copy());
+    expect(await kept()).toEqual({ revision: 1 });
+  });
+
+  test("that is the state file itself is not put in its place", async () => {
+    await keep(1);
+    symlinkSync(join(folder, DATABASE_FILE), copy());
+    for (const file of [copy(), join(folder, DATABASE_FILE)])
+      await expect(restoreDatabase(folder, file)).rejects.toThrow("it is the state file itself, not a copy");
+    expect(await kept()).toEqual({ revision: 1 });
+  });
+
+  test("leaves a link to the state file, and one to the copy, as they are", async () => {
+    await keep(1);
+    const [elsewhere, linked] = [join(folder, "elsewhere.sqlite"), join(folder, "linked.sqlite")];
+    renameSync(join(folder, DATABASE_FILE), elsewhere);
+    symlinkSync(elsewhere, join(folder, DATABASE_FILE));
+    writeFileSync(linked, "");
+    symlinkSync(linked, copy());
+    await copyDatabase(folder, copy());
+    await keep(2);
+    await restoreDatabase(folder, copy());
+    expect(await kept()).toEqual({ revision: 1 });
+    for (const link of [join(folder, DATABASE_FILE), copy()]) expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  });
 });
 
 test.each([0, 1, 199, 200, 201, 400, 401])("a listing of %i items has each of them once", async (number) => {
