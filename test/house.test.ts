@@ -48,7 +48,7 @@ const roomOf = (file: string): string => file.split("/")[1] ?? "";
 const FLOORS: string[][] = [
   ["core"],
   ["version.ts"],
-  ["system-errors.ts", "folders.ts", "deadline.ts"],
+  ["system-errors.ts", "folders.ts", "deadline.ts", "aws.ts"],
   ["http.ts", "coalesced.ts", "side-by-side.ts", "read-ahead.ts", "database.ts"],
   ["config"],
   ["clavex", "nextcloud", "telemetry"],

@@ -1,6 +1,7 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
+import { awsLimits } from "../aws.ts";
 import { createClients } from "../clients.ts";
 import { isTrue, settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
@@ -25,9 +26,9 @@ import { createWorker, type Worker } from "./worker.ts";
 function build(): Worker {
   const { stage, queueUrl, tableName, startsPaused } = settings(["stage", "queueUrl", "tableName", "startsPaused"]);
   const ssm = createSsmClient();
-  const ledger = createLedger(dynamoDbTable(new DynamoDBClient(), tableName));
+  const ledger = createLedger(dynamoDbTable(new DynamoDBClient(awsLimits()), tableName));
   const organizations = organizationsFromParameters(ssm, stage);
-  const queue = stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations));
+  const queue = stamped(createSqsQueue(new SQSClient(awsLimits()), queueUrl), configurationsOf(organizations));
   const guards = createGuards({
     organizations,
     clients: createClients({

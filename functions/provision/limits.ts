@@ -16,8 +16,8 @@ export const JOB_MS = 60_000;
  */
 export const SILENCE_LIMITS = { most: CONTAINER_LIMITS.concurrentSubjects / 2, afterMs: 3_000 } as const;
 
-/** For what is written to ledger and queue at the end of a job and of a batch. */
-const WRITING_MS = 15_000;
+/** For what is written at the end of a job and of a batch, even if ledger and queue answer nothing: three requests, to their end. */
+const WRITING_MS = 30_000;
 
 /**
  * The longest that a job which has begun may still take, however slow the servers are: the last thing it begins is a reading of

@@ -11,6 +11,7 @@ import {
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
 import type { SQSRecord } from "aws-lambda";
+import { awsLimits } from "../aws.ts";
 import type { Job } from "../core/job.ts";
 import { QueueUnavailable } from "./errors.ts";
 import { outgoing } from "./message.ts";
@@ -58,12 +59,7 @@ function* batches<T>(items: T[]): Generator<T[]> {
  * the SDK's middleware once for all sends.
  */
 export function createSendingClient(config: SQSClientConfig = {}): SQSClient {
-  return new SQSClient({
-    cacheMiddleware: true,
-    maxAttempts: 2,
-    requestHandler: { requestTimeout: 3_000, throwOnRequestTimeout: true },
-    ...config,
-  });
+  return new SQSClient({ cacheMiddleware: true, ...awsLimits({ attempts: 2 }), ...config });
 }
 
 /** Not the SDK's `abortSignal`, with which it would resolve its middleware anew for each request; this one goes on unheeded. */

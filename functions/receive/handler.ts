@@ -1,5 +1,6 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { handle, type LambdaContext, type LambdaEvent } from "hono/aws-lambda";
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
+import { awsLimits } from "../aws.ts";
 import { isTrue, settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { parameterSecrets } from "../config/secret-parameters.ts";
@@ -11,6 +12,7 @@ import { createSendingClient, createSqsQueue } from "../queue/sqs.ts";
 import { stamped } from "../queue/stamped.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createCounters } from "../telemetry/metrics.ts";
+import { requestOf, resultOf } from "./api-gateway.ts";
 import { createReceiver } from "./app.ts";
 
 function build() {
@@ -18,8 +20,10 @@ function build() {
   const ssm = createSsmClient();
   const organizations = organizationsFromParameters(ssm, stage);
   const counters = createCounters(stage);
+  // Its limits leave time to answer Clavex, which waits ten seconds: without the ledger's answer the worker decides.
+  const dynamodb = new DynamoDBClient(awsLimits({ attempts: 1, connectMs: 500, requestMs: 1_000 }));
   // Two of the ledger's stores: all of them would make a cold start longer.
-  const table = dynamoDbTable(createDynamoDbClient(), tableName);
+  const table = dynamoDbTable(dynamodb, tableName);
   const ledger = { pauses: createPauses(table), identities: createIdentities(table) };
   const app = createReceiver({
     organizations,
@@ -29,24 +33,16 @@ function build() {
     log: createLog("receive"),
     counters,
   });
-  return { handle: handle(app), counters };
-}
-
-/** Its limits leave time to answer Clavex, which waits ten seconds: without the ledger's answer the worker decides. */
-function createDynamoDbClient(): DynamoDBClient {
-  return new DynamoDBClient({
-    maxAttempts: 1,
-    requestHandler: { connectionTimeout: 500, requestTimeout: 1_000, throwOnRequestTimeout: true },
-  });
+  return { app, counters };
 }
 
 let receiver: ReturnType<typeof build> | undefined;
 
 /** The Lambda behind the webhook endpoint (API Gateway HTTP API, payload format 2.0). */
-export async function handler(event: LambdaEvent, context: LambdaContext) {
+export async function handler(event: APIGatewayProxyEventV2): Promise<APIGatewayProxyStructuredResultV2> {
   receiver ??= build();
   try {
-    return await receiver.handle(event, context);
+    return await resultOf(await receiver.app.fetch(requestOf(event)));
   } finally {
     receiver.counters.flush();
   }

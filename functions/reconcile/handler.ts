@@ -2,6 +2,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
+import { awsLimits } from "../aws.ts";
 import { createClients } from "../clients.ts";
 import { isTrue, settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters, withDocuments } from "../config/organization-parameters.ts";
@@ -47,8 +48,8 @@ function build() {
   const dependencies = {
     organizations,
     clients: createClients({ secrets: parameterSecrets(ssm, stage), nextcloudConnections: NEXTCLOUD_CONNECTIONS }),
-    ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
-    queue: stamped(createSqsQueue(new SQSClient(), queueUrl), configurationsOf(organizations)),
+    ledger: createLedger(dynamoDbTable(new DynamoDBClient(awsLimits()), tableName)),
+    queue: stamped(createSqsQueue(new SQSClient(awsLimits()), queueUrl), configurationsOf(organizations)),
     startsPaused: isTrue(startsPaused),
     log,
     counters,

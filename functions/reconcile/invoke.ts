@@ -1,4 +1,5 @@
 import type { InvokeCommandInput } from "@aws-sdk/client-lambda";
+import { awsLimits } from "../aws.ts";
 import { PipelineFailure } from "../core/failure.ts";
 
 /** Lambda did not accept the invocation for one organization; the others get theirs. */
@@ -22,7 +23,7 @@ let client: Promise<(input: InvokeCommandInput) => Promise<unknown>> | undefined
  */
 export async function invokeLambda(FunctionName: string, Payload: string): Promise<void> {
   client ??= import("@aws-sdk/client-lambda").then(({ InvokeCommand, LambdaClient }) => {
-    const lambda = new LambdaClient();
+    const lambda = new LambdaClient(awsLimits());
     return (input) => lambda.send(new InvokeCommand(input));
   });
   try {

@@ -2,6 +2,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import type { Context } from "aws-lambda";
 import * as z from "zod";
+import { awsLimits } from "../aws.ts";
 import { settings } from "../config/environment.ts";
 import { configurationsOf, organizationsFromParameters } from "../config/organization-parameters.ts";
 import { createSsmClient } from "../config/ssm.ts";
@@ -27,10 +28,10 @@ function build() {
     "tableName",
   ]);
   const organizations = organizationsFromParameters(createSsmClient(), stage);
-  const sqs = new SQSClient();
+  const sqs = new SQSClient(awsLimits());
   return {
     deadLetters: createDeadLetters({
-      ledger: createLedger(dynamoDbTable(new DynamoDBClient(), tableName)),
+      ledger: createLedger(dynamoDbTable(new DynamoDBClient(awsLimits()), tableName)),
       queue: stamped(createSqsQueue(sqs, queueUrl), configurationsOf(organizations)),
       deadLetterQueue: createSqsDeadLetterQueue(sqs, deadLetterQueueUrl),
       slugs: organizations.slugs,

@@ -1,5 +1,5 @@
 import { ReceiveMessageCommand } from "@aws-sdk/client-sqs";
-import type { LambdaContext, LambdaEvent } from "hono/aws-lambda";
+import type { APIGatewayProxyEventV2 } from "aws-lambda";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { sign } from "../../functions/clavex/signature.ts";
 import { type Embedded, startEmbedded } from "../support/embedded.ts";
@@ -58,7 +58,7 @@ beforeAll(async () => {
     vi.stubEnv(name, value);
   }
   const { handler } = await import("../../functions/receive/handler.ts");
-  invoke = async (event) => (await handler(event as unknown as LambdaEvent, {} as LambdaContext)) as Result;
+  invoke = async (event) => (await handler(event as unknown as APIGatewayProxyEventV2)) as Result;
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
@@ -121,13 +121,45 @@ describe("the receiver on Lambda", () => {
     expect((await invoke(event("/webhooks/clavex/acme", "x".repeat(300 * 1024)))).statusCode).toBe(413);
   });
 
+  it("has an answer to every request that API Gateway can hand over, and writes no line about a stranger's", async () => {
+    const written: string[] = [];
+    const write = (text: unknown) => written.push(String(text)) > 0;
+    const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, "write").mockImplementation(write));
+    const logged = vi.spyOn(console, "error").mockImplementation(write);
+    const sent = async (method: string, path: string, change: Record<string, unknown> = {}): Promise<number> =>
+      (await invoke({ ...event(path, BODY, { method }), body: BODY, ...change })).statusCode;
+    const hook = "/webhooks/clavex/acme";
+    try {
+      expect(await sent("GET", "/healthz")).toBe(200);
+      expect(await sent("HEAD", "/healthz")).toBe(200);
+      expect(await sent("POST", "/healthz")).toBe(405);
+      for (const method of ["GET", "HEAD", "TRACE", "CONNECT", "TRACK", "DELETE", "PATCH", "OPTIONS"])
+        expect([method, await sent(method, hook)]).toEqual([method, 405]);
+      const signature = sign(BODY, SECRET);
+      for (const [headers, status] of [
+        [{}, 401],
+        [{ "X-Clavex-Signature": signature }, 202],
+        [{ "x-clavex-signature": signature, "a b": "x", "x-nul": "a\u0000b", "x-face": "\u{1f600}" }, 202],
+        [{ "x-clavex-signature": `${signature}, ${signature}` }, 401],
+        [{ "x-clavex-signature": "sha256=\u{1f600}\u0000" }, 401],
+      ] as const)
+        expect([headers, await sent("POST", hook, { headers })]).toEqual([headers, status]);
+      for (const path of ["/webhooks/clavex/%", "/webhooks/clavex/%00%FF", "/webhooks/clavex/..%2Facme"])
+        expect([path, await sent("POST", path)]).toEqual([path, 401]);
+      expect(await sent("POST", "//id.acme.eu/webhooks/clavex/acme")).toBe(404);
+      expect(written).toEqual([]);
+    } finally {
+      for (const spy of [...spies, logged]) spy.mockRestore();
+    }
+  });
+
   // Clavex gives up after ten seconds: an answer of ours tells it when to come again.
   it("answers 503 in time when SSM does not answer at all", async () => {
     vi.resetModules();
     const { handler } = await import("../../functions/receive/handler.ts");
     store.fault = "hang";
     try {
-      const result = await handler(event("/webhooks/clavex/acme", BODY) as unknown as LambdaEvent, {} as LambdaContext);
+      const result = await handler(event("/webhooks/clavex/acme", BODY) as unknown as APIGatewayProxyEventV2);
       expect(result).toMatchObject({ statusCode: 503, headers: { "retry-after": expect.any(String) } });
     } finally {
       store.fault = undefined;
