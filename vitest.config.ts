@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { TIMES } from "./test/support/chance.ts";
 
 const PROCESSES = [
   "test/e2e/**",
@@ -11,6 +12,8 @@ const PROCESSES = [
 const PROPERTY = ["test/property/**"];
 const DEPLOY = ["test/deploy/**"];
 const CORE = ["test/core/**", "test/docs/{links,blocks}.test.ts", "test/house.test.ts"];
+/** A property takes as long as its cases need; only what hangs takes so long. */
+const HANGING_MS = 600_000;
 const tests = (folders: string[]): string[] => folders.map((each) => each.replace(/\*\*$/, "**/*.test.ts"));
 
 /** `core` is done in seconds; `rooms` use the embedded services; `processes` start programs; `property` tries many cases;
@@ -32,7 +35,10 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: "processes", include: tests(PROCESSES) } },
-      { extends: true, test: { name: "property", include: tests(PROPERTY) } },
+      {
+        extends: true,
+        test: { name: "property", include: tests(PROPERTY), testTimeout: HANGING_MS * Math.max(1, TIMES) },
+      },
       { extends: true, test: { name: "deploy", include: tests(DEPLOY) } },
     ],
   },

@@ -164,6 +164,13 @@ describe("the rules of the house", () => {
     expect(found).toEqual([]);
   });
 
+  it("every property draws from the one seed that test/support/fast-check.ts sets", () => {
+    const tests = readdirSync("test", { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+    const ownChance = (name: string) =>
+      /^import .*"fast-check"|[{,]\s*seed:|env\.\w*SEED/m.test(readFileSync(join("test", name), "utf8"));
+    expect(tests.filter((name) => ownChance(name))).toEqual([join("support", "fast-check.ts")]);
+  });
+
   it("an entry point only builds its dependencies and hands the event over", () => {
     const long = FILES.filter(isEntry).filter((file) => readFileSync(file, "utf8").split("\n").length > 120);
     expect(long).toEqual([]);

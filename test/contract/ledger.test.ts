@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { newBrake } from "../../functions/core/brake.ts";
 import { SKEW_MS } from "../../functions/core/clock.ts";
@@ -10,6 +9,7 @@ import type { ParkedJob } from "../../functions/ledger/dead-letters.ts";
 import { LedgerConflict, LedgerUnreadable } from "../../functions/ledger/errors.ts";
 import { createLedger, type Ledger } from "../../functions/ledger/ledger.ts";
 import { ABSENT, ALWAYS, type Condition, type Item, type Key, onTopOf } from "../../functions/ledger/table.ts";
+import { fc } from "../support/fast-check.ts";
 import { dynamoDbTarget, type LedgerTarget, sqliteTarget } from "./ledger-targets.ts";
 
 const ADAPTERS = [

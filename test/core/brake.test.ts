@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   admit,
@@ -19,6 +18,7 @@ import {
   type RunNumbers,
   withChange,
 } from "../../functions/core/brake.ts";
+import { fc } from "../support/fast-check.ts";
 import { organizationOf } from "./organization.ts";
 
 const NOW = Date.UTC(2026, 6, 23, 8);

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   ALL_FREE,
@@ -8,6 +7,7 @@ import {
   freeSlots,
   takeSlot,
 } from "../../functions/core/edit-slots.ts";
+import { fc } from "../support/fast-check.ts";
 
 const NOW = Date.UTC(2026, 6, 23, 8);
 const MINUTE = 60_000;

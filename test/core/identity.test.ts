@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   accountId,
@@ -9,6 +8,7 @@ import {
   identityFingerprint,
   schemeOf,
 } from "../../functions/core/identity.ts";
+import { fc } from "../support/fast-check.ts";
 
 const oidc = (providerId: number, settings: Partial<Extract<Identity, { scheme: "user_oidc" }>> = {}): Identity => ({
   scheme: "user_oidc",

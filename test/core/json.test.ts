@@ -1,6 +1,6 @@
-import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { jsonProblem } from "../../functions/core/json.ts";
+import { fc } from "../support/fast-check.ts";
 
 function parses(text: string): boolean {
   try {

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { matches, matchesAny } from "../../functions/core/patterns.ts";
+import { fc } from "../support/fast-check.ts";
 
 describe("a pattern", () => {
   it.each([

@@ -1,10 +1,10 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AccountConflict, type ActualAccount, type Profile, ProfileRefused } from "../../functions/core/account.ts";
 import type { DesiredAccount, DesiredGroup } from "../../functions/core/desired.ts";
 import { type GroupKnowledge, type Operation, type Plan, plan } from "../../functions/core/plan.ts";
 import { parseQuota } from "../../functions/core/quota.ts";
 import { newRecord, type SubjectRecord } from "../../functions/core/record.ts";
+import { fc } from "../support/fast-check.ts";
 import { type Choices, IDENTITIES, organizationOf } from "./organization.ts";
 
 const GB = 1024 ** 3;

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
 import { quick } from "../../functions/core/quick.ts";
+import { fc } from "../support/fast-check.ts";
 
 /** Every part that a schema of ours has, with values that fit it. */
 const PARTS: Record<string, [schema: z.ZodType, ...values: unknown[]]> = {
@@ -42,7 +42,7 @@ function outcome(schema: z.ZodType, value: unknown) {
 function asTheSchemaDoes(schema: z.ZodType, values: fc.Arbitrary<unknown>): void {
   const fast = quick(schema);
   const same = (value: unknown) => void expect(outcome(fast, value)).toStrictEqual(outcome(schema, value));
-  fc.assert(fc.property(values, same), { seed: 20261126, numRuns: 300 });
+  fc.assert(fc.property(values, same), { numRuns: 300 });
 }
 
 describe("quick", () => {

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   InvalidQuota,
@@ -9,6 +8,7 @@ import {
   quotaText,
 } from "../../functions/core/quota.ts";
 import { computerFileSize, effectiveQuota, humanFileSize } from "../../functions/simulated/nextcloud-quota.ts";
+import { fc } from "../support/fast-check.ts";
 
 const GB = 1024 ** 3;
 

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { SubjectState } from "../../functions/core/account.ts";
 import { type DesiredAccount, desiredHash, groupsHash } from "../../functions/core/desired.ts";
@@ -27,6 +26,7 @@ import {
   unqueued,
   withoutEffectFor,
 } from "../../functions/core/record.ts";
+import { fc } from "../support/fast-check.ts";
 
 const NOW = Date.UTC(2026, 6, 23, 8);
 const LONG_AGO = NOW - 86_400_000;

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createProbeDelay, createRetryDelay } from "../../functions/core/retry.ts";
 import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
+import { fc } from "../support/fast-check.ts";
 
 const LUCKY = 0;
 const UNLUCKY = 0.999_999_999;

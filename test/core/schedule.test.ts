@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   begun,
@@ -13,6 +12,7 @@ import {
   type RunKind,
   TICK_MS,
 } from "../../functions/core/schedule.ts";
+import { fc } from "../support/fast-check.ts";
 
 const NOW = Date.UTC(2026, 6, 23, 8);
 const MINUTE = 60_000;

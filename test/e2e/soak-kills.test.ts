@@ -5,10 +5,10 @@ import { accountId } from "../../functions/core/identity.ts";
 import { openState } from "../../functions/local/state.ts";
 import type { SimulatedClavex } from "../../functions/simulated/clavex.ts";
 import type { SimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
+import { randomNumbers, SEED } from "../support/chance.ts";
 import { until } from "../support/processes.ts";
-import { openSoak, type PipelineProcesses, randomNumbers, SLUG, type Soak } from "./soak-processes.ts";
+import { openSoak, type PipelineProcesses, SLUG, type Soak } from "./soak-processes.ts";
 
-const SEED = 20260724;
 const KILLS = 100;
 /** How long a process works at most before it is killed. */
 const LONGEST_LIFE_MS = 700;
@@ -40,7 +40,7 @@ interface Person {
 test(`a pipeline killed ${KILLS} times under load loses nothing that it accepted, and does nothing twice that may not be`, {
   timeout: 900_000,
 }, async () => {
-  const random = randomNumbers(SEED);
+  const random = randomNumbers();
   const accepted = new Set<string>();
   const people = Array.from({ length: PEOPLE }, (_, index): Person => {
     const id = randomUUID();

@@ -4,10 +4,11 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { documentOf, environmentOf } from "../core/organization.ts";
+import { randomNumbers } from "../support/chance.ts";
 import { oddField } from "../support/odd-answers.ts";
 import { ROOT, WORKING_FOLDER } from "../support/processes.ts";
 import { signed } from "../support/requests.ts";
-import { ORGANIZATION, openSoak, randomNumbers, SLUG, type Soak } from "./soak-processes.ts";
+import { ORGANIZATION, openSoak, SLUG, type Soak } from "./soak-processes.ts";
 
 /** A quarter of a day with every test run; a week: `CLAVEX_NEXTCLOUD_SOAK_DAYS=7 npx vitest run test/e2e/soak-week.test.ts`. */
 const DAYS = Number(process.env.CLAVEX_NEXTCLOUD_SOAK_DAYS ?? 0.25);
@@ -18,7 +19,7 @@ const GROUPS = 10;
 const MIB = 1024 ** 2;
 const accountId = (subject: string): string => createHash("sha256").update(`1_0_${subject}`).digest("hex");
 
-const random = randomNumbers(20260723);
+const random = randomNumbers();
 const below = (limit: number): number => Math.floor(random() * limit);
 
 interface Answer {

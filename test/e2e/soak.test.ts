@@ -5,11 +5,11 @@ import { createDeadLetters } from "../../functions/replay/dead-letters.ts";
 import type { ClavexUser, SimulatedClavex } from "../../functions/simulated/clavex.ts";
 import type { SimulatedNextcloud } from "../../functions/simulated/nextcloud.ts";
 import type { Answer, Fault, RecordedRequest, SimulatedServer } from "../../functions/simulated/server.ts";
+import { randomNumbers, SEED } from "../support/chance.ts";
 import { oddField } from "../support/odd-answers.ts";
 import { until } from "../support/processes.ts";
-import { ORGANIZATION, openSoak, type PipelineProcesses, randomNumbers, SLUG, type Soak } from "./soak-processes.ts";
+import { ORGANIZATION, openSoak, type PipelineProcesses, SLUG, type Soak } from "./soak-processes.ts";
 
-const SEED = 20260723;
 const PEOPLE = 500;
 const LATER_CHANGES = 250;
 /** Below what the brake lets pass in an hour. */
@@ -22,7 +22,7 @@ const SENDERS = 12;
 const GB = 1024 ** 3;
 const GROUPS = ["Engineering", "Sales", "Finance", "R&D / c++", "Ops", "été"];
 
-const random = randomNumbers(SEED);
+const random = randomNumbers();
 const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
 const accountId = (subject: string): string => createHash("sha256").update(`1_0_${subject}`).digest("hex");
 const groupId = accountId;

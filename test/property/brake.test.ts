@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import type { SubjectState } from "../../functions/core/account.ts";
 import { admit, BrakeHeld, hourlyLimit, newBrake as noBrake, passedWithin } from "../../functions/core/brake.ts";
@@ -14,6 +13,8 @@ import { sqliteTable } from "../../functions/ledger/sqlite.ts";
 import { type Brake, createBrake } from "../../functions/provision/brake.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { organizationOf } from "../core/organization.ts";
+import { runs } from "../support/chance.ts";
+import { fc } from "../support/fast-check.ts";
 import { resultOf } from "../support/jobs.ts";
 import { type ProvisionNow, type Tenant, useOrganizations } from "../support/organization.ts";
 
@@ -236,11 +237,11 @@ describe("a brake that counts the people as seldom as it can", () => {
   ];
 
   test("lets pass and holds whom it would if it counted for each of them", async () => {
-    let runs = 0;
+    let organizations = 0;
     let [counts, asked] = [0, 0];
     await fc.assert(
       fc.asyncProperty(fc.nat(600), fc.array(step, { minLength: 40, maxLength: 120 }), async (people, steps) => {
-        const organization = organizationOf({ slug: `counted-${runs++}` });
+        const organization = organizationOf({ slug: `counted-${organizations++}` });
         const { slug } = organization;
         let [now, active] = [Date.UTC(2026, 6, 23, 8), people];
         let underWay = 0;
@@ -270,7 +271,7 @@ describe("a brake that counts the people as seldom as it can", () => {
           active = Math.max(0, active - 1);
         }
       }),
-      { examples: [[3, FEW_PEOPLE]] },
+      { numRuns: runs(100), examples: [[3, FEW_PEOPLE]] },
     );
     expect(counts).toBeLessThan(asked / 4);
   });

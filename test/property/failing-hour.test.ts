@@ -1,9 +1,8 @@
-import fc from "fast-check";
 import { describe, test } from "vitest";
 import type { Fault } from "../../functions/simulated/server.ts";
+import { fc } from "../support/fast-check.ts";
 import { anHour, changes, counted, READS, tryAll } from "./office.ts";
 
-const TIMEOUT = 3_600_000;
 const STATUSES: Fault[] = [
   { kind: "status", status: 500 },
   { kind: "status", status: 404 },
@@ -26,10 +25,10 @@ const WRITES: RegExp[] = [
 ];
 
 describe("what fails for an hour, and then does not, leaves no trace", () => {
-  test("any page, and any read", { timeout: TIMEOUT }, () =>
+  test("any page, and any read", () =>
     tryAll(
       "failing reads",
-      0.15,
+      150,
       fc.record({ steps: changes, fault: statuses, read: fc.constantFrom(...READS) }),
       ({ steps, fault, read: [server, path] }, counts) =>
         anHour(
@@ -37,13 +36,12 @@ describe("what fails for an hour, and then does not, leaves no trace", () => {
           server,
           counted(counts, { ...fault, match: (request) => request.method === "GET" && path.test(request.path) }),
         ),
-    ),
-  );
+    ));
 
-  test("any write, before or after its work", { timeout: TIMEOUT }, () =>
+  test("any write, before or after its work", () =>
     tryAll(
       "failing writes",
-      0.3,
+      300,
       fc.record({ steps: changes, fault: statuses, write: fc.constantFrom(...WRITES), after: fc.boolean() }),
       ({ steps, fault, write, after }, counts) =>
         anHour(
@@ -51,6 +49,5 @@ describe("what fails for an hour, and then does not, leaves no trace", () => {
           "nextcloud",
           counted(counts, { ...fault, after, match: ({ method, path }) => write.test(`${method} ${path}`) }),
         ),
-    ),
-  );
+    ));
 });

@@ -1,16 +1,15 @@
 import { createHash, randomUUID } from "node:crypto";
-import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { messageGroupId, type PersonJob } from "../../functions/core/job.ts";
 import { terminalLog } from "../../functions/local/terminal-log.ts";
 import type { Outcome } from "../../functions/provision/outcome.ts";
 import { createWorker, type Worker } from "../../functions/provision/worker.ts";
 import type { Message } from "../../functions/queue/queue.ts";
+import { runs, SEED } from "../support/chance.ts";
+import { fc } from "../support/fast-check.ts";
 import { done } from "../support/jobs.ts";
 import { IDENTITIES, type Tenant, useOrganizations } from "../support/organization.ts";
 
-const SEED = 20260723;
-const RUNS = 120;
 /** What moves a terminal's cursor, breaks a line or turns its direction. */
 const UNPRINTABLE = /[\p{Cc}\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
@@ -220,9 +219,7 @@ describe("hostile names", () => {
     checkTerminal();
   });
 
-  test("whatever people and groups are called, a job ends, a second one finds nothing to do, and no line is forged", {
-    timeout: 60_000,
-  }, async () => {
+  test("whatever people and groups are called, a job ends, a second one finds nothing to do, and no line is forged", async () => {
     const tenants = [await build(), await build({ identity: IDENTITIES.raw })];
     const workers = tenants.map(workerOf);
     const text = fc.oneof(fc.string({ unit: "binary", maxLength: 80 }), fc.string({ unit: "grapheme", maxLength: 20 }));
@@ -232,12 +229,12 @@ describe("hostile names", () => {
         fc.nat(1),
         text,
         text,
-        fc.array(fc.string({ unit: "binary", minLength: 1, maxLength: 70 }), { maxLength: 3 }),
+        fc.uniqueArray(fc.string({ unit: "binary", minLength: 1, maxLength: 70 }), { maxLength: 3 }),
         async (which, first_name, last_name, groups) => {
           const tenant = tenants[which] as Tenant;
           const work = workers[which] as (job: PersonJob) => Promise<Outcome>;
           const foreign = tenant.nextcloud.group("admin");
-          const person = tenant.person({ first_name, last_name }, [...new Set(groups)]);
+          const person = tenant.person({ first_name, last_name }, groups);
           const outcome = await work(tenant.job(person));
           counts.people += 1;
           counts.groups += groups.length;
@@ -249,9 +246,12 @@ describe("hostile names", () => {
           }
           expect(tenant.nextcloud.group("admin")).toEqual(foreign);
           checkTerminal();
+          // Every job reads all groups and members: with those of all cases before, each would take longer than the last.
+          const { clavex, slug } = tenant;
+          for (const name of groups) clavex.deleteGroup(slug, clavex.groupByName(slug, name)?.id ?? "");
         },
       ),
-      { seed: SEED, numRuns: RUNS },
+      { numRuns: runs(120) },
     );
     console.log(
       `hostile names: seed ${SEED}, ${counts.people} people, ${counts.parked} refused, ${counts.groups} groups, ` +

@@ -1,11 +1,10 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Answer, Fault, RecordedRequest } from "../../functions/simulated/server.ts";
+import { fc } from "../support/fast-check.ts";
 import { oddField, oddFieldOf, unreadableRow } from "../support/odd-answers.ts";
 import { anHour, changes, counted, inOffice, type Office, PEOPLE, type Person, READS, tryAll } from "./office.ts";
 
 const replacement = fc.record({ field: fc.nat(999), value: fc.nat(99) });
-const TIMEOUT = 3_600_000;
 
 const reads = fc.constantFrom(...READS);
 
@@ -47,10 +46,10 @@ function lying(answer: Answer, kind: "skip" | "repeat" | "reverse" | "shrink", m
 }
 
 describe("odd answers end, or touch one person, who alone may be the exception", () => {
-  test("any field of any answer about one person has another JSON type, for ever", { timeout: TIMEOUT }, () =>
+  test("any field of any answer about one person has another JSON type, for ever", () =>
     tryAll(
       "odd fields of one person",
-      0.25,
+      250,
       fc.record({ steps: changes, replaced: replacement, server: fc.constantFrom("clavex", "nextcloud") }),
       ({ steps, replaced, server }, counts) =>
         forEver(steps, ({ company, people, accountId }) => {
@@ -59,41 +58,33 @@ describe("odd answers end, or touch one person, who alone may be the exception",
           company[server].faults.add(counted(counts, fault));
           return { odd, ...(server === "clavex" ? { unsure: odd.groups } : {}) };
         }),
-    ),
-  );
+    ));
 
-  test("any field of any answer of a kind has another JSON type for an hour", { timeout: TIMEOUT }, () =>
+  test("any field of any answer of a kind has another JSON type for an hour", () =>
     tryAll(
       "odd fields for an hour",
-      0.2,
+      200,
       fc.record({ steps: changes, replaced: replacement, read: reads }),
       ({ steps, replaced, read: [server, path] }, counts) => {
         const fault = oddField(replaced, (request) => request.method === "GET" && path.test(request.path));
         return anHour(steps, server, counted(counts, fault));
       },
-    ),
-  );
+    ));
 
-  test(
-    "Clavex cannot read the row of one person, wherever they stand in its lists, for ever",
-    { timeout: TIMEOUT },
-    () =>
-      tryAll(
-        "rows that Clavex cannot read",
-        0.05,
-        fc.record({ steps: changes, unreadable: fc.nat(PEOPLE - 1) }),
-        ({ steps, unreadable }, counts) =>
-          forEver(steps, ({ company, people }) => {
-            const odd = people[unreadable] as Person;
-            company.clavex.faults.add(counted(counts, unreadableRow(company.clavex, odd.subject)));
-            return { odd };
-          }),
-      ),
-  );
+  test("Clavex cannot read the row of one person, wherever they stand in its lists, for ever", () =>
+    tryAll(
+      "rows that Clavex cannot read",
+      50,
+      fc.record({ steps: changes, unreadable: fc.nat(PEOPLE - 1) }),
+      ({ steps, unreadable }, counts) =>
+        forEver(steps, ({ company, people }) => {
+          const odd = people[unreadable] as Person;
+          company.clavex.faults.add(counted(counts, unreadableRow(company.clavex, odd.subject)));
+          return { odd };
+        }),
+    ));
 
-  test("lists of people and accounts skip some, show some twice or in another order, for ever", {
-    timeout: TIMEOUT,
-  }, () => {
+  test("lists of people and accounts skip some, show some twice or in another order, for ever", () => {
     const lie = fc.record({
       kind: fc.constantFrom("skip", "repeat", "reverse", "shrink"),
       person: fc.nat(PEOPLE - 1),
@@ -101,7 +92,7 @@ describe("odd answers end, or touch one person, who alone may be the exception",
     });
     return tryAll(
       "lists that lie",
-      0.05,
+      50,
       fc.record({ steps: changes, lies: fc.array(lie, { minLength: 1, maxLength: 3 }) }),
       ({ steps, lies }, counts) =>
         forEver(steps, ({ company, people, accountId }) => {
@@ -117,9 +108,7 @@ describe("odd answers end, or touch one person, who alone may be the exception",
     );
   });
 
-  test("any page of accounts fails for ever because of a foreign account, or shows that one oddly", {
-    timeout: TIMEOUT,
-  }, () => {
+  test("any page of accounts fails for ever because of a foreign account, or shows that one oddly", () => {
     const failing = fc.constantFrom(500, 404).map((status): Fault => {
       const match = ({ path }: RecordedRequest) => path.includes("cloud/users/details");
       const change = (answer: Answer): Answer => (answer.body?.includes("carol") ? { status } : answer);
@@ -128,7 +117,7 @@ describe("odd answers end, or touch one person, who alone may be the exception",
     const odd = replacement.map((replaced) => oddFieldOf(replaced, ["carol"]));
     return tryAll(
       "odd foreign accounts",
-      0.1,
+      100,
       fc.record({ steps: changes, fault: fc.oneof(failing, odd) }),
       ({ steps, fault }, counts) =>
         forEver(steps, ({ company }) => {

@@ -1,17 +1,15 @@
 import { createHash } from "node:crypto";
-import fc from "fast-check";
 import { expect } from "vitest";
 import { Failure } from "../../functions/core/failure.ts";
 import { createBrake } from "../../functions/provision/brake.ts";
 import type { AccountView } from "../../functions/simulated/nextcloud.ts";
 import type { Fault } from "../../functions/simulated/server.ts";
+import { runs, SEED } from "../support/chance.ts";
+import { fc } from "../support/fast-check.ts";
 import { webhookTrigger } from "../support/jobs.ts";
 import { buildInMemory } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
 
-/** A seed that failed is given back with CLAVEX_NEXTCLOUD_SEED; more runs are asked for with CLAVEX_NEXTCLOUD_RUNS. */
-const SEED = Number(process.env.CLAVEX_NEXTCLOUD_SEED ?? 20260723);
-const RUNS = Number(process.env.CLAVEX_NEXTCLOUD_RUNS ?? 1_000);
 const MINUTE = 60_000;
 /** Reads that the pipeline makes, by server. */
 export const READS: ["clavex" | "nextcloud", RegExp][] = [
@@ -246,21 +244,22 @@ export function counted(counts: Hits, fault: Fault): Fault {
 }
 
 /**
- * Tries a property: this share of all runs, from the seed, which is printed.
+ * Tries a property, from the seed, which is printed.
  *
  * @param name for the line that is printed
+ * @param usual the number of runs when CLAVEX_NEXTCLOUD_RUNS is not set
  */
 export async function tryAll<T>(
   name: string,
-  share: number,
+  usual: number,
   cases: fc.Arbitrary<T>,
   holds: (each: T, counts: Hits) => Promise<void>,
 ): Promise<void> {
-  const numRuns = Math.ceil(RUNS * share);
+  const numRuns = runs(usual);
   const counts: Hits = { hits: 0 };
   await fc.assert(
     fc.asyncProperty(cases, (each) => holds(each, counts)),
-    { seed: SEED, numRuns },
+    { numRuns },
   );
   console.log(`${name}: seed ${SEED}, ${numRuns} runs, ${counts.hits} odd answers`);
   expect(counts.hits, "nothing was odd").toBeGreaterThan(numRuns / 2);

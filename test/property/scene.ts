@@ -1,12 +1,13 @@
-import { createHash, randomUUID } from "node:crypto";
-import fc from "fast-check";
+import { createHash } from "node:crypto";
 import { expect } from "vitest";
 import type { PersonJob } from "../../functions/core/job.ts";
 import { createBrake } from "../../functions/provision/brake.ts";
 import type { ClavexUser, UserChange } from "../../functions/simulated/clavex.ts";
 import type { AccountView } from "../../functions/simulated/nextcloud.ts";
+import { uuidOf } from "../support/chance.ts";
+import { fc } from "../support/fast-check.ts";
 import { personJob, TRIGGERS } from "../support/jobs.ts";
-import { type Builder, IDENTITIES, type Tenant } from "../support/organization.ts";
+import { buildInMemory, IDENTITIES, type Tenant } from "../support/organization.ts";
 
 const GB = 1024 ** 3;
 const MB = 1024 ** 2;
@@ -97,17 +98,30 @@ export interface Scene {
   checkConverged(): void;
 }
 
-export async function newScene(build: Builder["build"], mode: Mode): Promise<Scene> {
-  const tenant = await build({
+/**
+ * Opens a scene, plays in it, and closes it.
+ *
+ * @param salt what the ids of its people are made of
+ */
+export async function inScene(mode: Mode, salt: number, play: (scene: Scene) => Promise<void>): Promise<void> {
+  const { tenant, close } = await buildInMemory({
     apiKey: mode.apiKey,
     identity: mode.hashed ? IDENTITIES.hashed : IDENTITIES.raw,
     groups: { always: [ALWAYS], adopt: [ADOPTED] },
     quota: { default: "5 GB", byGroup: { Engineering: "50 GB", Sales: "none" } },
   });
+  try {
+    await play(await sceneOf(tenant, mode, salt));
+  } finally {
+    await close();
+  }
+}
+
+async function sceneOf(tenant: Tenant, mode: Mode, salt: number): Promise<Scene> {
   const { slug, clavex, nextcloud } = tenant;
   // A 404 is believed only while Clavex lists somebody, and that a group is gone only while it lists another.
   clavex.addGroup(slug, "Nobody's");
-  clavex.addUser(slug, { id: randomUUID(), email: "nobody@acme.example", is_active: false });
+  clavex.addUser(slug, { id: uuidOf(`${salt} nobody`), email: "nobody@acme.example", is_active: false });
   // The brake is another test's: here an operator lets everybody pass.
   await createBrake(tenant.ledger, () => tenant.clock.now).allow(slug, 100_000);
   const idOf = (value: string): string =>
@@ -133,7 +147,7 @@ export async function newScene(build: Builder["build"], mode: Mode): Promise<Sce
 
   function add(where: number, name: number): Person {
     const person: Person = {
-      subject: randomUUID(),
+      subject: uuidOf(`${salt} ${people.length}`),
       slot: where,
       email: address(),
       first: NAMES[name] ?? "",

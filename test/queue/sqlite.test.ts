@@ -10,6 +10,7 @@ import { QUEUE_LIMITS } from "../../functions/queue/limits.ts";
 import type { Message, Queue, Releasable } from "../../functions/queue/queue.ts";
 import { createSqliteDeadLetterQueue, createSqliteQueue } from "../../functions/queue/sqlite.ts";
 import { jobOf, labelOf } from "../contract/queue-targets.ts";
+import { randomNumbers } from "../support/chance.ts";
 import { run } from "../support/processes.ts";
 
 const MINUTE_MS = 60_000;
@@ -264,19 +265,8 @@ describe("several processes on one file", () => {
 const sentBy = (program: { output(): string } | undefined): string[] =>
   [...(program?.output() ?? "").matchAll(/^sent (\d+)$/gm)].map(([, number = ""]) => number);
 
-/** A pseudorandom number in [0, 1) for each call (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 test("a program that is killed at any moment loses nothing it acknowledged, and sending again doubles nothing", async () => {
-  const random = randomFrom(Number(process.env.SEED ?? 1));
+  const random = randomNumbers();
   const acknowledged: string[] = [];
   for (let round = 0; round < 30; round += 1) {
     // Begins where the last one stopped, with the jobs that it may have sent without saying so.
