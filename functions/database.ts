@@ -239,17 +239,27 @@ export function refuseForeign(folder: string): void {
 }
 
 /**
- * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users; a folder
- * with folders in it, such as /tmp, stays as it is.
+ * Creates a state folder if it is missing, and takes it away from other users; one with folders in it, such as /tmp, stays as it is.
  *
- * @throws {ConfigurationError} when this user cannot write there, or the folder is another program's
+ * @throws {ConfigurationError} when this user cannot write there, or another program's state file is in it
+ */
+export function makeStateFolder(folder: string): void {
+  refuseForeign(folder);
+  usable(folder, () => {
+    makeFolder(folder, 0o700);
+    if (!hasFolders(folder)) ownerOnly(folder, 0o700);
+  });
+}
+
+/**
+ * The path of a file in the state folder. Makes both when they are missing, and takes them away from other users.
+ *
+ * @throws {ConfigurationError} as makeStateFolder
  */
 export function createStateFile(folder: string, name: string): string {
   const file = join(folder, name);
-  refuseForeign(folder);
+  makeStateFolder(folder);
   return usable(folder, () => {
-    makeFolder(folder, 0o700);
-    if (!hasFolders(folder)) ownerOnly(folder, 0o700);
     closeSync(openSync(file, "a", 0o600));
     ownerOnly(file, 0o600);
     return file;

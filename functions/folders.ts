@@ -1,4 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { accessSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, rmdirSync, statSync } from "node:fs";
+import { realpath, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 
 /**
@@ -43,4 +45,22 @@ function nearest(path: string): string {
 /** Of a file, and of a link that leads nowhere, the operating system says then that it is no folder. */
 function requireFolder(path: string): void {
   statSync(path + sep);
+}
+
+/**
+ * Writes a file that is its owner's alone from its first byte on. An older one is replaced as a whole: whoever reads it meanwhile, or
+ * after a crash, finds all of it. A link to it stays one.
+ *
+ * @throws the operating system's error; the older file is as it was then
+ */
+export async function writeOwnFile(path: string, text: string): Promise<void> {
+  const target = await realpath(path).catch(() => path);
+  const fresh = `${target}.${randomUUID()}`;
+  try {
+    await writeFile(fresh, text, { mode: 0o600, flag: "wx", flush: true });
+    await rename(fresh, target);
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw error;
+  }
 }

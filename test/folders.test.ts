@@ -1,10 +1,13 @@
 import { once } from "node:events";
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -14,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeFolder, tryFolder } from "../functions/folders.ts";
+import { makeFolder, tryFolder, writeOwnFile } from "../functions/folders.ts";
 
 let place: string;
 beforeEach(() => {
@@ -94,5 +97,28 @@ describe("whether a folder could be created", () => {
     chmodSync(join(place, "closed"), 0o500);
     for (const path of ["closed", "closed/a"])
       expect(() => tryFolder(join(place, path)), path).toThrow(expect.objectContaining({ code: "EACCES" }));
+  });
+});
+
+describe("a file that is its owner's alone", () => {
+  const modeOf = (path: string): number => statSync(path).mode & 0o777;
+
+  it("is so whatever rights it had, and nobody who had it open before reads what is new", async () => {
+    const path = join(place, "secret");
+    writeFileSync(path, "old", { mode: 0o644 });
+    const theirs = openSync(path, "r");
+    await writeOwnFile(path, "new");
+    expect([modeOf(path), readFileSync(path, "utf8"), readFileSync(theirs, "utf8")]).toEqual([0o600, "new", "old"]);
+    closeSync(theirs);
+  });
+
+  it("stays behind a link, and one that cannot be written leaves nothing behind", async () => {
+    writeFileSync(join(place, "real"), "old");
+    symlinkSync("real", join(place, "link"));
+    await writeOwnFile(join(place, "link"), "new");
+    expect([readdirSync(place).sort(), readFileSync(join(place, "real"), "utf8")]).toEqual([["link", "real"], "new"]);
+    mkdirSync(join(place, "folder"));
+    await expect(writeOwnFile(join(place, "folder"), "new")).rejects.toThrow("EISDIR");
+    expect(readdirSync(place).sort()).toEqual(["folder", "link", "real"]);
   });
 });

@@ -8,6 +8,7 @@ import { parseEnvironmentFile } from "../config/environment.ts";
 import { environmentSecrets, type Secrets } from "../config/secrets.ts";
 import type { Organization } from "../core/organization.ts";
 import { printable } from "../core/text.ts";
+import { makeStateFolder } from "../database.ts";
 import { examine } from "../doctor/doctor.ts";
 import { createPool } from "../http.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS } from "../nextcloud/ocs.ts";
@@ -244,9 +245,9 @@ async function createContext(
     store,
     skeletons: pipeline.parts?.ledger.skeletons,
     // Beside the organization's file, under a name that is not taken for one; the demo has no file.
-    record: recordFile(
-      demoOrganization ? join(options.state.path, "demo.setup") : join(folder, `${answers.slug}.setup`),
-    ),
+    record: demoOrganization
+      ? recordFile(join(options.state.path, "demo.setup"), makeStateFolder)
+      : recordFile(join(folder, `${answers.slug}.setup`)),
     organizationFile: demoOrganization ? undefined : path,
     configured: known,
     async doctor() {

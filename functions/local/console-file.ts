@@ -1,7 +1,8 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { createStateFile } from "../database.ts";
+import { makeStateFolder } from "../database.ts";
+import { writeOwnFile } from "../folders.ts";
 
 const consoleSchema = z.object({
   /** Where this machine reaches the admin port. */
@@ -18,7 +19,8 @@ export type ConsoleFile = z.output<typeof consoleSchema>;
 const CONSOLE_FILE = "console.json";
 
 export async function rememberConsole(stateFolder: string, content: ConsoleFile): Promise<void> {
-  await writeFile(createStateFile(stateFolder, CONSOLE_FILE), JSON.stringify(content));
+  makeStateFolder(stateFolder);
+  await writeOwnFile(join(stateFolder, CONSOLE_FILE), JSON.stringify(content));
 }
 
 export async function forgetConsole(stateFolder: string): Promise<void> {

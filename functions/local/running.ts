@@ -1,7 +1,8 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { createStateFile } from "../database.ts";
+import { makeStateFolder } from "../database.ts";
+import { writeOwnFile } from "../folders.ts";
 import { isLocked } from "./lock.ts";
 
 const runningSchema = z.object({
@@ -18,7 +19,8 @@ const RUNNING_FILE = "pipeline.json";
 
 /** Writes down where the pipeline on this state folder can be reached. */
 export async function rememberPipeline(stateFolder: string, running: Running): Promise<void> {
-  await writeFile(createStateFile(stateFolder, RUNNING_FILE), JSON.stringify(running));
+  makeStateFolder(stateFolder);
+  await writeOwnFile(join(stateFolder, RUNNING_FILE), JSON.stringify(running));
 }
 
 export async function forgetPipeline(stateFolder: string): Promise<void> {

@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
-import { makeFolder } from "../folders.ts";
+import { makeStateFolder } from "../database.ts";
+import { writeOwnFile } from "../folders.ts";
 
 const text = z.string().optional();
 const keptSchema = z.object({
@@ -31,7 +31,7 @@ export interface KeptAnswers {
   forget(): Promise<void>;
 }
 
-/** Keeps answers in a file that only its owner can read. One that cannot be read holds none: it is about convenience. */
+/** Keeps answers in a file of the state folder. One that cannot be read holds none: it is about convenience. */
 export function keptAnswers(path: string): KeptAnswers {
   const read = async (): Promise<Kept> => {
     try {
@@ -44,10 +44,8 @@ export function keptAnswers(path: string): KeptAnswers {
     read,
     async write(answers) {
       const all = JSON.stringify({ ...(await read()), ...answers }, undefined, 2);
-      makeFolder(dirname(path), 0o700);
-      const fresh = `${path}.${randomUUID()}`;
-      await writeFile(fresh, `${all}\n`, { mode: 0o600, flag: "wx" });
-      await rename(fresh, path);
+      makeStateFolder(dirname(path));
+      await writeOwnFile(path, `${all}\n`);
     },
     forget: () => rm(path, { force: true }),
   };

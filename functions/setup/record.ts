@@ -1,7 +1,7 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
-import { makeFolder } from "../folders.ts";
+import { makeFolder, writeOwnFile } from "../folders.ts";
 
 const recordSchema = z.object({
   apiKey: z.union([z.literal(true), z.string()]).optional(),
@@ -49,8 +49,12 @@ export interface SetupRecord {
   write(change: { [K in keyof Made]?: Made[K] | undefined }): Promise<void>;
 }
 
-/** Keeps the record in a file; an empty record has none. */
-export function recordFile(path: string): SetupRecord {
+/**
+ * Keeps the record in a file; an empty record has none.
+ *
+ * @param makeItsFolder creates the file's folder, if it is missing
+ */
+export function recordFile(path: string, makeItsFolder: (folder: string) => void = makeFolder): SetupRecord {
   const read = async (): Promise<Made> => {
     const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return "{}";
@@ -64,8 +68,8 @@ export function recordFile(path: string): SetupRecord {
       // JSON leaves out what is undefined: that is how entries are removed.
       const text = JSON.stringify({ ...(await read()), ...change }, undefined, 2);
       if (text === "{}") return rm(path, { force: true });
-      makeFolder(dirname(path));
-      await writeFile(path, `${text}\n`);
+      makeItsFolder(dirname(path));
+      await writeOwnFile(path, `${text}\n`);
     },
   };
 }

@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { parseEnvironmentFile } from "../config/environment.ts";
 import { PipelineFailure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
+import { writeOwnFile } from "../folders.ts";
 
 /** The secrets that setup handles. The last one is stored only until a person has entered it in Nextcloud. */
 export type SecretName = "webhook" | "apiKey" | "appPassword" | "clientSecret";
@@ -29,8 +29,6 @@ export function referencesOf({ clavex, nextcloud }: Organization): Partial<Recor
     ...(clavex.apiKey === undefined ? {} : { apiKey: clavex.apiKey }),
   };
 }
-
-const ONLY_OWNER = 0o600;
 
 /**
  * A file `.env`, readable by its owner only. Existing environment variables win, as they do when the pipeline reads it.
@@ -62,18 +60,7 @@ export function environmentStore(
     const content = (await text()).replace(/\n$/, "");
     return content === "" ? [] : content.split("\n").filter((line) => !line.startsWith(`${name}=`));
   };
-  async function save(lines: string[]): Promise<void> {
-    // Replaced as a whole: whoever reads it meanwhile, or after a crash, finds all of it. A link stays one.
-    const target = await realpath(path).catch(() => path);
-    const fresh = `${target}.${randomUUID()}`;
-    try {
-      await writeFile(fresh, lines.map((line) => `${line}\n`).join(""), { mode: ONLY_OWNER, flag: "wx", flush: true });
-      await rename(fresh, target);
-    } catch (error) {
-      await rm(fresh, { force: true });
-      throw error;
-    }
-  }
+  const save = (lines: string[]): Promise<void> => writeOwnFile(path, lines.map((line) => `${line}\n`).join(""));
 
   return {
     scheme: "env",

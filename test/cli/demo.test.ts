@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -56,6 +56,15 @@ describe("clavex-nextcloud demo join, move, leave and break", () => {
       () => lastOf(id),
       (text) => /user\.deleted {2}account disabled\n/.test(text),
     );
+  });
+
+  test("setup keeps what it did to the demo in the state folder, which is its owner's alone with all that is in it", async () => {
+    const state = join(folder, "state");
+    await rm(state, { recursive: true, force: true });
+    expect((await here("setup", "--yes", "--webhook-url", "https://hooks.acme.example")).stdout).toContain("demo");
+    expect(await readdir(state)).toEqual(["demo.setup"]);
+    const modes = await Promise.all([state, join(state, "demo.setup")].map(async (path) => (await stat(path)).mode));
+    expect(modes.map((mode) => mode & 0o777)).toEqual([0o700, 0o600]);
   });
 
   test("break lets Nextcloud be away, or refuse what is written, for a while", async () => {
