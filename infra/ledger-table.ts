@@ -28,7 +28,7 @@ export class LedgerTable extends Construct {
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       // Not even by hand, until `retain=false` was deployed.
       deletionProtection: retain,
-      // Kept at `destroy`, but not when the very first deployment is rolled back: the next attempt needs the name.
+      // Kept at `destroy`, and because of the protection also when the very first deployment is rolled back (docs/deploy.md).
       removalPolicy: retain ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
     });
   }

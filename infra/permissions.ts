@@ -27,11 +27,15 @@ function acknowledgeWildcard(role: Role, { resource, reason }: NonNullable<Permi
   Validations.of(role).acknowledge({ id: `AwsSolutions::AwsSolutions-IAM5[Resource::${resource}]`, reason });
 }
 
-/** Reads the organizations of the stage, all at once. */
+/**
+ * Reads the organizations of the stage, all at once. IAM is asked for the path itself, which may come without the slash at its
+ * end; a wildcard behind that slash would then allow nothing.
+ */
 export function readOrganizations(scope: IConstruct, stage: string): Permission {
+  const path = organizationsPath(stage);
   return onParameters(
     scope,
-    { sid: "ReadOrganizations", action: "ssm:GetParametersByPath", name: `${organizationsPath(stage)}*` },
+    { sid: "ReadOrganizations", action: "ssm:GetParametersByPath", names: [path.slice(0, -1), `${path}*`] },
     "The organizations of this stage are read together, by their path; each of them is a parameter below it.",
   );
 }
@@ -46,7 +50,7 @@ export function readSecrets(scope: IConstruct, stage: string, kind: "webhook" | 
     {
       sid: kind === "webhook" ? "ReadWebhookSecrets" : "ReadApiSecrets",
       action: "ssm:GetParameter",
-      name: secretParameter(stage, "*", kind, "ssm:*"),
+      names: [secretParameter(stage, "*", kind, "ssm:*")],
     },
     `The function serves every organization of this stage, and each has secrets of its own; only those of kind ${kind}.`,
   );
@@ -54,13 +58,16 @@ export function readSecrets(scope: IConstruct, stage: string, kind: "webhook" | 
 
 function onParameters(
   scope: IConstruct,
-  { sid, action, name }: { sid: string; action: string; name: string },
+  { sid, action, names }: { sid: string; action: string; names: string[] },
   reason: string,
 ): Permission {
-  const arn = Stack.of(scope).formatArn({ service: "ssm", resource: "parameter", resourceName: name.slice(1) });
+  const arns = names.map((name) =>
+    Stack.of(scope).formatArn({ service: "ssm", resource: "parameter", resourceName: name.slice(1) }),
+  );
+  const wildcard = names.find((name) => name.includes("*"));
   return {
-    statement: new PolicyStatement({ sid, actions: [action], resources: [arn] }),
-    wildcard: { resource: `arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter${name}`, reason },
+    statement: new PolicyStatement({ sid, actions: [action], resources: arns }),
+    wildcard: { resource: `arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter${wildcard}`, reason },
   };
 }
 

@@ -9,7 +9,7 @@ import { OrganizationParameters } from "./organization-parameters.ts";
 import type { DeployedOrganization } from "./organizations.ts";
 import { Schedules } from "./schedules.ts";
 import type { DeploymentSettings } from "./settings.ts";
-import { StatusDashboard } from "./status-dashboard.ts";
+import { dashboardName, StatusDashboard } from "./status-dashboard.ts";
 import { WebhookEndpoint } from "./webhook-endpoint.ts";
 
 export interface ClavexNextcloudStackProps {
@@ -79,7 +79,7 @@ export class ClavexNextcloudStack extends Stack {
     this.#output("AlarmTopic", topic.topicArn, "The SNS topic of the alarms");
     this.#output(
       "DashboardUrl",
-      `https://${this.region}.${consoleDomain(this)}/cloudwatch/home?region=${this.region}#dashboards/dashboard/${stackName(stage)}`,
+      `https://${this.region}.${consoleDomain(this)}/cloudwatch/home?region=${this.region}#dashboards/dashboard/${dashboardName(this, stage)}`,
       "Is it working, what is late, what is refused",
     );
     if (endpoint.domainTarget !== undefined)

@@ -1,4 +1,4 @@
-import { Duration } from "aws-cdk-lib";
+import { Duration, Stack } from "aws-cdk-lib";
 import type { HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
 import {
   type Alarm,
@@ -28,6 +28,11 @@ export interface StatusDashboardProps {
 
 const HALF = 12;
 
+/** An account's dashboards have one list for all regions: a stage may be in two of them. */
+export function dashboardName(scope: Construct, stage: string): string {
+  return `${stackName(stage)}-${Stack.of(scope).region}`;
+}
+
 /** One page that answers: is it working, what is late, what is refused. */
 export class StatusDashboard extends Construct {
   readonly dashboard: Dashboard;
@@ -36,7 +41,7 @@ export class StatusDashboard extends Construct {
     super(scope, id);
     const { counter, measure } = stageMetrics(stage);
     this.dashboard = new Dashboard(this, "Dashboard", {
-      dashboardName: stackName(stage),
+      dashboardName: dashboardName(this, stage),
       defaultInterval: Duration.hours(12),
       periodOverride: PeriodOverride.INHERIT,
     });

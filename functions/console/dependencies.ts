@@ -1,7 +1,7 @@
 import type { ActivityLog } from "../activity/activity-log.ts";
 import type { Clients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { ConfigurationError, unknownOrganization } from "../core/failure.ts";
+import { ConfigurationError, OrganizationUnknown } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
 import type { DoctorOptions } from "../doctor/context.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -51,7 +51,7 @@ export async function chosenOrganization(
   if (slug === undefined)
     throw new ConfigurationError("no-organizations", ["no organization is configured"], { fix: SEE });
   const organization = await organizations.get(slug);
-  if (!organization) throw unknownOrganization(slug);
+  if (!organization) throw new OrganizationUnknown(slug);
   return organization;
 }
 

@@ -110,8 +110,12 @@ export class ConfigurationError extends PipelineFailure {
 }
 
 /** No organization of this slug is configured. */
-export function unknownOrganization(slug: string): ConfigurationError {
-  return new ConfigurationError("organization-unknown", [`there is no organization ${slug}`]);
+export class OrganizationUnknown extends ConfigurationError {
+  constructor(slug: string) {
+    super("organization-unknown", [`there is no organization ${slug}`], {
+      fix: "Correct the configuration and deploy or start again. If it was removed on purpose, its jobs end by themselves (docs/operations.md).",
+    });
+  }
 }
 
 /** Whether the failure makes everything behind this circuit fail. */

@@ -1,6 +1,6 @@
 import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
-import { asGroups, Failure, type Guarded, isHarmful, isServers, unknownOrganization } from "../core/failure.ts";
+import { asGroups, Failure, type Guarded, isHarmful, isServers, OrganizationUnknown } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import type { Directory } from "../core/person.ts";
@@ -87,7 +87,7 @@ export function createGuards({
     async enter({ organization: slug, configuration }, sentAt) {
       const planned = configuration === undefined ? undefined : { configuration, at: sentAt };
       const organization = await organizations.get(slug, planned);
-      if (!organization) throw unknownOrganization(slug);
+      if (!organization) throw new OrganizationUnknown(slug);
       const paused = await isPaused(organization);
       // A paused organization creates no accounts, so its identity is not recorded yet.
       if (!paused) await identity.require(organization);

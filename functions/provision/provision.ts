@@ -42,6 +42,7 @@ import { createObserve, type Observation } from "./observe.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import { whilePaused } from "./pause.ts";
 import { permit } from "./permit.ts";
+import { untilRemoved } from "./removed.ts";
 import { createSkeletonIsEmpty, type SkeletonIsEmpty } from "./skeleton.ts";
 
 export interface ProvisionDependencies {
@@ -145,7 +146,7 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
   const skeletonIsEmpty = createSkeletonIsEmpty(ledger, now);
   const claimed = new Set<string>();
   const tools: Tools = { ledger, lookup, apply, skeletonIsEmpty, brake: createBrake(ledger, now), claimed, now };
-  return async (received) => {
+  const provision: Provision = async (received) => {
     const { job, sentAt } = received;
     const entered = await guards.enter(job, sentAt);
     const { organization, clients } = entered;
@@ -170,6 +171,7 @@ export function createProvision({ guards, ledger, now = Date.now }: ProvisionDep
       mayBegin,
     );
   };
+  return (received) => untilRemoved(ledger, received, now, () => provision(received));
 }
 
 async function bringUpToDate(tools: Tools, work: Work): Promise<Outcome> {
@@ -365,7 +367,8 @@ async function carryOut(
     [progress.done, progress.revoked] = [changes.done, changes.revoked];
     throw failure;
   }
-  if (before?.refused) await ledger.deadLetters.drop(slug, desired.subject);
+  // A removed organization's dead letters have no mark in the record.
+  if (before?.refused || work.job.trigger.kind === "replay") await ledger.deadLetters.drop(slug, desired.subject);
   const result = {
     desired,
     plan,

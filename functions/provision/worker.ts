@@ -2,7 +2,7 @@ import { BrakeHeld, GroupsEmpty } from "../core/brake.ts";
 import { Failure, isServers } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay, Wait } from "../core/retry.ts";
-import { QUEUE_LIMITS } from "../queue/limits.ts";
+import { isNearItsEnd } from "../queue/limits.ts";
 import { parseJob } from "../queue/parse-job.ts";
 import type { Consumer, Message, Sender } from "../queue/queue.ts";
 import { sideBySide } from "../side-by-side.ts";
@@ -14,6 +14,7 @@ import { CircuitOpen } from "./circuit-breaker.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import { OrganizationPaused } from "./pause.ts";
 import type { Provision } from "./provision.ts";
+import { isOfRemoved } from "./removed.ts";
 
 export interface WorkerDependencies {
   provision: Provision;
@@ -73,14 +74,14 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
     const seconds = dependencies.retryDelay(wait);
     const held = heldCounter(error);
     if (held) counters.count(held);
-    const paused = failure instanceof OrganizationPaused;
-    if (!paused) {
+    const silent = failure instanceof OrganizationPaused || isOfRemoved(error, message.sentAt, now());
+    if (!silent) {
       counters.count(failure?.failureClass === "configuration" ? "ConfigurationErrors" : "JobsRetried");
       counters.measure("JobAge", Math.max(0, now() - message.sentAt) / 1_000);
     }
     if (!failure) counters.count("UnexpectedErrors");
     // Jobs behind an open circuit go back untried, many of them: the probe already logged the cause.
-    log[paused || failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
+    log[silent || failure instanceof CircuitOpen ? "debug" : "error"]("job failed", {
       // All that is known of a message that may be unreadable.
       messageId: message.id,
       group: message.group,
@@ -97,12 +98,11 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
    *
    * @returns whether the copy is in the queue, so that the old one may go
    */
-  async function renew(job: Job, { id, receiveCount, sentAt }: Message): Promise<boolean> {
-    const old = now() - sentAt >= QUEUE_LIMITS.renewAtSeconds * 1_000;
-    if (!old && receiveCount < QUEUE_LIMITS.renewAtReceives) return false;
+  async function renew(job: Job, message: Message): Promise<boolean> {
+    if (!isNearItsEnd(message, now())) return false;
     try {
       // The same source on a retry: a copy whose confirmation was lost is not sent twice.
-      await queue.send(job, `renewed#${id}`);
+      await queue.send(job, `renewed#${message.id}`);
       return true;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;

@@ -10,3 +10,8 @@ export const QUEUE_LIMITS = {
   /** The longest that a job waits for its next attempt: core/retry.ts. */
   longestWaitSeconds: 20 * 60,
 } as const;
+
+/** Whether the queue would soon give a message up: so often has it been received, or so old is it. */
+export function isNearItsEnd({ receiveCount, sentAt }: { receiveCount: number; sentAt: number }, now: number): boolean {
+  return receiveCount >= QUEUE_LIMITS.renewAtReceives || now - sentAt >= QUEUE_LIMITS.renewAtSeconds * 1_000;
+}

@@ -8,12 +8,13 @@ import { followsGroups } from "../core/record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Guards } from "../provision/guards.ts";
 import { whilePaused } from "../provision/pause.ts";
+import { untilRemoved } from "../provision/removed.ts";
 import type { FollowGroups } from "../provision/worker.ts";
 import type { Sender } from "../queue/queue.ts";
 
 export interface FollowGroupsDependencies {
   guards: Guards;
-  ledger: Pick<Ledger, "subjects">;
+  ledger: Pick<Ledger, "subjects" | "deadLetters">;
   queue: Pick<Sender, "sendAll">;
   now?: () => number;
 }
@@ -30,7 +31,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
   /** When the groups were read that the last look was made with, by organization. */
   const followed = new Map<string, number>();
 
-  return async ({ job, sentAt }) => {
+  const follow: FollowGroups = async ({ job, sentAt }) => {
     const entered = await guards.enter(job, sentAt);
     const { organization } = entered;
     if (entered.paused) return whilePaused(entered, job);
@@ -50,6 +51,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
       return { result: "followed", queued };
     });
   };
+  return (received) => untilRemoved(ledger, received, now, () => follow(received));
 }
 
 /** Whether anybody is in a group by us. */

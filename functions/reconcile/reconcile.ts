@@ -3,7 +3,7 @@ import type { Clients, OrganizationClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Held } from "../core/brake.ts";
 import { isWithin } from "../core/clock.ts";
-import { unknownOrganization } from "../core/failure.ts";
+import { OrganizationUnknown } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
 import { departed, isRefusalHeeded, newRecord, queued, unqueued, vanished } from "../core/record.ts";
@@ -101,7 +101,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
   const isLeftOut = async (other: Organization) => other.clavex.apiKey === undefined || isPaused(other);
   return async (slug, mode, options = {}) => {
     const organization = await organizations.get(slug);
-    if (!organization) throw unknownOrganization(slug);
+    if (!organization) throw new OrganizationUnknown(slug);
     if (organization.clavex.apiKey === undefined) return { result: "unreadable" };
     if (await isPaused(organization)) return { result: "paused" };
     const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, shown, dryRun, ...rest } = options;

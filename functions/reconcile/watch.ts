@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import { isRelevant } from "../core/desired.ts";
-import { Failure, isServers, PipelineFailure, unknownOrganization } from "../core/failure.ts";
+import { Failure, isServers, OrganizationUnknown, PipelineFailure } from "../core/failure.ts";
 import { joinedOrLeft, lookAt, type WatchedGroup } from "../core/group-watch.ts";
 import { type Job, membershipJob } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
@@ -72,7 +72,7 @@ export function createWatch(dependencies: WatchDependencies): Watch {
   const isPaused = createAskPaused(ledger, startsPaused);
   return async (slug, { deadline } = {}) => {
     const organization = await organizations.get(slug);
-    if (!organization) throw unknownOrganization(slug);
+    if (!organization) throw new OrganizationUnknown(slug);
     const access = clients.of(organization).directory;
     if (access.mode === "snapshots") return { result: "unreadable" };
     if (await isPaused(organization)) return { result: "paused" };

@@ -11,6 +11,8 @@ export const WHAT_TO_DO: Readonly<Record<string, string>> = {
   "nextcloud-write-fails": "Look into Nextcloud's log, or that of the proxy which the reason names. Then replay.",
   "clavex-read-fails": "Look into Clavex's log, or that of the proxy which the reason names. Then replay.",
   "given-up": "Replay when the cause is gone; doctor shows what is wrong now.",
+  "organization-unknown":
+    "Its organization had been removed when the queue was about to give it up. Replay, or drop it: a full reconciliation finds what it was about, unless there is no clavex.apiKey.",
   "job-unreadable": "Drop it: nothing can be done with it, and a full reconciliation finds what it was about.",
 };
 

@@ -25,7 +25,10 @@ function granted(name: FunctionName): Record<string, string[]> {
 
 const LOG = ["logs:CreateLogStream", "logs:PutLogEvents"];
 const TRACES = { "*": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"] };
-const ORGANIZATIONS = { "parameter/organizations/*": ["ssm:GetParametersByPath"] };
+const ORGANIZATIONS = {
+  "parameter/organizations": ["ssm:GetParametersByPath"],
+  "parameter/organizations/*": ["ssm:GetParametersByPath"],
+};
 
 describe("least privilege", () => {
   it("lets the receiver send to one queue, read its webhook secrets and whether an organization is paused, and nothing more", () => {
@@ -77,6 +80,19 @@ describe("least privilege", () => {
       FunctionsReplayLog: LOG,
       ...TRACES,
     });
+  });
+
+  // Others have met the denial of the path itself: "not authorized ... on resource: ...:parameter/NAME" beside a policy for NAME/*.
+  it("lets every function read the organizations, with and without a slash at the path's end, and none other stage's", () => {
+    const read = (name: FunctionName, path: string) =>
+      allows(statementsOf(template, name), "ssm:GetParametersByPath", path);
+    for (const name of FUNCTIONS) {
+      for (const end of ["", "/"]) {
+        expect(read(name, `${PARAMETERS}/organizations${end}`)).toBe(true);
+        expect(read(name, `${PARAMETERS.replace("/test", "/prod")}/organizations${end}`)).toBe(false);
+      }
+      expect(read(name, PARAMETERS)).toBe(false);
+    }
   });
 
   it("keeps each kind of secret from the functions that do not need it", () => {

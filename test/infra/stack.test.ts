@@ -518,7 +518,12 @@ describe("the stack", () => {
     expect(JSON.stringify(Outputs.DashboardUrl.Value)).toContain(
       JSON.stringify({ "Fn::FindInMap": ["Console", { Ref: "AWS::Partition" }, "domain"] }),
     );
-    template.hasResourceProperties("AWS::CloudWatch::Dashboard", { DashboardName: stackName("test") });
+    // All regions of an account share the names of dashboards.
+    const { DashboardName } = only("AWS::CloudWatch::Dashboard").Properties;
+    expect(readable(DashboardName)).toBe(`${stackName("test")}-<AWS::Region>`);
+    expect(JSON.stringify(Outputs.DashboardUrl.Value)).toContain(
+      `#dashboards/dashboard/${stackName("test")}-",${JSON.stringify({ Ref: "AWS::Region" })}`,
+    );
   });
 
   it("has the name by which the CLI looks for it", () => {
