@@ -230,31 +230,36 @@ export function progress(what: string, total: number): Progress {
 
 /** Progress of work that is done elsewhere: a bar where stderr is a terminal, else an occasional line. */
 export interface ProgressBar {
-  /** @param problem what is in the way, if something is; @param at the time now */
-  show(done: number, problem: string | undefined, at: number): void;
+  /** @param hindrance what is in the way, if something is; @param at the time now */
+  show(done: number, hindrance: string | undefined, at: number): void;
   end(): void;
 }
 
-/** @param lineMs how often a line is written where there is no terminal */
-export function progressBar(what: string, total: number, lineMs: number): ProgressBar {
+/** Where there is no terminal, a line is written this often at most, and this often while nothing changes. */
+const LINE_MS = 5_000;
+const SAME_LINE_MS = 60_000;
+
+export function progressBar(what: string, total: number): ProgressBar {
   const { err } = around;
-  let told: number | undefined;
-  let lastProblem: string | undefined;
+  let told: { at: number; line: string } | undefined;
+  let shown: string | undefined;
   const width = 30;
   return {
-    show(done, problem, at) {
-      const hindrance = problem === undefined ? "" : `; tried again: ${printable(problem)}`;
+    show(done, hindrance, at) {
+      const waits = hindrance === undefined ? undefined : `waiting: ${printable(hindrance)}`;
+      const isNew = waits !== undefined && waits !== shown;
+      shown = waits ?? shown;
       if (err.isTTY) {
         const filled = total === 0 ? width : Math.floor((done / total) * width);
+        if (isNew) err.write(`\r\x1b[K${waits}\n`);
         err.write(`\r\x1b[K${what} [${"#".repeat(filled)}${"-".repeat(width - filled)}] ${done}/${total}`);
-        if (problem !== undefined && problem !== lastProblem) err.write(`\n${hindrance.slice(2)}\n`);
-        lastProblem = problem ?? lastProblem;
         return;
       }
-      told ??= at;
-      if (at - told < lineMs) return;
-      told = at;
-      complain(`${done} of ${total} ${what} done${hindrance}`);
+      const line = `${done} of ${total} ${what} done${waits === undefined ? "" : `; ${waits}`}`;
+      told ??= { at, line: "" };
+      if (!isNew && at - told.at < (line === told.line ? SAME_LINE_MS : LINE_MS)) return;
+      told = { at, line };
+      complain(line);
     },
     end() {
       if (err.isTTY) err.write("\r\x1b[K");

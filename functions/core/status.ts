@@ -38,8 +38,8 @@ export interface OrganizationStatus {
   enabled: number | undefined;
   /** Undefined where the queue does not tell organizations apart. */
   jobs: WaitingJobs | undefined;
-  /** Why jobs are tried again, and since when the oldest waits. */
-  waitsFor: { server: Server | undefined; problem: string } | undefined;
+  /** Why jobs are tried again, and when the next attempt is. */
+  waitsFor: { server: Server | undefined; problem: string; nextAt?: number | undefined } | undefined;
   /** Changes of e-mail address or quota that wait for Nextcloud's limit. */
   editsWaiting: number;
   runs: LastRuns;
@@ -183,11 +183,25 @@ function jobConcern({ jobs, waitsFor }: OrganizationStatus, at: number, of: Of):
   const since = jobs.oldestAgeMs === undefined ? "" : `, since ${clockTime(at - jobs.oldestAgeMs, at)}`;
   if (jobs.delayed > 0 && waitsFor) {
     const server = waitsFor.server === undefined ? "another attempt" : SERVERS[waitsFor.server];
-    const sentence = `${counted(jobs.delayed, "person waits", "people wait")} for ${server}${since}: ${waitsFor.problem}`;
+    const sentence = `${counted(jobs.delayed, "person waits", "people wait")} for ${server}${since}: ${waitsFor.problem}${nextAttempt(waitsFor.nextAt, at)}`;
     return [of("waiting", sentence, "doctor", "activity --result retried")];
   }
   const sentence = `${counted(jobs.jobs, "job is", "jobs are")} under way${since}`;
   return [of("under-way", sentence)];
+}
+
+/** When something is tried again, as the end of a sentence; nothing where that is not known, or is now. */
+export function nextAttempt(nextAt: number | undefined, at: number): string {
+  return nextAt === undefined || nextAt <= at ? "" : `; next attempt at ${clockTime(nextAt, at, "second")}`;
+}
+
+/** What keeps jobs of an organization from being done now. */
+const HINDRANCES: Concern["kind"][] = ["unusable", "paused", "waiting", "held"];
+
+/** Why jobs of an organization may not be done now; undefined where nothing is in their way. */
+export function hindrance(status: OrganizationStatus, at: number): Pick<Concern, "kind" | "sentence"> | undefined {
+  const concerns = concernsOf(status, at);
+  return HINDRANCES.map((kind) => concerns.find((each) => each.kind === kind)).find((each) => each !== undefined);
 }
 
 const SERVERS: Record<Server, string> = { nextcloud: "Nextcloud", clavex: "Clavex" };
@@ -235,9 +249,10 @@ export function latestFindings({ full, light }: LastRuns): RunFindings | undefin
 }
 
 /** A time of day in UTC; with the date where it is another day than now. */
-export function clockTime(time: number, now: number): string {
-  const [day, minute] = [new Date(time).toISOString().slice(0, 10), new Date(time).toISOString().slice(11, 16)];
-  return new Date(now).toISOString().startsWith(day) ? `${minute} UTC` : `${day} ${minute} UTC`;
+export function clockTime(time: number, now: number, to: "minute" | "second" = "minute"): string {
+  const [day = "", clock = ""] = new Date(time).toISOString().split("T");
+  const shown = `${clock.slice(0, to === "minute" ? 5 : 8)} UTC`;
+  return new Date(now).toISOString().startsWith(day) ? shown : `${day} ${shown}`;
 }
 
 function command(text: string, organization?: string): string {

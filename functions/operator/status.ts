@@ -1,5 +1,6 @@
 import type { ActivityLog } from "../activity/activity-log.ts";
 import type { Organizations } from "../config/organizations.ts";
+import type { Activity } from "../core/activity.ts";
 import type { Braked } from "../core/brake.ts";
 import { Failure } from "../core/failure.ts";
 import type { Organization } from "../core/organization.ts";
@@ -42,11 +43,19 @@ export async function readStatus(sources: StatusSources, slugs: readonly string[
   const { queue, deadLetterQueue, stopped, now = Date.now } = sources;
   const [counts, unread] = await Promise.all([queue.counts(), deadLetterQueue.count()]);
   const organizations: OrganizationStatus[] = [];
-  for (const slug of slugs) organizations.push(await ofOrganization(sources, slug, now()));
+  for (const slug of slugs) organizations.push(await statusOf(sources, slug, now()));
   return { at: now(), organizations, jobs: jobsOf(counts), unread, stopped };
 }
 
-async function ofOrganization(sources: StatusSources, slug: string, at: number): Promise<OrganizationStatus> {
+/** What the status of one organization is read from. */
+export type OrganizationSources = Omit<StatusSources, "deadLetterQueue" | "stopped" | "now">;
+
+/**
+ * The same of one organization.
+ *
+ * @throws {Failure} when ledger or queue cannot be read
+ */
+export async function statusOf(sources: OrganizationSources, slug: string, at: number): Promise<OrganizationStatus> {
   const { ledger, queue, startsPaused = false, countTo } = sources;
   const { organization, unusable } = await find(sources.organizations, slug);
   const runs = await ledger.runs.of(slug);
@@ -121,7 +130,7 @@ function jobsOf({ waiting, delayed, inFlight, oldestAgeMs }: Counts): WaitingJob
 
 /** Why jobs of the organization are tried again: what the last one said. */
 async function causeOf(
-  { activities }: StatusSources,
+  { activities }: OrganizationSources,
   organization: string,
   since: number,
 ): Promise<OrganizationStatus["waitsFor"]> {
@@ -129,7 +138,12 @@ async function causeOf(
   const last = page?.activities.at(-1);
   if (!last) return undefined;
   const { origin, problem = "it failed" } = last;
-  return { server: origin === "pipeline" ? undefined : origin, problem };
+  return { server: origin === "pipeline" ? undefined : origin, problem, nextAt: nextAtOf(last) };
+}
+
+/** When a job that failed is tried again. */
+export function nextAtOf({ at, retryInSeconds }: Activity): number | undefined {
+  return retryInSeconds === undefined ? undefined : at + retryInSeconds * 1_000;
 }
 
 /** The reasons for which an operator's allowance is the answer. */
@@ -137,7 +151,7 @@ const RELEASABLE = new Set(["brake", "leaves"]);
 
 /** @param last what the last run said; whom it could not read is told of with the runs */
 async function heldOf(
-  { ledger }: StatusSources,
+  { ledger }: OrganizationSources,
   slug: string,
   braked: Braked,
   last: RunFindings["held"],

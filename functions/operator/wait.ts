@@ -3,9 +3,11 @@ import type { ActivityLog } from "../activity/activity-log.ts";
 import { type Activity, activityInWords } from "../core/activity.ts";
 import type { Braked } from "../core/brake.ts";
 import type { SubjectRecord } from "../core/record.ts";
+import { clockTime, hindrance, nextAttempt } from "../core/status.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type Drift, takesAway } from "../reconcile/drift-report.ts";
 import { sideBySide } from "../side-by-side.ts";
+import { nextAtOf, type OrganizationSources, statusOf } from "./status.ts";
 
 /** Somebody for whom a job was sent. */
 export interface Awaited {
@@ -29,8 +31,6 @@ export interface WaitState {
   ended: { awaited: Awaited; fate: Fate }[];
   /** How many have not ended yet. */
   waiting: number;
-  /** Why jobs are tried again, if some were since the last state. */
-  problem: string | undefined;
 }
 
 export interface WaitSources {
@@ -78,7 +78,7 @@ export async function* waitForJobs(sources: WaitSources, jobs: readonly Awaited[
   };
   let page = await activities?.last({ since: sources.since }, MOST_TOLD);
   for (;;) {
-    const problem = hear(page?.activities ?? [], heard);
+    hear(page?.activities ?? [], heard);
     const looked = waiting.slice(0, LOOKED_AT);
     const ended: WaitState["ended"] = [];
     const left = new Set(looked);
@@ -90,7 +90,7 @@ export async function* waitForJobs(sources: WaitSources, jobs: readonly Awaited[
     });
     // Those that had not ended are looked at again after the others.
     waiting = [...waiting.slice(LOOKED_AT), ...left];
-    yield { ended, waiting: waiting.length, problem };
+    yield { ended, waiting: waiting.length };
     if (waiting.length === 0 || signal.aborted) return;
     await sleep(everyMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
@@ -98,16 +98,49 @@ export async function* waitForJobs(sources: WaitSources, jobs: readonly Awaited[
   }
 }
 
-/** Notes what jobs did, the latest of each person. Returns why one is tried again, if one is. */
-function hear(activities: readonly Activity[], heard: Map<string, Activity>): string | undefined {
-  let problem: string | undefined;
+/** Notes what jobs did, the latest of each person. */
+function hear(activities: readonly Activity[], heard: Map<string, Activity>): void {
   for (const each of activities) {
-    const { kind, organization, subject, result } = each;
-    if (kind !== "job" || subject === undefined) continue;
-    heard.set(keyOf({ organization, subject }), each);
-    if (result === "retried") problem = each.problem;
+    const { kind, organization, subject } = each;
+    if (kind === "job" && subject !== undefined) heard.set(keyOf({ organization, subject }), each);
   }
-  return problem;
+}
+
+/**
+ * Why jobs may take longer: what `status` says of their organizations, or of a single job what its last attempt said. One sentence,
+ * without its end; undefined where nothing is in their way.
+ *
+ * @param at the time now (milliseconds since the epoch)
+ * @throws {Failure} when ledger or queue cannot be read
+ */
+export async function hindranceOf(
+  sources: OrganizationSources,
+  waiting: readonly Pick<Awaited, "organization" | "subject">[],
+  at: number,
+): Promise<string | undefined> {
+  for (const slug of new Set(waiting.map(({ organization }) => organization))) {
+    const found = hindrance(await statusOf(sources, slug, at), at);
+    const [only, ...others] = waiting;
+    const stops = found?.kind === "unusable" || found?.kind === "paused";
+    const own = stops || !only || others.length > 0 ? undefined : await lastFailure(sources, only, at);
+    if (own ?? found) return own ?? found?.sentence;
+  }
+  return undefined;
+}
+
+/** Of how many of somebody's latest activities the last job's is looked for. */
+const LATEST = 20;
+
+async function lastFailure(
+  { activities }: OrganizationSources,
+  { organization, subject }: Pick<Awaited, "organization" | "subject">,
+  at: number,
+): Promise<string | undefined> {
+  const page = await activities?.last({ organization, subject }, LATEST);
+  const last = page?.activities.findLast(({ kind }) => kind === "job");
+  if (last?.result !== "retried") return undefined;
+  const { problem = "it failed" } = last;
+  return `the attempt at ${clockTime(last.at, at)} failed: ${problem}${nextAttempt(nextAtOf(last), at)}`;
 }
 
 const keyOf = ({ organization, subject }: Pick<Awaited, "organization" | "subject">) => `${organization}#${subject}`;

@@ -50,7 +50,7 @@ interface Circuit {
 export type OnClose = (guarded: Guarded) => void;
 
 /** How long a circuit stays open after a failure that does harm by itself; none does for longer. */
-const HARMFUL_MS = 60 * 60_000;
+export const HARMFUL_MS = 60 * 60_000;
 
 /** @param delay how long a circuit stays open */
 export function createCircuitBreaker(

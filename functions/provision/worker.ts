@@ -1,5 +1,5 @@
 import { BrakeHeld, GroupsEmpty } from "../core/brake.ts";
-import { Failure, isServers } from "../core/failure.ts";
+import { Failure, isHarmful, isServers } from "../core/failure.ts";
 import { aboutWhom, eventOf, type GroupsJob, type Job, originOf } from "../core/job.ts";
 import type { RetryDelay, Wait } from "../core/retry.ts";
 import { isNearItsEnd } from "../queue/limits.ts";
@@ -10,7 +10,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Counter, Counters } from "../telemetry/metrics.ts";
 import { problemOf } from "../telemetry/problem.ts";
 import type { CountFailure } from "./attempts.ts";
-import { CircuitOpen } from "./circuit-breaker.ts";
+import { CircuitOpen, HARMFUL_MS } from "./circuit-breaker.ts";
 import type { Outcome, ReceivedJob } from "./outcome.ts";
 import { OrganizationPaused } from "./pause.ts";
 import type { Provision } from "./provision.ts";
@@ -88,7 +88,8 @@ export function createWorker(dependencies: WorkerDependencies): Worker {
       ...problemOf(error),
       origin: failure?.origin,
       attempt,
-      retryInSeconds: seconds,
+      // Its message comes back earlier, untried.
+      retryInSeconds: failure && isHarmful(failure) ? HARMFUL_MS / 1_000 : seconds,
     });
     return seconds;
   }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Office, type OfficePipeline, openOffice } from "../support/office.ts";
 import { until } from "../support/processes.ts";
+import { CTRL_C } from "../support/pseudo-terminal.ts";
 import { refusal } from "../support/requests.ts";
 
 let office: Office;
@@ -144,6 +145,21 @@ describe("clavex-nextcloud apply", () => {
     const { code, stdout } = await office.here("provision", "--organization", "acme", "--user", person.id, "--wait");
     expect(stdout).toContain(`  done    ${person.first_name} ${person.last_name} <${person.email}>: account created\n`);
     expect(code).toBe(0);
+  });
+
+  test("provision --wait says what it waits for, and that a job goes on when Ctrl-C ends the wait", async () => {
+    const person = office.person();
+    await office.nextcloud.down();
+    const waiting = office.terminal("provision", "--user", person.id, "--wait");
+    await waiting.shows(/waiting: the attempt at .* failed: .*ECONNREFUSED/);
+    waiting.press(CTRL_C);
+    expect(await waiting.ended).toBe(130);
+    expect(waiting.shown()).toContain("1 job goes on without this command. See: npx clavex-nextcloud status");
+    await office.nextcloud.up();
+    await until(
+      () => office.account(person),
+      (account) => account !== undefined,
+    );
   });
 
   test("where nothing differs counts as a full run: status does not ask for it again", async () => {

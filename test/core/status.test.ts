@@ -58,6 +58,17 @@ describe("the first sentence of status", () => {
       ],
     ],
     [
+      "3 people wait for Nextcloud, since 14:02 UTC: no answer; next attempt at 15:00:30 UTC.",
+      {
+        jobs: jobs(3, 3),
+        waitsFor: { server: "nextcloud", problem: "no answer", nextAt: NOW + 30_000 },
+      },
+      [
+        "npx clavex-nextcloud doctor --organization acme",
+        "npx clavex-nextcloud activity --organization acme --result retried",
+      ],
+    ],
+    [
       "1 person waits for another attempt, since 14:02 UTC: the queue cannot be used.",
       { jobs: jobs(2, 1), waitsFor: { server: undefined, problem: "the queue cannot be used" } },
       [

@@ -1,7 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { createActivityRing } from "../../functions/activity/ring.ts";
+import { activityOf } from "../../functions/core/activity.ts";
 import { newBrake } from "../../functions/core/brake.ts";
-import { awaitedOf, type WaitState, waitForJobs } from "../../functions/operator/wait.ts";
+import { openDatabase } from "../../functions/database.ts";
+import { awaitedOf, hindranceOf, type WaitState, waitForJobs } from "../../functions/operator/wait.ts";
 import type { Drift } from "../../functions/reconcile/drift-report.ts";
+import { personJob } from "../support/jobs.ts";
 import { useOrganizations } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
 import { named, refusal } from "../support/requests.ts";
@@ -104,5 +108,85 @@ describe("waiting for jobs", () => {
     expect([fates, waiting]).toEqual([[], 1]);
     await acme.work();
     expect(ada && acme.account(ada)?.enabled).toBe(true);
+  });
+});
+
+describe("what is in the way of a job that does not end", () => {
+  /** What happened until now, as the pipeline on one machine records it. */
+  function told(acme: Company) {
+    const database = openDatabase(undefined);
+    acme.atEnd(database.close);
+    const ring = createActivityRing(database);
+    for (const { message, fields } of acme.lines) {
+      const activity = activityOf({ at: acme.clock.now, message, fields });
+      if (activity) ring.record(activity);
+    }
+    acme.lines.length = 0;
+    ring.flush();
+    return ring;
+  }
+  async function inTheWay(acme: Company, subject: string, activities = told(acme)) {
+    const { ledger, organizations, dependencies, clock } = acme;
+    const sources = { ledger, organizations, queue: dependencies.queue, activities };
+    await new Promise((resolve) => setImmediate(resolve));
+    return hindranceOf(sources, [{ organization: acme.slug, subject }], clock.now);
+  }
+  const send = (acme: Company, subject: string) => acme.dependencies.queue.send(personJob(acme.slug, subject), subject);
+
+  it("is nothing while it is only under way", async () => {
+    const acme = withPipeline(await office.build());
+    const [ada] = acme.people(1);
+    if (!ada) throw new Error("nobody");
+    await send(acme, ada.id);
+    expect(await inTheWay(acme, ada.id)).toBeUndefined();
+  });
+
+  it("behind an open circuit is the server, since when, why, and when it is tried again", async () => {
+    const acme = withPipeline(await office.build());
+    const [ada, grace] = acme.people(2);
+    if (!ada || !grace) throw new Error("nobody");
+    await acme.nextcloud.down();
+    await send(acme, ada.id);
+    await acme.attempt();
+    const activities = told(acme);
+    await send(acme, grace.id);
+    expect(await inTheWay(acme, grace.id, activities)).toMatch(
+      /^1 person waits for Nextcloud, since \d\d:\d\d UTC: .*ECONNREFUSED.*; next attempt at \d\d:\d\d:\d\d UTC$/,
+    );
+  });
+
+  it("that waits for its retry is what its last attempt said, and when the next one is", async () => {
+    const acme = withPipeline(await office.build());
+    const [ada] = acme.people(1);
+    if (!ada) throw new Error("nobody");
+    acme.nextcloud.faults.add({ kind: "status", status: 503, body: "", match: ({ method }) => method === "POST" });
+    await send(acme, ada.id);
+    await acme.attempt();
+    expect(await inTheWay(acme, ada.id)).toMatch(
+      /^the attempt at \d\d:\d\d UTC failed: .*503.*; next attempt at \d\d:\d\d:\d\d UTC$/,
+    );
+  });
+
+  it("of a paused organization is that", async () => {
+    const acme = withPipeline(await office.build());
+    const [ada] = acme.people(1);
+    await acme.ledger.pauses.put(acme.slug, { paused: true, at: acme.clock.now });
+    expect(await inTheWay(acme, ada?.id ?? "")).toBe(`the organization ${acme.slug} is paused`);
+  });
+
+  it("is a brake that holds people, and since when", async () => {
+    const acme = withPipeline(await office.build());
+    const [ada] = acme.people(1);
+    await acme.ledger.brakes.put(acme.slug, { ...newBrake(), held: true, heldAt: acme.clock.now }, 0);
+    expect(await inTheWay(acme, ada?.id ?? "")).toMatch(/^Deprovisioning is blocked, since \d\d:\d\d UTC$/);
+  });
+
+  it("is a configuration that cannot be used", async () => {
+    const acme = withPipeline(await office.build());
+    const organizations = { ...acme.organizations, get: async () => undefined };
+    const sources = { ledger: acme.ledger, organizations, queue: acme.dependencies.queue };
+    expect(await hindranceOf(sources, [{ organization: "acme", subject: "x" }], acme.clock.now)).toMatch(
+      /configuration of acme cannot be used/,
+    );
   });
 });

@@ -544,6 +544,15 @@ describe("the log", () => {
     ]);
   });
 
+  it("says of a wrong password that it is tried again in an hour: the job that comes back earlier is not tried", async () => {
+    const refused = new Failure("configuration", "nextcloud-credentials", "the password is refused", {
+      scope: { server: "nextcloud", harmful: true },
+      origin: "nextcloud",
+    });
+    const { lines } = await run([message(jobOf(ADA))], () => Promise.reject(refused));
+    expect(lines).toMatchObject([{ fields: { code: "nextcloud-credentials", retryInSeconds: 3_600 } }]);
+  });
+
   it("says of an unexpected error its name and where it was thrown, and nothing of its message", async () => {
     const { lines } = await run([message(jobOf(ADA))], () =>
       Promise.reject(new TypeError(`cannot read ${EMAIL}`, { cause: new RangeError(EMAIL) })),
