@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { ConditionalCheckFailedException, type DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { DeleteCommand, DynamoDBDocumentClient, GetCommand, PutCommand, QueryCommand } from "@aws-sdk/lib-dynamodb";
 import { readAhead } from "../read-ahead.ts";
@@ -10,16 +11,21 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
   // It copies each answer for a log that nobody keeps.
   client.middlewareStack.remove("loggerMiddleware");
 
-  /** Sends a conditional write; returns false when the condition does not hold. */
-  async function write(command: PutCommand | DeleteCommand): Promise<boolean> {
+  /** Sends a conditional write: "refused" when the condition does not hold, "unclear" when that was found by a second attempt. */
+  async function write(command: PutCommand | DeleteCommand): Promise<"done" | "refused" | "unclear"> {
     try {
       // The client's overloads do not take a union.
       await client.send(command as PutCommand);
-      return true;
+      return "done";
     } catch (error) {
-      if (error instanceof ConditionalCheckFailedException) return false;
-      return unavailable(error);
+      if (!(error instanceof ConditionalCheckFailedException)) return unavailable(error);
+      return (error.$metadata.attempts ?? 1) > 1 ? "unclear" : "refused";
     }
+  }
+
+  async function get(key: Key): Promise<Record<string, unknown> | undefined> {
+    const command = new GetCommand({ TableName: name, Key: keyOf(key), ConsistentRead: true });
+    return (await client.send(command).catch(unavailable)).Item;
   }
 
   async function* pages(partition: string, prefix: string, more: Partial<QueryCommand["input"]> = {}) {
@@ -46,14 +52,18 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
 
   return {
     async get(key) {
-      const command = new GetCommand({ TableName: name, Key: keyOf(key), ConsistentRead: true });
-      const { Item } = await client.send(command).catch(unavailable);
+      const Item = await get(key);
       return Item === undefined ? undefined : withoutKey(Item).item;
     },
-    put: (key, item, condition) =>
-      write(new PutCommand({ TableName: name, Item: { ...item, ...keyOf(key) }, ...expression(condition) })),
-    delete: (key, condition) =>
-      write(new DeleteCommand({ TableName: name, Key: keyOf(key), ...expression(condition) })),
+    async put(key, item, condition) {
+      const Item = { ...item, ...keyOf(key) };
+      const written = await write(new PutCommand({ TableName: name, Item, ...expression(condition) }));
+      // The first attempt may have been carried out although its answer was lost: then it is what refuses the second.
+      if (written === "unclear") return isDeepStrictEqual(await get(key), asStored(Item));
+      return written === "done";
+    },
+    delete: async (key, condition) =>
+      (await write(new DeleteCommand({ TableName: name, Key: keyOf(key), ...expression(condition) }))) === "done",
     async *query(partition, prefix, pageSize) {
       // Whoever asks for small pages may want only the first.
       const read =
@@ -78,6 +88,9 @@ export function dynamoDbTable(dynamodb: DynamoDBClient, name: string): Table {
     },
   };
 }
+
+/** Without the fields that are undefined: items hold nothing that JSON does not. */
+const asStored = (item: Item): unknown => JSON.parse(JSON.stringify(item));
 
 function keyOf({ partition, sort }: Key): Record<string, string> {
   return { [TABLE_KEYS.partition]: partition, [TABLE_KEYS.sort]: sort };
