@@ -2,6 +2,7 @@ import type { Pool } from "undici";
 import { CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-api.ts";
 import { createClavexDirectory } from "./clavex/directory.ts";
 import { parseSnapshot } from "./clavex/snapshot.ts";
+import { type Clocks, createClocks } from "./clocks.ts";
 import type { Secrets } from "./config/secrets.ts";
 import { isRelevant } from "./core/desired.ts";
 import type { Guarded, Server } from "./core/failure.ts";
@@ -26,6 +27,8 @@ export interface OrganizationClients {
   ocs: Ocs;
   /** Names the Nextcloud in the ledger: its base URL. */
   nextcloudOrigin: string;
+  /** What its servers say of the time; they are heard with each answer. */
+  clocks: Clocks;
   /** The servers with their credentials, and the organization with its identity, that circuit breakers guard. */
   guarded(): Promise<Guarded[]>;
 }
@@ -56,23 +59,14 @@ const CLAVEX_CONNECTIONS = 5;
  */
 export function createClients(options: ClientsOptions): Clients {
   const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
-  const pools = new Map<string, Pool>();
+  const pools = createPools();
   const limits = new Map<Pool, AdaptiveLimit>();
   // They outlive changes of the configuration: see Session.
   const sessions = new Map<string, Session>();
   const made = new Map<string, { organization: Organization; clients: OrganizationClients }>();
 
-  const pool = (kind: "clavex" | "nextcloud", baseUrl: string, connections: number, limits: Timeouts): Pool => {
-    const name = `${kind} ${new URL(baseUrl).origin}`;
-    const existing = pools.get(name);
-    if (existing) return existing;
-    const created = createPool(baseUrl, connections, limits);
-    pools.set(name, created);
-    return created;
-  };
-
-  const nextcloudOf = ({ nextcloud, identity }: Organization, password: () => Promise<string>): Ocs => {
-    const connections = pool(
+  const nextcloudOf = ({ nextcloud, identity }: Organization, password: () => Promise<string>, clocks: Clocks): Ocs => {
+    const connections = pools.of(
       "nextcloud",
       nextcloud.baseUrl,
       nextcloudConnections,
@@ -84,16 +78,28 @@ export function createClients(options: ClientsOptions): Clients {
     const session = sessions.get(`${username} ${baseUrl}`) ?? new Session();
     sessions.set(`${username} ${baseUrl}`, session);
     const mayBeServiceAccount = identity.scheme !== "sociallogin";
-    return createOcs({ baseUrl, username, password, pool: connections, limit, session, mayBeServiceAccount, now });
+    const heard = (date: Parameters<Clocks["heard"]>[1]) => clocks.heard("nextcloud", date);
+    return createOcs({
+      baseUrl,
+      username,
+      password,
+      pool: connections,
+      limit,
+      session,
+      mayBeServiceAccount,
+      heard,
+      now,
+    });
   };
 
-  const directoryOf = (organization: Organization, apiKey: () => Promise<string>): DirectoryAccess => {
+  const directoryOf = (organization: Organization, apiKey: () => Promise<string>, clocks: Clocks): DirectoryAccess => {
     const { clavex, organizationId } = organization;
     const api = createAdminApi({
       baseUrl: clavex.baseUrl,
       organizationId,
       apiKey,
-      pool: pool("clavex", clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
+      pool: pools.of("clavex", clavex.baseUrl, CLAVEX_CONNECTIONS, timeouts.clavex ?? CLAVEX_TIMEOUTS),
+      heard: (date) => clocks.heard("clavex", date),
     });
     return {
       mode: "api",
@@ -107,10 +113,12 @@ export function createClients(options: ClientsOptions): Clients {
     const password = () => secrets.api(organization, nextcloud.password);
     const reference = clavex.apiKey;
     const apiKey = reference === undefined ? undefined : () => secrets.api(organization, reference);
+    const clocks = createClocks(now);
     return {
-      directory: apiKey ? directoryOf(organization, apiKey) : { mode: "snapshots", read: parseSnapshot },
-      ocs: nextcloudOf(organization, password),
+      directory: apiKey ? directoryOf(organization, apiKey, clocks) : { mode: "snapshots", read: parseSnapshot },
+      ocs: nextcloudOf(organization, password, clocks),
       nextcloudOrigin: nextcloud.baseUrl,
+      clocks,
       async guarded() {
         const [ofNextcloud, ofClavex] = await Promise.all([password(), apiKey?.()]);
         const server = (kind: Server, name: string, credentials: string): Guarded => ({ kind, name, credentials });
@@ -140,7 +148,23 @@ export function createClients(options: ClientsOptions): Clients {
       made.set(organization.slug, { organization, clients });
       return clients;
     },
-    async close() {
+    close: pools.close,
+  };
+}
+
+/** The connections of a process: one pool for each server. */
+function createPools() {
+  const pools = new Map<string, Pool>();
+  return {
+    of(kind: Server, baseUrl: string, connections: number, limits: Timeouts): Pool {
+      const name = `${kind} ${new URL(baseUrl).origin}`;
+      const existing = pools.get(name);
+      if (existing) return existing;
+      const created = createPool(baseUrl, connections, limits);
+      pools.set(name, created);
+      return created;
+    },
+    async close(): Promise<void> {
       await Promise.all(Array.from(pools.values(), (each) => each.close()));
     },
   };

@@ -49,7 +49,7 @@ const FLOORS: string[][] = [
   ["core"],
   ["version.ts"],
   ["system-errors.ts", "folders.ts", "deadline.ts", "aws.ts"],
-  ["http.ts", "coalesced.ts", "side-by-side.ts", "read-ahead.ts", "database.ts"],
+  ["http.ts", "coalesced.ts", "side-by-side.ts", "read-ahead.ts", "database.ts", "clocks.ts"],
   ["config"],
   ["clavex", "nextcloud", "telemetry"],
   ["ledger", "queue", "activity"],

@@ -57,6 +57,8 @@ export interface AdminApiOptions {
   apiKey: () => Promise<string>;
   /** The connections to that server. */
   pool: Dispatcher;
+  /** Gets the `Date` header of each answer. */
+  heard?: (date: Answer["headers"][string]) => void;
 }
 
 /** Clavex answers from a database in milliseconds; a page of 200 users or a large group may take longer. */
@@ -263,7 +265,7 @@ function createWitnesses(
 /** Gets a path below the organization's. Answers are 200, or 404 in Clavex's own form; everything else is a failure. */
 type Get = (path: string) => Promise<Answer>;
 
-function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): Get {
+function createGet({ baseUrl, organizationId, apiKey, pool, heard = () => undefined }: AdminApiOptions): Get {
   const root = `${pathPrefix(baseUrl)}/api/v1/organizations/${organizationId}`;
   const place = (path: string) =>
     // Without ids and query.
@@ -276,6 +278,7 @@ function createGet({ baseUrl, organizationId, apiKey, pool }: AdminApiOptions): 
         ? new ClavexKeyRefused("the API key has characters that no key has")
         : unreachable(error);
     });
+    heard(answer.headers.date);
     const { status } = answer;
     if (status === 200) return answer;
     // A proxy's refusal says nothing about our key, and its 404 nothing about a person.

@@ -10,6 +10,7 @@ import type { Running } from "../local/running.ts";
 import { demo } from "./demo-organization.ts";
 import { type OpenPipeline, viewOf } from "./pipeline.ts";
 import { CommandError } from "./report.ts";
+import { now } from "./terminal.ts";
 
 /** The environment variable with an administrator's token of Clavex; never an argument, which shells remember. */
 export const ADMIN_TOKEN = "CLAVEX_ADMIN_TOKEN";
@@ -36,6 +37,7 @@ export async function doctorOptions(
     ),
     ownAuthorities: (process.env.NODE_EXTRA_CA_CERTS ?? "") !== "",
     pipeline: viewOf(pipeline),
+    now,
   };
 }
 

@@ -19,7 +19,7 @@ export interface EvaluationInput {
   mayPurge: boolean;
   /** See `PlanInput`. */
   skeletonIsEmpty: boolean;
-  /** Milliseconds since the epoch. */
+  /** The earliest that it can be, by any clock (milliseconds since the epoch): nobody's account is deleted before its time. */
   now: number;
 }
 

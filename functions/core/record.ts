@@ -289,8 +289,12 @@ export interface Result {
   reading: { version: string | undefined; groups: readonly string[] | undefined; readAt: number; userReadAt: number };
 }
 
-/** After the change: what was done, and from which reading. What waited or was refused before is cleared. */
-export function applied(record: SubjectRecord, result: Result, now: number): SubjectRecord {
+/**
+ * After the change: what was done, and from which reading. What waited or was refused before is cleared.
+ *
+ * @param latest that it can be now, by any clock: a grace period begins then, so that a clock that is behind shortens none
+ */
+export function applied(record: SubjectRecord, result: Result, now: number, latest = now): SubjectRecord {
   const { desired, plan, joined, wasEnabled, editWaits, reading } = result;
   const disabling = plan.operations.some(({ kind }) => kind === "disable");
   const hash = desiredHash(desired);
@@ -301,7 +305,7 @@ export function applied(record: SubjectRecord, result: Result, now: number): Sub
     version: reading.version ?? record.version,
     groups: [...new Set([...plan.memberships, ...joined])].sort(),
     disabledByUs: disabling || (record.disabledByUs && wasEnabled === false && desired.state !== "active"),
-    goneSince: goneSince(record, desired.state, now),
+    goneSince: goneSince(record, desired.state, latest),
     applied: {
       desiredHash: hash,
       groupsHash: reading.groups === undefined ? undefined : groupsHash(reading.groups),
@@ -358,9 +362,11 @@ export function disabledUnread(
   desired: DesiredAccount,
   reading: Result["reading"],
   now: number,
+  latest = now,
 ): SubjectRecord {
   const plan: Plan = { operations: [], memberships: record.groups, notes: [], refusal: undefined };
-  const after = applied(record, { desired, plan, joined: [], wasEnabled: undefined, editWaits: false, reading }, now);
+  const result = { desired, plan, joined: [], wasEnabled: undefined, editWaits: false, reading };
+  const after = applied(record, result, now, latest);
   const disabledByUs = record.disabledByUs || record.lastSeenEnabled === true;
   return { ...after, disabledByUs, lastSeenEnabled: record.lastSeenEnabled };
 }
@@ -387,9 +393,9 @@ export function hasToBeLookedAt(record: SubjectRecord | undefined, now: number):
 }
 
 /** Since when a person has been in the state that they are in: each state begins its own grace period. */
-function goneSince(record: SubjectRecord, state: SubjectState, now: number): number | undefined {
+function goneSince(record: SubjectRecord, state: SubjectState, latest: number): number | undefined {
   if (state === "active") return undefined;
-  return record.state === state ? (believed(record.goneSince, now) ?? now) : now;
+  return record.state === state ? (believed(record.goneSince, latest) ?? latest) : latest;
 }
 
 /** The person left these groups, even if the rest of the job fails. */
@@ -467,14 +473,18 @@ export function isUnseen(
   return hasAccess(organization, record);
 }
 
-/** A full run saw other accounts and not this one: it is gone, and with it all that was to be taken away. */
-export function vanished(record: SubjectRecord, desired: DesiredAccount, now: number): SubjectRecord {
+/**
+ * A full run saw other accounts and not this one: it is gone, and with it all that was to be taken away.
+ *
+ * @param latest see `applied`
+ */
+export function vanished(record: SubjectRecord, desired: DesiredAccount, latest: number): SubjectRecord {
   return {
     ...record,
     state: desired.state,
     groups: [],
     disabledByUs: false,
-    goneSince: goneSince(record, desired.state, now),
+    goneSince: goneSince(record, desired.state, latest),
     ...(record.applied === undefined ? {} : { applied: { ...record.applied, desiredHash: desiredHash(desired) } }),
   };
 }

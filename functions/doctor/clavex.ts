@@ -25,7 +25,7 @@ export const clavexChecks: Check[] = [
     needs: ["clavex.reachable"],
     async run(context) {
       const { headers } = await context.discoveryAnswer();
-      return clockFinding("Clavex", String(headers.date ?? ""), context.now());
+      return clockFinding("clavex", String(headers.date ?? ""), context.now());
     },
   },
   {

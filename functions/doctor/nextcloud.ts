@@ -57,7 +57,7 @@ export const nextcloudChecks: Check[] = [
     title: "Nextcloud's clock is right",
     docs: "docs/connect.md#reachable",
     needs: ["nextcloud.reachable"],
-    run: async (context) => clockFinding("Nextcloud", (await context.status()).date, context.now()),
+    run: async (context) => clockFinding("nextcloud", (await context.status()).date, context.now()),
   },
   {
     id: "nextcloud.brute-force",

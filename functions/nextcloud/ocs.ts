@@ -55,6 +55,8 @@ export interface OcsOptions {
   session?: Session;
   /** Whether the acting account may belong to user_oidc; default yes. */
   mayBeServiceAccount?: boolean;
+  /** Gets the `Date` header of each answer. */
+  heard?: (date: Answer["headers"][string]) => void;
   now?: () => number;
 }
 
@@ -77,7 +79,7 @@ export function groupSegment(gid: string): string {
 /** A client for one server and one acting user, with one session. */
 export function createOcs(options: OcsOptions): Ocs {
   const root = `${pathPrefix(options.baseUrl)}/ocs/v2.php/`;
-  const { session = new Session(), now = Date.now, mayBeServiceAccount = true } = options;
+  const { session = new Session(), now = Date.now, mayBeServiceAccount = true, heard = () => undefined } = options;
   /** While it is, no login is tried: each would fail, and be counted. */
   let userOidcIsGone = false;
 
@@ -107,6 +109,7 @@ export function createOcs(options: OcsOptions): Ocs {
         try {
           if (!options.limit) mayBegin();
           const answer = await (options.limit?.run(make, kindOf(method, path), mayBegin) ?? make());
+          heard(answer.headers.date);
           // The cookies of a refusal are those of a session that nobody is logged in to.
           if (answer.status !== 401 && answer.status !== 429) session.update(answer.headers["set-cookie"]);
           return answer;

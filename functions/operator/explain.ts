@@ -63,7 +63,7 @@ export async function explainPerson(
       record,
       mayPurge: true,
       skeletonIsEmpty: await createSkeletonIsEmpty(ledger, now)(organization),
-      now: now(),
+      now: clients.clocks.earliest(),
     },
     clients,
     map.names,

@@ -292,7 +292,7 @@ async function decide(
         record,
         mayPurge: job.kind === "purge",
         skeletonIsEmpty: empty,
-        now: now(),
+        now: clients.clocks.earliest(),
       },
       clients,
       names,
@@ -385,8 +385,8 @@ async function carryOut(
     postponed: changes.postponed || plan.postponed === true,
   };
   const after = progress.unread
-    ? disabledUnread(record, desired, result.reading, now())
-    : applied(record, result, now());
+    ? disabledUnread(record, desired, result.reading, now(), clients.clocks.latest())
+    : applied(record, result, now(), clients.clocks.latest());
   // Whoever waits is listed before their entry says so, and removed from the list after it no longer does.
   if (editWaits) await ledger.edits.wait(slug, { subject: desired.subject, sentAt: undefined });
   if (operations.length === 0) await putFirst(tools, slug, after);

@@ -589,14 +589,23 @@ async function compareWithNextcloud(
 ): Promise<FullDrift | undefined> {
   const directory = directoryState(look, listed);
   if (!directory) return undefined;
-  const { organization, clients, roster, lookup, groups, skeletonIsEmpty, now } = look;
+  const { organization, clients, roster, lookup, groups, skeletonIsEmpty } = look;
   const { subject, record } = listed;
   if (isActing(organization, listed.accountId)) {
     addNote(look, listed, OWN_ACCOUNT);
     return undefined;
   }
   const decision = await lookup.evaluate(
-    { organization, subject, directory, account, record, mayPurge: true, skeletonIsEmpty, now: now() },
+    {
+      organization,
+      subject,
+      directory,
+      account,
+      record,
+      mayPurge: true,
+      skeletonIsEmpty,
+      now: clients.clocks.earliest(),
+    },
     clients,
     roster.map.names,
     groups,

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clients, OrganizationClients } from "../clients.ts";
+import { type Clocks, clockProblem } from "../clocks.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Held } from "../core/brake.ts";
 import { isWithin } from "../core/clock.ts";
@@ -106,6 +107,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (await isPaused(organization)) return { result: "paused" };
     const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, shown, dryRun, ...rest } = options;
     const allowing = { deprovisions, leaves };
+    const { ahead, latest } = clients.of(organization).clocks;
     const looking = { ledger, clients: clients.of(organization), now, ...rest, allowing };
     if (dryRun) return previewOf(await driftReport(organization, mode, looking), now());
     const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS[mode]);
@@ -117,11 +119,12 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
         if (report.mode === "full") await releaseClaims(ledger, organization.slug, clients.of(organization), report);
-        if (report.mode === "full") await keepProofs({ ledger, now }, organization, report);
+        if (report.mode === "full") await keepProofs({ ledger, now }, organization, report, latest());
         for (const braked of ["deprovisions", "leaves"] as const)
           if (allowing[braked] > 0) await brake.allow(slug, allowing[braked], braked);
         const done = await sendJobs({ ...dependencies, now }, report, options);
         logRun(dependencies, done, slug);
+        logClocks(dependencies, slug, ahead());
         return done;
       };
       run = await recordRun({ ledger, now }, slug, mode, work, { findingsOf, readAt: shown?.readAt });
@@ -167,6 +170,14 @@ function logUnknown({ log, counters }: ReconcileDependencies, organization: stri
   log.warn("unknown accounts", { organization, accounts: accounts.length, unread, problem });
 }
 
+/** A clock that jumps while everything runs is found here, not only by who asks `doctor`. */
+function logClocks({ log }: ReconcileDependencies, organization: string, ahead: ReturnType<Clocks["ahead"]>): void {
+  for (const [server, milliseconds] of ahead) {
+    const wrong = clockProblem(server, milliseconds);
+    if (wrong) log.warn("clocks differ", { organization, ...wrong });
+  }
+}
+
 /**
  * The claims of groups that are gone have ended, and with them what the entries know of memberships. When an entry was written
  * in between, the next run does it.
@@ -186,8 +197,9 @@ async function keepProofs(
   { ledger, now }: Pick<Sending, "ledger" | "now">,
   { slug, nextcloud: { baseUrl } }: Organization,
   report: FullReport,
+  latest: number,
 ): Promise<void> {
-  for (const { record, desired } of report.lost) await ledger.subjects.tryPut(slug, vanished(record, desired, now()));
+  for (const { record, desired } of report.lost) await ledger.subjects.tryPut(slug, vanished(record, desired, latest));
   if (report.filesInNewAccount) await ledger.skeletons.put(baseUrl, { empty: false, at: now() });
 }
 

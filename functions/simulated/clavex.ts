@@ -86,6 +86,7 @@ export async function startSimulatedClavex(options: SimulatedClavexOptions = {})
   const api = new ClavexApi({ organizations, adminToken, clock, now, webhookSecret });
   const server = await startServer({
     answer: (request) => api.answer(request),
+    now,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.serviceTime === undefined ? {} : { serviceTime: options.serviceTime }),
   });

@@ -139,6 +139,7 @@ export async function startSimulatedNextcloud(options: SimulatedNextcloudOptions
 
   const server = await startServer({
     answer: requestHandler({ state, settings, access, sessions, switches, now }),
+    now,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.serviceTime === undefined ? {} : { serviceTime: options.serviceTime }),
   });

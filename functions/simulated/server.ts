@@ -68,6 +68,8 @@ export interface ServerOptions {
   port?: number;
   /** The real work: one request in, one answer out. */
   answer: (request: RecordedRequest) => Answer;
+  /** What the `Date` header of its answers says. */
+  now?: () => number;
   /** How long the work of a request takes, in milliseconds, for benchmarks; the default is no time at all. */
   serviceTime?: (request: RecordedRequest) => number;
 }
@@ -77,7 +79,12 @@ export interface ServerOptions {
  *
  * @returns the running server; the caller has to close it.
  */
-export async function startServer({ port = 0, answer, serviceTime }: ServerOptions): Promise<SimulatedServer> {
+export async function startServer({
+  port = 0,
+  answer,
+  now = Date.now,
+  serviceTime,
+}: ServerOptions): Promise<SimulatedServer> {
   const requests: RecordedRequest[] = [];
   const faults = createFaults();
   const closing = new AbortController();
@@ -99,6 +106,7 @@ export async function startServer({ port = 0, answer, serviceTime }: ServerOptio
       body: await readBody(incoming),
     };
     requests.push(request);
+    response.setHeader("date", new Date(now()).toUTCString());
     const fault = faults.take(request);
     const work = async (): Promise<Answer> => {
       const ms = serviceTime?.(request) ?? 0;

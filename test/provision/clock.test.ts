@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { identityFingerprint } from "../../functions/core/identity.ts";
+import type { PersonJob } from "../../functions/core/job.ts";
 import type { ClavexUser } from "../../functions/simulated/clavex.ts";
 import { resultOf } from "../support/jobs.ts";
 import { useOrganizations } from "../support/organization.ts";
 import { type Company, withPipeline } from "../support/pipeline.ts";
 
 const { build } = useOrganizations();
-const MONTH = 30 * 24 * 60 * 60_000;
+const DAY = 24 * 60 * 60_000;
+const MONTH = 30 * DAY;
 
 /** A company that was settled while its clock was a month ahead. */
 async function wasAhead(): Promise<{ company: Company; leaver: ClavexUser; member: ClavexUser }> {
@@ -91,5 +93,84 @@ describe("the clock was ahead once; later", () => {
     });
     const person = company.person();
     expect(await resultOf(company.bring(person))).toBe("applied");
+  });
+});
+
+/** What the answers of these servers say of the time. */
+function saying(company: Company, time: number, servers: readonly ("clavex" | "nextcloud")[]): void {
+  const date = new Date(time).toUTCString();
+  for (const server of servers)
+    company[server].faults.add({
+      kind: "changed",
+      change: (answer) => ({ ...answer, headers: { ...answer.headers, date } }),
+    });
+}
+
+/** A company whose leavers are deleted after thirty days, and one whom it has disabled. */
+async function leaving(): Promise<{ company: Company; leaver: ClavexUser; purge: PersonJob }> {
+  const company = withPipeline(await build({ deprovision: { suspended: "delete", graceDays: 30 } }));
+  const leaver = company.person();
+  await company.settle();
+  company.clavex.suspend(company.slug, leaver.id);
+  return { company, leaver, purge: { ...company.job(leaver, "reconcile"), kind: "purge" } };
+}
+
+describe("an account that is to be deleted after 30 days", () => {
+  it.each([
+    ["both servers say", ["clavex", "nextcloud"]],
+    ["Clavex says", ["clavex"]],
+    ["Nextcloud says", ["nextcloud"]],
+  ] as const)("stays while our clock is 40 days ahead, as %s", async (_name, servers) => {
+    const { company, leaver, purge } = await leaving();
+    await company.bring(leaver);
+    saying(company, company.clock.now, servers);
+    company.clock.now += 40 * DAY;
+    const { report } = await company.full();
+    expect(report.differences).toEqual([]);
+    await company.provisionNow(purge);
+    expect(company.account(leaver)).toMatchObject({ enabled: false });
+  });
+
+  it("is deleted once that time has really passed", async () => {
+    const { company, leaver } = await leaving();
+    await company.bring(leaver);
+    company.clock.now += 30 * DAY;
+    await company.full();
+    await company.work();
+    expect(company.account(leaver)).toBeUndefined();
+  });
+
+  it("has its whole time, though our clock was 40 days behind when it was disabled", async () => {
+    const { company, leaver, purge } = await leaving();
+    const right = company.clock.now;
+    saying(company, right, ["clavex", "nextcloud"]);
+    company.clock.now = right - 40 * DAY;
+    await company.bring(leaver);
+    company.clavex.faults.clear();
+    company.nextcloud.faults.clear();
+    company.clock.now = right + 29 * DAY;
+    expect((await company.full()).report.differences).toEqual([]);
+    await company.provisionNow(purge);
+    expect(company.account(leaver)).toMatchObject({ enabled: false });
+    company.clock.now = right + 31 * DAY;
+    await company.full();
+    await company.work();
+    expect(company.account(leaver)).toBeUndefined();
+  });
+});
+
+it("a run says in the log whose clock differs from this machine's, and what to do", async () => {
+  const company = withPipeline(await build());
+  await company.settle();
+  saying(company, company.clock.now - 40 * DAY, ["clavex"]);
+  await company.light();
+  expect(company.lines).toContainEqual({
+    level: "warn",
+    message: "clocks differ",
+    fields: {
+      organization: company.slug,
+      problem: expect.stringMatching(/^Clavex's clock is 40 days behind this machine's; /),
+      fix: expect.stringContaining("synchronise"),
+    },
   });
 });
