@@ -278,6 +278,8 @@ async function decide(
   readAt: number,
 ): Promise<{ observation: Observation; decision: Decision }> {
   const observe = createObserve(organization, clients.directory, person, readAt);
+  // By a clock that was ahead it was sent later than it was taken: no reading of the groups would be late enough.
+  const sent = Math.min(sentAt, startedAt);
   const empty = await skeletonIsEmpty(organization);
   const evaluate = async (observation: Observation): Promise<Decision> => {
     const { person: traits, groups, names, unknown } = observation;
@@ -298,11 +300,11 @@ async function decide(
       names,
     );
   };
-  const observation = await observe(groupsWantedSince(job, sentAt, now()));
+  const observation = await observe(groupsWantedSince(job, sent, now()));
   const decision = await evaluate(observation);
   const { groupsReadAt } = observation;
   // No groups at all may be an odd answer: one that was kept is not taken for the next attempt's, too.
-  const since = observation.groupsEmpty ? Math.max(sentAt, startedAt) : sentAt;
+  const since = observation.groupsEmpty ? startedAt : sent;
   const old = groupsReadAt !== undefined && groupsReadAt < since;
   if (!old || !takesAccess(decision.plan.operations)) return { observation, decision };
   const fresh = await observe(since);

@@ -218,8 +218,8 @@ function createRows(database: Database, { visibilitySeconds, maxReceiveCount, no
     return alive.map((row) => message({ ...row, receive_count: row.receive_count + 1 }));
   }
 
-  const isDead = ({ receive_count, sent_at }: Row): boolean =>
-    receive_count >= maxReceiveCount || sent_at <= now() - QUEUE_LIMITS.retentionSeconds * 1000;
+  // However old: the machine may have been off for weeks, or its clock wrong, and the job was never tried.
+  const isDead = ({ receive_count }: Row): boolean => receive_count >= maxReceiveCount;
 
   return {
     insert({ body, group, deduplicationId }: Outgoing): void {

@@ -40,7 +40,7 @@ export function createFollowGroups(dependencies: FollowGroupsDependencies): Foll
       if (directory.mode === "snapshots") return unreadable;
       if ((believed(followed.get(organization.slug), now()) ?? Number.NEGATIVE_INFINITY) > sentAt)
         return { result: "superseded", accountId: undefined };
-      const kept = await directory.directory.groups(sentAt);
+      const kept = await directory.directory.groups(Math.min(sentAt, now()));
       // No groups at all may be an odd answer: what was kept is not taken for the next attempt's, too.
       const { value: map, readAt } = kept.value.isEmpty ? await directory.directory.groups(now()) : kept;
       if (map.isEmpty && (await hasMemberships(ledger, organization.slug))) throw new GroupsEmpty(organization.slug);

@@ -48,6 +48,18 @@ describe("the clock was ahead once; later", () => {
     expect(company.account(leaver)?.enabled).toBe(false);
   });
 
+  it("jobs that were sent then share a reading of the groups, and work on what it says", async () => {
+    const { company, member } = await wasAhead();
+    const people = [member, ...company.people(12, ["Secret"])];
+    company.unassign(member, "Secret");
+    company.clavex.requests.length = 0;
+    const work = company.container();
+    await Promise.all(people.map((each) => work(company.job(each), company.clock.now + MONTH)));
+    const readings = company.clavex.requests.filter(({ path }) => /\/groups\?/.test(path));
+    expect(readings.length).toBeLessThanOrEqual(2);
+    expect([company.groupsOf(member), company.groupsOf(people[1] ?? member)]).toEqual([[], ["Secret"]]);
+  });
+
   it("reconciliation is not busy, though a run was killed then", async () => {
     const { company } = await wasAhead();
     const then = company.clock.now + MONTH;

@@ -167,16 +167,15 @@ describe("limits", () => {
     expect(pages).toMatchObject([[{ receiveCount: QUEUE_LIMITS.maxReceiveCount, group: "acme#ada" }]]);
   });
 
-  test("a message that waited for fourteen days becomes a dead letter instead of vanishing", async () => {
+  test("a message is not given up by its age: the machine was off for weeks, or its clock is wrong", async () => {
     const database = open();
     const queue = queueOn(database);
     await queue.send(jobOf("ada", "1"), "1");
-    time += DAY_MS;
+    await putOff(queue, await receive(queue), 1);
+    time += 40 * DAY_MS;
     await queue.send(jobOf("grace", "2"), "2");
-    time += 13 * DAY_MS;
-    expect(await work(queue)).toEqual(["2"]);
-    const pages = await Array.fromAsync(createSqliteDeadLetterQueue(database).hold());
-    expect(pages.flat().map(labelOf)).toEqual(["1"]);
+    expect(await work(queue)).toEqual(["1", "2"]);
+    expect(await Array.fromAsync(createSqliteDeadLetterQueue(database).hold())).toEqual([]);
   });
 });
 
