@@ -50,7 +50,7 @@ export function createPool(baseUrl: string, connections: number, timeouts: Timeo
 }
 
 /**
- * Sends one request and reads the whole answer.
+ * Sends one request and reads the whole answer. One that is no success does not repeat the request's credentials.
  *
  * @param longestMs after which the request is given up, however slowly its answer comes
  * @throws undici's and Node's network errors, a TimeoutError after `longestMs`, AnswerTooLarge and InvalidHeader
@@ -74,9 +74,34 @@ export async function send(
   const headers = { "user-agent": `clavex-nextcloud/${VERSION}`, ...request.headers };
   const options = { ...request, headers, body: request.body ?? null };
   // The pool's limits are for the first byte and for the time between two of them: a trickling answer needs one of its own.
-  return withDeadline(longestMs, async (signal) =>
+  const answer = await withDeadline(longestMs, async (signal) =>
     readWhole(await pool.request({ ...options, signal }), request.method),
   );
+  return answer.status < 300 ? answer : withoutCredentials(answer, request.headers);
+}
+
+/** Shorter texts are part of any page. */
+const SHORTEST_CREDENTIALS = 8;
+
+/** A refusal is shown and logged; some servers and proxies repeat the request in it. */
+function withoutCredentials({ status, headers, body }: Answer, sent: Record<string, string>): Answer {
+  const { authorization = "", "x-api-key": apiKey = "", cookie = "" } = sent;
+  const token = authorization.replace(/^\w+ /, "");
+  const password = Buffer.from(token, "base64")
+    .toString("utf8")
+    .replace(/^[^:]*:/, "");
+  const cookies = cookie.split("; ").map((pair) => pair.slice(pair.indexOf("=") + 1));
+  const secrets = [token, apiKey, password, JSON.stringify(password).slice(1, -1), ...cookies].filter(
+    ({ length }) => length >= SHORTEST_CREDENTIALS,
+  );
+  const masked = (text: string): string => secrets.reduce((rest, secret) => rest.replaceAll(secret, "***"), text);
+  // Never shown, and a session's cookie may be set again.
+  const { "set-cookie": setCookie, ...shown } = headers;
+  const entries = Object.entries(shown).map(([name, value]) => [
+    name,
+    typeof value === "string" ? masked(value) : value?.map(masked),
+  ]);
+  return { status, headers: { ...Object.fromEntries(entries), "set-cookie": setCookie }, body: masked(body) };
 }
 
 async function readWhole({ statusCode, headers, body }: Dispatcher.ResponseData, method: string): Promise<Answer> {

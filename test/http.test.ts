@@ -25,6 +25,44 @@ async function answering(answer: (response: ServerResponse) => void, longestMs?:
   return send(pool, GET, longestMs);
 }
 
+describe("a refusal that repeats its request", () => {
+  const password = 'correct "horse" battery';
+  const headers = {
+    authorization: `Basic ${Buffer.from(`provisioner:${password}`).toString("base64")}`,
+    "x-api-key": "clv_0123456789",
+    cookie: "nc_session=abcdefghijkl; short=no",
+  };
+
+  async function asked(status: number) {
+    server = createServer((request, response) => {
+      const repeated = JSON.stringify({ ...request.headers, password });
+      response.writeHead(status, { server: request.headers.authorization, "set-cookie": "nc_session=abcdefghijkl" });
+      response.end(`${repeated} ${password}`);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    pool = createPool(`http://127.0.0.1:${port}`, 1, { connect: 5_000, headers: 5_000, body: 5_000 });
+    return send(pool, { ...GET, headers });
+  }
+
+  it.each([
+    302, 400, 401, 403, 404, 422, 500,
+  ])("does not give the credentials to whoever shows it: %i", async (status) => {
+    const answer = await asked(status);
+    const shown = `${answer.body} ${answer.headers.server}`;
+    for (const secret of [headers.authorization.slice(6), "clv_0123456789", "abcdefghijkl", "horse"])
+      expect(shown).not.toContain(secret);
+    expect(answer.body).toContain('"x-api-key":"***"');
+    expect(answer.body).toContain("short=no");
+    // The session goes on.
+    expect([answer.headers["set-cookie"]].flat()).toEqual(["nc_session=abcdefghijkl"]);
+  });
+
+  it("is no success: whose answer is left as it is", async () => {
+    expect((await asked(200)).body).toContain("clv_0123456789");
+  });
+});
+
 describe("an answer", () => {
   it("without an end is read to 64 MiB, and its sender is cut off", async () => {
     const chunk = Buffer.alloc(MIB, " ");
