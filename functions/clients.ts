@@ -1,4 +1,3 @@
-import type { Pool } from "undici";
 import { CLAVEX_TIMEOUTS, createAdminApi } from "./clavex/admin-api.ts";
 import { createClavexDirectory } from "./clavex/directory.ts";
 import { parseSnapshot } from "./clavex/snapshot.ts";
@@ -8,7 +7,7 @@ import { isRelevant } from "./core/desired.ts";
 import type { Guarded, Server } from "./core/failure.ts";
 import type { Organization } from "./core/organization.ts";
 import type { Directory, Person } from "./core/person.ts";
-import { createPool, type Timeouts } from "./http.ts";
+import { ReopeningPool, type Timeouts } from "./http.ts";
 import { type AdaptiveLimit, createAdaptiveLimit } from "./nextcloud/adaptive-limit.ts";
 import { createOcs, NEXTCLOUD_TIMEOUTS, type Ocs } from "./nextcloud/ocs.ts";
 import { Session } from "./nextcloud/session.ts";
@@ -36,6 +35,11 @@ export interface OrganizationClients {
 /** The clients of all organizations of this process. */
 export interface Clients {
   of(organization: Organization): OrganizationClients;
+  /**
+   * Closes the connections to servers that these organizations do not use, when the requests under way there are over, and forgets the
+   * clients of others. Whoever still works with those may go on: connections are opened again then.
+   */
+  keepOnly(organizations: readonly Organization[]): void;
   close(): Promise<void>;
 }
 
@@ -60,18 +64,14 @@ const CLAVEX_CONNECTIONS = 5;
 export function createClients(options: ClientsOptions): Clients {
   const { secrets, nextcloudConnections, now = Date.now, timeouts = {} } = options;
   const pools = createPools();
-  const limits = new Map<Pool, AdaptiveLimit>();
+  const limits = new Map<ReopeningPool, AdaptiveLimit>();
   // They outlive changes of the configuration: see Session.
   const sessions = new Map<string, Session>();
   const made = new Map<string, { organization: Organization; clients: OrganizationClients }>();
 
   const nextcloudOf = ({ nextcloud, identity }: Organization, password: () => Promise<string>, clocks: Clocks): Ocs => {
-    const connections = pools.of(
-      "nextcloud",
-      nextcloud.baseUrl,
-      nextcloudConnections,
-      timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS,
-    );
+    const waits = timeouts.nextcloud ?? NEXTCLOUD_TIMEOUTS;
+    const connections = pools.of("nextcloud", nextcloud.baseUrl, nextcloudConnections, waits);
     const limit = limits.get(connections) ?? createAdaptiveLimit(nextcloudConnections);
     limits.set(connections, limit);
     const { baseUrl, username } = nextcloud;
@@ -148,21 +148,36 @@ export function createClients(options: ClientsOptions): Clients {
       made.set(organization.slug, { organization, clients });
       return clients;
     },
+    keepOnly(organizations) {
+      const slugs = new Set(organizations.map(({ slug }) => slug));
+      for (const slug of made.keys()) if (!slugs.has(slug)) made.delete(slug);
+      pools.restAllBut(organizations);
+    },
     close: pools.close,
   };
 }
 
-/** The connections of a process: one pool for each server. */
+/** One pool for each server, however many organizations use it. */
 function createPools() {
-  const pools = new Map<string, Pool>();
+  const pools = new Map<string, ReopeningPool>();
+  const nameOf = (kind: Server, baseUrl: string): string => `${kind} ${new URL(baseUrl).origin}`;
   return {
-    of(kind: Server, baseUrl: string, connections: number, limits: Timeouts): Pool {
-      const name = `${kind} ${new URL(baseUrl).origin}`;
+    of(kind: Server, baseUrl: string, connections: number, timeouts: Timeouts): ReopeningPool {
+      const name = nameOf(kind, baseUrl);
       const existing = pools.get(name);
       if (existing) return existing;
-      const created = createPool(baseUrl, connections, limits);
+      const created = new ReopeningPool(baseUrl, connections, timeouts);
       pools.set(name, created);
       return created;
+    },
+    restAllBut(organizations: readonly Organization[]): void {
+      const used = new Set(
+        organizations.flatMap(({ clavex, nextcloud }) => [
+          nameOf("clavex", clavex.baseUrl),
+          nameOf("nextcloud", nextcloud.baseUrl),
+        ]),
+      );
+      for (const [name, pool] of pools) if (!used.has(name)) pool.rest();
     },
     async close(): Promise<void> {
       await Promise.all(Array.from(pools.values(), (each) => each.close()));

@@ -1,4 +1,4 @@
-import { type Dispatcher, Pool } from "undici";
+import { Dispatcher, Pool } from "undici";
 import type * as z from "zod";
 import { printable } from "./core/text.ts";
 import { withDeadline } from "./deadline.ts";
@@ -47,6 +47,36 @@ export function createPool(baseUrl: string, connections: number, timeouts: Timeo
     bodyTimeout: timeouts.body,
     keepAliveTimeout: 30_000,
   });
+}
+
+/** A pool whose connections can be closed while nobody is expected to need them: a later request opens new ones. */
+export class ReopeningPool extends Dispatcher {
+  readonly #open: () => Pool;
+  #pool: Pool;
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(...pool: Parameters<typeof createPool>) {
+    super();
+    this.#open = () => createPool(...pool);
+    this.#pool = this.#open();
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    return this.#pool.dispatch(options, handler);
+  }
+
+  /** Closes the connections as soon as the requests under way are over. */
+  rest(): void {
+    const closing = this.#pool.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    // It connects at its first request.
+    this.#pool = this.#open();
+  }
+
+  /** Resolves when the requests under way are over and all connections are closed; later requests are refused. */
+  override async close(): Promise<void> {
+    await Promise.all([...this.#closing, this.#pool.close()]);
+  }
 }
 
 /**

@@ -255,7 +255,7 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
     async onChange() {
       for (const problem of configuration.problems()) log.error(problem);
       tell("the configuration was read anew");
-      await pipeline.queue.release();
+      await pipeline.reconfigured();
       await show();
     },
   });

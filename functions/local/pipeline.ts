@@ -3,6 +3,7 @@ import { recording } from "../activity/recorder.ts";
 import { type Clients, type ClientsOptions, createClients } from "../clients.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
+import type { Organization } from "../core/organization.ts";
 import type { ProbeDelay, RetryDelay } from "../core/retry.ts";
 import { DEFAULT_INTERVALS, type Intervals } from "../core/schedule.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -71,6 +72,11 @@ export interface Pipeline {
   ledger: Ledger;
   queue: Queue & Releasable;
   reconcile: Reconcile;
+  /**
+   * The configuration has changed: waiting jobs are tried at once, and connections to servers that no organization uses any more are
+   * closed.
+   */
+  reconfigured(): Promise<void>;
   /** Resolves when no job is waiting, delayed or in progress. */
   idle(): Promise<void>;
   /** Stops accepting deliveries, finishes the jobs in progress, and closes everything. */
@@ -168,6 +174,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     ledger,
     queue,
     reconcile,
+    reconfigured: () => reconfigure(queue, clients, organizations),
     idle: () => untilEmpty(queue),
     async stop() {
       await Promise.all([webs.endpoint.close(), webs.admin?.close()]);
@@ -178,6 +185,17 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       state.close();
     },
   };
+}
+
+async function reconfigure(queue: Releasable, clients: Clients, { slugs, get }: Organizations): Promise<void> {
+  await queue.release();
+  const usable: Organization[] = [];
+  for (const slug of await slugs()) {
+    // One that cannot be used has no clients.
+    const organization = await get(slug).catch(() => undefined);
+    if (organization) usable.push(organization);
+  }
+  clients.keepOnly(usable);
 }
 
 async function untilEmpty(queue: Pick<Queue, "counts">): Promise<void> {
