@@ -188,6 +188,15 @@ export interface ConnectionFault {
 
 const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
   [
+    // As likely as an old certificate is a machine that was started with a wrong date.
+    /^(?:CERT|CRL)_(?:HAS_EXPIRED|NOT_YET_VALID)$/,
+    {
+      kind: "certificate",
+      problem: "has a certificate that is not valid now, by this machine's clock",
+      fix: () => "Renew the certificate, or set this machine's clock right (timedatectl set-ntp true).",
+    },
+  ],
+  [
     // An alert is what the server says of us: that is not its own certificate.
     /^(?!.*_ALERT_).*(?:CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|CRL_|^HOSTNAME_MISMATCH$|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$)/,
     {

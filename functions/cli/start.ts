@@ -223,12 +223,7 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
   });
   const { organizations, secrets } = configuration;
   for (const problem of configuration.problems()) log.error(problem);
-  const unread = stateOfEmulators(options.state.path);
-  if (unread.length > 0) {
-    tell(
-      `${unread.join(" and ")}: state of version 0.1, which is not read: reconciliation finds every difference again, and it can be deleted`,
-    );
-  }
+  await tellUnread(stateOfEmulators(options.state.path), organizations, log, tell);
   await askFirst(options, organizations, tell);
   const { watchSeconds, lightMinutes, fullHours } = options;
   const intervals = { watchSeconds, lightMinutes, fullHours };
@@ -266,6 +261,22 @@ async function startConfigured(options: Options, log: Log, tell: Tell): Promise<
       await started.stop();
     },
   };
+}
+
+/** State of version 0.1 is not read. What waited there is found again, if there is a key to read the directory with. */
+async function tellUnread(unread: string[], organizations: Organizations, log: Log, tell: Tell): Promise<void> {
+  if (unread.length === 0) return;
+  tell(
+    `${unread.join(" and ")}: state of version 0.1, which is not read: reconciliation finds every difference again, and it can be deleted`,
+  );
+  for (const slug of await organizations.slugs()) {
+    const organization = await organizations.get(slug).catch(() => undefined);
+    if (!organization || organization.clavex.apiKey !== undefined) continue;
+    const problem =
+      "without clavex.apiKey there is no reconciliation: what still waits in the state of version 0.1 is found by nothing";
+    const fix = "If jobs were waiting, stop this, let version 0.1 do them, and start again. (CHANGELOG.md)";
+    log.warn("jobs of version 0.1 may be lost", { organization: slug, problem, fix });
+  }
 }
 
 /** On a terminal somebody can look at the plan before a new organization begins; a service starts unattended. */

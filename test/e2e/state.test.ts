@@ -90,6 +90,14 @@ describe("the state of npm start", () => {
     for (const name of ["queue", "ledger"]) mkdirSync(join(office.stateFolder, name), { recursive: true });
     const { output } = await office.start();
     expect(output()).toMatch(/^\S+queue and \S+ledger: state of version 0\.1, which is not read: /m);
+    expect(output()).not.toContain("may be lost");
+  });
+
+  test("of version 0.1 is not read, and of an organization without an API key the start says what to do first", async () => {
+    mkdirSync(join(office.stateFolder, "queue"), { recursive: true });
+    await office.configure({ clavex: { baseUrl: office.clavex.url, webhookSecrets: ["env:WEBHOOK_SECRET"] } });
+    const { output } = await office.start();
+    expect(output()).toMatch(/warn .*may be lost organization=acme problem=.* fix="If jobs were waiting, stop this, /m);
   });
 
   test("belongs to one pipeline, while commands use it beside that one", async () => {
