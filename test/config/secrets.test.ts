@@ -190,6 +190,20 @@ describe("secrets in SSM", () => {
       expect(await secrets.webhook(acme)).toEqual([FIRST]);
     });
 
+    it("and were never read, are asked for again in time for the third attempt of Clavex's first burst", async () => {
+      store.fault = { code: "ThrottlingException", status: 400 };
+      const answer = () => secrets.webhook(acme).catch((error) => error.code);
+      const asked = store.calls.length;
+      expect(await answer()).toBe("parameters-unavailable");
+      // A second after that answer, and four seconds after the next.
+      clock += 1_000;
+      expect(await answer()).toBe("parameters-unavailable");
+      expect(store.calls.length - asked).toBe(1);
+      store.fault = undefined;
+      clock += 4_000 - 1;
+      expect(await answer()).toEqual([FIRST]);
+    });
+
     it("by permission, are a configuration failure and no longer served", async () => {
       await secrets.api(acme, "ssm:key");
       store.fault = { code: "AccessDeniedException", status: 400 };
