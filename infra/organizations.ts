@@ -55,10 +55,13 @@ function filesOf(folder: string): string[] {
   }
 }
 
-/** The document without white space; text that is not JSON is left as it is, because validation has reported it. */
+/**
+ * The document without white space; text that is not JSON is left as it is, because validation has reported it. Two braces, as in
+ * a group's name, are written in another way: SSM refuses them, and CloudFormation would look up what stands behind them.
+ */
 function compact(text: string): string {
   try {
-    return JSON.stringify(JSON.parse(text));
+    return JSON.stringify(JSON.parse(text)).replaceAll("{{", "{\\u007b");
   } catch {
     return text;
   }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ConfigurationError } from "../../functions/core/failure.ts";
+import { parseOrganization } from "../../functions/core/organization.ts";
 import { settingsSchema } from "../../infra/settings.ts";
 import { document, folderWith, synthesize } from "./synth.ts";
 
@@ -90,6 +91,18 @@ describe("organization files", () => {
     template.resourceCountIs("AWS::SSM::Parameter", 1);
     const tooLarge = folderWith({ "acme.json": document("acme", groups(8193 - empty)) });
     expect(problems({ organizations: tooLarge })).toEqual([expect.stringContaining("is 8193 bytes")]);
+  });
+
+  it("may hold braces: nothing in them is a reference that SSM refuses or CloudFormation resolves", () => {
+    const groups = { always: ["{{resolve:ssm-secure:/other/secret}}", "{{{x}}}"] };
+    const { template } = synthesize({ organizations: folderWith({ "acme.json": document("acme", { groups }) }) });
+    const [parameter] = Object.values(template.findResources("AWS::SSM::Parameter"));
+    const value: string = parameter?.Properties.Value;
+    expect(value).not.toContain("{{");
+    expect(JSON.parse(value).groups).toEqual(groups);
+    expect(parseOrganization({ source: "acme", text: value }, "ssm").organization?.groups.always).toEqual(
+      groups.always,
+    );
   });
 
   it("are not more than CloudFormation has outputs for", () => {
