@@ -1,4 +1,5 @@
 import { CommandError, Interrupted } from "./report.ts";
+import { forPrompt } from "./terminal.ts";
 
 /** One question. */
 export interface Question {
@@ -28,8 +29,11 @@ export function canAsk(): boolean {
  */
 export async function askFor({ message, suggestion = "", check = () => undefined }: Question): Promise<string> {
   const { input } = await prompts();
-  const validate = async (text: string) => (await check(text.trim())) ?? true;
-  const answer = await ask((where) => input({ message, default: suggestion, validate }, where));
+  const validate = async (text: string) => {
+    const problem = await check(text.trim());
+    return problem === undefined || forPrompt(problem);
+  };
+  const answer = await ask((where) => input({ message: forPrompt(message), default: suggestion, validate }, where));
   return answer.trim();
 }
 
@@ -40,7 +44,7 @@ export async function askFor({ message, suggestion = "", check = () => undefined
  */
 export async function hidden(message: string): Promise<string> {
   const { password } = await prompts();
-  return (await ask((where) => password({ message, toggleMask: false }, where))).trim();
+  return (await ask((where) => password({ message: forPrompt(message), toggleMask: false }, where))).trim();
 }
 
 /**
@@ -50,7 +54,7 @@ export async function hidden(message: string): Promise<string> {
  */
 export async function askWhether(message: string): Promise<boolean> {
   const { confirm: yesOrNo } = await prompts();
-  return ask((where) => yesOrNo({ message, default: false }, where));
+  return ask((where) => yesOrNo({ message: forPrompt(message), default: false }, where));
 }
 
 /**
@@ -63,7 +67,7 @@ export async function choose<T extends string>(
   choices: readonly { value: T; name: string; description?: string }[],
 ): Promise<T> {
   const { select } = await prompts();
-  return ask((where) => select({ message, choices }, where));
+  return ask((where) => select({ message: forPrompt(message), choices }, where));
 }
 
 /**

@@ -31,7 +31,7 @@ import {
   webhookOf,
   withClavex,
 } from "./setup-answers.ts";
-import { complain, complainWrapped } from "./terminal.ts";
+import { complain } from "./terminal.ts";
 
 /** Nextcloud locks an address after eleven failed logins in half an hour, whoever they were for. */
 const MOST_FAILED_LOGINS = 3;
@@ -403,10 +403,10 @@ function problemOf(error: unknown): string {
 /** Text between questions goes where they go: to stderr. */
 function say(text: string): void {
   complain("");
-  complainWrapped(printable(text));
+  complain(printable(text));
 }
 
 /** Says what is wrong with the last answer. */
 function refuse(problem: string): void {
-  complainWrapped(printable(`! ${problem}`));
+  complain(printable(`! ${problem}`));
 }

@@ -35,7 +35,7 @@ import {
   type SetupOptions,
 } from "./setup-answers.ts";
 import { converse } from "./setup-dialogue.ts";
-import { complain, print, printJson, printWrapped } from "./terminal.ts";
+import { complain, print, printAsIs, printJson, printWrapped } from "./terminal.ts";
 
 /** `setup`: connects an organization's Clavex and Nextcloud. Running it again changes nothing. */
 export function setupCommand(): Command {
@@ -193,7 +193,7 @@ function show(state: string, title: string, lines: string[]): void {
   printWrapped(printable(`  ${state.padEnd(14)} ${title}${first === undefined ? "" : `: ${first}`}`), INDENT);
   for (const line of rest) {
     const text = `${INDENT}${printable(line)}`;
-    if (line.startsWith(" ")) print(text);
+    if (line.startsWith(" ")) printAsIs(text);
     else printWrapped(text, INDENT);
   }
 }

@@ -1,4 +1,4 @@
-import { styleText } from "node:util";
+import { stripVTControlCharacters, styleText } from "node:util";
 import Table from "cli-table3";
 import { namingStage, printable } from "../core/text.ts";
 
@@ -54,28 +54,59 @@ export function speakOfStage(name: string | undefined): void {
   stage = name;
 }
 
-/** Prints a line on stdout. */
-export function print(line = ""): void {
-  around.out.write(`${namingStage(line, stage)}\n`);
+/** Prints lines on stdout. They fit the terminal: see `fitted`. */
+export function print(text = ""): void {
+  around.out.write(`${fitted(namingStage(text, stage), around.out)}\n`);
+}
+
+/** Prints lines on stdout as they are, however wide the terminal is: what is to be copied, and what programs read. */
+export function printAsIs(text: string): void {
+  around.out.write(`${namingStage(text, stage)}\n`);
 }
 
 /** Prints a text on stdout in lines that fit the terminal. */
 export function printWrapped(text: string, indent = ""): void {
-  print(wrapped(text, around.out, indent));
+  printAsIs(wrapped(text, around.out, indent));
 }
 
-/** Prints a text on stderr in lines that fit the terminal. */
-export function complainWrapped(text: string): void {
-  complain(wrapped(text, around.err));
+/** Prints lines on stderr: errors, and what is said beside the output. They fit the terminal, too. */
+export function complain(text: string): void {
+  around.err.write(`${fitted(namingStage(text, stage), around.err)}\n`);
 }
 
-/** Prints a line on stderr: errors, and what is said beside the output. */
-export function complain(line: string): void {
-  around.err.write(`${namingStage(line, stage)}\n`);
+/** What stands at the beginning of a line: spaces, then a mark such as `!`, or a label and the spaces after it. */
+const LABEL = /^ *(?:[^\w ] |[^ ]+(?: [^ ]+)* {2,})?/;
+const LONGEST_LABEL = 24;
+
+/** Lines in lines that fit a terminal: what does not goes on below its own beginning. A line that is a command is left whole. */
+function fitted(text: string, output: Pick<Output, "columns">): string {
+  const lines = text.split("\n").map((line) => {
+    if (isCommand(line)) return line;
+    const label = stripVTControlCharacters(LABEL.exec(line)?.[0] ?? "").length;
+    const indent = label <= LONGEST_LABEL ? label : (/^ */.exec(line)?.[0].length ?? 0);
+    return wrapped(line, output, " ".repeat(indent));
+  });
+  return lines.join("\n");
 }
+
+/** Whether a line is a command alone: broken, it could not be copied. The terminal's own breaks do no harm. */
+const isCommand = (line: string): boolean => /^ *(?:npx|npm|occ|sudo) /.test(line);
+
+/** A text for a prompt on stderr, broken between words: prompts break them anywhere. */
+export function forPrompt(text: string): string {
+  const { columns = Number.POSITIVE_INFINITY } = around.err;
+  return wrapped(text, { columns: columns - PROMPT_MARK }, " ".repeat(PROMPT_MARK));
+}
+
+/** What a prompt puts before each text. */
+const PROMPT_MARK = "> ".length;
+
+/** A word with the spaces before it; a command in a sentence is one, because nobody could copy it in two pieces. */
+const WORD = / *(?:[("]*(?:npx clavex-nextcloud|occ)(?: [^ ]*[^ .,;:)"])* [^ ]+|[^ ]+)/g;
 
 /**
- * A text in lines that fit a terminal, broken between words. Where the output is no terminal it is one line.
+ * A text in lines that fit a terminal, broken between words. A word that is wider than the terminal is left whole. Where the output is no
+ * terminal it is one line.
  *
  * @param indent what the lines after the first begin with
  */
@@ -84,16 +115,20 @@ export function wrapped(
   { columns = Number.POSITIVE_INFINITY }: Pick<Output, "columns">,
   indent = "",
 ): string {
+  if (widthOf(text) <= columns) return text;
   const lines: string[] = [];
   let line = "";
-  // Each word with the spaces before it.
-  for (const word of text.match(/ *[^ ]+/g) ?? []) {
-    const fits = line === "" || line.length + word.length < columns;
+  for (const word of text.match(WORD) ?? []) {
+    const isTooWide = widthOf(indent) + widthOf(word.trimStart()) > columns;
+    const fits = line === "" || isTooWide || widthOf(line) + widthOf(word) <= columns;
     if (!fits) lines.push(line);
     line = fits ? `${line}${word}` : `${indent}${word.trimStart()}`;
   }
   return [...lines, line].join("\n");
 }
+
+/** How many columns a text takes: colours take none. */
+const widthOf = (text: string): number => stripVTControlCharacters(text).length;
 
 const HELP_COLUMNS = 80;
 
@@ -108,12 +143,12 @@ export const terminalOfHelp = {
 /** Prints a value as JSON: with `--json`, stdout holds nothing else. */
 export function printJson(value: unknown): void {
   // JSON does not escape every character that a terminal interprets.
-  print(JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n"));
+  printAsIs(JSON.stringify(value, undefined, 2).split("\n").map(escapeControls).join("\n"));
 }
 
 /** Prints a value as one line of JSON, for lists that have no end. */
 export function printJsonLine(value: unknown): void {
-  print(escapeControls(JSON.stringify(value)));
+  printAsIs(escapeControls(JSON.stringify(value)));
 }
 
 function escapeControls(line: string): string {

@@ -45,10 +45,11 @@ afterEach(async () => {
 });
 
 /** `setup` in a terminal of its own. */
-function setup(args: string[] = [], environment: Record<string, string> = {}): Terminal {
+function setup(args: string[] = [], environment: Record<string, string> = {}, columns = 200): Terminal {
   const terminal = openTerminal([process.execPath, join(ROOT, "functions/cli/main.ts"), "setup", ...args], {
     folder,
     environment,
+    columns,
   });
   terminals.push(terminal);
   return terminal;
@@ -140,6 +141,25 @@ describe("setup in a terminal", () => {
     expect(await again.ended).toBe(0);
     expect(again.shown()).toContain("There is nothing to do.");
   }, 60_000);
+
+  test("breaks what it says between words, on a narrow terminal too", async () => {
+    const terminal = setup([], {}, 46);
+    await terminal.answer(/Address of Clavex:/, "id.acme.eu");
+    await terminal.shows(/is not a URL/);
+    terminal.press(CTRL_U);
+    await terminal.answer(/Address of Clavex:/, `${clavex.url}/acme`);
+    await terminal.shows(/behind it\./);
+    terminal.press(CTRL_C);
+    expect(await terminal.ended).toBe(130);
+    for (const sentence of [
+      "Each answer is tried at once. Enter takes what is suggested, Ctrl-C ends without a change.",
+      "Clavex: its address is what the browser shows before the organization's slug.",
+      "It is not a URL: write one such as https://id.example.org.",
+    ]) {
+      const words = sentence.split(" ").map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+      expect(terminal.shown()).toMatch(new RegExp(words.join("\\s+")));
+    }
+  });
 
   test("Ctrl-C ends it quietly with 130, and another run suggests what was answered", async () => {
     const terminal = setup();

@@ -195,7 +195,7 @@ describe("a file of another program under the name of the state file", () => {
 describe("a state folder on which nothing has ever run", () => {
   it.each(["status", "activity"])("is named by %s, and not created", async (name) => {
     const folder = join(place, "mistyped");
-    expect((await showroom.run([name, "--state", folder], 80)).stdout).toMatch(
+    expect((await showroom.run([name, "--state", folder], 200)).stdout).toMatch(
       /o pipeline runs on the state folder .*mistyped\./,
     );
     expect(existsSync(folder)).toBe(false);

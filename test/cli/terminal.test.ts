@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { personLabel } from "../../functions/cli/people.ts";
-import { paint, surroundWith, table, withoutColour, wrapped } from "../../functions/cli/terminal.ts";
+import { complain, paint, print, surroundWith, table, withoutColour, wrapped } from "../../functions/cli/terminal.ts";
 import { counted } from "../../functions/core/text.ts";
 import { VERSION } from "../../functions/version.ts";
 import { Paper, runInTerminal } from "../support/terminal.ts";
@@ -114,5 +114,35 @@ describe("the program itself", () => {
     const { code, stdout, stderr } = await runInTerminal(args);
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(sentence);
+  });
+});
+
+describe("what is printed", () => {
+  /** What a terminal of this width shows of lines that are printed, on stdout and stderr alike. */
+  function shown(text: string, columns: number): string {
+    const [out, err] = [new Paper(columns), new Paper(columns)];
+    const restore = surroundWith({ out, err });
+    print(text);
+    complain(text);
+    restore();
+    expect(err.text).toBe(out.text);
+    return out.text;
+  }
+
+  it.each<[what: string, text: string, lines: string[]]>([
+    ["a sentence is broken between words", "a sentence of several words", ["a sentence of", "several words"]],
+    ["below its label", "  Why   somebody said so there", ["  Why   somebody", "        said so", "        there"]],
+    ["below its mark", "  ! Ada Lovelace has two accounts", ["  ! Ada Lovelace", "    has two", "    accounts"]],
+    ["a line that fits stays as it is", "12345678901234  6 ", ["12345678901234  6 "]],
+    ["a URL is left whole", "see https://example.org/a/long/path now", ["see https://example.org/a/long/path", "now"]],
+    ["a command is left whole", "    npx clavex-nextcloud plan --stage x", ["    npx clavex-nextcloud plan --stage x"]],
+    ["a command in a sentence is left whole", "No: (occ user:delete) or not.", ["No:", "(occ user:delete)", "or not."]],
+    [
+      "a command that is wider than the terminal too",
+      "Or: npx clavex-nextcloud plan, then so",
+      ["Or: npx clavex-nextcloud plan,", "then so"],
+    ],
+  ])("fits the terminal: %s", (_what, text, lines) => {
+    expect(shown(text, 18)).toBe(`${lines.join("\n")}\n`);
   });
 });

@@ -27,7 +27,7 @@ export interface Office extends People {
   stop(): Promise<void>;
   /** Runs a command of `clavex-nextcloud` on these folders, in this process: no program has to start for it. */
   command(...args: string[]): Promise<Ran>;
-  /** The same on a terminal of 80 columns. */
+  /** The same on a terminal of 200 columns. */
   here(...args: string[]): Promise<Ran>;
   /** Runs it in a terminal of its own, which can be answered; closed with the office. */
   terminal(...args: string[]): Terminal;
@@ -110,7 +110,7 @@ export async function openOffice(
     },
     stop: () => end("SIGTERM"),
     command: (...args) => runInTerminal([...args, ...places], { environment }),
-    here: (...args) => runInTerminal([...args, ...places], { columns: 80, environment }),
+    here: (...args) => runInTerminal([...args, ...places], { columns: 200, environment }),
     terminal(...args) {
       const command = [process.execPath, join(ROOT, "functions/cli/main.ts"), ...args, ...places];
       const terminal = openTerminal(command, { folder, environment });
