@@ -10,4 +10,4 @@ import Pool from "../node_modules/undici/lib/dispatcher/pool.js";
 Object.assign(Dispatcher.prototype, api);
 
 export { parseSetCookie as parseCookie } from "../node_modules/undici/lib/web/cookies/parse.js";
-export { Pool };
+export { Dispatcher, Pool };
