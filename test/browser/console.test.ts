@@ -86,7 +86,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     page = await context.newPage();
     watch(page);
     await page.goto(await link());
-  }, 60_000);
+  });
   afterAll(async () => {
     for (const close of closers) await close();
   });
@@ -160,7 +160,7 @@ describe.runIf(executablePath !== undefined || isRequired)("the operator's pages
     expect(dialogs).toEqual([]);
     // The page that is not there is the one error.
     expect(errors.filter((error) => !error.includes("404"))).toEqual([]);
-  }, 120_000);
+  });
 
   it("a key alone skips to the content", async () => {
     await page.goto(at("/"));

@@ -140,7 +140,7 @@ describe("setup in a terminal", () => {
     const again = setup([], { CLAVEX_ADMIN_EMAIL: EMAIL, CLAVEX_ADMIN_PASSWORD: PASSWORD });
     expect(await again.ended).toBe(0);
     expect(again.shown()).toContain("There is nothing to do.");
-  }, 60_000);
+  });
 
   test("breaks what it says between words, on a narrow terminal too", async () => {
     const terminal = setup([], {}, 46);
@@ -194,7 +194,7 @@ describe("setup in a terminal", () => {
     again.press(CTRL_C);
     expect(await again.ended).toBe(130);
     expect(await readFile(answersFile(), "utf8")).not.toContain(PASSWORD);
-  }, 60_000);
+  });
 
   test("Ctrl-D ends it as Ctrl-C does", async () => {
     const terminal = setup();
@@ -203,7 +203,7 @@ describe("setup in a terminal", () => {
     expect(await terminal.ended).toBe(130);
     expect(terminal.shown()).not.toMatch(/Error|unsettled/i);
     expect(terminal.shown()).toMatch(LEFT_AS_FOUND);
-  }, 60_000);
+  });
 
   test("keeps the answers when something fails afterwards", async () => {
     const terminal = setup(["--organization", "acme", "--clavex-url", clavex.url, "--webhook-url", "none"], {
@@ -226,7 +226,7 @@ describe("setup in a terminal", () => {
       nextcloudUrl: nextcloud.url,
       username: "somebody",
     });
-  }, 60_000);
+  });
 
   test("an option that is wrong is asked for, and a superadmin's login finds the organization by its slug", async () => {
     clavex.addAdministrator("root", { email: "root@acme.example", password: PASSWORD, role: "super_admin" });
@@ -245,7 +245,7 @@ describe("setup in a terminal", () => {
     expect(terminal.shown()).not.toContain("UUID");
     terminal.press(CTRL_C);
     expect(await terminal.ended).toBe(130);
-  }, 60_000);
+  });
 
   test("asks for a token where an administrator answers so instead of an e-mail address", async () => {
     const terminal = setup(["--clavex-url", clavex.url, "--organization", "acme", "--webhook-url", "none"]);
@@ -258,7 +258,7 @@ describe("setup in a terminal", () => {
     expect(await terminal.ended).toBe(130);
     expect(terminal.shown()).not.toContain(clavex.adminToken);
     expect(await readFile(answersFile(), "utf8")).not.toContain("token");
-  }, 60_000);
+  });
 
   test("asks which provider it is, and how that makes ids, where Nextcloud shows neither", async () => {
     await nextcloud.close();
@@ -284,7 +284,7 @@ describe("setup in a terminal", () => {
     expect(await terminal.ended).toBe(0);
     const file = JSON.parse(await readFile(join(folder, "organizations/local/acme.json"), "utf8"));
     expect(file.identity).toEqual({ scheme: "user_oidc", providerId: 1, uniqueUserIds: false });
-  }, 60_000);
+  });
 
   test("asks how people log in where user_oidc is not enabled", async () => {
     await nextcloud.close();
@@ -316,7 +316,7 @@ describe("setup in a terminal", () => {
     expect(await terminal.ended).toBe(0);
     const file = JSON.parse(await readFile(join(folder, "organizations/local/acme.json"), "utf8"));
     expect(file.identity).toEqual({ scheme: "sociallogin", providerName: "clavex" });
-  }, 60_000);
+  });
 
   test("Ctrl-C while it works lets the step come to its end, and another run goes on from there", async () => {
     const terminal = setup(
@@ -357,5 +357,5 @@ describe("setup in a terminal", () => {
     again.press(CTRL_C);
     expect(await again.ended).toBe(130);
     expect(clavex.management("acme").apiKeys).toHaveLength(1);
-  }, 60_000);
+  });
 });

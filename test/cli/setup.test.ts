@@ -165,7 +165,7 @@ describe("clavex-nextcloud setup", () => {
     const output = [first, second, doctor].map((each) => each.output).join("");
     const hidden = [TOKEN, APP_PASSWORD, ...Object.values(kept), management.clients[0]?.secret];
     for (const secret of hidden) expect(output).not.toContain(secret);
-  }, 90_000);
+  });
 
   test("while the pipeline runs, the organization works without a restart", async () => {
     const document = {
@@ -187,7 +187,7 @@ describe("clavex-nextcloud setup", () => {
     const url = `http://127.0.0.1:${port}/webhooks/clavex/acme`;
     expect((await fetch(url, { method: "POST", headers, body })).status).toBe(202);
     await until(() => log().includes('"result":"applied"'));
-  }, 60_000);
+  });
 
   test("--remove takes back what it made, and nothing else", async () => {
     await writeFile(join(folder, ".env"), "OTHER=stays\n");
@@ -204,7 +204,7 @@ describe("clavex-nextcloud setup", () => {
     expect(output).not.toMatch(/apiKey|organizationFile|undefined/);
     expect(await world()).toBe(before);
     expect((await setup("--remove")).output).toContain("Setup has created nothing for acme.");
-  }, 60_000);
+  });
 
   test("--dry-run only looks, and without --yes nothing is done where nobody can be asked", async () => {
     const before = await world();
@@ -221,7 +221,7 @@ describe("clavex-nextcloud setup", () => {
     );
     expect(asked).toMatchObject({ code: 1, output: expect.stringContaining("--yes") });
     expect(await world()).toBe(before);
-  }, 60_000);
+  });
 
   test("setup and doctor log in to Clavex themselves, and say what is wrong with a login", async () => {
     const password = "Correct-horse-battery-9";
@@ -243,7 +243,7 @@ describe("clavex-nextcloud setup", () => {
     expect(done.output + doctor.output).not.toContain(password);
     expect(await readFile(join(folder, ".env"), "utf8")).not.toContain(password);
     expect((await setup("--remove")).code).toBe(0);
-  }, 60_000);
+  });
 
   test("local login is switched off only when doctor finds nothing wrong", async () => {
     await setup();
@@ -257,7 +257,7 @@ describe("clavex-nextcloud setup", () => {
     expect(nextcloud.appConfig.get("user_oidc/allow_multiple_user_backends")).toBe("0");
     await setup("--remove");
     expect(nextcloud.appConfig.size).toBe(0);
-  }, 60_000);
+  });
 
   test("what is missing and what is wrong is told in sentences", async () => {
     expect(await cli("setup", "--yes")).toMatchObject({
@@ -277,5 +277,5 @@ describe("clavex-nextcloud setup", () => {
     });
     const failed = nextcloud.requests.filter(({ headers }) => headers.authorization !== undefined);
     expect(failed).toHaveLength(1);
-  }, 60_000);
+  });
 });

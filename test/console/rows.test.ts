@@ -175,7 +175,7 @@ describe.each([
     ];
     for (const server of [tenant.clavex, tenant.nextcloud])
       server.faults.add({ kind: "changed", change: (answer) => rows.served(answer) });
-  }, 120_000);
+  });
   afterAll(async () => {
     await close();
     await storage.close();

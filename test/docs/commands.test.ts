@@ -259,7 +259,7 @@ describe.runIf(bashVersion >= 5)("the command lines of the pages", () => {
     /** Names that stand in a sentence: what they need is said there. */
     const NAMES = ["rehearse", "backup"];
 
-    test("does what the page says, with the demo", { timeout: 60_000 }, async () => {
+    test("does what the page says, with the demo", async () => {
       const lines = linesOf("clavex-nextcloud").filter(({ args }) => {
         const text = args.join(" ");
         return !(args.includes("--stage") || ELSEWHERE.test(text) || NAMES.includes(text));

@@ -3,7 +3,7 @@ import { type Office, openOffice } from "../support/office.ts";
 import { until } from "../support/processes.ts";
 
 /** `npm start` and the commands as processes, between a simulated Clavex and a simulated Nextcloud. */
-describe("an operator", { timeout: 90_000 }, () => {
+describe("an operator", () => {
   let office: Office;
   beforeEach(async () => {
     office = await openOffice();

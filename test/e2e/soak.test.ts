@@ -187,7 +187,7 @@ const UNREADABLE: ((id: string) => Fault)[] = [
 ];
 
 test("500 people get through failures, odd answers, kills and a moved clock: every accepted delivery is applied, or a dead letter with a reason, and no leaver is enabled", {
-  timeout: 300_000,
+  timeout: 900_000,
 }, async () => {
   const started = performance.now();
   const people: Person[] = [];

@@ -23,7 +23,7 @@ function cdkSynth(context: string[], environment: Record<string, string> = {}) {
   return { status, stderr, output };
 }
 
-describe("npx cdk synth", { timeout: 120_000 }, () => {
+describe("npx cdk synth", () => {
   afterEach(() => {
     vi.unstubAllEnvs();
   });

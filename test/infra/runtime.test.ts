@@ -52,7 +52,7 @@ beforeAll(async () => {
   secret("webhook", "primary", WEBHOOK_SECRET);
   secret("api", "clavex-api-key", DEFAULT_ORGANIZATION.apiKey);
   secret("api", "app-password", nextcloud.password);
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const { lambda, recorder } of started) {

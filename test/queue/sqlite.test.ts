@@ -283,7 +283,7 @@ test("a program that is killed at any moment loses nothing it acknowledged, and 
   expect(found).toEqual(expect.arrayContaining(acknowledged));
   expect(new Set(found).size).toBe(found.length);
   expect(open().prepare("PRAGMA integrity_check").all()).toMatchObject([{ integrity_check: "ok" }]);
-}, 120_000);
+});
 
 describe("a file that cannot be written", () => {
   test("because the disk is full: the queue says so, takes jobs again afterwards, and lost none", async () => {
