@@ -186,6 +186,9 @@ export interface ConnectionFault {
   fix(setting: string): string;
 }
 
+const trustIt = (setting: string): string =>
+  `Renew the certificate, make ${setting} the name that it is for, or add your own authority with NODE_EXTRA_CA_CERTS.`;
+
 const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
   [
     // As likely as an old certificate is a machine that was started with a wrong date.
@@ -193,7 +196,8 @@ const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
     {
       kind: "certificate",
       problem: "has a certificate that is not valid now, by this machine's clock",
-      fix: () => "Renew the certificate, or set this machine's clock right (timedatectl set-ntp true).",
+      fix: (setting) =>
+        `${trustIt(setting)} If it is not old, set this machine's clock right (timedatectl set-ntp true).`,
     },
   ],
   [
@@ -202,8 +206,7 @@ const CONNECTION_FAULTS: [pattern: RegExp, fault: ConnectionFault][] = [
     {
       kind: "certificate",
       problem: "has a certificate that is not trusted",
-      fix: (setting) =>
-        `Renew the certificate, make ${setting} the name that it is for, or add your own authority with NODE_EXTRA_CA_CERTS.`,
+      fix: trustIt,
     },
   ],
   [

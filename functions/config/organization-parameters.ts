@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import { GetParametersByPathCommand, type SSMClient } from "@aws-sdk/client-ssm";
+import { isWithin } from "../core/clock.ts";
 import { ConfigurationError } from "../core/failure.ts";
 import { isSlug, type Organization, parseOrganization } from "../core/organization.ts";
 import { type Found, together } from "../core/together.ts";
@@ -48,7 +49,7 @@ export function organizationsFromParameters(
     // One look for each other document: senders that are themselves behind would lead to a reading for each of their jobs.
     const key = `${slug} ${planned.configuration}`;
     const before = looks.get(key);
-    if (before === undefined || now() - before.at >= OTHER_RECHECK_MS)
+    if (!isWithin(before?.at, OTHER_RECHECK_MS, now()))
       looks.set(key, { at: now(), ended: read(Math.min(planned.at, now())) });
     // Also for the other jobs of the same batch: else they would be worked on with the document of before.
     await looks.get(key)?.ended;

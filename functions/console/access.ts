@@ -1,4 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
+import { isAhead } from "../core/clock.ts";
 
 /** Something to say at the top of the next page. */
 export interface Notice {
@@ -46,8 +47,8 @@ export function createAccess(token: string, now: () => number = Date.now): Acces
   const sessions = new Map<string, Session & { until: number }>();
   const keyOf = (secret: string): string => hash("sha256", secret);
   function forgetOld(): void {
-    for (const [key, until] of invitations) if (until < now()) invitations.delete(key);
-    for (const [key, { until }] of sessions) if (until < now()) sessions.delete(key);
+    for (const [key, until] of invitations) if (!isAhead(until, INVITATION_MS, now())) invitations.delete(key);
+    for (const [key, { until }] of sessions) if (!isAhead(until, SESSION_MS, now())) sessions.delete(key);
     for (const key of [...sessions.keys()].slice(0, -MOST_SESSIONS)) sessions.delete(key);
   }
   return {

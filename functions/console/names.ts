@@ -1,3 +1,4 @@
+import { isWithin } from "../core/clock.ts";
 import { createNames, type Names } from "../operator/names.ts";
 import type { ConsoleDependencies } from "./dependencies.ts";
 import { PATIENCE_MS, within } from "./patience.ts";
@@ -14,7 +15,7 @@ export function recentNames(dependencies: ConsoleDependencies): () => Names {
   let names: Names | undefined;
   let since = 0;
   return () => {
-    if (names === undefined || now() - since >= FRESH_MS) {
+    if (names === undefined || !isWithin(since, FRESH_MS, now())) {
       const looking = createNames(dependencies);
       since = now();
       names = {

@@ -16,7 +16,7 @@ const keyCheck: Check = {
   },
 };
 
-const ANSWERS = ["clavex.reachable", "nextcloud.reachable", "nextcloud.maintenance"];
+const ANSWERS = ["clavex.reachable", "nextcloud.reachable", "nextcloud.maintenance", "clavex.clock", "nextcloud.clock"];
 const CREDENTIALS = ["nextcloud.brute-force", "nextcloud.app-password", "nextcloud.admin"];
 const serverChecks: readonly Check[] = [
   ...[...clavexChecks, ...nextcloudChecks].filter(({ id }) => [...ANSWERS, ...CREDENTIALS].includes(id)),

@@ -1,4 +1,5 @@
 import type { Held } from "../core/brake.ts";
+import { isWithin } from "../core/clock.ts";
 import type { Organization } from "../core/organization.ts";
 import {
   type DriftReportDependencies,
@@ -55,7 +56,7 @@ export function losers(plans: readonly Plan[]): number {
 /** Said of a plan that is too old to be applied. */
 export const OUTDATED = "Nothing was done: this plan is too old. Compute it again.";
 
-export const isFresh = ({ shownAt }: Plan, now: number): boolean => now - shownAt < FRESH_MS;
+export const isFresh = ({ shownAt }: Plan, now: number): boolean => isWithin(shownAt, FRESH_MS, now);
 
 /**
  * Why plans must not be applied as they were shown, if so, in one sentence.

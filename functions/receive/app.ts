@@ -4,6 +4,7 @@ import { SIGNATURE_HEADER, verifySignature } from "../clavex/signature.ts";
 import { snapshotOf } from "../clavex/snapshot.ts";
 import type { Organizations } from "../config/organizations.ts";
 import type { Secrets } from "../config/secrets.ts";
+import { isWithin } from "../core/clock.ts";
 import { Failure } from "../core/failure.ts";
 import type { Job } from "../core/job.ts";
 import type { Organization } from "../core/organization.ts";
@@ -155,7 +156,7 @@ function rememberPause(ask: AskPaused, now: () => number): AskPaused {
   const known = new Map<string, { at: number; answer: Promise<boolean> }>();
   return (organization) => {
     const before = known.get(organization.slug);
-    if (before !== undefined && now() - before.at < PAUSE_FRESH_MS) return before.answer;
+    if (before !== undefined && isWithin(before.at, PAUSE_FRESH_MS, now())) return before.answer;
     const answer = ask(organization).catch(() => false);
     known.set(organization.slug, { at: now(), answer });
     return answer;
@@ -167,7 +168,7 @@ function createVerifier(secrets: Secrets, now: () => number) {
   return async (organization: Organization, body: Uint8Array, signature: string): Promise<boolean> => {
     if (verifySignature(body, signature, await secrets.webhook(organization))) return true;
     const time = now();
-    if (time - (refreshed.get(organization.slug) ?? Number.NEGATIVE_INFINITY) < SECRET_REFRESH_MS) return false;
+    if (isWithin(refreshed.get(organization.slug), SECRET_REFRESH_MS, time)) return false;
     refreshed.set(organization.slug, time);
     return verifySignature(body, signature, await secrets.webhook(organization, time));
   };

@@ -65,6 +65,16 @@ describe("who may use the console", () => {
     expect(access.session(id)).toBeUndefined();
   });
 
+  it("keeps neither links nor sessions for longer, when the clock that dated them is set back", () => {
+    const day = 24 * 60 * 60_000;
+    let now = 40 * day;
+    const access = createAccess("token", () => now);
+    const [early, late] = [access.invite(), access.invite()];
+    const id = access.enter(early);
+    now = day;
+    expect([access.enter(late), access.session(id)]).toEqual([undefined, undefined]);
+  });
+
   it("refuses a name that is not its own, as after DNS rebinding", async () => {
     for (const host of [
       "evil.example",

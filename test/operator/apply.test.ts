@@ -43,6 +43,8 @@ describe("a plan that is to be applied", () => {
     expect(refusal([plan], "3", plan.shownAt + FRESH_MS - 1)).toBeUndefined();
     expect(refusal([plan], "3", plan.shownAt + FRESH_MS)).toBe(OUTDATED);
     expect(refusal([plan, await make()], undefined, acme.clock.now + FRESH_MS)).toBe(OUTDATED);
+    // It was shown by a clock that has been set back since.
+    expect(refusal([plan], "3", plan.shownAt - FRESH_MS)).toBe(OUTDATED);
   });
 
   it("is held by the brake as any run is, and says for whom jobs were sent", async () => {

@@ -745,6 +745,17 @@ describe("addresses and methods", () => {
   });
 });
 
+it("a pause that has ended is not kept, although the clock that dated it was ahead and is set back", async () => {
+  let [now, paused] = [Date.UTC(2026, 6, 23) + 40 * 24 * 60 * MINUTE, true];
+  const app = receiver({ isPaused: async () => paused, now: () => now });
+  const delivery = { ...envelope("user.updated", USER), id: "after a pause" };
+  const statusOf = async () => ((await (await post(delivery, { app })).json()) as { status: string }).status;
+  expect(await statusOf()).toBe("ignored");
+  [now, paused] = [Date.UTC(2026, 6, 23), false];
+  expect(await statusOf()).toBe("queued");
+  expect(await jobs()).toHaveLength(1);
+});
+
 describe("a rotated secret", () => {
   const acme = organizationOf("acme", ORGANIZATION, "ssm:key");
   const NAME = "/clavex-nextcloud/prod/secrets/acme/webhook/acme";
