@@ -193,6 +193,7 @@ async function startParts(options: Options, parts: Parts, log: Log): Promise<Run
     host: options.host,
     adminPort: options.adminPort,
     adminHost,
+    adminUrl: browserUrl,
     createPages: pages.create,
     stateFolder,
     retryDelay: localRetryDelay(options.firstRetry),

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import type { Log } from "../telemetry/log.ts";
 import { problemOf } from "../telemetry/problem.ts";
 import type { Readiness } from "./readiness.ts";
+import { onlyOurNames } from "./rebinding.ts";
 
 export interface AdminOptions {
   readiness: () => Promise<Readiness>;
@@ -9,12 +10,15 @@ export interface AdminOptions {
   metricsType: string;
   /** The operator's pages, which let nobody in without a token of theirs. */
   pages?: Hono | undefined;
+  /** The names that it is asked for by, beside addresses and `localhost`; undefined where it is open to other machines. */
+  names?: readonly string[] | undefined;
   log: Log;
 }
 
 /** What the admin port serves: without a token only what is not secret and names nobody; everything else are the pages. */
-export function createAdmin({ readiness, metrics, metricsType, pages, log }: AdminOptions): Hono {
+export function createAdmin({ readiness, metrics, metricsType, pages, names, log }: AdminOptions): Hono {
   const app = new Hono();
+  for (const path of names ? ["/readyz", "/metrics"] : []) app.use(path, onlyOurNames(names ?? []));
   app.get("/readyz", async (c) => {
     const { ready, lines } = await readiness();
     return c.text(lines.map((line) => `${line}\n`).join(""), ready ? 200 : 503);

@@ -40,6 +40,8 @@ export interface PipelineOptions {
   adminPort?: number | undefined;
   /** Where it listens; the loopback address where it is left out. */
   adminHost?: string | undefined;
+  /** Where browsers reach it through a proxy. */
+  adminUrl?: string | undefined;
   /** Makes the operator's pages from the parts of this pipeline. */
   createPages?: ((parts: PipelineParts) => Hono) | undefined;
   /** Where queue and ledger are kept; undefined keeps them in memory. */
@@ -127,10 +129,10 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     pages: options.createPages?.({ ...state, organizations, secrets, clients, reconcile, readiness: ready, log }),
     metrics: () => metrics.text({ organizations, guards, ...state }),
     metricsType: metrics.contentType,
+    names: namesOf(options),
     log,
   });
-  const fetch = answering(receiver.fetch, metrics);
-  const webs = await listenOn(fetch, admin.fetch, options).catch(async (error) => {
+  const webs = await listenOn(answering(receiver.fetch, metrics), admin.fetch, options).catch(async (error) => {
     metrics.close();
     await clients.close();
     state.close();
@@ -215,6 +217,12 @@ function answering(fetch: Hono["fetch"], metrics: Pick<Metrics, "answered">): Fe
     if (request.url.includes("/webhooks/")) metrics.answered(response.status);
     return response;
   };
+}
+
+/** The names of the admin port while only this machine can reach it; undefined where others can, by whatever name. */
+function namesOf({ adminHost = LOOPBACK, adminUrl }: PipelineOptions): string[] | undefined {
+  if (!/^(?:localhost|127\.[\d.]+|::1)$/.test(adminHost)) return undefined;
+  return adminUrl === undefined ? [] : [new URL(adminUrl).hostname];
 }
 
 /** Listens for deliveries, and for whoever watches over this machine: that on the loopback address, if nothing else is said. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { get as httpGet } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fixedOrganizations, type Organizations } from "../../functions/config/organizations.ts";
 import { environmentSecrets } from "../../functions/config/secrets.ts";
@@ -57,6 +58,24 @@ describe("the admin port", () => {
     return { status: answer.status, type: answer.headers.get("content-type"), text: await answer.text() };
   };
   const scrape = async (): Promise<string[]> => (await get("/metrics")).text.split("\n");
+
+  it("answers only to addresses and its own names: no site can read it whose name was pointed at this machine", async () => {
+    const { port } = new URL(pipeline.adminUrl ?? "");
+    const status = (path: string, host: string) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const request = httpGet({ host: "127.0.0.1", port, path, headers: { host }, agent: false }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        });
+        request.on("error", reject);
+      });
+    for (const path of ["/readyz", "/metrics"]) {
+      for (const host of [`127.0.0.1:${port}`, "localhost", "LOCALHOST:1", `[::1]:${port}`, "192.0.2.7"])
+        expect([path, host, await status(path, host)]).toEqual([path, host, 200]);
+      for (const host of ["evil.example", `evil.example:${port}`, "127.0.0.1.evil.example", "localhost.evil.example"])
+        expect([path, host, await status(path, host)]).toEqual([path, host, 421]);
+    }
+  });
 
   it("serves the metrics of what was done, without a token", async () => {
     expect(await deliver()).toBe(202);
