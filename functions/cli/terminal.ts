@@ -81,9 +81,10 @@ const LONGEST_LABEL = 24;
 /** Lines in lines that fit a terminal: what does not goes on below its own beginning. A line that is a command is left whole. */
 function fitted(text: string, output: Pick<Output, "columns">): string {
   const lines = text.split("\n").map((line) => {
-    if (isCommand(line)) return line;
-    const label = stripVTControlCharacters(LABEL.exec(line)?.[0] ?? "").length;
-    const indent = label <= LONGEST_LABEL ? label : (/^ */.exec(line)?.[0].length ?? 0);
+    const plain = stripVTControlCharacters(line);
+    if (isCommand(plain)) return line;
+    const label = LABEL.exec(plain)?.[0].length ?? 0;
+    const indent = label <= LONGEST_LABEL ? label : (/^ */.exec(plain)?.[0].length ?? 0);
     return wrapped(line, output, " ".repeat(indent));
   });
   return lines.join("\n");
@@ -286,7 +287,7 @@ export function progressBar(what: string, total: number): ProgressBar {
       shown = waits ?? shown;
       if (err.isTTY) {
         const filled = total === 0 ? width : Math.floor((done / total) * width);
-        if (isNew) err.write(`\r\x1b[K${waits}\n`);
+        if (isNew) err.write(`\r\x1b[K${fitted(waits, err)}\n`);
         err.write(`\r\x1b[K${what} [${"#".repeat(filled)}${"-".repeat(width - filled)}] ${done}/${total}`);
         return;
       }

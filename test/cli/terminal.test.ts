@@ -1,6 +1,15 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { personLabel } from "../../functions/cli/people.ts";
-import { complain, paint, print, surroundWith, table, withoutColour, wrapped } from "../../functions/cli/terminal.ts";
+import {
+  complain,
+  paint,
+  print,
+  progressBar,
+  surroundWith,
+  table,
+  withoutColour,
+  wrapped,
+} from "../../functions/cli/terminal.ts";
 import { counted } from "../../functions/core/text.ts";
 import { VERSION } from "../../functions/version.ts";
 import { Paper, runInTerminal } from "../support/terminal.ts";
@@ -132,6 +141,11 @@ describe("what is printed", () => {
   it.each<[what: string, text: string, lines: string[]]>([
     ["a sentence is broken between words", "a sentence of several words", ["a sentence of", "several words"]],
     ["below its label", "  Why   somebody said so there", ["  Why   somebody", "        said so", "        there"]],
+    [
+      "below a label in colour, which takes no room",
+      "  \u001b[31mWhy \u001b[39m  somebody so",
+      ["  \u001b[31mWhy \u001b[39m  somebody", "        so"],
+    ],
     ["below its mark", "  ! Ada Lovelace has two accounts", ["  ! Ada Lovelace", "    has two", "    accounts"]],
     ["a line that fits stays as it is", "12345678901234  6 ", ["12345678901234  6 "]],
     ["a URL is left whole", "see https://example.org/a/long/path now", ["see https://example.org/a/long/path", "now"]],
@@ -144,5 +158,14 @@ describe("what is printed", () => {
     ],
   ])("fits the terminal: %s", (_what, text, lines) => {
     expect(shown(text, 18)).toBe(`${lines.join("\n")}\n`);
+  });
+
+  it("fits the terminal also beside a bar: what is waited for, once until it changes", () => {
+    const err = new Paper(30);
+    const restore = surroundWith({ err });
+    const bar = progressBar("jobs", 1);
+    for (const at of [1, 2]) bar.show(0, "the organization acme is paused", at);
+    restore();
+    expect(err.text.match(/waiting: .*\n.*\n/g)).toEqual(["waiting: the organization acme\nis paused\n"]);
   });
 });
