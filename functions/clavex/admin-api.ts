@@ -196,7 +196,7 @@ interface Witnesses {
    */
   believe(subject: string): Promise<void>;
   /**
-   * The first users of the list. One that Clavex cannot show hides them: then somebody who was shown before has to be shown again.
+   * The first users of the list. One that Clavex cannot show, or leaves out, hides them: then somebody who was shown before has to be shown again.
    *
    * @param not the subjects who say nothing
    * @returns undefined where it is only known that somebody is there
@@ -233,21 +233,28 @@ function createWitnesses(
     return (await goesOnAfter(subject)) && !(await goesOnAfter(randomUUID()));
   }
 
+  /** Whether the last one who was shown before is shown again. */
+  async function showsAgain(not: readonly string[]): Promise<boolean> {
+    const witness = [...shown].findLast((each) => !not.includes(each));
+    if (witness === undefined) return false;
+    shown.delete(witness);
+    const answer = await get(`/users/${witness}`);
+    if (answer.status !== 200) return false;
+    noteShown(ownUser(parseUser(answer, witness)).subject);
+    return true;
+  }
+
   async function firstUsers(limit: number, not: readonly string[]): Promise<ListedUser[] | undefined> {
     const list = await get(`/users?limit=${limit}`).catch(async (error) => {
-      const witness = [...shown].findLast((each) => !not.includes(each));
-      if (witness === undefined || !isOdd(error)) throw error;
-      shown.delete(witness);
-      const answer = await get(`/users/${witness}`);
-      if (answer.status !== 200) throw error;
-      noteShown(ownUser(parseUser(answer, witness)).subject);
+      if (!isOdd(error) || !(await showsAgain(not))) throw error;
     });
     if (!list) return undefined;
     if (list.status === 404)
       throw new ClavexMisrouted("Clavex does not know this organization (HTTP 404 for its users)");
     const { items } = parse(list, usersPageSchema, "users");
     ownUsers(items);
-    return items;
+    // The page may leave out whoever stands first.
+    return items.length === 0 && (await showsAgain(not)) ? undefined : items;
   }
 
   return {

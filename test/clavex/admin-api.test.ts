@@ -531,6 +531,20 @@ describe("a user who is not found (404)", () => {
     await expect(api.user(SUBJECT)).rejects.toBeInstanceOf(ClavexMisrouted);
   });
 
+  it("is gone when the list leaves out whoever stands first, but shows somebody again who was shown before", async () => {
+    const other = jsonAnswer(200, { ...USER, id: GROUP });
+    let shows = true;
+    const api = await apiAnswering((path) => {
+      if (isUserList(path)) return jsonAnswer(200, { items: [], has_more: true });
+      return path.endsWith(GROUP) && shows ? other : NOT_FOUND;
+    });
+    await expect(api.user(SUBJECT)).rejects.toBeInstanceOf(ClavexMisrouted);
+    await api.user(GROUP);
+    expect(await api.user(SUBJECT)).toBeUndefined();
+    shows = false;
+    await expect(api.user(SUBJECT)).rejects.toBeInstanceOf(ClavexMisrouted);
+  });
+
   it.each([
     ["a page of a proxy", { status: 404, body: "<h1>404 Not Found</h1>" }],
     ["nothing", { status: 404 }],

@@ -105,6 +105,12 @@ describe("odd answers end, or touch one person, who alone may be the exception",
           }
           return {};
         }),
+      [
+        {
+          steps: [{ kind: "delete", person: 0, heard: false }],
+          lies: [{ kind: "shrink", person: 0, list: /\/users\?/ }],
+        },
+      ],
     );
   });
 

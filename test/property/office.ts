@@ -248,18 +248,20 @@ export function counted(counts: Hits, fault: Fault): Fault {
  *
  * @param name for the line that is printed
  * @param usual the number of runs when CLAVEX_NEXTCLOUD_RUNS is not set
+ * @param examples what failed once, tried first
  */
 export async function tryAll<T>(
   name: string,
   usual: number,
   cases: fc.Arbitrary<T>,
   holds: (each: T, counts: Hits) => Promise<void>,
+  examples: NoInfer<T>[] = [],
 ): Promise<void> {
   const numRuns = runs(usual);
   const counts: Hits = { hits: 0 };
   await fc.assert(
     fc.asyncProperty(cases, (each) => holds(each, counts)),
-    { numRuns },
+    { numRuns, examples: examples.map((each): [T] => [each]) },
   );
   console.log(`${name}: seed ${SEED}, ${numRuns} runs, ${counts.hits} odd answers`);
   expect(counts.hits, "nothing was odd").toBeGreaterThan(numRuns / 2);
