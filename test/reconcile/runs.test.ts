@@ -230,7 +230,8 @@ describe("jobs that wait or were refused are not sent again", () => {
       const before = company.nextcloud.requests.length;
       company.nextcloud.faults.add({ kind: "slow", ms: 100, times: 2 });
       await send();
-      working = company.work();
+      // One after the other: the clock moves on while a worker waits for another's messages.
+      working = working.then(() => company.work());
       // The worker has read the ledger by the time that it asks Nextcloud.
       while (company.nextcloud.requests.length < before + 1) await new Promise((resolve) => setImmediate(resolve));
     };
