@@ -101,7 +101,7 @@ describe("on the showroom", () => {
       restored: false,
     });
     expect((await showroom.run(["restore", copy, "--dry-run"], 80)).stdout).toBe(
-      "/srv/clavex-nextcloud/copy.sqlite: the copy is sound, and would replace the state in /srv/clavex-nextcloud/state. Nothing was changed.\n",
+      "/srv/clavex-nextcloud/copy.sqlite: the copy is sound, and would replace\nthe state in /srv/clavex-nextcloud/state. Nothing was changed.\n",
     );
     expect(showroom.contents()).toBe(before);
     rmSync(copy);
