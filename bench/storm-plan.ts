@@ -1,3 +1,5 @@
+import { randomNumbers } from "../test/support/chance.ts";
+
 /** One delivery of the storm, in the order in which they are sent. */
 export interface StormDelivery {
   /** Whom it is about, by number. */
@@ -7,17 +9,6 @@ export interface StormDelivery {
    * the answer. `late`: one that was overtaken by newer ones of the same person.
    */
   kind: "created" | "changed" | "again" | "late";
-}
-
-/** mulberry32: the same numbers for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /**
