@@ -196,7 +196,8 @@ interface Witnesses {
    */
   believe(subject: string): Promise<void>;
   /**
-   * The first users of the list. One that Clavex cannot show, or leaves out, hides them: then somebody who was shown before has to be shown again.
+   * The first users of the list. One that Clavex cannot show, or leaves out, hides them: then somebody who was shown before has
+   * to be shown again.
    *
    * @param not the subjects who say nothing
    * @returns undefined where it is only known that somebody is there

@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from "hono";
+import { hostOf, onlyNamed } from "../local/rebinding.ts";
 
 /**
  * Headers of every answer: only our own files, nothing inline, no framing, no caching. The referrer goes
@@ -24,18 +25,13 @@ export const securityHeaders: MiddlewareHandler = async (c, next) => {
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 
 /**
- * Answers only requests for a name that is ours: a page of another site whose name was pointed at this machine (DNS rebinding)
- * is still asked for by that name.
+ * Answers only requests for a name that is ours.
  *
  * @param names those beside the loopback's
  */
 export function onlyOurHosts(names: readonly string[]): MiddlewareHandler {
   const known = new Set([...LOOPBACK, ...names.map((name) => name.toLowerCase())]);
-  return async (c, next) => {
-    const host = hostOf(c);
-    if (host !== undefined && known.has(host.hostname)) return next();
-    return c.text("this is not the name of this console: see docs/console.md\n", 421);
-  };
+  return onlyNamed((name) => known.has(name), "this is not the name of this console: see docs/console.md\n");
 }
 
 /**
@@ -76,10 +72,4 @@ function isOwnOrigin(c: Context, browserUrl: string | undefined): boolean {
   if (browserUrl !== undefined && new URL(origin).origin === new URL(browserUrl).origin) return true;
   // A proxy that nobody has configured may have taken off TLS: the scheme says nothing here.
   return new URL(origin).host === hostOf(c)?.host;
-}
-
-function hostOf(c: Context): URL | undefined {
-  const host = c.req.header("host") ?? "";
-  // Only what can stand there: a URL would take more.
-  return /^[\w.:[\]-]+$/.test(host) && URL.canParse(`http://${host}`) ? new URL(`http://${host}`) : undefined;
 }

@@ -1,8 +1,9 @@
+import { isIP } from "node:net";
 import { Hono } from "hono";
 import type { Log } from "../telemetry/log.ts";
 import { problemOf } from "../telemetry/problem.ts";
 import type { Readiness } from "./readiness.ts";
-import { onlyOurNames } from "./rebinding.ts";
+import { onlyNamed } from "./rebinding.ts";
 
 export interface AdminOptions {
   readiness: () => Promise<Readiness>;
@@ -18,7 +19,12 @@ export interface AdminOptions {
 /** What the admin port serves: without a token only what is not secret and names nobody; everything else are the pages. */
 export function createAdmin({ readiness, metrics, metricsType, pages, names, log }: AdminOptions): Hono {
   const app = new Hono();
-  for (const path of names ? ["/readyz", "/metrics"] : []) app.use(path, onlyOurNames(names ?? []));
+  if (names) {
+    const known = new Set(["localhost", ...names.map((name) => name.toLowerCase())]);
+    const isOurs = (name: string) => known.has(name) || isIP(name.replace(/^\[(.*)\]$/, "$1")) !== 0;
+    const guard = onlyNamed(isOurs, "this is not the name of this port: see docs/one-machine.md\n");
+    for (const path of ["/readyz", "/metrics"]) app.use(path, guard);
+  }
   app.get("/readyz", async (c) => {
     const { ready, lines } = await readiness();
     return c.text(lines.map((line) => `${line}\n`).join(""), ready ? 200 : 503);

@@ -107,8 +107,9 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
     if (await isPaused(organization)) return { result: "paused" };
     const { allowDeprovisions: deprovisions = 0, allowLeaves: leaves = 0, shown, dryRun, ...rest } = options;
     const allowing = { deprovisions, leaves };
-    const { ahead, latest } = clients.of(organization).clocks;
-    const looking = { ledger, clients: clients.of(organization), now, ...rest, allowing };
+    const own = clients.of(organization);
+    const { ahead, latest } = own.clocks;
+    const looking = { ledger, clients: own, now, ...rest, allowing };
     if (dryRun) return previewOf(await driftReport(organization, mode, looking), now());
     const release = await ledger.locks.take(slug, "reconcile", now(), now() + LOCK_MS[mode]);
     if (!release) return { result: "busy" };
@@ -118,7 +119,7 @@ export function createReconcile(dependencies: ReconcileDependencies): Reconcile 
         const report = shown?.report ?? (await driftReport(organization, mode, looking));
         // A quiet organization has no jobs by which its slug would be remembered.
         await ledger.identities.rememberSlug(organization.organizationId, slug);
-        if (report.mode === "full") await releaseClaims(ledger, organization.slug, clients.of(organization), report);
+        if (report.mode === "full") await releaseClaims(ledger, organization.slug, own, report);
         if (report.mode === "full") await keepProofs({ ledger, now }, organization, report, latest());
         for (const braked of ["deprovisions", "leaves"] as const)
           if (allowing[braked] > 0) await brake.allow(slug, allowing[braked], braked);
